@@ -1,0 +1,156 @@
+/**
+ * A network as data: a list of nodes in evaluation order, batch size 1, activations in NHWC.
+ * Inference and training share this description and nothing else.
+ */
+
+/** Height, width, channels of a value; a flattened value is `[1, 1, n]`. */
+export type Shape = readonly [height: number, width: number, channels: number];
+
+interface NodeBase {
+  /** Unique name, also the prefix of its weights: `<id>.weight`, `<id>.bias`, ... */
+  readonly id: string;
+}
+
+/** The image. Always the first node. */
+export interface InputNode extends NodeBase {
+  readonly op: "input";
+}
+
+/** Convolution; weights `<id>.weight` [kernel, kernel, in, out] and, if `bias`, `<id>.bias` [out]. */
+export interface ConvNode extends NodeBase {
+  readonly op: "conv";
+  readonly input: string;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding: number;
+  readonly outputs: number;
+  readonly bias: boolean;
+  /** Convolution on the shortcut of a residual block: counted apart in the paper's tables. */
+  readonly shortcut?: boolean;
+}
+
+/** Dense layer on a flattened value; weights `<id>.weight` [in, out] and `<id>.bias` [out]. */
+export interface DenseNode extends NodeBase {
+  readonly op: "dense";
+  readonly input: string;
+  readonly outputs: number;
+  readonly bias: boolean;
+}
+
+/** Batch normalisation, eps 1e-5; weights `<id>.scale`, `.offset`, `.mean`, `.variance`, all [channels]. */
+export interface BatchNormNode extends NodeBase {
+  readonly op: "batchNorm";
+  readonly input: string;
+}
+
+/** Element-wise non-linearity: ReLU or a polynomial, chosen when the network is run, not here. */
+export interface ActivationNode extends NodeBase {
+  readonly op: "activation";
+  readonly input: string;
+}
+
+/** Pooling over kernel x kernel windows; average pooling never has padding. */
+export interface PoolNode extends NodeBase {
+  readonly op: "averagePool" | "maxPool";
+  readonly input: string;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding: number;
+}
+
+/** Sum of two values of equal shape (residual connection); `shortcut` is the identity or 1x1 branch. */
+export interface AddNode extends NodeBase {
+  readonly op: "add";
+  readonly input: string;
+  readonly shortcut: string;
+}
+
+/** Reinterpretation of [h, w, c] as [1, 1, h*w*c], channels fastest (NHWC order). */
+export interface FlattenNode extends NodeBase {
+  readonly op: "flatten";
+  readonly input: string;
+}
+
+export type Node =
+  | InputNode
+  | ConvNode
+  | DenseNode
+  | BatchNormNode
+  | ActivationNode
+  | PoolNode
+  | AddNode
+  | FlattenNode;
+
+/** A network. The last node is the dense layer that yields the logits. */
+export interface Graph {
+  /** Identifier as on the command line, for example `resnet18`. */
+  readonly name: string;
+  readonly classes: number;
+  readonly inputShape: Shape;
+  readonly nodes: readonly Node[];
+}
+
+/** Named float tensors of a network, in the layouts that the node types state. */
+export type Weights = ReadonlyMap<string, FloatTensor>;
+
+/** A dense row-major float tensor. */
+export interface FloatTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** An activation function as every engine understands it. */
+export type Activation =
+  | { readonly kind: "relu" }
+  /** P(x) = sum over k of coefficients[k] / 2^precision * x^k; coefficients are integers. */
+  | { readonly kind: "polynomial"; readonly coefficients: readonly number[]; readonly precision: number };
+
+/** The values that a node reads, in order. */
+export function inputsOf(node: Node): readonly string[] {
+  if (node.op === "input") return [];
+  return node.op === "add" ? [node.input, node.shortcut] : [node.input];
+}
+
+/** Shape of every value of `graph`, by node id. Throws a RangeError where a layer does not fit its input. */
+export function inferShapes(graph: Graph): Map<string, Shape> {
+  const shapes = new Map<string, Shape>();
+  const of = (node: Node, id: string): Shape => {
+    const shape = shapes.get(id);
+    if (!shape) throw new RangeError(`${graph.name}: node ${node.id} reads ${id}, which no earlier node makes`);
+    return shape;
+  };
+  for (const node of graph.nodes) shapes.set(node.id, outputShape(graph, node, inputsOf(node).map((id) => of(node, id))));
+  return shapes;
+}
+
+function outputShape(graph: Graph, node: Node, inputs: readonly Shape[]): Shape {
+  if (node.op === "input") return graph.inputShape;
+  const [h, w, c] = inputs[0]!;
+  switch (node.op) {
+    case "conv":
+    case "averagePool":
+    case "maxPool": {
+      const side = (n: number) => Math.floor((n + 2 * node.padding - node.kernel) / node.stride) + 1;
+      if (side(h) < 1 || side(w) < 1) {
+        throw new RangeError(`${graph.name}: node ${node.id} has kernel ${node.kernel}, larger than its ${h}x${w} input`);
+      }
+      return [side(h), side(w), node.op === "conv" ? node.outputs : c];
+    }
+    case "dense":
+      if (h !== 1 || w !== 1) throw new RangeError(`${graph.name}: dense node ${node.id} needs a flattened input, got ${h}x${w}x${c}`);
+      return [1, 1, node.outputs];
+    case "flatten":
+      return [1, 1, h * w * c];
+    case "add":
+      if (inputs[1]!.join() !== inputs[0]!.join()) {
+        throw new RangeError(`${graph.name}: node ${node.id} adds ${inputs[0]!.join("x")} and ${inputs[1]!.join("x")}`);
+      }
+      return inputs[0]!;
+    case "batchNorm":
+    case "activation":
+      return inputs[0]!;
+  }
+}
+
+/** Number of elements of a shape. */
+export const sizeOf = (shape: Shape): number => shape[0] * shape[1] * shape[2];

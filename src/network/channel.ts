@@ -1,0 +1,30 @@
+/** What protocols see of the network: ordered, tagged messages between two processes. */
+
+/** Payload bytes and messages that left or reached this end, frame headers not counted. */
+export interface Traffic {
+  readonly bytes: number;
+  readonly messages: number;
+}
+
+/**
+ * A reliable, ordered, duplex link. Both ends know what comes next: a message that carries another tag
+ * or another length than announced is a {@linkcode ProtocolError}, never memory taken on a peer's word.
+ */
+export interface Channel {
+  /** Sends `payload`; resolves when the caller may reuse its memory. Delivery keeps the order of calls. */
+  send(tag: number, payload: Uint8Array): Promise<void>;
+  /** Receives the next message into `into`, which has exactly its length. */
+  receive(tag: number, into: Uint8Array): Promise<void>;
+  /** Sends and receives at once: the two messages of one exchange cross on the wire. */
+  exchange(tag: number, payload: Uint8Array, into: Uint8Array): Promise<void>;
+  readonly sent: Traffic;
+  readonly received: Traffic;
+  /** One-way delays on the critical path so far: 1 a message, 1 an exchange, as seen by this end. */
+  readonly exchanges: number;
+  close(): void;
+}
+
+/** The peer did something the protocol does not allow, or went away. The message says who, where, what. */
+export class ProtocolError extends Error {
+  override readonly name = "ProtocolError";
+}

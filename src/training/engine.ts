@@ -1,0 +1,84 @@
+/**
+ * The contract of a training engine: one graph, one optimisation step at a time. Two engines implement
+ * it (TensorFlow.js, and our own WebAssembly kernels) and one test suite holds them together.
+ */
+import type { Activation, Graph, Weights } from "../models/graph.ts";
+
+/** Settings of one step; they may change from step to step (schedules live outside the engine). */
+export interface StepSettings {
+  readonly learningRate: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** Whether weight decay also acts on batch-norm scale and offset (it does in the CIFAR runs). */
+  readonly decayNorms: boolean;
+  /** Inputs of activations are clipped to [-clip, clip] before the polynomial, in training only; null: no clip. */
+  readonly clip: number | null;
+  /** Penalty beta * (1/L) * sum over layers of sum over batch and elements of (x / range)^exponent. */
+  readonly penalty: {
+    readonly coefficient: number;
+    readonly exponent: number;
+    readonly range: number;
+    /** "sum": as the paper's code; "mean": averaged over the elements of a layer, to show what that does. */
+    readonly reduction: "sum" | "mean";
+  } | null;
+  /** Factor of the cross entropy (0 in the first epoch of the paper's warm-up). */
+  readonly crossEntropyWeight: number;
+  readonly labelSmoothing: number;
+  /** Largest Euclidean norm of the whole gradient; null: unbounded. */
+  readonly gradientNorm: number | null;
+}
+
+/** A batch: images float32 NHWC already normalised; targets are rows of class probabilities. */
+export interface Batch {
+  readonly size: number;
+  readonly images: Float32Array;
+  readonly targets: Float32Array;
+}
+
+/** What one step reports, measured before the update. */
+export interface StepReport {
+  readonly crossEntropy: number;
+  readonly penalty: number;
+  readonly correct: number;
+  /** Largest |input| over the activations, before the clip, by activation layer. */
+  readonly largestInput: readonly number[];
+  /** Activation inputs outside [-clip range, clip range] (range 5 where no clip is set), NaN included. */
+  readonly outOfRange: number;
+}
+
+/** Everything needed to continue bit for bit: parameters, running statistics, momentum buffers. */
+export interface EngineState {
+  readonly weights: Weights;
+  readonly momentum: Weights;
+}
+
+/** What an evaluation without the clip reports. */
+export interface EvaluationReport {
+  readonly images: number;
+  readonly correct: number;
+  readonly crossEntropy: number;
+  readonly activations: number;
+  readonly outOfRange: number;
+  readonly imagesOutOfRange: number;
+  readonly largestInput: number;
+  /** Mean and deviation of |input| over the out-of-range inputs. */
+  readonly outOfRangeMean: number;
+  readonly outOfRangeDeviation: number;
+  readonly nonFinite: number;
+}
+
+export interface TrainingEngine {
+  readonly name: string;
+  step(batch: Batch, settings: StepSettings): Promise<StepReport>;
+  /** Runs the inference graph (running statistics, no clip) and measures range and accuracy. */
+  evaluate(batch: Batch, range: number, clip?: number | null): Promise<EvaluationReport>;
+  save(): EngineState;
+  load(state: EngineState): void;
+  close(): void;
+}
+
+export type CreateEngine = (
+  graph: Graph,
+  activation: Activation,
+  options: { batchSize: number; workers?: number; backend?: string; initial: EngineState },
+) => Promise<TrainingEngine>;
