@@ -1,0 +1,82 @@
+/**
+ * A trained or random network on disk: a folder with `model.json` (which network, which activation) and
+ * `weights.safetensors`.
+ */
+import type { Activation, Graph, Weights } from "../models/graph.ts";
+import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
+import { checkWeights } from "../models/weights.ts";
+import { buildModel } from "../models/zoo.ts";
+
+/** What `model.json` says. */
+export interface ModelDescription {
+  readonly model: string;
+  readonly classes: number;
+  readonly activation: Activation;
+}
+
+export interface Model extends ModelDescription {
+  readonly graph: Graph;
+  readonly weights: Weights;
+}
+
+const DESCRIPTION = "model.json", WEIGHTS = "weights.safetensors";
+
+/** Reads a model folder; errors name the file and what is wrong with it. */
+export async function readModelFolder(folder: string): Promise<Model> {
+  const description = parseDescription(`${folder}/${DESCRIPTION}`, await readFile(folder, DESCRIPTION));
+  const graph = buildModel(description.model, description.classes);
+  const file = `${folder}/${WEIGHTS}`;
+  try {
+    const { weights } = readSafetensors(await readFile(folder, WEIGHTS));
+    checkWeights(graph, weights);
+    return { ...description, graph, weights };
+  } catch (error) {
+    throw new Error(`${file}: ${(error as Error).message}`);
+  }
+}
+
+/** Writes a model folder, whole files at a time. */
+export async function writeModelFolder(folder: string, description: ModelDescription, weights: Weights): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  const { model, classes, activation } = description;
+  await replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights));
+  await replaceFile(`${folder}/${DESCRIPTION}`, new TextEncoder().encode(JSON.stringify({ model, classes, activation }, null, 2) + "\n"));
+}
+
+async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
+  await Deno.writeFile(temporary, bytes);
+  await Deno.rename(temporary, path);
+}
+
+async function readFile(folder: string, name: string): Promise<Uint8Array> {
+  try {
+    return await Deno.readFile(`${folder}/${name}`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      throw new Error(`${folder} is not a model folder: ${name} is missing; leave out --weights for seeded random weights`);
+    }
+    throw error;
+  }
+}
+
+function parseDescription(path: string, bytes: Uint8Array): ModelDescription {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw new Error(`${path} is not valid JSON`);
+  }
+  const { model, classes, activation } = (value ?? {}) as Record<string, unknown>;
+  if (typeof model !== "string" || !Number.isInteger(classes) || !isActivation(activation)) {
+    throw new Error(`${path} must hold "model", "classes" and "activation"`);
+  }
+  return { model, classes: classes as number, activation };
+}
+
+function isActivation(value: unknown): value is Activation {
+  const { kind, coefficients, precision } = (value ?? {}) as Record<string, unknown>;
+  if (kind === "relu") return true;
+  return kind === "polynomial" && Number.isInteger(precision) && Array.isArray(coefficients) && coefficients.length >= 2 &&
+    coefficients.length <= 11 && coefficients.every(Number.isInteger);
+}

@@ -1,0 +1,48 @@
+/**
+ * What the parties ask of the dealer and how it answers: both ask for the same thing, each receives a fresh seed, and the
+ * dealer then streams the server's corrections step by step; TCP holds it back while the server does not read.
+ */
+import type { Channel } from "../network/channel.ts";
+import { freshSeed, SEED_BYTES } from "../random/stream.ts";
+
+/** Tag of requests and seeds; steps use their index, which is smaller. */
+export const REQUEST_TAG = 0xd0000001;
+
+export type Request =
+  /** The correlations of the weights, once. */
+  | { readonly kind: "session" }
+  /** The correlations of one query, at most once. */
+  | { readonly kind: "query"; readonly number: number }
+  /** Nothing more. */
+  | { readonly kind: "end" };
+
+const KINDS = ["session", "query", "end"] as const;
+const REQUEST_BYTES = 8;
+
+/** Asks for material; resolves to this party's seed, or null for `end`. */
+export async function ask(dealer: Channel, request: Request): Promise<Uint8Array<ArrayBuffer> | null> {
+  const message = new DataView(new ArrayBuffer(REQUEST_BYTES));
+  message.setUint32(0, KINDS.indexOf(request.kind), true);
+  message.setUint32(4, request.kind === "query" ? request.number : 0, true);
+  await dealer.send(REQUEST_TAG, new Uint8Array(message.buffer));
+  if (request.kind === "end") return null;
+  const seed = new Uint8Array(SEED_BYTES);
+  await dealer.receive(REQUEST_TAG, seed);
+  return seed;
+}
+
+/** The dealer's end: waits for the next request of a party. */
+export async function awaitRequest(party: Channel): Promise<Request> {
+  const message = new DataView(new ArrayBuffer(REQUEST_BYTES));
+  await party.receive(REQUEST_TAG, new Uint8Array(message.buffer));
+  const kind = KINDS[message.getUint32(0, true)];
+  if (kind === undefined) throw new RangeError("the dealer was asked for something it does not know");
+  return kind === "query" ? { kind, number: message.getUint32(4, true) } : { kind };
+}
+
+/** Sends a fresh seed to a party and keeps a copy. */
+export async function handOutSeed(party: Channel): Promise<Uint8Array<ArrayBuffer>> {
+  const seed = freshSeed();
+  await party.send(REQUEST_TAG, seed);
+  return seed;
+}

@@ -1,0 +1,297 @@
+/**
+ * From a network to the list of steps that server, client and dealer go through in the same order. Everything here is
+ * public: shapes, protocols, the polynomial, fraction bits. Weights and images are not.
+ */
+import {
+  type AddNode,
+  type ConvNode,
+  type DenseNode,
+  type Graph,
+  inferShapes,
+  inputsOf,
+  type Node,
+  type PoolNode,
+  type Shape,
+  sizeOf,
+} from "../models/graph.ts";
+import { maxPool, type MaxPoolSpec } from "../protocols/max_pool.ts";
+import {
+  type ActivationSpec,
+  type Cost,
+  type LinearGroup,
+  NO_COST,
+  plus,
+  type Polynomial,
+  WORD_BYTES,
+} from "../protocols/protocol.ts";
+import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
+
+export interface PlanOptions {
+  /** Name of the activation protocol. */
+  readonly activation: string;
+  /** Name of the linear protocol. */
+  readonly linear: string;
+  /** Fraction bits of activations and weights. */
+  readonly fractionBits: number;
+  /** The activation function of every protocol but `relu`. */
+  readonly polynomial: Polynomial;
+}
+
+/** Convolutions and dense layers that read the same value; opened once. */
+export interface LinearStep {
+  readonly kind: "linear";
+  readonly input: string;
+  readonly nodes: readonly (ConvNode | DenseNode)[];
+  readonly group: LinearGroup;
+  /** Number by which the weights of each node are multiplied before encoding: the rest of an average over a window whose size is no power of two. */
+  readonly weightFactors: readonly number[];
+}
+
+export interface ActivationStep {
+  readonly kind: "activation";
+  readonly node: string;
+  readonly input: string;
+  readonly spec: ActivationSpec;
+}
+
+export interface MaxPoolStep {
+  readonly kind: "maxPool";
+  readonly node: string;
+  readonly input: string;
+  readonly spec: MaxPoolSpec;
+}
+
+/** A sum over windows, on shares; the division is in the scale: `fractionBits` more of them. */
+export interface AveragePoolStep {
+  readonly kind: "averagePool";
+  readonly node: PoolNode;
+  readonly input: string;
+  readonly shape: Shape;
+  readonly fractionBits: number;
+}
+
+export interface AddStep {
+  readonly kind: "add";
+  readonly node: AddNode;
+  readonly inputs: readonly [string, string];
+}
+
+type StepBody = LinearStep | ActivationStep | MaxPoolStep | AveragePoolStep | AddStep;
+
+export type Step = StepBody & {
+  /** Position in the plan: the tag of its messages and the label of its random streams. */
+  readonly index: number;
+  /** Values that no later step reads. */
+  readonly lastUses: readonly string[];
+};
+
+/** What a message belongs to, for error messages. */
+export function describeStep(step: Step): string {
+  const what = step.kind === "linear"
+    ? step.nodes.map((node) => node.id).join(" + ")
+    : typeof step.node === "string"
+    ? step.node
+    : step.node.id;
+  return `step ${step.index} (${step.kind} ${what})`;
+}
+
+export interface Plan {
+  readonly graph: Graph;
+  readonly options: PlanOptions;
+  readonly steps: readonly Step[];
+  /** Where the image and the logits are. */
+  readonly input: string;
+  readonly output: string;
+  readonly inputLength: number;
+  readonly classes: number;
+}
+
+/** Plans a private inference of `graph`, whose batch norms are folded. Throws a RangeError where the network does not fit the protocols. */
+export function planInference(graph: Graph, options: PlanOptions): Plan {
+  activationProtocol(options.activation);
+  linearProtocol(options.linear);
+  const { fractionBits } = options;
+  if (!Number.isInteger(fractionBits) || fractionBits < 8 || fractionBits > 20) {
+    throw new RangeError(`fraction bits must be an integer from 8 to 20, not ${fractionBits}`);
+  }
+  const shapes = inferShapes(graph);
+  const alias = new Map<string, string>();
+  const resolve = (id: string): string => alias.has(id) ? resolve(alias.get(id)!) : id;
+  const factors = new Map<string, number>();
+  const done = new Set<string>();
+  const steps: StepBody[] = [];
+
+  const linearStep = (input: string): LinearStep => {
+    const nodes = graph.nodes.filter((node): node is ConvNode | DenseNode =>
+      isLinear(node) && resolve(node.input) === input
+    );
+    nodes.forEach((node) => done.add(node.id));
+    return {
+      kind: "linear",
+      input,
+      nodes,
+      group: {
+        inputs: sizeOf(shapes.get(input)!),
+        layers: nodes.map((node) => convolutionOf(node, shapes.get(node.input)!)),
+      },
+      weightFactors: nodes.map(() => factors.get(input) ?? 1),
+    };
+  };
+
+  for (const node of graph.nodes) {
+    if (done.has(node.id)) continue;
+    const inputs = inputsOf(node).map((id) => {
+      // A flattened value keeps its words; its readers look through the alias.
+      if (!shapes.has(id)) {
+        throw new RangeError(`${graph.name}: node ${node.id} reads ${id}, which does not exist`);
+      }
+      return resolve(id);
+    });
+    const pending = inputs.find((id) => factors.has(id));
+    if (pending && !isLinear(node) && node.op !== "flatten") {
+      throw new RangeError(
+        `${graph.name}: the average pooling ${pending} over a window whose size is no power of two must feed a linear layer, not ${node.id}`,
+      );
+    }
+    const shape = shapes.get(inputs[0]!)!;
+    switch (node.op) {
+      case "input":
+        break;
+      case "flatten":
+        alias.set(node.id, node.input);
+        break;
+      case "conv":
+      case "dense":
+        steps.push(linearStep(inputs[0]!));
+        break;
+      case "batchNorm":
+        throw new RangeError(`${graph.name}: batch norm ${node.id} must be folded into the layer before it`);
+      case "activation":
+        steps.push({
+          kind: "activation",
+          node: node.id,
+          input: inputs[0]!,
+          spec: { length: sizeOf(shape), fractionBits, polynomial: options.polynomial },
+        });
+        break;
+      case "maxPool":
+        steps.push({
+          kind: "maxPool",
+          node: node.id,
+          input: inputs[0]!,
+          spec: {
+            height: shape[0],
+            width: shape[1],
+            channels: shape[2],
+            kernel: node.kernel,
+            stride: node.stride,
+            padding: node.padding,
+          },
+        });
+        break;
+      case "averagePool": {
+        const size = node.kernel ** 2, bits = Math.ceil(Math.log2(size));
+        if (2 ** bits !== size) factors.set(node.id, 2 ** bits / size);
+        steps.push({ kind: "averagePool", node, input: inputs[0]!, shape, fractionBits: bits });
+        break;
+      }
+      case "add":
+        steps.push({ kind: "add", node, inputs: [inputs[0]!, inputs[1]!] });
+    }
+  }
+
+  const last = graph.nodes.at(-1)!, output = resolve(last.id);
+  return {
+    graph,
+    options,
+    steps: withLastUses(steps, output),
+    input: graph.nodes[0]!.id,
+    output,
+    inputLength: sizeOf(graph.inputShape),
+    classes: graph.classes,
+  };
+}
+
+const isLinear = (node: Node): node is ConvNode | DenseNode => node.op === "conv" || node.op === "dense";
+
+function convolutionOf(node: ConvNode | DenseNode, [height, width, inputs]: Shape) {
+  return node.op === "conv"
+    ? {
+      height,
+      width,
+      inputs,
+      kernel: node.kernel,
+      stride: node.stride,
+      padding: node.padding,
+      outputs: node.outputs,
+    }
+    : { height: 1, width: 1, inputs, kernel: 1, stride: 1, padding: 0, outputs: node.outputs };
+}
+
+/** The values that a step reads. */
+export function readsOf(step: StepBody): readonly string[] {
+  return step.kind === "add" ? step.inputs : [step.input];
+}
+
+function withLastUses(steps: StepBody[], output: string): Step[] {
+  const last = new Map<string, number>();
+  steps.forEach((step, index) => readsOf(step).forEach((id) => last.set(id, index)));
+  last.delete(output);
+  return steps.map((step, index) => ({
+    ...step,
+    index,
+    lastUses: [...last].filter(([, at]) => at === index).map(([id]) => id),
+  }));
+}
+
+/** Online cost of a plan by kind of step, by the closed formulas of its protocols. */
+export interface PlanCost {
+  readonly linear: Cost;
+  readonly activation: Cost;
+  /** Opening the logits to the client: one message. */
+  readonly opening: Cost;
+  readonly total: Cost;
+  readonly setUp: { readonly bytesServer: number; readonly bytesClient: number };
+  /** Exchanges if every linear layer opened its own input, as the paper counts them; max pooling included, opening not. */
+  readonly paperExchanges: number;
+}
+
+export function costOf(plan: Plan): PlanCost {
+  const linearProtocolOf = linearProtocol(plan.options.linear),
+    activation = activationProtocol(plan.options.activation);
+  let linear = NO_COST, nonLinear = NO_COST, paperExchanges = 0;
+  const setUp = { bytesServer: 0, bytesClient: 0 };
+  for (const step of plan.steps) {
+    if (step.kind === "linear") {
+      linear = plus(linear, linearProtocolOf.cost(step.group));
+      paperExchanges += step.nodes.length;
+      const cost = linearProtocolOf.setUpCost(step.group);
+      setUp.bytesServer += cost.bytesServer;
+      setUp.bytesClient += cost.bytesClient;
+    } else if (step.kind === "activation" || step.kind === "maxPool") {
+      const cost = step.kind === "maxPool" ? maxPool.cost(step.spec) : activation.cost(step.spec);
+      nonLinear = plus(nonLinear, cost);
+      paperExchanges += cost.exchanges;
+    }
+  }
+  const opening: Cost = {
+    exchanges: 1,
+    bytesServer: plan.classes * WORD_BYTES,
+    bytesClient: 0,
+    dealtBytes: 0,
+  };
+  return {
+    linear,
+    activation: nonLinear,
+    opening,
+    total: plus(plus(linear, nonLinear), opening),
+    setUp,
+    paperExchanges,
+  };
+}
+
+/** SHA-256 of everything that all three roles must agree on. */
+export async function digestOf(plan: Plan): Promise<Uint8Array<ArrayBuffer>> {
+  const text = JSON.stringify([plan.graph.nodes, plan.graph.inputShape, plan.graph.classes, plan.options]);
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+}

@@ -1,0 +1,300 @@
+/**
+ * A party of a private inference. The same code runs at the server and at the client:
+ * set-up once per model, an offline phase per query before the image is known, an online phase from image to logits.
+ */
+import { ask } from "../dealer/request.ts";
+import { ClientMaterial, type Material, ServerMaterial } from "../dealer/material.ts";
+import type { FloatTensor, Weights } from "../models/graph.ts";
+import { sizeOf } from "../models/graph.ts";
+import { type Channel, ProtocolError } from "../network/channel.ts";
+import { maxPool } from "../protocols/max_pool.ts";
+import type { Evaluate, EvaluateLinear, Party, Role } from "../protocols/protocol.ts";
+import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
+import { Seed } from "../random/stream.ts";
+import { add, rescale } from "../ring/arithmetic.ts";
+import { extraBits } from "../ring/convolution.ts";
+import { decode, encode } from "../ring/fixed_point.ts";
+import type { Ring } from "../ring/ring.ts";
+import { type RingTensor, words } from "../ring/tensor.ts";
+import {
+  type AddStep,
+  type AveragePoolStep,
+  digestOf,
+  type LinearStep,
+  type Plan,
+  type Step,
+} from "./plan.ts";
+import { TimedChannel } from "./timed_channel.ts";
+
+/** Tags beyond the steps. */
+export const PLAN_TAG = 0xd0000002, LOGITS_TAG = 0xd0000003;
+
+export interface SessionOptions {
+  readonly role: Role;
+  readonly ring: Ring;
+  readonly peer: Channel;
+  readonly dealer: Channel;
+  readonly plan: Plan;
+  /** Weights of the folded graph: the server's, null at the client. */
+  readonly weights: Weights | null;
+  /** Called with a party's share after each step, in debugging runs that open intermediate values. */
+  readonly observe?: (id: string, share: RingTensor, party: Party) => Promise<void>;
+}
+
+type PrepareLinear = (party: Party, material: Material) => Promise<EvaluateLinear>;
+
+/** What the parties do online at one step; runs once. */
+type RunStep = (values: Map<string, RingTensor>) => Promise<void>;
+
+/** Time of the online phase of one query at this party. */
+export interface OnlineTime {
+  readonly milliseconds: number;
+  /** Without the time spent sending, receiving and waiting. */
+  readonly computeMilliseconds: number;
+}
+
+export class Session {
+  readonly #peer: TimedChannel;
+  #queries = 0;
+
+  private constructor(
+    private readonly options: SessionOptions,
+    private readonly linear: ReadonlyMap<number, PrepareLinear>,
+    private readonly biases: ReadonlyMap<string, FloatTensor>,
+  ) {
+    this.#peer = new TimedChannel(options.peer);
+  }
+
+  /** Set-up: compares plans, receives the session's correlations, opens the masked weights. */
+  static async open(options: SessionOptions): Promise<Session> {
+    const { role, ring, peer, dealer, plan, weights } = options;
+    await comparePlans(peer, plan);
+    const seed = await Seed.of((await ask(dealer, { kind: "session" }))!);
+    const linear = new Map<number, PrepareLinear>(), biases = new Map<string, FloatTensor>();
+    for (const step of plan.steps) {
+      if (step.kind !== "linear") continue;
+      const encoded = weights && encodeWeights(ring, step, weights, plan.options.fractionBits);
+      const party: Party = { role, ring, peer, tag: step.index };
+      linear.set(
+        step.index,
+        await linearProtocol(plan.options.linear).setUp(
+          step.group,
+          party,
+          materialOf(options, seed, step),
+          encoded,
+        ),
+      );
+      encoded?.forEach((tensor) => tensor[Symbol.dispose]());
+      for (const node of step.nodes) {
+        const bias = weights?.get(`${node.id}.bias`);
+        if (bias) biases.set(node.id, bias);
+      }
+    }
+    return new Session(options, linear, biases);
+  }
+
+  /** The offline phase of the next query. */
+  async prepare(): Promise<Query> {
+    const { plan, dealer } = this.options;
+    const seed = await Seed.of((await ask(dealer, { kind: "query", number: this.#queries++ }))!);
+    const steps: RunStep[] = [];
+    for (const step of plan.steps) {
+      steps.push(await this.#prepareStep(step, materialOf(this.options, seed, step)));
+    }
+    return new Query(this.options, this.#peer, steps);
+  }
+
+  /** Tells the dealer that no more queries come. */
+  async end(): Promise<void> {
+    await ask(this.options.dealer, { kind: "end" });
+  }
+
+  async #prepareStep(step: Step, material: Material): Promise<RunStep> {
+    const { role, ring, plan } = this.options;
+    const party: Party = { role, ring, peer: this.#peer, tag: step.index };
+    switch (step.kind) {
+      case "linear": {
+        const evaluate = await this.linear.get(step.index)!(party, material);
+        return async (values) => {
+          const x = values.get(step.input)!;
+          const outputs = await evaluate(x);
+          step.nodes.forEach((node, i) => {
+            const layer = step.group.layers[i]!;
+            const y = outputs[i]!.withFractionBits(
+              x.fractionBits + plan.options.fractionBits + extraBits(layer),
+            );
+            const bias = this.biases.get(node.id);
+            if (bias) addBias(y, bias, node.id);
+            values.set(node.id, y);
+          });
+        };
+      }
+      case "activation": {
+        const evaluate = await activationProtocol(plan.options.activation).prepare(
+          step.spec,
+          party,
+          material,
+        );
+        return onValue(step.input, step.node, evaluate, plan.options.fractionBits);
+      }
+      case "maxPool":
+        return onValue(
+          step.input,
+          step.node,
+          await maxPool.prepare(step.spec, party, material),
+          plan.options.fractionBits,
+        );
+      case "averagePool":
+        return (values) =>
+          Promise.resolve(void values.set(step.node.id, sumWindows(step, values.get(step.input)!)));
+      case "add":
+        return (values) => Promise.resolve(void values.set(step.node.id, addValues(step, values)));
+    }
+  }
+}
+
+/** One query: its offline phase is over, its online phase may run once. */
+export class Query {
+  #used = false;
+
+  constructor(
+    private readonly options: SessionOptions,
+    private readonly peer: TimedChannel,
+    private readonly steps: readonly RunStep[],
+  ) {}
+
+  /**
+   * The online phase. The client brings the image, NHWC floats, and receives the logits; the server gets null.
+   */
+  async run(image: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }> {
+    const { role, ring, plan, observe } = this.options;
+    if (this.#used) {
+      throw new ProtocolError("the correlations of this query were used before; prepare another one");
+    }
+    this.#used = true;
+    const start = performance.now(), waited = this.peer.milliseconds;
+
+    const values = new Map<string, RingTensor>([[plan.input, shareOfImage(ring, plan, role, image)]]);
+    for (const [i, step] of plan.steps.entries()) {
+      await this.steps[i]!(values);
+      if (observe) {
+        await observeOutputs(step, values, { role, ring, peer: this.peer, tag: step.index }, observe);
+      }
+      for (const id of step.lastUses) {
+        values.get(id)![Symbol.dispose]();
+        values.delete(id);
+      }
+    }
+    const logits = await openLogits(role, this.peer, values.get(plan.output)!);
+    for (const value of values.values()) value[Symbol.dispose]();
+
+    const milliseconds = performance.now() - start;
+    return {
+      logits,
+      time: { milliseconds, computeMilliseconds: milliseconds - (this.peer.milliseconds - waited) },
+    };
+  }
+}
+
+async function comparePlans(peer: Channel, plan: Plan): Promise<void> {
+  const mine = await digestOf(plan), theirs = new Uint8Array(mine.length);
+  await peer.exchange(PLAN_TAG, mine, theirs);
+  if (mine.some((byte, i) => byte !== theirs[i])) {
+    throw new ProtocolError(
+      "server and client were started with different plans; use the same model, classes, activation, linear protocol, " +
+        "polynomial and fraction bits on both sides",
+    );
+  }
+}
+
+function materialOf({ role, ring, dealer }: SessionOptions, seed: Seed, step: Step): Material {
+  const stream = seed.stream(step.index);
+  return role === "client"
+    ? new ClientMaterial(ring, stream)
+    : new ServerMaterial(ring, stream, dealer, step.index);
+}
+
+function encodeWeights(ring: Ring, step: LinearStep, weights: Weights, fractionBits: number): RingTensor[] {
+  return step.nodes.map((node, i) => {
+    const factor = step.weightFactors[i]!, { data } = weights.get(`${node.id}.weight`)!;
+    return encode(
+      ring,
+      factor === 1 ? data : data.map((w) => w * factor),
+      fractionBits,
+      `weight of ${node.id}`,
+    );
+  });
+}
+
+function addBias(y: RingTensor, bias: FloatTensor, id: string): void {
+  using row = encode(y.ring, bias.data, y.fractionBits, `bias of ${id}`);
+  y.ring.kernels.addRow64(y.address, row.address, y.address, y.length, row.length);
+}
+
+/** Applies an element-wise protocol at `fractionBits`. */
+function onValue(input: string, output: string, evaluate: Evaluate, fractionBits: number): RunStep {
+  return async (values) => {
+    const x = values.get(input)!;
+    using truncated = rescale(x, words(x.ring, x.length, fractionBits));
+    values.set(output, await evaluate(truncated));
+  };
+}
+
+function sumWindows(
+  { node, shape: [height, width, channels], fractionBits }: AveragePoolStep,
+  x: RingTensor,
+): RingTensor {
+  const along = (size: number) => Math.floor((size - node.kernel) / node.stride) + 1;
+  const y = words(x.ring, along(height) * along(width) * channels, x.fractionBits + fractionBits);
+  x.ring.kernels.poolSum64(x.address, y.address, height, width, channels, node.kernel, node.stride);
+  return y;
+}
+
+/** Residual addition: the value with fewer fraction bits is shifted left, which is exact. */
+function addValues({ inputs }: AddStep, values: Map<string, RingTensor>): RingTensor {
+  const [a, b] = inputs.map((id) => values.get(id)!) as [RingTensor, RingTensor];
+  const [fine, coarse] = a.fractionBits >= b.fractionBits ? [a, b] : [b, a];
+  const sum = rescale(coarse, words(fine.ring, fine.length, fine.fractionBits));
+  return add(sum, fine);
+}
+
+/** The image is shared as (0, x): the first linear layer masks it. */
+function shareOfImage(ring: Ring, plan: Plan, role: Role, image: ArrayLike<number> | null): RingTensor {
+  const { fractionBits } = plan.options;
+  if (role === "client") {
+    if (image?.length !== plan.inputLength) {
+      throw new RangeError(
+        `the image has ${image?.length ?? 0} numbers, the network takes ${
+          plan.graph.inputShape.join(" x ")
+        } = ${plan.inputLength}`,
+      );
+    }
+    return encode(ring, image, fractionBits, "image");
+  }
+  const zero = words(ring, sizeOf(plan.graph.inputShape), fractionBits);
+  zero.bytes.fill(0);
+  return zero;
+}
+
+/** The server sends its share; only the client learns the logits. */
+async function openLogits(role: Role, peer: Channel, share: RingTensor): Promise<Float64Array | null> {
+  if (role === "server") {
+    await peer.send(LOGITS_TAG, share.bytes);
+    return null;
+  }
+  using other = words(share.ring, share.length, share.fractionBits);
+  await peer.receive(LOGITS_TAG, other.bytes);
+  return decode(add(other, share));
+}
+
+async function observeOutputs(
+  step: Step,
+  values: ReadonlyMap<string, RingTensor>,
+  party: Party,
+  observe: NonNullable<SessionOptions["observe"]>,
+): Promise<void> {
+  const ids = step.kind === "linear"
+    ? step.nodes.map((node) => node.id)
+    : [typeof step.node === "string" ? step.node : step.node.id];
+  for (const id of ids) await observe(id, values.get(id)!, party);
+}

@@ -1,0 +1,36 @@
+/** A channel that keeps the time spent in it, to tell a party's own work from waiting for messages. */
+import type { Channel, Traffic } from "../network/channel.ts";
+
+export class TimedChannel implements Channel {
+  /** Milliseconds in sends, receives and exchanges so far. */
+  milliseconds = 0;
+
+  constructor(private readonly inner: Channel) {}
+
+  send = (tag: number, payload: Uint8Array): Promise<void> => this.#time(this.inner.send(tag, payload));
+  receive = (tag: number, into: Uint8Array): Promise<void> => this.#time(this.inner.receive(tag, into));
+  exchange = (tag: number, payload: Uint8Array, into: Uint8Array): Promise<void> =>
+    this.#time(this.inner.exchange(tag, payload, into));
+
+  get sent(): Traffic {
+    return this.inner.sent;
+  }
+  get received(): Traffic {
+    return this.inner.received;
+  }
+  get exchanges(): number {
+    return this.inner.exchanges;
+  }
+  close(): void {
+    this.inner.close();
+  }
+
+  async #time(work: Promise<void>): Promise<void> {
+    const start = performance.now();
+    try {
+      await work;
+    } finally {
+      this.milliseconds += performance.now() - start;
+    }
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * Runs one step with dealer, server and client in this process, for tests and micro-benchmarks: real material, real messages, an
+ * in-memory link.
+ */
+import { ClientMaterial, Dealing, type Material, ServerMaterial } from "../dealer/material.ts";
+import type { Channel } from "../network/channel.ts";
+import { memoryPair } from "../network/memory_pair.ts";
+import { freshSeed, Seed } from "../random/stream.ts";
+import { subtract } from "../ring/arithmetic.ts";
+import type { Ring } from "../ring/ring.ts";
+import { type RingTensor, words } from "../ring/tensor.ts";
+import type { Party, Role } from "./protocol.ts";
+
+/** Three parties and their links. */
+export interface InProcess {
+  readonly ring: Ring;
+  readonly server: Party;
+  readonly client: Party;
+  readonly dealerToServer: Channel;
+  readonly serverToDealer: Channel;
+}
+
+export function inProcess(ring: Ring): InProcess {
+  const [serverPeer, clientPeer] = memoryPair();
+  const [dealerToServer, serverToDealer] = memoryPair();
+  const party = (role: Role, peer: Channel): Party => ({ role, ring, peer, tag: 1 });
+  return {
+    ring,
+    server: party("server", serverPeer),
+    client: party("client", clientPeer),
+    dealerToServer,
+    serverToDealer,
+  };
+}
+
+/** Both halves of the material of a step, under fresh seeds, and the dealer's side of it. */
+export async function freshMaterial(
+  { ring, dealerToServer, serverToDealer }: InProcess,
+): Promise<{ server: Material; client: Material; dealing: Dealing }> {
+  const server = await Seed.of(freshSeed()), client = await Seed.of(freshSeed());
+  return {
+    server: new ServerMaterial(ring, server.stream(1), serverToDealer, 1),
+    client: new ClientMaterial(ring, client.stream(1)),
+    dealing: new Dealing(ring, server.stream(1), client.stream(1), dealerToServer, 1),
+  };
+}
+
+/** Uniformly random additive shares of `value`. */
+export function shareOf(value: RingTensor): { server: RingTensor; client: RingTensor } {
+  const server = words(value.ring, value.length, value.fractionBits),
+    client = words(value.ring, value.length, value.fractionBits);
+  const bytes = client.bytes;
+  for (let start = 0; start < bytes.length; start += 65536) {
+    crypto.getRandomValues(bytes.subarray(start, start + 65536));
+  }
+  return { server: subtract(value, client, server), client };
+}
+
+/** Both parties at once. */
+export const both = <T>(work: (role: Role) => Promise<T>): Promise<[T, T]> =>
+  Promise.all([work("server"), work("client")]);

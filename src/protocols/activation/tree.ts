@@ -1,0 +1,192 @@
+/**
+ * `tree`: square and multiply (CrypTen's polynomial, the baseline "CrypTen Poly"): x^2, then x^3 and x^4, then x^5 ... x^8, each
+ * power truncated to f bits before the next round; only powers that a coefficient asks for, or that such a power needs, are made.
+ *
+ * x^k = x^(k - h) * x^h with h the largest power of two below k. Every factor is opened once, masked by an own random word,
+ * in the round in which it is first used; the dealer shares the products of the masks: x y = (u + r)(v + s) with
+ * u = x - r, v = y - s public is u v + u s + v r + r s. ceil(log2 degree) exchanges.
+ */
+import type { Dealing, Material } from "../../dealer/material.ts";
+import { add, multiply, multiplyAdd, multiplyConstant, rescale, subtract } from "../../ring/arithmetic.ts";
+import { type RingTensor, words } from "../../ring/tensor.ts";
+import { open } from "../open.ts";
+import {
+  type ActivationProtocol,
+  type ActivationSpec,
+  type Cost,
+  once,
+  type Party,
+  type Polynomial,
+  WORD_BYTES,
+} from "../protocol.ts";
+import { linearPart } from "./power_groups.ts";
+
+/** x^power = x^low * x^high. */
+interface Product {
+  readonly power: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+interface Round {
+  /** Powers opened in this round, for the first and only time. */
+  readonly opened: readonly number[];
+  readonly products: readonly Product[];
+}
+
+/** The rounds that make every power with a coefficient other than zero. */
+export function rounds(polynomial: Polynomial): Round[] {
+  const needed = new Map<number, Product>();
+  const need = (power: number) => {
+    if (power < 2 || needed.has(power)) return;
+    const high = 2 ** (Math.ceil(Math.log2(power)) - 1);
+    needed.set(power, { power, low: power - high, high });
+    need(power - high);
+    need(high);
+  };
+  polynomial.coefficients.forEach((c, k) => c !== 0 && need(k));
+
+  const opened = new Set<number>(), result: Round[] = [];
+  const products = [...needed.values()].sort((a, b) => a.power - b.power);
+  for (let reach = 1; products.some(({ power }) => power > reach); reach *= 2) {
+    const round = products.filter(({ power }) => power > reach && power <= 2 * reach);
+    const fresh = [...new Set(round.flatMap(({ low, high }) => [low, high]))].filter((k) => !opened.has(k));
+    fresh.forEach((k) => opened.add(k));
+    result.push({ opened: fresh.sort((a, b) => a - b), products: round });
+  }
+  return result;
+}
+
+export const tree: ActivationProtocol = {
+  name: "tree",
+
+  cost(spec): Cost {
+    const plan = rounds(spec.polynomial), bytes = spec.length * WORD_BYTES;
+    const sent = plan.reduce((sum, round) => sum + round.opened.length * bytes, 0);
+    const dealt = plan.reduce((sum, round) => sum + round.products.length * bytes, 0);
+    return { exchanges: plan.length, bytesServer: sent, bytesClient: sent, dealtBytes: dealt };
+  },
+
+  async deal(spec, dealing: Dealing) {
+    const n = spec.length, masks = new Map<number, RingTensor>();
+    for (const round of rounds(spec.polynomial)) {
+      for (const power of round.opened) masks.set(power, await dealing.mask(n));
+      for (const { low, high } of round.products) {
+        using product = words(dealing.ring, n);
+        await dealing.share(multiply(masks.get(low)!, masks.get(high)!, product));
+      }
+    }
+    for (const mask of masks.values()) mask[Symbol.dispose]();
+  },
+
+  async prepare(spec, party, material: Material) {
+    const masks = new Map<number, RingTensor>(), shares = new Map<number, RingTensor>();
+    for (const round of rounds(spec.polynomial)) {
+      for (const power of round.opened) masks.set(power, await material.own(spec.length));
+      for (const { power } of round.products) {
+        const share = words(party.ring, spec.length);
+        await material.share(share);
+        shares.set(power, share);
+      }
+    }
+    return once("tree", (x) => evaluate(spec, party, masks, shares, x));
+  },
+
+  fixedPoint(spec, x) {
+    const { coefficients, precision } = spec.polynomial,
+      unit = 2 ** spec.fractionBits,
+      scale = 2 ** precision;
+    const products = rounds(spec.polynomial).flatMap((round) => round.products);
+    return x.map((value) => {
+      const powers = [1, value];
+      for (const { power, low, high } of products) {
+        powers[power] = Math.floor(powers[low]! * powers[high]! / unit);
+      }
+      const constant = Math.round((coefficients[0] ?? 0) * unit / scale);
+      return coefficients.reduce(
+        (sum, c, k) => k === 0 || c === 0 ? sum : sum + Math.floor(c * powers[k]! / scale),
+        constant,
+      );
+    });
+  },
+
+  carryBound(spec, size) {
+    const { coefficients, precision } = spec.polynomial, unit = 2 ** -spec.fractionBits;
+    // A product of factors with errors e_low, e_high is off by them and by one unit of truncation; a term is truncated once
+    // more, and its floor may fall on either side of a unit.
+    const errors = new Map<number, number>([[1, 0]]);
+    let bound = unit;
+    for (const { power, low, high } of rounds(spec.polynomial).flatMap((round) => round.products)) {
+      const eLow = errors.get(low)!, eHigh = errors.get(high)!;
+      const error = 2 * unit + eLow * size ** high + eHigh * size ** low + eLow * eHigh;
+      errors.set(power, error);
+      const c = Math.abs(coefficients[power] ?? 0);
+      if (c !== 0) bound += 2 * unit + c * 2 ** -precision * error;
+    }
+    return bound;
+  },
+};
+
+async function evaluate(
+  spec: ActivationSpec,
+  party: Party,
+  masks: Map<number, RingTensor>,
+  shares: Map<number, RingTensor>,
+  x: RingTensor,
+): Promise<RingTensor> {
+  const { ring } = party, n = spec.length, { coefficients, precision } = spec.polynomial;
+  const y = linearPart(party, spec, x);
+  const powers = new Map<number, RingTensor>([[1, x]]), openings = new Map<number, RingTensor>();
+  const temporary: RingTensor[] = [...masks.values(), ...shares.values()];
+
+  for (const round of rounds(spec.polynomial)) {
+    if (round.opened.length > 0) {
+      const u = words(ring, round.opened.length * n);
+      temporary.push(u);
+      round.opened.forEach((power, i) => {
+        const view = u.view(i * n, n);
+        subtract(powers.get(power)!.view(0, n, 0), masks.get(power)!, view);
+        openings.set(power, view);
+      });
+      await open(party, u);
+    }
+    for (const { power, low, high } of round.products) {
+      const product = words(ring, n, spec.fractionBits);
+      truncatedProduct(party, spec.fractionBits, product, shares.get(power)!, [
+        openings.get(low)!,
+        masks.get(low)!,
+      ], [
+        openings.get(high)!,
+        masks.get(high)!,
+      ]);
+      powers.set(power, product);
+      temporary.push(product);
+      if ((coefficients[power] ?? 0) === 0) continue;
+      using term = multiplyConstant(
+        product,
+        BigInt(coefficients[power]!),
+        words(ring, n, spec.fractionBits + precision),
+      );
+      using result = rescale(term, words(ring, n, spec.fractionBits));
+      add(y, result);
+    }
+  }
+  for (const tensor of temporary) tensor[Symbol.dispose]();
+  return y;
+}
+
+/** out = (u + r)(v + s) truncated to f bits, from public u, v, own shares of r, s and the share of r s, which it consumes. */
+function truncatedProduct(
+  party: Party,
+  fractionBits: number,
+  out: RingTensor,
+  share: RingTensor,
+  [u, r]: [RingTensor, RingTensor],
+  [v, s]: [RingTensor, RingTensor],
+): void {
+  const sum = share.view(0, out.length, 2 * fractionBits);
+  multiplyAdd(sum, u, s);
+  multiplyAdd(sum, v, r);
+  if (party.role === "server") multiplyAdd(sum, u, v);
+  rescale(sum, out);
+}
