@@ -6,12 +6,11 @@ import { awaitRequest, handOutSeed, type Request } from "../dealer/request.ts";
 import { Dealing } from "../dealer/material.ts";
 import type { Channel } from "../network/channel.ts";
 import { maxPool } from "../protocols/max_pool.ts";
+import type { LinearDealing } from "../protocols/protocol.ts";
 import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
 import { Seed } from "../random/stream.ts";
 import type { Ring } from "../ring/ring.ts";
 import { describeStep, type Plan, type Step } from "./plan.ts";
-
-type DealQuery = (dealing: Dealing) => Promise<void>;
 
 export interface DealerOptions {
   readonly ring: Ring;
@@ -29,7 +28,7 @@ export async function runDealer(
   { ring, plan, server, client, queries, onDealt }: DealerOptions,
 ): Promise<void> {
   const handedOut = new Set<string>();
-  const perStep = new Map<number, DealQuery>();
+  const perStep = new Map<number, LinearDealing>();
 
   for (;;) {
     const [request, other] = await Promise.all([awaitRequest(server), awaitRequest(client)]);
@@ -37,7 +36,7 @@ export async function runDealer(
     if (nameOf(other) !== name) {
       throw new RangeError(`the server asked the dealer for ${name}, the client for ${nameOf(other)}`);
     }
-    if (request.kind === "end") return;
+    if (request.kind === "end") break;
     if (handedOut.has(name)) {
       throw new RangeError(`the correlations of ${name} were handed out before; each is used once`);
     }
@@ -65,6 +64,7 @@ export async function runDealer(
     }
     onDealt?.(request, performance.now() - start);
   }
+  for (const session of perStep.values()) session[Symbol.dispose]();
 }
 
 const nameOf = (request: Request) =>
@@ -74,7 +74,7 @@ async function dealSession(
   plan: Plan,
   step: Step,
   dealing: Dealing,
-  perStep: Map<number, DealQuery>,
+  perStep: Map<number, LinearDealing>,
 ): Promise<void> {
   if (step.kind !== "linear") return;
   perStep.set(step.index, await linearProtocol(plan.options.linear).dealSession(step.group, dealing));
@@ -84,16 +84,16 @@ async function dealQuery(
   plan: Plan,
   step: Step,
   dealing: Dealing,
-  perStep: Map<number, DealQuery>,
+  perStep: Map<number, LinearDealing>,
 ): Promise<void> {
   if (step.kind === "linear") {
-    const deal = perStep.get(step.index);
-    if (!deal) {
+    const session = perStep.get(step.index);
+    if (!session) {
       throw new RangeError(
         `${describeStep(step)}: the correlations of the session must be dealt before those of a query`,
       );
     }
-    await deal(dealing);
+    await session.deal(dealing);
   } else if (step.kind === "activation") {
     await activationProtocol(plan.options.activation).deal(step.spec, dealing);
   } else if (step.kind === "maxPool") {

@@ -27,10 +27,20 @@ export async function openInProcess(
   const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
   const dealing = runDealer({ ring, plan, server: dealerOfServer, client: dealerOfClient, queries });
   // A dealer that fails ends the parties' waiting with its reason.
-  dealing.catch((error) => Promise.all([dealerOfServer.abort(error.message), dealerOfClient.abort(error.message)]));
+  dealing.catch((error) =>
+    Promise.all([dealerOfServer.abort(error.message), dealerOfClient.abort(error.message)])
+  );
   const [server, client] = await Promise.all([
     Session.open({ role: "server", ring, peer: serverPeer, dealer: serverDealer, plan, weights, ...observe }),
-    Session.open({ role: "client", ring, peer: clientPeer, dealer: clientDealer, plan, weights: null, ...observe }),
+    Session.open({
+      role: "client",
+      ring,
+      peer: clientPeer,
+      dealer: clientDealer,
+      plan,
+      weights: null,
+      ...observe,
+    }),
   ]);
   return {
     server,

@@ -8,7 +8,7 @@ import type { FloatTensor, Weights } from "../models/graph.ts";
 import { sizeOf } from "../models/graph.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import { maxPool } from "../protocols/max_pool.ts";
-import type { Evaluate, EvaluateLinear, Party, Role } from "../protocols/protocol.ts";
+import type { Evaluate, LinearSession, Party, Role } from "../protocols/protocol.ts";
 import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
 import { Seed } from "../random/stream.ts";
 import { add, rescale } from "../ring/arithmetic.ts";
@@ -41,8 +41,6 @@ export interface SessionOptions {
   readonly observe?: (id: string, share: RingTensor, party: Party) => Promise<void>;
 }
 
-type PrepareLinear = (party: Party, material: Material) => Promise<EvaluateLinear>;
-
 /** What the parties do online at one step; runs once. */
 type RunStep = (values: Map<string, RingTensor>) => Promise<void>;
 
@@ -59,7 +57,7 @@ export class Session {
 
   private constructor(
     private readonly options: SessionOptions,
-    private readonly linear: ReadonlyMap<number, PrepareLinear>,
+    private readonly linear: ReadonlyMap<number, LinearSession>,
     private readonly biases: ReadonlyMap<string, FloatTensor>,
   ) {
     this.#peer = new TimedChannel(options.peer);
@@ -70,7 +68,7 @@ export class Session {
     const { role, ring, peer, dealer, plan, weights } = options;
     await comparePlans(peer, plan);
     const seed = await Seed.of((await ask(dealer, { kind: "session" }))!);
-    const linear = new Map<number, PrepareLinear>(), biases = new Map<string, FloatTensor>();
+    const linear = new Map<number, LinearSession>(), biases = new Map<string, FloatTensor>();
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
       const encoded = weights && encodeWeights(ring, step, weights, plan.options.fractionBits);
@@ -104,9 +102,10 @@ export class Session {
     return new Query(this.options, this.#peer, steps);
   }
 
-  /** Tells the dealer that no more queries come. */
+  /** Tells the dealer that no more queries come and frees the weights. */
   async end(): Promise<void> {
     await ask(this.options.dealer, { kind: "end" });
+    for (const session of this.linear.values()) session[Symbol.dispose]();
   }
 
   async #prepareStep(step: Step, material: Material): Promise<RunStep> {
@@ -114,7 +113,7 @@ export class Session {
     const party: Party = { role, ring, peer: this.#peer, tag: step.index };
     switch (step.kind) {
       case "linear": {
-        const evaluate = await this.linear.get(step.index)!(party, material);
+        const evaluate = await this.linear.get(step.index)!.prepare(party, material);
         return async (values) => {
           const x = values.get(step.input)!;
           const outputs = await evaluate(x);

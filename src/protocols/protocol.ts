@@ -72,24 +72,36 @@ export interface LinearGroup {
 /** As {@linkcode Evaluate}, with one output for every layer of the group, each with its `extraBits` (see {@linkcode ConvolutionSpec}). */
 export type EvaluateLinear = (x: RingTensor) => Promise<RingTensor[]>;
 
+/** A group of linear layers during a session, at a party: weights are masked and packed, queries come. */
+export interface LinearSession extends Disposable {
+  /** A party's offline work for one query; returns its online phase. */
+  prepare(party: Party, material: Material): Promise<EvaluateLinear>;
+}
+
+/** The same at the dealer. */
+export interface LinearDealing extends Disposable {
+  /** The dealer's work for one query. */
+  deal(dealing: Dealing): Promise<void>;
+}
+
 /** A protocol for convolutions and dense layers. Weights are fixed for a session, inputs change with every query. */
 export interface LinearProtocol {
   readonly name: string;
   cost(group: LinearGroup): Cost;
   /** Bytes that the server and the client send once per session. */
   setUpCost(group: LinearGroup): { readonly bytesServer: number; readonly bytesClient: number };
-  /** The dealer's work for a session; returns its work for one query. */
-  dealSession(group: LinearGroup, dealing: Dealing): Promise<(dealing: Dealing) => Promise<void>>;
+  /** The dealer's work for a session. */
+  dealSession(group: LinearGroup, dealing: Dealing): Promise<LinearDealing>;
   /**
-   * Session set-up of a party; the server brings the encoded weights, one tensor [kernel, kernel, inputs, outputs] a layer.
-   * Returns the offline work for one query, which returns the online phase.
+   * Session set-up of a party; the server brings the encoded weights, one tensor [kernel, kernel, inputs, outputs] a layer,
+   * which may be freed afterwards.
    */
   setUp(
     group: LinearGroup,
     party: Party,
     material: Material,
     weights: readonly RingTensor[] | null,
-  ): Promise<(party: Party, material: Material) => Promise<EvaluateLinear>>;
+  ): Promise<LinearSession>;
 }
 
 /** Guards an online phase: dealt material used twice would reveal the difference of two inputs. */

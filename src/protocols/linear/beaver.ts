@@ -7,10 +7,19 @@
  *   server: C_0 + A_0 D + E (B_0 + D),   client: C_1 + A_1 D + E B_1;   the sum is (E + A)(B + D) = X W.
  * One convolution per party and layer is online. See docs/beaver.md.
  */
+import type { Material } from "../../dealer/material.ts";
 import { add, subtract } from "../../ring/arithmetic.ts";
+import type { Convolution } from "../../ring/convolution.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { open } from "../open.ts";
-import { type LinearProtocol, once, WORD_BYTES } from "../protocol.ts";
+import {
+  type EvaluateLinear,
+  type LinearGroup,
+  type LinearProtocol,
+  once,
+  type Party,
+  WORD_BYTES,
+} from "../protocol.ts";
 import { convolve, disposeAll, outputLength, outputsOf, prepareConvolutions, weightsOf } from "./layers.ts";
 
 export const beaver: LinearProtocol = {
@@ -29,22 +38,25 @@ export const beaver: LinearProtocol = {
   }),
 
   async dealSession(group, dealing) {
-    const b = [];
+    const b: RingTensor[] = [];
     for (const layer of group.layers) b.push(await dealing.mask(weightsOf(layer)));
     const convolutions = prepareConvolutions(dealing.ring, group.layers, b);
     disposeAll(b);
-    return async (dealing) => {
-      using a = await dealing.mask(group.inputs);
-      for (const convolution of convolutions) {
-        using product = convolve(dealing.ring, convolution, a);
-        await dealing.share(product);
-      }
+    return {
+      async deal(dealing) {
+        using a = await dealing.mask(group.inputs);
+        for (const convolution of convolutions) {
+          using product = convolve(convolution, a);
+          await dealing.share(product);
+        }
+      },
+      [Symbol.dispose]: () => disposeAll(convolutions),
     };
   },
 
   async setUp(group, party, material, weights) {
     const { ring, role } = party;
-    const masks = [], differences = [];
+    const masks: RingTensor[] = [], differences: RingTensor[] = [];
     for (const [i, layer] of group.layers.entries()) {
       // The weights are shared as (W, 0): the masks B_i hide them, so no further sharing is needed.
       const b = await material.own(weightsOf(layer));
@@ -59,25 +71,36 @@ export const beaver: LinearProtocol = {
     const online = prepareConvolutions(ring, group.layers, masks);
     const offline = prepareConvolutions(ring, group.layers, differences);
     disposeAll([...masks, ...differences]);
-
-    return async (party, material) => {
-      const a = await material.own(group.inputs);
-      const shares: RingTensor[] = [];
-      for (const convolution of offline) {
-        const share = words(ring, outputLength(convolution.spec));
-        await material.share(share);
-        using product = convolve(ring, convolution, a);
-        shares.push(add(share, product));
-      }
-      return once("beaver", async (x) => {
-        using e = subtract(x.view(0, x.length, 0), a, words(ring, x.length));
-        await open(party, e);
-        a[Symbol.dispose]();
-        return online.map((convolution, i) => {
-          using product = convolve(ring, convolution, e);
-          return add(shares[i]!, product);
-        });
-      });
+    return {
+      prepare: (party, material) => prepare(group, offline, online, party, material),
+      [Symbol.dispose]: () => disposeAll([...online, ...offline]),
     };
   },
 };
+
+/** D in `offline`; B_0 + D or B_1 in `online`. */
+async function prepare(
+  group: LinearGroup,
+  offline: readonly Convolution<64>[],
+  online: readonly Convolution<64>[],
+  party: Party,
+  material: Material,
+): Promise<EvaluateLinear> {
+  const a = await material.own(group.inputs);
+  const shares: RingTensor[] = [];
+  for (const convolution of offline) {
+    const share = words(party.ring, outputLength(convolution.spec));
+    await material.share(share);
+    using product = convolve(convolution, a);
+    shares.push(add(share, product));
+  }
+  return once("beaver", async (x) => {
+    using e = subtract(x.view(0, x.length, 0), a, words(party.ring, x.length));
+    await open(party, e);
+    a[Symbol.dispose]();
+    return online.map((convolution, i) => {
+      using product = convolve(convolution, e);
+      return add(shares[i]!, product);
+    });
+  });
+}

@@ -31,12 +31,12 @@ export function prepareConvolutions(
 }
 
 /** The product with `x`, times 2^extraBits of the layer, as bare words. */
-export function convolve(ring: Ring, convolution: Convolution<64>, x: RingTensor): RingTensor {
-  const y = words(ring, outputLength(convolution.spec));
+export function convolve(convolution: Convolution<64>, x: RingTensor): RingTensor {
+  const y = words(x.ring, outputLength(convolution.spec));
   convolution.run(x.address, y.address);
   return y;
 }
 
-export function disposeAll(tensors: readonly RingTensor[]): void {
-  for (const tensor of tensors) tensor[Symbol.dispose]();
+export function disposeAll(resources: readonly Disposable[]): void {
+  for (const resource of resources) resource[Symbol.dispose]();
 }

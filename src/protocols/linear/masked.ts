@@ -7,9 +7,18 @@
  *   W (x - a) + B a + (W - B) a = W x.
  * One convolution by the server, none by the client. B is used over and over, a never. See docs/masked.md.
  */
+import type { Material } from "../../dealer/material.ts";
 import { add, subtract } from "../../ring/arithmetic.ts";
+import type { Convolution } from "../../ring/convolution.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
-import { type LinearProtocol, once, WORD_BYTES } from "../protocol.ts";
+import {
+  type EvaluateLinear,
+  type LinearGroup,
+  type LinearProtocol,
+  once,
+  type Party,
+  WORD_BYTES,
+} from "../protocol.ts";
 import { convolve, disposeAll, outputLength, outputsOf, prepareConvolutions, weightsOf } from "./layers.ts";
 
 export const masked: LinearProtocol = {
@@ -25,26 +34,29 @@ export const masked: LinearProtocol = {
   setUpCost: (group) => ({ bytesServer: weightsOf(group) * WORD_BYTES, bytesClient: 0 }),
 
   async dealSession(group, dealing) {
-    const b = [];
+    const b: RingTensor[] = [];
     for (const layer of group.layers) b.push(await dealing.ownOfServer(weightsOf(layer)));
     const convolutions = prepareConvolutions(dealing.ring, group.layers, b);
     disposeAll(b);
-    return async (dealing) => {
-      using a = await dealing.ownOfClient(group.inputs);
-      for (const convolution of convolutions) {
-        using product = convolve(dealing.ring, convolution, a);
-        await dealing.share(product);
-      }
+    return {
+      async deal(dealing) {
+        using a = await dealing.ownOfClient(group.inputs);
+        for (const convolution of convolutions) {
+          using product = convolve(convolution, a);
+          await dealing.share(product);
+        }
+      },
+      [Symbol.dispose]: () => disposeAll(convolutions),
     };
   },
 
   async setUp(group, party, material, weights) {
     const { ring, role, peer, tag } = party;
-    const differences = [];
+    const differences: RingTensor[] = [];
     for (const [i, layer] of group.layers.entries()) {
       if (role === "server") {
-        using b = await material.own(weightsOf(layer), weights![i]!.fractionBits);
-        using d = subtract(weights![i]!, b, words(ring, b.length, b.fractionBits));
+        using b = await material.own(weightsOf(layer));
+        using d = subtract(weights![i]!.view(0, b.length, 0), b, words(ring, b.length));
         await peer.send(tag, d.bytes);
       } else {
         const d = words(ring, weightsOf(layer));
@@ -52,38 +64,66 @@ export const masked: LinearProtocol = {
         differences.push(d);
       }
     }
-    const convolutions = prepareConvolutions(ring, group.layers, role === "server" ? weights! : differences, {
-      small: role === "server",
-    });
+    const convolutions = role === "server"
+      ? prepareConvolutions(ring, group.layers, weights!, { small: true })
+      : prepareConvolutions(ring, group.layers, differences);
     disposeAll(differences);
-
-    return async (party, material) => {
-      const a = role === "client" ? await material.own(group.inputs) : null;
-      const shares: RingTensor[] = [];
-      for (const convolution of convolutions) {
-        const share = words(ring, outputLength(convolution.spec));
-        await material.share(share);
-        if (a) {
-          using product = convolve(ring, convolution, a);
-          add(share, product);
-        }
-        shares.push(share);
-      }
-      return once("masked", async (x) => {
-        if (a) {
-          using message = subtract(x.view(0, x.length, 0), a, words(ring, x.length));
-          await party.peer.send(party.tag, message.bytes);
-          a[Symbol.dispose]();
-          return shares;
-        }
-        using opened = words(ring, x.length);
-        await party.peer.receive(party.tag, opened.bytes);
-        add(opened, x.view(0, x.length, 0));
-        return convolutions.map((convolution, i) => {
-          using product = convolve(ring, convolution, opened);
-          return add(shares[i]!, product);
-        });
-      });
+    return {
+      prepare: (party, material) =>
+        role === "server"
+          ? prepareServer(convolutions, party, material)
+          : prepareClient(group, convolutions, party, material),
+      [Symbol.dispose]: () => disposeAll(convolutions),
     };
   },
 };
+
+/** W in the convolutions. */
+async function prepareServer(
+  convolutions: readonly Convolution<64>[],
+  party: Party,
+  material: Material,
+): Promise<EvaluateLinear> {
+  const shares = await sharesOf(convolutions, party, material);
+  return once("masked", async (x) => {
+    using opened = words(party.ring, x.length);
+    await party.peer.receive(party.tag, opened.bytes);
+    add(opened, x.view(0, x.length, 0));
+    return convolutions.map((convolution, i) => {
+      using product = convolve(convolution, opened);
+      return add(shares[i]!, product);
+    });
+  });
+}
+
+/** D in the convolutions, which run offline. */
+async function prepareClient(
+  group: LinearGroup,
+  convolutions: readonly Convolution<64>[],
+  party: Party,
+  material: Material,
+): Promise<EvaluateLinear> {
+  const a = await material.own(group.inputs);
+  const shares = await sharesOf(convolutions, party, material);
+  for (const [i, convolution] of convolutions.entries()) {
+    using product = convolve(convolution, a);
+    add(shares[i]!, product);
+  }
+  return once("masked", async (x) => {
+    using message = subtract(x.view(0, x.length, 0), a, words(party.ring, x.length));
+    await party.peer.send(party.tag, message.bytes);
+    a[Symbol.dispose]();
+    return shares;
+  });
+}
+
+/** This party's shares of B * a. */
+async function sharesOf(
+  convolutions: readonly Convolution<64>[],
+  party: Party,
+  material: Material,
+): Promise<RingTensor[]> {
+  const shares = convolutions.map(({ spec }) => words(party.ring, outputLength(spec)));
+  for (const share of shares) await material.share(share);
+  return shares;
+}
