@@ -14,6 +14,7 @@ import {
   type Shape,
   sizeOf,
 } from "../models/graph.ts";
+import type { Polynomial } from "../polynomial/polynomial.ts";
 import { maxPool, type MaxPoolSpec } from "../protocols/max_pool.ts";
 import {
   type ActivationSpec,
@@ -21,7 +22,6 @@ import {
   type LinearGroup,
   NO_COST,
   plus,
-  type Polynomial,
   WORD_BYTES,
 } from "../protocols/protocol.ts";
 import { activationProtocol, linearProtocol } from "../protocols/registry.ts";

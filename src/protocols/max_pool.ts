@@ -4,6 +4,7 @@
  * Padding is a public value below every activation.
  */
 import type { Dealing, Material } from "../dealer/material.ts";
+import { QUARTIC } from "../polynomial/polynomial.ts";
 import { add, subtract } from "../ring/arithmetic.ts";
 import { type RingTensor, words } from "../ring/tensor.ts";
 import { relu } from "./activation/relu.ts";
@@ -32,11 +33,8 @@ function comparisons(spec: MaxPoolSpec): number[] {
   return [...Array(spec.kernel - 1).fill(rows), ...Array(spec.kernel - 1).fill(columns)];
 }
 
-const reluSpec = (length: number) => ({
-  length,
-  fractionBits: 0,
-  polynomial: { coefficients: [], precision: 0 },
-});
+// relu reads nothing of its spec but the length.
+const reluSpec = (length: number) => ({ length, fractionBits: 0, polynomial: QUARTIC });
 
 export const maxPool = {
   cost: (spec: MaxPoolSpec): Cost =>

@@ -1,6 +1,7 @@
 /** What a protocol is to the rest of the system: a cost, what the dealer deals, what each party does. */
 import type { Dealing, Material } from "../dealer/material.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
+import type { Polynomial } from "../polynomial/polynomial.ts";
 import type { ConvolutionSpec } from "../ring/convolution.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor } from "../ring/tensor.ts";
@@ -24,12 +25,6 @@ export interface Cost {
   readonly bytesClient: number;
   /** Bytes that the dealer sends to the server (the client expands a seed). */
   readonly dealtBytes: number;
-}
-
-/** P(x) = sum over k of coefficients[k] / 2^precision * x^k; public. */
-export interface Polynomial {
-  readonly coefficients: readonly number[];
-  readonly precision: number;
 }
 
 /** `length` inputs and outputs with `fractionBits` fraction bits. */

@@ -6,7 +6,8 @@
  */
 import { addConstant, multiplyConstant, rescale } from "../../ring/arithmetic.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
-import type { ActivationSpec, Party, Polynomial } from "../protocol.ts";
+import type { Polynomial } from "../../polynomial/polynomial.ts";
+import type { ActivationSpec, Party } from "../protocol.ts";
 
 /** sum over k of coefficients[k] * y^k with y = x >> shift, an integer polynomial without constant and linear term. */
 export interface PowerGroup {

@@ -9,6 +9,7 @@
 import type { Dealing, Material } from "../../dealer/material.ts";
 import { add, multiply, multiplyAdd, multiplyConstant, rescale, subtract } from "../../ring/arithmetic.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
+import type { Polynomial } from "../../polynomial/polynomial.ts";
 import { open } from "../open.ts";
 import {
   type ActivationProtocol,
@@ -16,7 +17,6 @@ import {
   type Cost,
   once,
   type Party,
-  type Polynomial,
   WORD_BYTES,
 } from "../protocol.ts";
 import { linearPart } from "./power_groups.ts";

@@ -1,0 +1,79 @@
+/** `deno task client`: holds an image and has it classified without showing it. */
+import { query } from "../inference/roles.ts";
+import { describeTag } from "../inference/roles.ts";
+import { seededImage } from "../models/weights.ts";
+import { connect } from "../network/tcp.ts";
+import { Ring } from "../ring/ring.ts";
+import { onExit, runCommand } from "./command.ts";
+import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
+import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, profileFrom } from "./inference_options.ts";
+import { peakRssMB, reportLine } from "./role_report.ts";
+
+await runCommand({
+  name: "client",
+  summary: "have an image classified by a server without showing it",
+  options: {
+    ...PLAN_OPTIONS,
+    image: { type: "string", value: "FILE", help: "image file (PNG, JPEG, ...) of the network's input size" },
+    seed: {
+      type: "integer",
+      min: 0,
+      default: 1,
+      help: "seed of the random image that is used without --image",
+    },
+    repetitions: {
+      type: "integer",
+      min: 1,
+      max: 100_000,
+      default: 1,
+      help: "queries, each with fresh correlations",
+    },
+    connect: connectOption(7700, "address of the server"),
+    dealer: connectOption(7701, "address of the dealer"),
+    ...LINK_OPTIONS,
+    ...SECURITY_OPTIONS,
+    json: { type: "boolean", help: "report on standard output as JSON lines" },
+  },
+  async run(options) {
+    const plan = planFrom(options), profile = profileFrom(options.profile);
+    const image = options.image === undefined
+      ? seededImage(plan.graph, options.seed)
+      : await (await import("../data/image_file.ts")).readImage(options.image, plan.graph.inputShape);
+    const ring = await Ring.open();
+    const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTag(plan) };
+    const dealer = await connect({
+      ...await connecting(options, options.dealer),
+      ...common,
+      expectedPeer: "dealer",
+    });
+    onExit(() => dealer.close());
+    const peer = await connect({
+      ...await connecting(options, options.connect),
+      ...common,
+      expectedPeer: "server",
+      profile,
+    });
+    onExit(() => peer.close());
+    try {
+      const figures = await query(
+        { ring, peer, dealer, plan },
+        image,
+        options.repetitions,
+        ({ onlineMs }) => {
+          if (options.json) console.log(JSON.stringify({ query: { onlineMs } }));
+        },
+      );
+      const { logits, onlineMs } = figures.queries.at(-1)!;
+      const label = logits.indexOf(Math.max(...logits));
+      reportLine(
+        options.json,
+        { ...figures, peakRssMB: peakRssMB() },
+        `client: class ${label}, logit ${logits[label]!.toFixed(4)}, ${onlineMs.toFixed(1)} ms online`,
+      );
+    } catch (error) {
+      const reason = (error as Error).message;
+      await Promise.allSettled([peer.abort(reason), dealer.abort(reason)]);
+      throw error;
+    }
+  },
+});

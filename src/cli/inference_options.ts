@@ -1,0 +1,126 @@
+/** Options that `infer`, `explain` and the three roles share, and what is made of them. */
+import type { ModelDescription } from "../data/model_folder.ts";
+import { type Plan, planInference } from "../inference/plan.ts";
+import { foldGraph } from "../models/fold.ts";
+import type { Activation } from "../models/graph.ts";
+import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
+import { networkProfile } from "../network/profiles.ts";
+import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
+import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
+
+const names = (protocols: readonly { readonly name: string }[]) => protocols.map(({ name }) => name);
+
+/** What all roles must agree on. */
+export const PLAN_OPTIONS = {
+  model: { type: "string", choices: MODEL_NAMES, default: "minionn-bn", help: "network" },
+  classes: {
+    type: "integer",
+    min: 2,
+    max: 100_000,
+    help: "classes of the network (default: 10; ResNet-50: 1000)",
+  },
+  activation: {
+    type: "string",
+    choices: names(ACTIVATION_PROTOCOLS),
+    default: "honeybadger",
+    help: "activation protocol",
+  },
+  linear: {
+    type: "string",
+    choices: names(LINEAR_PROTOCOLS),
+    default: "masked",
+    help: "protocol of convolutions and dense layers",
+  },
+  fractionBits: { type: "integer", min: 8, max: 20, default: 16, help: "fraction bits of the fixed point" },
+  polynomial: {
+    type: "string",
+    value: "C0,C1,.../P",
+    pattern: /^-?\d+(,-?\d+){1,10}\/\d{1,2}$/,
+    accepts: "integers C0,C1,... of degree 1 to 10 and their precision, as in 322,512,160,0,-3/10",
+    help: "public polynomial sum of Ck / 2^P x^k (default: the paper's quartic, or that of --weights)",
+  },
+} as const;
+
+/** How the parties reach each other. */
+export const LINK_OPTIONS = {
+  profile: {
+    type: "string",
+    value: "NAME",
+    default: "none",
+    help:
+      "network between server and client: none, lan, wan, ... or rtt:MS (deno task models lists no networks: see README)",
+  },
+  timeout: {
+    type: "integer",
+    min: 1,
+    max: 86_400,
+    default: 120,
+    help: "seconds without progress after which a peer is given up",
+  },
+} as const;
+
+export const THREADS_OPTION = {
+  type: "integer",
+  min: 1,
+  max: 64,
+  default: 1,
+  help: "threads of each party",
+} as const;
+
+interface PlanValues {
+  readonly model: string;
+  readonly classes: number | undefined;
+  readonly activation: string;
+  readonly linear: string;
+  readonly fractionBits: number;
+  readonly polynomial: string | undefined;
+}
+
+/** "322,512,160,0,-3/10". */
+export const formatPolynomialOption = ({ coefficients, precision }: Polynomial): string =>
+  `${coefficients.join(",")}/${precision}`;
+
+export function parsePolynomialOption(text: string | undefined): Polynomial {
+  if (text === undefined) return QUARTIC;
+  const [coefficients, precision] = text.split("/");
+  return {
+    kind: "polynomial",
+    coefficients: coefficients!.split(",").map(Number),
+    precision: Number(precision),
+  };
+}
+
+/** The activation function that a protocol computes. */
+export const activationFunction = (protocol: string, polynomial: Polynomial): Activation =>
+  protocol === "relu" ? { kind: "relu" } : polynomial;
+
+export function planFrom(values: PlanValues): Plan {
+  return planInference(foldGraph(buildModel(values.model, values.classes)), {
+    activation: values.activation,
+    linear: values.linear,
+    fractionBits: values.fractionBits,
+    polynomial: parsePolynomialOption(values.polynomial),
+  });
+}
+
+/** Checks that weights on disk belong to the plan. */
+export function checkDescription(folder: string, found: ModelDescription, plan: Plan): void {
+  const { graph: { name, classes }, options: { activation, polynomial } } = plan;
+  if (found.model !== name || found.classes !== classes) {
+    throw new Error(
+      `${folder} holds ${found.model} with ${found.classes} classes, not ${name} with ${classes}; give --model and --classes to match`,
+    );
+  }
+  const wanted = activationFunction(activation, polynomial);
+  if (found.activation.kind !== wanted.kind) {
+    throw new Error(
+      `${folder} was trained with ${
+        found.activation.kind === "relu" ? "ReLU" : "a polynomial"
+      }, but the protocol ${activation} computes ` +
+        `${wanted.kind === "relu" ? "ReLU" : "a polynomial"}; choose another --activation`,
+    );
+  }
+}
+
+/** A network profile by name, checked before any process starts. */
+export const profileFrom = networkProfile;

@@ -1,0 +1,84 @@
+/** `deno task server`: holds a network and answers one client's private queries. */
+import { readModelFolder } from "../data/model_folder.ts";
+import { describeTag, serve } from "../inference/roles.ts";
+import { foldBatchNorm } from "../models/fold.ts";
+import type { Weights } from "../models/graph.ts";
+import { randomWeights } from "../models/weights.ts";
+import { buildModel } from "../models/zoo.ts";
+import { connect, listen } from "../network/tcp.ts";
+import { Ring } from "../ring/ring.ts";
+import { onExit, runCommand } from "./command.ts";
+import { connecting, connectOption, listening, listenOption, SECURITY_OPTIONS } from "./endpoint.ts";
+import {
+  activationFunction,
+  checkDescription,
+  LINK_OPTIONS,
+  PLAN_OPTIONS,
+  planFrom,
+  profileFrom,
+} from "./inference_options.ts";
+import type { Plan } from "../inference/plan.ts";
+import { peakRssMB, reportLine } from "./role_report.ts";
+
+await runCommand({
+  name: "server",
+  summary: "hold a network and answer one client's private queries",
+  options: {
+    ...PLAN_OPTIONS,
+    weights: { type: "string", value: "DIR", help: "model folder (default: seeded random weights)" },
+    modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
+    listen: listenOption(7700, "address on which the client is awaited"),
+    dealer: connectOption(7701, "address of the dealer"),
+    ...LINK_OPTIONS,
+    ...SECURITY_OPTIONS,
+    json: { type: "boolean", help: "report on standard output as JSON lines" },
+  },
+  async run(options) {
+    const plan = planFrom(options), profile = profileFrom(options.profile);
+    const weights = await loadWeights(plan, options.weights, options.modelSeed);
+    const ring = await Ring.open();
+    const common = { role: "server", timeoutMs: options.timeout * 1000, describeTag: describeTag(plan) };
+    const dealer = await connect({
+      ...await connecting(options, options.dealer),
+      ...common,
+      expectedPeer: "dealer",
+    });
+    onExit(() => dealer.close());
+    const listener = await listen({
+      ...await listening(options, options.listen),
+      ...common,
+      expectedPeer: "client",
+      profile,
+    });
+    onExit(() => listener.close());
+    reportLine(
+      options.json,
+      { listening: listener.port },
+      `server: waiting for a client on port ${listener.port}`,
+    );
+
+    const peer = await listener.accept();
+    onExit(() => peer.close());
+    try {
+      const queries = await serve({ ring, peer, dealer, plan, weights });
+      reportLine(options.json, { queries, peakRssMB: peakRssMB() }, `server: ${queries} queries answered`);
+    } catch (error) {
+      const reason = (error as Error).message;
+      await Promise.allSettled([peer.abort(reason), dealer.abort(reason)]);
+      throw error;
+    }
+  },
+});
+
+/** Folded weights from a folder, or seeded random ones. */
+async function loadWeights(plan: Plan, folder: string | undefined, seed: number): Promise<Weights> {
+  const { graph: { name, classes }, options: { activation, polynomial } } = plan;
+  if (folder === undefined) {
+    const graph = buildModel(name, classes);
+    return foldBatchNorm(graph, randomWeights(graph, seed, activationFunction(activation, polynomial)))
+      .weights;
+  }
+  const model = await readModelFolder(folder);
+  checkDescription(folder, model, plan);
+  return foldBatchNorm(model.graph, model.weights).weights;
+}
