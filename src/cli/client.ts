@@ -6,7 +6,7 @@ import { connect } from "../network/tcp.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
 import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
-import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, profileFrom } from "./inference_options.ts";
+import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, profileFrom, THREADS_OPTION } from "./inference_options.ts";
 import { peakRssMB, reportLine } from "./role_report.ts";
 
 await runCommand({
@@ -31,6 +31,7 @@ await runCommand({
     connect: connectOption(7700, "address of the server"),
     dealer: connectOption(7701, "address of the dealer"),
     ...LINK_OPTIONS,
+    threads: THREADS_OPTION,
     ...SECURITY_OPTIONS,
     json: { type: "boolean", help: "report on standard output as JSON lines" },
   },

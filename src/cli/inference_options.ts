@@ -4,7 +4,7 @@ import { type Plan, planInference } from "../inference/plan.ts";
 import { foldGraph } from "../models/fold.ts";
 import type { Activation } from "../models/graph.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
-import { networkProfile } from "../network/profiles.ts";
+import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
 import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 

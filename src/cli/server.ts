@@ -16,6 +16,7 @@ import {
   PLAN_OPTIONS,
   planFrom,
   profileFrom,
+  THREADS_OPTION,
 } from "./inference_options.ts";
 import type { Plan } from "../inference/plan.ts";
 import { peakRssMB, reportLine } from "./role_report.ts";
@@ -30,6 +31,7 @@ await runCommand({
     listen: listenOption(7700, "address on which the client is awaited"),
     dealer: connectOption(7701, "address of the dealer"),
     ...LINK_OPTIONS,
+    threads: THREADS_OPTION,
     ...SECURITY_OPTIONS,
     json: { type: "boolean", help: "report on standard output as JSON lines" },
   },

@@ -1,0 +1,197 @@
+/** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
+import { costOf, type Plan } from "../inference/plan.ts";
+import type { QueryFigures } from "../inference/roles.ts";
+import { evaluateLogits } from "../models/float_engine.ts";
+import { seededImage } from "../models/weights.ts";
+import { foldBatchNorm } from "../models/fold.ts";
+import { fixedPointLogits } from "../inference/oracle.ts";
+import { median, quartiles } from "../report/statistics.ts";
+import { runCommand } from "./command.ts";
+import {
+  activationFunction,
+  checkDescription,
+  formatPolynomialOption,
+  INFER_OPTIONS,
+  LINK_OPTIONS,
+  PLAN_OPTIONS,
+  planFrom,
+  profileFrom,
+} from "./inference_options.ts";
+import { FAST_KERNELS, type InferenceRunFigures, runInference } from "./processes.ts";
+import { Progress } from "./progress.ts";
+import { modelFrom } from "./random_model.ts";
+import { formatTable } from "./table.ts";
+
+await runCommand({
+  name: "infer",
+  summary: "classify an image by a private inference of three processes on this machine",
+  notes:
+    "Server, client and dealer run with narrow permissions over loopback TCP, shaped as --profile says. The logits are " +
+    "compared with plaintext engines in floating and fixed point.",
+  time: "seconds; ResNet-50 a minute",
+  examples: [
+    "infer --model resnet18 --activation espn --profile wan",
+    "infer --model minionn-bn --linear beaver --repetitions 20 --json",
+  ],
+  interrupted: "the three processes were ended",
+  options: { ...PLAN_OPTIONS, ...LINK_OPTIONS, ...INFER_OPTIONS },
+  async run(options) {
+    const profile = profileFrom(options.profile);
+    const wanted = planFrom(options);
+    const model = await modelFrom(options.weights, {
+      name: wanted.graph.name,
+      classes: wanted.classes,
+      activation: activationFunction(options.activation, wanted.options.polynomial),
+      seed: options.modelSeed,
+    });
+    // Trained weights bring their own polynomial unless one was asked for.
+    const polynomial = options.polynomial === undefined && model.activation.kind === "polynomial"
+      ? formatPolynomialOption(model.activation)
+      : formatPolynomialOption(wanted.options.polynomial);
+    const plan = planFrom({ ...options, polynomial });
+    checkDescription(model.folder, model, plan);
+
+    const image = options.image === undefined
+      ? seededImage(model.graph, options.seed)
+      : await (await import("../data/image_file.ts")).readImage(options.image, model.graph.inputShape);
+    const folded = foldBatchNorm(model.graph, model.weights);
+    const activation = activationFunction(options.activation, plan.options.polynomial);
+    const float = evaluateLogits(folded.graph, folded.weights, activation, image);
+    const fixed = fixedPointLogits(plan, folded.weights, image);
+
+    const queries = options.repetitions + options.warmUp;
+    const progress = options.json
+      ? null
+      : new Progress(`${plan.graph.name}, ${options.activation}`, queries, { unit: "queries" });
+    let done = 0;
+    const figures = await runInference({
+      plan: planArguments(plan),
+      server: ["--weights", model.folder, "--threads", String(options.threads)],
+      client: [
+        ...options.image === undefined ? ["--seed", String(options.seed)] : ["--image", options.image],
+        "--threads",
+        String(options.threads),
+      ],
+      link: ["--profile", options.profile, "--timeout", String(options.timeout)],
+      reads: { server: [model.folder], client: options.image === undefined ? [] : [options.image] },
+      decodesImage: options.image !== undefined,
+      fastKernels: options.fastKernels,
+      queries,
+      onQuery: () => progress?.update(++done),
+    });
+    progress?.finish();
+
+    const result = {
+      model: plan.graph.name,
+      classes: plan.classes,
+      activation: options.activation,
+      linear: options.linear,
+      profile: profile.name,
+      ringBits: 64,
+      fractionBits: options.fractionBits,
+      repetitions: options.repetitions,
+      threads: options.threads,
+      ...summarise(figures, options.warmUp),
+      ...compare(figures.queries, float, fixed),
+      paperExchanges: costOf(plan).paperExchanges,
+      flags: options.fastKernels ? [FAST_KERNELS] : [],
+    };
+    if (options.json) console.log(JSON.stringify(result));
+    else print(result);
+  },
+});
+
+function planArguments({ graph, classes, options }: Plan): string[] {
+  return [
+    ["--model", graph.name],
+    ["--classes", String(classes)],
+    ["--activation", options.activation],
+    ["--linear", options.linear],
+    ["--fraction-bits", String(options.fractionBits)],
+    // With "=", since a list of numbers may begin with a minus.
+    [`--polynomial=${formatPolynomialOption(options.polynomial)}`],
+  ].flat();
+}
+
+/** Medians over the queries after the warm-up. */
+function summarise({ setup, queries, peakRssMB }: InferenceRunFigures, warmUp: number) {
+  const counted = queries.slice(warmUp), last = counted.at(-1)!;
+  const of = (figure: (query: QueryFigures) => number) => counted.map(figure);
+  const online = of((query) => query.onlineMs), { low, high } = quartiles(online);
+  return {
+    exchanges: last.exchanges,
+    bytesSent: last.bytesSent,
+    setup: { ms: round(setup.ms), bytes: setup.bytes },
+    offline: { ms: round(median(of((query) => query.offlineMs))), bytes: last.offlineBytes },
+    online: { medianMs: round(median(online)), q1Ms: round(low), q3Ms: round(high) },
+    computeMs: {
+      server: round(median(of((query) => query.computeMs.server))),
+      client: round(median(of((query) => query.computeMs.client))),
+    },
+    peakRssMB,
+  };
+}
+
+const round = (ms: number) => Math.round(ms * 1000) / 1000;
+
+/** Opened logits of all queries against the plaintext engines. */
+function compare(queries: readonly QueryFigures[], float: Float64Array, fixed: Float64Array) {
+  const differences = queries.flatMap(({ logits }) => logits.map((logit, i) => Math.abs(logit - float[i]!)));
+  const fromFixed = queries.flatMap(({ logits }) => logits.map((logit, i) => Math.abs(logit - fixed[i]!)));
+  const best = argMax(float);
+  return {
+    maxAbsError: Math.max(...differences),
+    meanAbsError: differences.reduce((sum, d) => sum + d, 0) / differences.length,
+    oracleMaxAbsError: Math.max(...fromFixed),
+    largestLogit: Math.max(...float.map(Math.abs)),
+    argmaxAgrees: queries.every(({ logits }) => argMax(logits) === best),
+    label: argMax(queries.at(-1)!.logits),
+  };
+}
+
+const argMax = (values: ArrayLike<number>) => Array.from(values).indexOf(Math.max(...Array.from(values)));
+
+type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & {
+  readonly [key: string]: unknown;
+};
+
+function print(result: Result): void {
+  const ms = (value: number) => `${value.toFixed(1)} ms`,
+    mb = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
+  const { setup, offline, online, bytesSent, computeMs, peakRssMB } = result;
+  console.log(
+    `${result.model} (${result.classes} classes), ${result.activation} + ${result.linear}, network ${result.profile}\n`,
+  );
+  console.log(formatTable([
+    { phase: "set-up, once", time: ms(setup.ms), traffic: mb(setup.bytes), note: "masked weights" },
+    {
+      phase: "offline, per query",
+      time: ms(offline.ms),
+      traffic: mb(offline.bytes),
+      note: "from the dealer",
+    },
+    {
+      phase: "online, per query",
+      time: ms(online.medianMs),
+      traffic: mb(bytesSent.server + bytesSent.client),
+      note: `quartiles ${online.q1Ms.toFixed(1)} to ${
+        online.q3Ms.toFixed(1)
+      } ms, ${result.exchanges} one-way delays`,
+    },
+  ]));
+  console.log(
+    `\nserver sent ${mb(bytesSent.server)}, client ${mb(bytesSent.client)}; computing ${
+      ms(computeMs.server)
+    } and ${ms(computeMs.client)}; ` +
+      `memory server ${peakRssMB.server}, client ${peakRssMB.client}, dealer ${peakRssMB.dealer} MB`,
+  );
+  console.log(
+    `class ${result.label}${
+      result.argmaxAgrees ? ", as in plaintext" : ", NOT as in plaintext"
+    }; logits differ by at most ` +
+      `${result.maxAbsError.toExponential(1)} from floating point, ${
+        result.oracleMaxAbsError.toExponential(1)
+      } from fixed point ` +
+      `(largest logit ${result.largestLogit.toFixed(3)})`,
+  );
+}

@@ -1,0 +1,171 @@
+/** Starts dealer, server and client as processes of their own with narrow permissions, and ends them together. */
+import type { SessionFigures } from "../inference/roles.ts";
+import { onExit } from "./command.ts";
+
+const path = (relative: string) => new URL(`../../${relative}`, import.meta.url).pathname;
+
+/** Flags of V8 that make some kernels faster at a risk; see `--fast-kernels`. */
+export const FAST_KERNELS = "--v8-flags=--no-wasm-bounds-checks,--experimental-wasm-revectorize";
+
+export interface InferenceRun {
+  /** Options that all roles share, as on the command line. */
+  readonly plan: readonly string[];
+  readonly server: readonly string[];
+  readonly client: readonly string[];
+  /** Of the link between server and client. */
+  readonly link: readonly string[];
+  /** Files and folders that the roles may read besides the program. */
+  readonly reads: { readonly server: readonly string[]; readonly client: readonly string[] };
+  /** Whether the client decodes an image file, which takes native code. */
+  readonly decodesImage: boolean;
+  readonly fastKernels: boolean;
+  readonly queries: number;
+  readonly onQuery?: () => void;
+}
+
+export interface InferenceRunFigures extends SessionFigures {
+  readonly peakRssMB: { readonly server: number; readonly client: number; readonly dealer: number };
+}
+
+/** One session of three processes on this machine. If one of them fails, all end and its sentence is the error. */
+export async function runInference(run: InferenceRun): Promise<InferenceRunFigures> {
+  const token = await Deno.makeTempFile({ prefix: "session-" });
+  await Deno.writeTextFile(token, crypto.getRandomValues(new Uint8Array(32)).toHex());
+  const common = ["--json", "--token-file", token, ...run.plan];
+  const roles: Role[] = [];
+  const start = (
+    name: string,
+    args: readonly string[],
+    reads: readonly string[] = [],
+    extra: readonly string[] = [],
+  ) => {
+    const role = new Role(
+      name,
+      [...extra, ...(run.fastKernels ? [FAST_KERNELS] : [])],
+      [...common, ...args],
+      [token, ...reads],
+    );
+    roles.push(role);
+    return role;
+  };
+  const stop = () => roles.forEach((role) => role.kill());
+  const forget = onExit(async () => {
+    stop();
+    await Deno.remove(token).catch(() => {});
+  });
+  try {
+    const dealer = start("dealer", ["--listen", "127.0.0.1:0", "--queries", String(run.queries)]);
+    const dealerAddress = ["--dealer", `127.0.0.1:${await dealer.listening()}`];
+    const server = start(
+      "server",
+      ["--listen", "127.0.0.1:0", ...dealerAddress, ...run.link, ...run.server],
+      run.reads.server,
+    );
+    const serverPort = await server.listening();
+    const client = start(
+      "client",
+      [
+        "--connect",
+        `127.0.0.1:${serverPort}`,
+        ...dealerAddress,
+        ...run.link,
+        ...run.client,
+        "--repetitions",
+        String(run.queries),
+      ],
+      run.reads.client,
+      run.decodesImage ? ["--allow-ffi", "--allow-sys=cpus,homedir", "--allow-env"] : [],
+    );
+    client.onLine = () => run.onQuery?.();
+    // The first to fail says why; what the others then say follows from it.
+    const [dealt, served, figures] = await Promise.all([dealer.end(), server.end(), client.end()]);
+    return {
+      ...figures as unknown as SessionFigures,
+      peakRssMB: { server: rss(served), client: rss(figures), dealer: rss(dealt) },
+    };
+  } finally {
+    stop();
+    forget();
+    await Deno.remove(token);
+  }
+}
+
+const rss = (report: Record<string, unknown>) => report["peakRssMB"] as number;
+
+/** One role's process: reads its JSON lines, keeps what it says on the error stream. */
+class Role {
+  onLine: ((line: Record<string, unknown>) => void) | undefined;
+  readonly #child: Deno.ChildProcess;
+  readonly #lines: AsyncIterator<Record<string, unknown>>;
+  readonly #errors: Promise<string>;
+
+  constructor(
+    readonly name: string,
+    flags: readonly string[],
+    args: readonly string[],
+    reads: readonly string[],
+  ) {
+    const command = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--quiet",
+        "--no-prompt",
+        "--allow-net=127.0.0.1",
+        `--allow-read=${[path("build"), ...reads].join(",")}`,
+        ...flags,
+        path(`src/cli/${name}.ts`),
+        ...args,
+      ],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    });
+    this.#child = command.spawn();
+    this.#lines = jsonLines(this.#child.stdout);
+    this.#errors = new Response(this.#child.stderr).text();
+  }
+
+  /** The port on which this role says that it listens. */
+  async listening(): Promise<number> {
+    const { value, done } = await this.#lines.next();
+    if (done) await this.#fail();
+    return (value as { listening: number }).listening;
+  }
+
+  /** The last line, when the process has ended well. */
+  async end(): Promise<Record<string, unknown>> {
+    let last: Record<string, unknown> | undefined;
+    for (let next = await this.#lines.next(); !next.done; next = await this.#lines.next()) {
+      last = next.value;
+      this.onLine?.(next.value);
+    }
+    const { success } = await this.#child.status;
+    if (!success || last === undefined) await this.#fail();
+    return last!;
+  }
+
+  kill(): void {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+  }
+
+  async #fail(): Promise<never> {
+    const { code, signal } = await this.#child.status;
+    const said = (await this.#errors).replace(/^error: /, "").split("\nSee deno task")[0]!.trim();
+    throw new Error(
+      said === "" ? `the ${this.name} ended with ${signal ?? `exit code ${code}`}` : `${this.name}: ${said}`,
+    );
+  }
+}
+
+async function* jsonLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<Record<string, unknown>> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) if (line.startsWith("{")) yield JSON.parse(line);
+  }
+}

@@ -1,0 +1,45 @@
+/** Seeded random networks, kept between runs: calibrating ResNet-50 takes seconds, reading it back does not. */
+import { type Model, readModelFolder, writeModelFolder } from "../data/model_folder.ts";
+import type { Activation } from "../models/graph.ts";
+import { randomWeights } from "../models/weights.ts";
+import { buildModel } from "../models/zoo.ts";
+
+/** The folder (below `build/`) of the random network with this seed, made when it is missing. */
+export async function randomModelFolder(
+  name: string,
+  classes: number,
+  activation: Activation,
+  seed: number,
+): Promise<string> {
+  const function_ = activation.kind === "relu"
+    ? "relu"
+    : `${activation.coefficients.join("_")}p${activation.precision}`;
+  const folder =
+    new URL(`../../build/models/${name}-${classes}-${function_}-${seed}`, import.meta.url).pathname;
+  try {
+    await Deno.stat(`${folder}/model.json`);
+  } catch {
+    const graph = buildModel(name, classes);
+    await writeModelFolder(
+      folder,
+      { model: name, classes, activation },
+      randomWeights(graph, seed, activation),
+    );
+  }
+  return folder;
+}
+
+/** The network in `folder`, or the random one with `seed`, and where it is. */
+export async function modelFrom(
+  folder: string | undefined,
+  random: {
+    readonly name: string;
+    readonly classes: number;
+    readonly activation: Activation;
+    readonly seed: number;
+  },
+): Promise<Model & { readonly folder: string }> {
+  const where = folder ??
+    await randomModelFolder(random.name, random.classes, random.activation, random.seed);
+  return { ...await readModelFolder(where), folder: where };
+}

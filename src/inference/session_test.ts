@@ -1,0 +1,232 @@
+/** Private inference with all roles in one process: right results, declared costs, correlations handed out once. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { ask } from "../dealer/request.ts";
+import { evaluateLogits } from "../models/float_engine.ts";
+import { foldBatchNorm, foldGraph } from "../models/fold.ts";
+import type { Activation, Graph, Weights } from "../models/graph.ts";
+import { randomWeights, seededImage, weightShapes } from "../models/weights.ts";
+import { buildModel } from "../models/zoo.ts";
+import { memoryPair } from "../network/memory_pair.ts";
+import { QUARTIC } from "../polynomial/polynomial.ts";
+import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
+import { Ring } from "../ring/ring.ts";
+import { runDealer } from "./dealer.ts";
+import { openInProcess } from "./in_process.ts";
+import { costOf, planInference } from "./plan.ts";
+import { query, serve } from "./roles.ts";
+import { Session } from "./session.ts";
+
+const ring = await Ring.open();
+
+function network(graph: Graph, activation: Activation) {
+  const weights = graph === everything ? smallWeights(graph) : randomWeights(graph, 1, activation);
+  return { activation, ...foldBatchNorm(graph, weights) };
+}
+
+/** Deterministic weights of deviation about 1 / sqrt(inputs of a layer). */
+function smallWeights(graph: Graph): Weights {
+  let i = 0;
+  return new Map([...weightShapes(graph)].map(([name, shape]) => {
+    const size = shape.reduce((product, n) => product * n, 1), scale = Math.sqrt(2 * shape.at(-1)! / size);
+    return [name, {
+      shape,
+      data: Float32Array.from({ length: size }, () => scale * Math.sin(12.9898 * ++i * i)),
+    }];
+  }));
+}
+
+/** Every kind of layer in a few thousand multiplications: strided and 1x1 shortcuts, both poolings, 7x7 average, residual sums. */
+const everything: Graph = {
+  name: "everything",
+  classes: 5,
+  inputShape: [30, 30, 3],
+  nodes: [
+    { id: "image", op: "input" },
+    { id: "conv1", op: "conv", input: "image", kernel: 5, stride: 2, padding: 2, outputs: 8, bias: true },
+    { id: "act1", op: "activation", input: "conv1" },
+    { id: "max", op: "maxPool", input: "act1", kernel: 3, stride: 2, padding: 1 },
+    { id: "conv2", op: "conv", input: "max", kernel: 3, stride: 1, padding: 1, outputs: 16, bias: false },
+    {
+      id: "shortcut",
+      op: "conv",
+      input: "max",
+      kernel: 1,
+      stride: 1,
+      padding: 0,
+      outputs: 16,
+      bias: false,
+      shortcut: true,
+    },
+    { id: "add1", op: "add", input: "conv2", shortcut: "shortcut" },
+    { id: "act2", op: "activation", input: "add1" },
+    { id: "conv3", op: "conv", input: "act2", kernel: 3, stride: 1, padding: 1, outputs: 16, bias: false },
+    { id: "add2", op: "add", input: "conv3", shortcut: "act2" },
+    { id: "act3", op: "activation", input: "add2" },
+    { id: "conv4", op: "conv", input: "act3", kernel: 2, stride: 1, padding: 0, outputs: 6, bias: true },
+    { id: "average", op: "averagePool", input: "conv4", kernel: 2, stride: 2, padding: 0 },
+    { id: "act4", op: "activation", input: "average" },
+    { id: "global", op: "averagePool", input: "act4", kernel: 3, stride: 3, padding: 0 },
+    { id: "flat", op: "flatten", input: "global" },
+    { id: "logits", op: "dense", input: "flat", outputs: 5, bias: true },
+  ],
+};
+
+for (const { name: activation } of ACTIVATION_PROTOCOLS) {
+  for (const { name: linear } of LINEAR_PROTOCOLS) {
+    for (const graph of [everything, buildModel("minionn-bn"), buildModel("resnet20")]) {
+      Deno.test(`${graph.name} with ${activation} and ${linear} agrees with the float engine within 2 % of the largest logit`, async () => {
+        const { graph: folded, weights, activation: f } = network(
+          graph,
+          activation === "relu" ? { kind: "relu" } : QUARTIC,
+        );
+        const plan = planInference(folded, { activation, linear, fractionBits: 16, polynomial: QUARTIC });
+        const inference = await openInProcess(ring, plan, weights, 2);
+        const image = seededImage(graph, 7), expected = evaluateLogits(folded, weights, f, image);
+        const largest = Math.max(1, ...expected.map(Math.abs));
+        for (let i = 0; i < 2; i++) {
+          const logits = await inference.infer(image);
+          const error = Math.max(...logits.map((v, k) => Math.abs(v - expected[k]!)));
+          assert(error <= 0.02 * largest, `logits differ by ${error}, largest logit ${largest}`);
+        }
+        await inference.end();
+      });
+    }
+  }
+}
+
+Deno.test("a session frees all ring memory that it took", async () => {
+  const before = ring.bytesInUse;
+  const { graph, weights } = network(everything, QUARTIC);
+  const plan = planInference(graph, {
+    activation: "espn",
+    linear: "beaver",
+    fractionBits: 16,
+    polynomial: QUARTIC,
+  });
+  const inference = await openInProcess(ring, plan, weights, 1);
+  await inference.infer(seededImage(graph, 1));
+  await inference.end();
+  assertEquals(ring.bytesInUse, before);
+});
+
+for (const { name: activation } of ACTIVATION_PROTOCOLS) {
+  for (const { name: linear } of LINEAR_PROTOCOLS) {
+    Deno.test(`bytes, exchanges and dealt bytes of ${activation} with ${linear} are those of the closed formulas`, async () => {
+      const { graph, weights } = network(everything, activation === "relu" ? { kind: "relu" } : QUARTIC);
+      const plan = planInference(graph, { activation, linear, fractionBits: 16, polynomial: QUARTIC });
+      const [peer, clientPeer] = memoryPair();
+      const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
+      const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
+      const [, , figures] = await Promise.all([
+        runDealer({ ring, plan, server: dealerOfServer, client: dealerOfClient, queries: 2 }),
+        serve({ ring, peer, dealer, plan, weights }),
+        query({ ring, peer: clientPeer, dealer: clientDealer, plan }, seededImage(graph, 2), 2),
+      ]);
+      const cost = costOf(plan), seeds = 32, digests = 64;
+      for (const { exchanges, bytesSent, offlineBytes } of figures.queries) {
+        assertEquals({ exchanges, bytesSent }, {
+          exchanges: cost.total.exchanges,
+          bytesSent: { server: cost.total.bytesServer, client: cost.total.bytesClient },
+        });
+        assertEquals(offlineBytes, cost.total.dealtBytes + seeds);
+      }
+      assertEquals(figures.setup.bytes, cost.setUp.bytesServer + cost.setUp.bytesClient + seeds + digests);
+    });
+  }
+}
+
+Deno.test("exchanges are those of the paper where every linear layer opens its own input", () => {
+  const counts: Record<string, [number, number]> = {
+    "minionn-bn": [15, 71],
+    "vgg16-bn-avg": [31, 151],
+    resnet18: [38, 174],
+    resnet32: [65, 313],
+    resnet110: [221, 1093],
+  };
+  for (const [model, [single, relu]] of Object.entries(counts)) {
+    const graph = foldGraph(buildModel(model));
+    const paper = (activation: string) =>
+      costOf(planInference(graph, { activation, linear: "beaver", fractionBits: 16, polynomial: QUARTIC }))
+        .paperExchanges;
+    assertEquals([paper("honeybadger"), paper("espn"), paper("relu")], [single, single, relu], model);
+  }
+});
+
+/** A dealer alone with two parties that ask what the test wants. */
+function dealerFor(queries: number) {
+  const plan = planInference(everything, {
+    activation: "honeybadger",
+    linear: "masked",
+    fractionBits: 16,
+    polynomial: QUARTIC,
+  });
+  const [dealerOfServer, server] = memoryPair({ roles: ["dealer", "server"] });
+  const [dealerOfClient, client] = memoryPair({ roles: ["dealer", "client"] });
+  return {
+    server,
+    client,
+    running: runDealer({ ring, plan, server: dealerOfServer, client: dealerOfClient, queries }),
+  };
+}
+
+Deno.test("the dealer refuses to hand out the same correlations twice and names them", async () => {
+  const { server, client, running } = dealerFor(2);
+  const askBoth = (request: Parameters<typeof ask>[1]) =>
+    Promise.all([ask(server, request), ask(client, request)]);
+  await askBoth({ kind: "session" });
+  await askBoth({ kind: "query", number: 0 });
+  const again = assertRejects(() => running, RangeError, "query 0 were handed out before");
+  void askBoth({ kind: "query", number: 0 }).catch(() => {});
+  await again;
+});
+
+Deno.test("the dealer says what ran out when more queries are asked for than agreed", async () => {
+  const { server, client, running } = dealerFor(1);
+  const askBoth = (request: Parameters<typeof ask>[1]) =>
+    Promise.all([ask(server, request), ask(client, request)]);
+  await askBoth({ kind: "session" });
+  const out = assertRejects(
+    () => running,
+    RangeError,
+    "ran out of correlations: query 1 was asked for, but only 1 queries",
+  );
+  void askBoth({ kind: "query", number: 1 }).catch(() => {});
+  await out;
+});
+
+Deno.test("a query runs once", async () => {
+  const { graph, weights } = network(everything, QUARTIC);
+  const plan = planInference(graph, {
+    activation: "honeybadger",
+    linear: "masked",
+    fractionBits: 16,
+    polynomial: QUARTIC,
+  });
+  const inference = await openInProcess(ring, plan, weights, 1);
+  const [server, client] = await Promise.all([inference.server.prepare(), inference.client.prepare()]);
+  const image = seededImage(graph, 1);
+  await Promise.all([server.run(null), client.run(image)]);
+  await assertRejects(() => client.run(image), Error, "used before");
+  await inference.end();
+});
+
+Deno.test("parties with different plans stop before anything is sent", async () => {
+  const { graph, weights } = network(everything, QUARTIC);
+  const plan = (fractionBits: number) =>
+    planInference(graph, { activation: "tree", linear: "masked", fractionBits, polynomial: QUARTIC });
+  const [peer, clientPeer] = memoryPair();
+  const [, dealer] = memoryPair();
+  const open = (role: "server" | "client", channel: typeof peer, fractionBits: number) =>
+    Session.open({
+      role,
+      ring,
+      peer: channel,
+      dealer,
+      plan: plan(fractionBits),
+      weights: role === "server" ? weights : null,
+    });
+  const both = Promise.allSettled([open("server", peer, 16), open("client", clientPeer, 14)]);
+  for (const result of await both) {
+    assert(result.status === "rejected" && result.reason.message.includes("different plans"));
+  }
+});

@@ -1,0 +1,85 @@
+/** Imports point one way: ring, random, polynomial <- models, network <- dealer <- protocols <- inference. */
+import { assertEquals } from "@std/assert";
+
+/** Folders of `src/` that each folder may import from, besides itself. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  ring: [],
+  random: [],
+  polynomial: [],
+  network: [],
+  models: ["ring", "random", "polynomial"],
+  dealer: ["ring", "random", "network"],
+  protocols: ["ring", "random", "polynomial", "network", "dealer"],
+  inference: ["ring", "random", "polynomial", "models", "network", "dealer", "protocols"],
+  data: ["ring", "polynomial", "models"],
+  training: ["ring", "polynomial", "models"],
+  report: [],
+};
+
+/** Where the runtime's own interface may appear. */
+const MAY_USE_DENO = [/^src\/network\/tcp\.ts$/, /^src\/(data|report|cli)\//];
+
+async function* sources(folder: string): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(new URL(`../${folder}`, import.meta.url))) {
+    const path = `${folder}/${name}`;
+    if (path === "src/ring/kernels" || path === "src/training/kernels") continue;
+    if (isDirectory) yield* sources(path);
+    else if (name.endsWith(".ts")) yield path;
+  }
+}
+
+const read = (path: string) => Deno.readTextFile(new URL(`../${path}`, import.meta.url));
+const importsOf = (text: string) =>
+  [...text.matchAll(/(?:from|import\()\s*"([^"]+)"/g)].map(([, specifier]) => specifier!);
+const isTest = (path: string) => /_test\.ts$|\/testdata\/|\/_/.test(path);
+
+Deno.test("the folders of src import each other in one direction only", async () => {
+  const wrong: string[] = [];
+  for await (const path of sources("src")) {
+    const folder = path.split("/")[1]!;
+    if (!(folder in MAY_IMPORT) || isTest(path)) continue;
+    for (const specifier of importsOf(await read(path))) {
+      const target = new URL(specifier, `file:///${path}`).pathname.split("/");
+      if (!specifier.startsWith(".") || target[1] !== "src" || target[2] === folder) continue;
+      if (!MAY_IMPORT[folder]!.includes(target[2]!)) wrong.push(`${path} imports ${specifier}`);
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("Deno appears only where the design allows it", async () => {
+  const wrong: string[] = [];
+  for await (const path of sources("src")) {
+    if (isTest(path) || MAY_USE_DENO.some((pattern) => pattern.test(path))) continue;
+    const code = (await read(path)).replace(/\/\*[\s\S]*?\*\/|\/\/.*|"[^"\n]*"|`[^`]*`/g, "");
+    if (/\bDeno\b/.test(code)) wrong.push(path);
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("experiments and commands outside src use the library through mod.ts", async () => {
+  const wrong: string[] = [];
+  for await (const path of sources("experiments")) {
+    for (const specifier of importsOf(await read(path))) {
+      if (
+        specifier.startsWith("../src/") && !specifier.startsWith("../src/cli/") &&
+        !specifier.startsWith("../src/report/")
+      ) {
+        wrong.push(`${path} imports ${specifier}`);
+      }
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("no share is ever made with Math.random", async () => {
+  const wrong: string[] = [];
+  for (
+    const folder of ["src/ring", "src/random", "src/dealer", "src/protocols", "src/inference", "src/network"]
+  ) {
+    for await (const path of sources(folder)) {
+      if (!isTest(path) && /Math\s*\.\s*random/.test(await read(path))) wrong.push(path);
+    }
+  }
+  assertEquals(wrong, []);
+});
