@@ -1,6 +1,7 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
 import { costOf, type Plan } from "../inference/plan.ts";
 import type { QueryFigures } from "../inference/roles.ts";
+import type { Model } from "../data/model_folder.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { seededImage } from "../models/weights.ts";
 import { foldBatchNorm } from "../models/fold.ts";
@@ -38,18 +39,13 @@ await runCommand({
   async run(options) {
     const profile = profileFrom(options.profile);
     const wanted = planFrom(options);
-    const model = await modelFrom(options.weights, {
-      name: wanted.graph.name,
-      classes: wanted.classes,
-      activation: activationFunction(options.activation, wanted.options.polynomial),
-      seed: options.modelSeed,
-    });
+    const model = await networkOf(options, wanted);
     // Trained weights bring their own polynomial unless one was asked for.
     const polynomial = options.polynomial === undefined && model.activation.kind === "polynomial"
       ? formatPolynomialOption(model.activation)
       : formatPolynomialOption(wanted.options.polynomial);
     const plan = planFrom({ ...options, polynomial });
-    checkDescription(model.folder, model, plan);
+    if (model.folder !== null) checkDescription(model.folder, model, plan);
 
     const image = options.image === undefined
       ? seededImage(model.graph, options.seed)
@@ -65,15 +61,22 @@ await runCommand({
       : new Progress(`${plan.graph.name}, ${options.activation}`, queries, { unit: "queries" });
     let done = 0;
     const figures = await runInference({
-      plan: planArguments(plan),
-      server: ["--weights", model.folder, "--threads", String(options.threads)],
+      plan: planArguments(plan, options.elements),
+      server: [
+        ...model.folder === null ? [] : ["--weights", model.folder],
+        "--threads",
+        String(options.threads),
+      ],
       client: [
         ...options.image === undefined ? ["--seed", String(options.seed)] : ["--image", options.image],
         "--threads",
         String(options.threads),
       ],
       link: ["--profile", options.profile, "--timeout", String(options.timeout)],
-      reads: { server: [model.folder], client: options.image === undefined ? [] : [options.image] },
+      reads: {
+        server: model.folder === null ? [] : [model.folder],
+        client: options.image === undefined ? [] : [options.image],
+      },
       decodesImage: options.image !== undefined,
       fastKernels: options.fastKernels,
       queries,
@@ -101,10 +104,28 @@ await runCommand({
   },
 });
 
-function planArguments({ graph, classes, options }: Plan): string[] {
+/** The network that is run, and its folder if it has one. */
+async function networkOf(
+  options: {
+    readonly weights: string | undefined;
+    readonly modelSeed: number;
+    readonly elements: number | undefined;
+    readonly activation: string;
+  },
+  { graph, classes, options: { polynomial } }: Plan,
+): Promise<Model & { readonly folder: string | null }> {
+  const activation = activationFunction(options.activation, polynomial);
+  if (options.elements !== undefined) {
+    return { model: graph.name, classes, activation, graph, weights: new Map(), folder: null };
+  }
+  return await modelFrom(options.weights, { name: graph.name, classes, activation, seed: options.modelSeed });
+}
+
+function planArguments({ graph, classes, options }: Plan, elements: number | undefined): string[] {
   return [
-    ["--model", graph.name],
-    ["--classes", String(classes)],
+    elements === undefined
+      ? ["--model", graph.name, "--classes", String(classes)]
+      : ["--elements", String(elements)],
     ["--activation", options.activation],
     ["--linear", options.linear],
     ["--fraction-bits", String(options.fractionBits)],

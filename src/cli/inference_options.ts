@@ -2,7 +2,7 @@
 import type { ModelDescription } from "../data/model_folder.ts";
 import { type Plan, planInference } from "../inference/plan.ts";
 import { foldGraph } from "../models/fold.ts";
-import type { Activation } from "../models/graph.ts";
+import type { Activation, Graph } from "../models/graph.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
@@ -69,6 +69,7 @@ export const THREADS_OPTION = {
 
 interface PlanValues {
   readonly model: string;
+  readonly elements: number | undefined;
   readonly classes: number | undefined;
   readonly activation: string;
   readonly linear: string;
@@ -95,12 +96,25 @@ export const activationFunction = (protocol: string, polynomial: Polynomial): Ac
   protocol === "relu" ? { kind: "relu" } : polynomial;
 
 export function planFrom(values: PlanValues): Plan {
-  return planInference(foldGraph(buildModel(values.model, values.classes)), {
+  const graph = values.elements === undefined
+    ? foldGraph(buildModel(values.model, values.classes))
+    : activationLayer(values.elements);
+  return planInference(graph, {
     activation: values.activation,
     linear: values.linear,
     fractionBits: values.fractionBits,
     polynomial: parsePolynomialOption(values.polynomial),
   });
+}
+
+/** A "network" of one activation layer and no weights, to measure a protocol alone. */
+function activationLayer(elements: number): Graph {
+  return {
+    name: `activation-${elements}`,
+    classes: elements,
+    inputShape: [1, 1, elements],
+    nodes: [{ id: "input", op: "input" }, { id: "activation", op: "activation", input: "input" }],
+  };
 }
 
 /** Checks that weights on disk belong to the plan. */

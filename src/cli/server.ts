@@ -37,7 +37,9 @@ await runCommand({
   },
   async run(options) {
     const plan = planFrom(options), profile = profileFrom(options.profile);
-    const weights = await loadWeights(plan, options.weights, options.modelSeed);
+    const weights = options.elements === undefined
+      ? await loadWeights(plan, options.weights, options.modelSeed)
+      : new Map();
     const ring = await Ring.open();
     const common = { role: "server", timeoutMs: options.timeout * 1000, describeTag: describeTag(plan) };
     const dealer = await connect({

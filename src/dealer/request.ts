@@ -1,6 +1,9 @@
 /**
  * What the parties ask of the dealer and how it answers: both ask for the same thing, each receives a fresh seed, and the
  * dealer then streams the server's corrections step by step; TCP holds it back while the server does not read.
+ *
+ * Every request carries the digest of the plan. A dealer with another plan would hand out words that one party takes for its
+ * secret mask and the other for a correction: that must never begin.
  */
 import type { Channel } from "../network/channel.ts";
 import { freshSeed, SEED_BYTES } from "../random/stream.ts";
@@ -17,24 +20,36 @@ export type Request =
   | { readonly kind: "end" };
 
 const KINDS = ["session", "query", "end"] as const;
-const REQUEST_BYTES = 8;
+const DIGEST_BYTES = 32;
+const REQUEST_BYTES = 8 + DIGEST_BYTES;
 
-/** Asks for material; resolves to this party's seed, or null for `end`. */
-export async function ask(dealer: Channel, request: Request): Promise<Uint8Array<ArrayBuffer> | null> {
-  const message = new DataView(new ArrayBuffer(REQUEST_BYTES));
+/** Asks for material of the plan with this digest; resolves to this party's seed, or null for `end`. */
+export async function ask(
+  dealer: Channel,
+  request: Request,
+  digest: Uint8Array,
+): Promise<Uint8Array<ArrayBuffer> | null> {
+  const message = new DataView(new ArrayBuffer(REQUEST_BYTES)), bytes = new Uint8Array(message.buffer);
   message.setUint32(0, KINDS.indexOf(request.kind), true);
   message.setUint32(4, request.kind === "query" ? request.number : 0, true);
-  await dealer.send(REQUEST_TAG, new Uint8Array(message.buffer));
+  bytes.set(digest, 8);
+  await dealer.send(REQUEST_TAG, bytes);
   if (request.kind === "end") return null;
   const seed = new Uint8Array(SEED_BYTES);
   await dealer.receive(REQUEST_TAG, seed);
   return seed;
 }
 
-/** The dealer's end: waits for the next request of a party. */
-export async function awaitRequest(party: Channel): Promise<Request> {
-  const message = new DataView(new ArrayBuffer(REQUEST_BYTES));
-  await party.receive(REQUEST_TAG, new Uint8Array(message.buffer));
+/** The dealer's end: waits for the next request of a party and checks that it has the dealer's plan. */
+export async function awaitRequest(party: Channel, digest: Uint8Array): Promise<Request> {
+  const message = new DataView(new ArrayBuffer(REQUEST_BYTES)), bytes = new Uint8Array(message.buffer);
+  await party.receive(REQUEST_TAG, bytes);
+  if (digest.some((byte, i) => byte !== bytes[8 + i])) {
+    throw new RangeError(
+      "the dealer was started with a plan that is not that of the parties; use the same model, classes, activation, linear " +
+        "protocol, polynomial and fraction bits everywhere",
+    );
+  }
   const kind = KINDS[message.getUint32(0, true)];
   if (kind === undefined) throw new RangeError("the dealer was asked for something it does not know");
   return kind === "query" ? { kind, number: message.getUint32(4, true) } : { kind };

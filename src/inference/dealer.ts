@@ -10,7 +10,7 @@ import type { LinearDealing } from "../protocols/protocol.ts";
 import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
 import { Seed } from "../random/stream.ts";
 import type { Ring } from "../ring/ring.ts";
-import { describeStep, type Plan, type Step } from "./plan.ts";
+import { describeStep, digestOf, type Plan, type Step } from "./plan.ts";
 
 export interface DealerOptions {
   readonly ring: Ring;
@@ -27,11 +27,11 @@ export interface DealerOptions {
 export async function runDealer(
   { ring, plan, server, client, queries, onDealt }: DealerOptions,
 ): Promise<void> {
-  const handedOut = new Set<string>();
+  const handedOut = new Set<string>(), digest = await digestOf(plan);
   const perStep = new Map<number, LinearDealing>();
 
   for (;;) {
-    const [request, other] = await Promise.all([awaitRequest(server), awaitRequest(client)]);
+    const [request, other] = await Promise.all([awaitRequest(server, digest), awaitRequest(client, digest)]);
     const name = nameOf(request);
     if (nameOf(other) !== name) {
       throw new RangeError(`the server asked the dealer for ${name}, the client for ${nameOf(other)}`);

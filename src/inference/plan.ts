@@ -25,6 +25,7 @@ import {
   WORD_BYTES,
 } from "../protocols/protocol.ts";
 import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
+import { extraBits } from "../ring/convolution.ts";
 
 export interface PlanOptions {
   /** Name of the activation protocol. */
@@ -43,6 +44,9 @@ export interface LinearStep {
   readonly input: string;
   readonly nodes: readonly (ConvNode | DenseNode)[];
   readonly group: LinearGroup;
+  /** Scale of the input, and of the output of each node. */
+  readonly inputFractionBits: number;
+  readonly outputFractionBits: readonly number[];
   /** Number by which the weights of each node are multiplied before encoding: the rest of an average over a window whose size is no power of two. */
   readonly weightFactors: readonly number[];
 }
@@ -106,6 +110,9 @@ export interface Plan {
   readonly classes: number;
 }
 
+/** Bits that average pooling may have added to the input of a linear layer: windows of up to 16 x 16. */
+const POOLING_BITS = 8;
+
 /** Plans a private inference of `graph`, whose batch norms are folded. Throws a RangeError where the network does not fit the protocols. */
 export function planInference(graph: Graph, options: PlanOptions): Plan {
   activationProtocol(options.activation);
@@ -119,21 +126,34 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
   const resolve = (id: string): string => alias.has(id) ? resolve(alias.get(id)!) : id;
   const factors = new Map<string, number>();
   const done = new Set<string>();
+  const scales = new Map<string, number>();
   const steps: StepBody[] = [];
 
   const linearStep = (input: string): LinearStep => {
     const nodes = graph.nodes.filter((node): node is ConvNode | DenseNode =>
       isLinear(node) && resolve(node.input) === input
     );
-    nodes.forEach((node) => done.add(node.id));
+    const layers = nodes.map((node) => convolutionOf(node, shapes.get(node.input)!)),
+      inputFractionBits = scales.get(input)!;
+    if (inputFractionBits > fractionBits + POOLING_BITS) {
+      throw new RangeError(
+        `${graph.name}: ${
+          nodes[0]!.id
+        } reads a value with ${inputFractionBits} fraction bits; linear layers must be separated by activations`,
+      );
+    }
+    const outputFractionBits = layers.map((layer) => inputFractionBits + fractionBits + extraBits(layer));
+    nodes.forEach((node, i) => {
+      done.add(node.id);
+      scales.set(node.id, outputFractionBits[i]!);
+    });
     return {
       kind: "linear",
       input,
       nodes,
-      group: {
-        inputs: sizeOf(shapes.get(input)!),
-        layers: nodes.map((node) => convolutionOf(node, shapes.get(node.input)!)),
-      },
+      inputFractionBits,
+      outputFractionBits,
+      group: { inputs: sizeOf(shapes.get(input)!), layers },
       weightFactors: nodes.map(() => factors.get(input) ?? 1),
     };
   };
@@ -156,6 +176,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
     const shape = shapes.get(inputs[0]!)!;
     switch (node.op) {
       case "input":
+        scales.set(node.id, fractionBits);
         break;
       case "flatten":
         alias.set(node.id, node.input);
@@ -167,6 +188,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
       case "batchNorm":
         throw new RangeError(`${graph.name}: batch norm ${node.id} must be folded into the layer before it`);
       case "activation":
+        scales.set(node.id, fractionBits);
         steps.push({
           kind: "activation",
           node: node.id,
@@ -175,6 +197,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
         });
         break;
       case "maxPool":
+        scales.set(node.id, fractionBits);
         steps.push({
           kind: "maxPool",
           node: node.id,
@@ -191,11 +214,13 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
         break;
       case "averagePool": {
         const size = node.kernel ** 2, bits = Math.ceil(Math.log2(size));
+        scales.set(node.id, scales.get(inputs[0]!)! + bits);
         if (2 ** bits !== size) factors.set(node.id, 2 ** bits / size);
         steps.push({ kind: "averagePool", node, input: inputs[0]!, shape, fractionBits: bits });
         break;
       }
       case "add":
+        scales.set(node.id, Math.max(...inputs.map((id) => scales.get(id)!)));
         steps.push({ kind: "add", node, inputs: [inputs[0]!, inputs[1]!] });
     }
   }

@@ -5,7 +5,7 @@
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import { REQUEST_TAG } from "../dealer/request.ts";
 import { describeStep, type Plan } from "./plan.ts";
-import { LOGITS_TAG, PLAN_TAG, Session, type SessionOptions } from "./session.ts";
+import { LOGITS_TAG, PLAN_TAG, Session, type SessionOptions, stepOfTag } from "./session.ts";
 
 /** One query as the client saw it. */
 export interface QueryFigures {
@@ -39,7 +39,10 @@ export function describeTag(plan: Plan): (tag: number) => string | undefined {
     [CONTROL_TAG, "the announcement of a query"],
     [FIGURES_TAG, "the server's figures"],
   ]);
-  return (tag) => plan.steps[tag] ? describeStep(plan.steps[tag]) : names.get(tag);
+  return (tag) => {
+    const step = stepOfTag(plan, tag);
+    return step ? describeStep(step) : names.get(tag);
+  };
 }
 
 /** Serves one client until it says that it is done. Returns the number of queries. */

@@ -4,7 +4,7 @@
  */
 import { ask } from "../dealer/request.ts";
 import { ClientMaterial, type Material, ServerMaterial } from "../dealer/material.ts";
-import type { FloatTensor, Weights } from "../models/graph.ts";
+import type { Weights } from "../models/graph.ts";
 import { sizeOf } from "../models/graph.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import { maxPool } from "../protocols/max_pool.ts";
@@ -12,7 +12,6 @@ import type { Evaluate, LinearSession, Party, Role } from "../protocols/protocol
 import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
 import { Seed } from "../random/stream.ts";
 import { add, rescale } from "../ring/arithmetic.ts";
-import { extraBits } from "../ring/convolution.ts";
 import { decode, encode } from "../ring/fixed_point.ts";
 import type { Ring } from "../ring/ring.ts";
 import { type RingTensor, words } from "../ring/tensor.ts";
@@ -25,6 +24,13 @@ import {
   type Step,
 } from "./plan.ts";
 import { TimedChannel } from "./timed_channel.ts";
+
+/** The tag of a step's messages in one query: a message of another query is refused, not mistaken. */
+const queryTag = (step: Step, query: number) => step.index + MAX_STEPS * (1 + query % 2 ** 19);
+/** The step that a tag of set-up or query belongs to. */
+export const stepOfTag = (plan: Plan, tag: number): Step | undefined =>
+  tag < PLAN_TAG ? plan.steps[tag % MAX_STEPS] : undefined;
+const MAX_STEPS = 4096;
 
 /** Tags beyond the steps. */
 export const PLAN_TAG = 0xd0000002, LOGITS_TAG = 0xd0000003;
@@ -58,7 +64,9 @@ export class Session {
   private constructor(
     private readonly options: SessionOptions,
     private readonly linear: ReadonlyMap<number, LinearSession>,
-    private readonly biases: ReadonlyMap<string, FloatTensor>,
+    /** The server's encoded biases, by node. */
+    private readonly biases: ReadonlyMap<string, RingTensor>,
+    private readonly digest: Uint8Array,
   ) {
     this.#peer = new TimedChannel(options.peer);
   }
@@ -66,9 +74,10 @@ export class Session {
   /** Set-up: compares plans, receives the session's correlations, opens the masked weights. */
   static async open(options: SessionOptions): Promise<Session> {
     const { role, ring, peer, dealer, plan, weights } = options;
-    await comparePlans(peer, plan);
-    const seed = await Seed.of((await ask(dealer, { kind: "session" }))!);
-    const linear = new Map<number, LinearSession>(), biases = new Map<string, FloatTensor>();
+    const digest = await digestOf(plan);
+    await comparePlans(peer, digest);
+    const seed = await Seed.of((await ask(dealer, { kind: "session" }, digest))!);
+    const linear = new Map<number, LinearSession>(), biases = new Map<string, RingTensor>();
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
       const encoded = weights && encodeWeights(ring, step, weights, plan.options.fractionBits);
@@ -83,34 +92,38 @@ export class Session {
         ),
       );
       encoded?.forEach((tensor) => tensor[Symbol.dispose]());
-      for (const node of step.nodes) {
+
+      for (const [i, node] of step.nodes.entries()) {
         const bias = weights?.get(`${node.id}.bias`);
-        if (bias) biases.set(node.id, bias);
+        if (bias) {
+          biases.set(node.id, encode(ring, bias.data, step.outputFractionBits[i]!, `bias of ${node.id}`));
+        }
       }
     }
-    return new Session(options, linear, biases);
+    return new Session(options, linear, biases, digest);
   }
 
   /** The offline phase of the next query. */
   async prepare(): Promise<Query> {
     const { plan, dealer } = this.options;
-    const seed = await Seed.of((await ask(dealer, { kind: "query", number: this.#queries++ }))!);
+    const number = this.#queries++;
+    const seed = await Seed.of((await ask(dealer, { kind: "query", number }, this.digest))!);
     const steps: RunStep[] = [];
     for (const step of plan.steps) {
-      steps.push(await this.#prepareStep(step, materialOf(this.options, seed, step)));
+      steps.push(await this.#prepareStep(step, queryTag(step, number), materialOf(this.options, seed, step)));
     }
     return new Query(this.options, this.#peer, steps);
   }
 
   /** Tells the dealer that no more queries come and frees the weights. */
   async end(): Promise<void> {
-    await ask(this.options.dealer, { kind: "end" });
-    for (const session of this.linear.values()) session[Symbol.dispose]();
+    await ask(this.options.dealer, { kind: "end" }, this.digest);
+    for (const owned of [...this.linear.values(), ...this.biases.values()]) owned[Symbol.dispose]();
   }
 
-  async #prepareStep(step: Step, material: Material): Promise<RunStep> {
+  async #prepareStep(step: Step, tag: number, material: Material): Promise<RunStep> {
     const { role, ring, plan } = this.options;
-    const party: Party = { role, ring, peer: this.#peer, tag: step.index };
+    const party: Party = { role, ring, peer: this.#peer, tag };
     switch (step.kind) {
       case "linear": {
         const evaluate = await this.linear.get(step.index)!.prepare(party, material);
@@ -118,12 +131,9 @@ export class Session {
           const x = values.get(step.input)!;
           const outputs = await evaluate(x);
           step.nodes.forEach((node, i) => {
-            const layer = step.group.layers[i]!;
-            const y = outputs[i]!.withFractionBits(
-              x.fractionBits + plan.options.fractionBits + extraBits(layer),
-            );
+            const y = outputs[i]!.withFractionBits(step.outputFractionBits[i]!);
             const bias = this.biases.get(node.id);
-            if (bias) addBias(y, bias, node.id);
+            if (bias) ring.kernels.addRow64(y.address, bias.address, y.address, y.length, bias.length);
             values.set(node.id, y);
           });
         };
@@ -170,10 +180,9 @@ export class Query {
     if (this.#used) {
       throw new ProtocolError("the correlations of this query were used before; prepare another one");
     }
-    this.#used = true;
     const start = performance.now(), waited = this.peer.milliseconds;
-
     const values = new Map<string, RingTensor>([[plan.input, shareOfImage(ring, plan, role, image)]]);
+    this.#used = true;
     for (const [i, step] of plan.steps.entries()) {
       await this.steps[i]!(values);
       if (observe) {
@@ -184,7 +193,7 @@ export class Query {
         values.delete(id);
       }
     }
-    const logits = await openLogits(role, this.peer, values.get(plan.output)!);
+    const logits = await openLogits(role, this.peer, values.get(plan.output)!, plan.options.fractionBits);
     for (const value of values.values()) value[Symbol.dispose]();
 
     const milliseconds = performance.now() - start;
@@ -195,8 +204,8 @@ export class Query {
   }
 }
 
-async function comparePlans(peer: Channel, plan: Plan): Promise<void> {
-  const mine = await digestOf(plan), theirs = new Uint8Array(mine.length);
+async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
+  const theirs = new Uint8Array(mine.length);
   await peer.exchange(PLAN_TAG, mine, theirs);
   if (mine.some((byte, i) => byte !== theirs[i])) {
     throw new ProtocolError(
@@ -223,11 +232,6 @@ function encodeWeights(ring: Ring, step: LinearStep, weights: Weights, fractionB
       `weight of ${node.id}`,
     );
   });
-}
-
-function addBias(y: RingTensor, bias: FloatTensor, id: string): void {
-  using row = encode(y.ring, bias.data, y.fractionBits, `bias of ${id}`);
-  y.ring.kernels.addRow64(y.address, row.address, y.address, y.length, row.length);
 }
 
 /** Applies an element-wise protocol at `fractionBits`. */
@@ -275,8 +279,17 @@ function shareOfImage(ring: Ring, plan: Plan, role: Role, image: ArrayLike<numbe
   return zero;
 }
 
-/** The server sends its share; only the client learns the logits. */
-async function openLogits(role: Role, peer: Channel, share: RingTensor): Promise<Float64Array | null> {
+/**
+ * The server sends its share; only the client learns the logits. Both truncate first: the bits below the scale of
+ * activations would tell the client more about the weights and about carries than the result does.
+ */
+async function openLogits(
+  role: Role,
+  peer: Channel,
+  value: RingTensor,
+  fractionBits: number,
+): Promise<Float64Array | null> {
+  using share = rescale(value, words(value.ring, value.length, fractionBits));
   if (role === "server") {
     await peer.send(LOGITS_TAG, share.bytes);
     return null;

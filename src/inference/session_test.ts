@@ -6,13 +6,14 @@ import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Activation, Graph, Weights } from "../models/graph.ts";
 import { randomWeights, seededImage, weightShapes } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
+import type { Channel } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
-import { costOf, planInference } from "./plan.ts";
+import { costOf, digestOf, planInference } from "./plan.ts";
 import { query, serve } from "./roles.ts";
 import { Session } from "./session.ts";
 
@@ -153,7 +154,7 @@ Deno.test("exchanges are those of the paper where every linear layer opens its o
 });
 
 /** A dealer alone with two parties that ask what the test wants. */
-function dealerFor(queries: number) {
+async function dealerFor(queries: number) {
   const plan = planInference(everything, {
     activation: "honeybadger",
     linear: "masked",
@@ -162,17 +163,24 @@ function dealerFor(queries: number) {
   });
   const [dealerOfServer, server] = memoryPair({ roles: ["dealer", "server"] });
   const [dealerOfClient, client] = memoryPair({ roles: ["dealer", "client"] });
-  return {
-    server,
-    client,
-    running: runDealer({ ring, plan, server: dealerOfServer, client: dealerOfClient, queries }),
-  };
+  const running = runDealer({ ring, plan, server: dealerOfServer, client: dealerOfClient, queries });
+  return { server, client, running, digest: await digestOf(plan) };
 }
 
+const both = (server: Channel, client: Channel, request: Parameters<typeof ask>[1], digest: Uint8Array) =>
+  Promise.all([ask(server, request, digest), ask(client, request, digest)]);
+
+Deno.test("the dealer refuses parties with another plan before it hands out a seed", async () => {
+  const { server, client, running, digest } = await dealerFor(1);
+  const refused = assertRejects(() => running, RangeError, "is not that of the parties");
+  void both(server, client, { kind: "session" }, digest.with(3, digest[3]! ^ 1)).catch(() => {});
+  await refused;
+  assertEquals(server.received.bytes, 0);
+});
+
 Deno.test("the dealer refuses to hand out the same correlations twice and names them", async () => {
-  const { server, client, running } = dealerFor(2);
-  const askBoth = (request: Parameters<typeof ask>[1]) =>
-    Promise.all([ask(server, request), ask(client, request)]);
+  const { server, client, running, digest } = await dealerFor(2);
+  const askBoth = (request: Parameters<typeof ask>[1]) => both(server, client, request, digest);
   await askBoth({ kind: "session" });
   await askBoth({ kind: "query", number: 0 });
   const again = assertRejects(() => running, RangeError, "query 0 were handed out before");
@@ -181,9 +189,8 @@ Deno.test("the dealer refuses to hand out the same correlations twice and names 
 });
 
 Deno.test("the dealer says what ran out when more queries are asked for than agreed", async () => {
-  const { server, client, running } = dealerFor(1);
-  const askBoth = (request: Parameters<typeof ask>[1]) =>
-    Promise.all([ask(server, request), ask(client, request)]);
+  const { server, client, running, digest } = await dealerFor(1);
+  const askBoth = (request: Parameters<typeof ask>[1]) => both(server, client, request, digest);
   await askBoth({ kind: "session" });
   const out = assertRejects(
     () => running,

@@ -1,0 +1,68 @@
+/** Runs `infer --json` as a user would and gives its result a type. */
+import { type NewRow, runJson } from "./experiment.ts";
+
+export interface Inference {
+  readonly model: string;
+  readonly classes: number;
+  readonly activation: string;
+  readonly linear: string;
+  readonly profile: string;
+  readonly fractionBits: number;
+  readonly repetitions: number;
+  readonly exchanges: number;
+  readonly paperExchanges: number;
+  readonly bytesSent: { readonly server: number; readonly client: number };
+  readonly setup: { readonly ms: number; readonly bytes: number };
+  readonly offline: { readonly ms: number; readonly bytes: number };
+  readonly online: { readonly medianMs: number; readonly q1Ms: number; readonly q3Ms: number };
+  readonly computeMs: { readonly server: number; readonly client: number };
+  readonly peakRssMB: { readonly server: number; readonly client: number; readonly dealer: number };
+  readonly maxAbsError: number;
+  readonly oracleMaxAbsError: number;
+  readonly largestLogit: number;
+  readonly argmaxAgrees: boolean;
+}
+
+const PERMISSIONS = [
+  "--allow-net=127.0.0.1",
+  "--allow-run",
+  "--allow-read",
+  "--allow-write",
+  "--allow-env",
+  "--allow-sys",
+];
+
+export const infer = async (...options: (string | number)[]): Promise<Inference> =>
+  await runJson([...PERMISSIONS, "src/cli/infer.ts", "--json", ...options.map(String)], {
+    timeoutSeconds: 1800,
+  }) as Inference;
+
+/** The columns of {@linkcode figuresOf}. */
+export const FIGURE_COLUMNS = {
+  repetitions: "queries measured, after a warm-up",
+  exchanges: "one-way delays on the critical path of the online phase, the opening of the result included",
+  bytes_server: "payload bytes that the server sends online",
+  bytes_client: "payload bytes that the client sends online",
+  setup_ms: "set-up, once per session",
+  setup_bytes: "bytes of the set-up, all links",
+  offline_ms: "offline phase of a query, median; the dealer's link is not shaped",
+  offline_bytes: "bytes from the dealer per query",
+  online_ms: "online phase from image to logits at the client, median",
+  online_q1_ms: "lower quartile",
+  online_q3_ms: "upper quartile",
+} as const;
+
+/** The figures of a run that every table wants. */
+export const figuresOf = (run: Inference): NewRow => ({
+  repetitions: run.repetitions,
+  exchanges: run.exchanges,
+  bytes_server: run.bytesSent.server,
+  bytes_client: run.bytesSent.client,
+  setup_ms: run.setup.ms,
+  setup_bytes: run.setup.bytes,
+  offline_ms: run.offline.ms,
+  offline_bytes: run.offline.bytes,
+  online_ms: run.online.medianMs,
+  online_q1_ms: run.online.q1Ms,
+  online_q3_ms: run.online.q3Ms,
+});

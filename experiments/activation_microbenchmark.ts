@@ -1,0 +1,133 @@
+/** One activation layer alone: time over round-trip time, exchanges and bytes of every protocol. */
+import { ACTIVATION_PROTOCOLS } from "../mod.ts";
+import { FIGURE_COLUMNS, figuresOf, infer } from "./_infer.ts";
+import { defineExperiment, numberOf, type Row, type Size } from "./experiment.ts";
+
+const ELEMENTS: Record<Size, readonly number[]> = {
+  smoke: [2 ** 12],
+  quick: [2 ** 12, 2 ** 15],
+  full: [2 ** 12, 2 ** 15, 2 ** 18],
+};
+const ROUND_TRIPS: Record<Size, readonly number[]> = {
+  smoke: [0, 50],
+  quick: [0, 0.25, 50, 100],
+  full: [0, 0.25, 50, 100, 200],
+};
+const REPETITIONS: Record<Size, number> = { smoke: 3, quick: 10, full: 20 };
+
+const NAMES = ACTIVATION_PROTOCOLS.map(({ name }) => name);
+/** The layer of the paper's micro-benchmark, or the largest that was measured. */
+const shown = (rows: readonly Row[]) => {
+  const sizes = rows.map((row) => numberOf(row, "elements"));
+  return sizes.includes(32768) ? 32768 : Math.max(...sizes);
+};
+
+export const activationMicrobenchmark = defineExperiment({
+  key: "activation_microbenchmark",
+  title: "One activation layer",
+  source: "the public code's micro-benchmark of 32,768 elements",
+  explanation:
+    "A layer of activations on secret-shared inputs between two processes, its result opened to the client at the end " +
+    "(one more message, included in exchanges and time). With delay, a protocol costs its exchanges; without, its bytes and arithmetic.",
+  columns: {
+    protocol: "activation protocol",
+    elements: "activations in the layer",
+    rtt_ms: "configured round-trip time",
+    ...FIGURE_COLUMNS,
+  },
+  cells: (size) =>
+    ELEMENTS[size].flatMap((elements) =>
+      NAMES.flatMap((protocol) =>
+        ROUND_TRIPS[size].map((rtt) => ({
+          id: `${protocol} ${elements} rtt:${rtt}`,
+          protocol,
+          elements,
+          rtt,
+          seconds: 2 + rtt / 15,
+        }))
+      )
+    ),
+  async run({ protocol, elements, rtt }, { size, seed }) {
+    const profile = rtt === 0 ? "none" : `rtt:${rtt}`;
+    const run = await infer(
+      ...["--elements", elements, "--activation", protocol, "--profile", profile],
+      ...["--repetitions", REPETITIONS[size], "--seed", seed, "--warm-up", 5],
+    );
+    return [{ protocol, elements, rtt_ms: rtt, ...figuresOf(run) }];
+  },
+  figures(rows, reference) {
+    const elements = shown(rows),
+      at = (protocol: string) =>
+        rows.filter((r) => r["protocol"] === protocol && numberOf(r, "elements") === elements);
+    const paper = elements === 32768 ? reference("activation_microbenchmark") : [];
+    const PAPER_NAMES: Record<string, string> = {
+      CryptGPU: "relu",
+      "CrypTen Poly": "tree",
+      ESPN: "espn",
+      HoneyBadger: "honeybadger",
+    };
+    return [{
+      kind: "lines",
+      name: "activation_microbenchmark_rtt",
+      caption:
+        `Time of one layer of ${
+          elements.toLocaleString("en")
+        } activations over round-trip time; hollow: the public code on a GPU, ` +
+        "January 2024, read off its plot.",
+      x: { title: "round-trip time (ms)" },
+      y: { title: "time (ms)", scale: "log" },
+      series: [
+        ...NAMES.map((name, style) => ({
+          name,
+          style,
+          points: at(name).map((row) => ({
+            x: numberOf(row, "rtt_ms"),
+            y: numberOf(row, "online_ms"),
+            low: numberOf(row, "online_q1_ms"),
+            high: numberOf(row, "online_q3_ms"),
+          })),
+        })),
+        ...paper.map((row) => ({
+          name: `public code, ${PAPER_NAMES[row["method"]!]}`,
+          style: NAMES.indexOf(PAPER_NAMES[row["method"]!]!),
+          role: "points" as const,
+          points: [[0.25, "rtt0.25_s"], [50, "rtt50_s"], [100, "rtt100_s"]].map(([x, column]) => ({
+            x: x as number,
+            y: 1000 * numberOf(row, column as string),
+          })),
+        })),
+      ],
+    }, {
+      kind: "bars",
+      name: "activation_microbenchmark_bytes",
+      caption: "Bytes per activation that each party sends online, and bytes that the dealer deals for it.",
+      categories: NAMES,
+      y: { title: "bytes per activation" },
+      labels: true,
+      series: [
+        // The opening of the result is not part of the protocol: 8 bytes that the server sends.
+        { name: "sent online", values: NAMES.map((name) => perElement(at(name)[0], "bytes_client")) },
+        { name: "dealt offline", values: NAMES.map((name) => perElement(at(name)[0], "offline_bytes")) },
+      ],
+    }];
+  },
+  table(rows) {
+    const elements = shown(rows);
+    return NAMES.map((protocol) => {
+      const own = rows.filter((r) => r["protocol"] === protocol && numberOf(r, "elements") === elements);
+      const times = Object.fromEntries(
+        own.map((r) => [`${r["rtt_ms"]} ms RTT`, `${numberOf(r, "online_ms").toFixed(2)} ms`]),
+      );
+      return {
+        protocol,
+        exchanges: own[0] === undefined ? null : numberOf(own[0], "exchanges") - 1,
+        "bytes sent": perElement(own[0], "bytes_client"),
+        "bytes dealt": perElement(own[0], "offline_bytes"),
+        ...times,
+      };
+    });
+  },
+});
+
+const perElement = (row: Row | undefined, column: string): number | null =>
+  row === undefined ? null : Math.round(100 * numberOf(row, column) / numberOf(row, "elements")) / 100;

@@ -1,0 +1,354 @@
+/** The paper's latency table: every network, activation protocol, linear protocol and network profile. */
+import { FIGURE_COLUMNS, figuresOf, infer } from "./_infer.ts";
+import { networkProfile } from "../mod.ts";
+import {
+  type BarChart,
+  type Cell,
+  defineExperiment,
+  type LineChart,
+  numberOf,
+  optionalNumber,
+  type Reference,
+  type Row,
+  type Size,
+} from "./experiment.ts";
+
+interface Model {
+  readonly model: string;
+  readonly classes: number;
+  /** Multiply-accumulates in millions: decides how long a cell takes. */
+  readonly megaMacs: number;
+}
+
+const MODELS: readonly Model[] = [
+  { model: "minionn-bn", classes: 10, megaMacs: 61 },
+  { model: "resnet32", classes: 100, megaMacs: 69 },
+  { model: "resnet18", classes: 10, megaMacs: 555 },
+  { model: "vgg16-bn-avg", classes: 10, megaMacs: 314 },
+  { model: "resnet110", classes: 10, megaMacs: 253 },
+  { model: "convnet", classes: 10, megaMacs: 1 },
+  { model: "minionn", classes: 10, megaMacs: 61 },
+  { model: "vgg16", classes: 10, megaMacs: 314 },
+  { model: "resnet20", classes: 10, megaMacs: 41 },
+  { model: "vgg16-bn-avg", classes: 100, megaMacs: 314 },
+  { model: "resnet18", classes: 100, megaMacs: 555 },
+  { model: "resnet50", classes: 1000, megaMacs: 4089 },
+  { model: "resnet50-avg", classes: 1000, megaMacs: 4089 },
+];
+const ACTIVATIONS = ["relu", "tree", "honeybadger", "espn"] as const;
+const LINEARS = ["masked", "beaver"] as const;
+const PROFILES: Record<Size, readonly string[]> = {
+  smoke: ["none", "wan"],
+  quick: ["none", "lan", "wan"],
+  full: [
+    "none",
+    "lan",
+    "wan-50ms",
+    "wan",
+    "lan-10gbit",
+    "wan-1gbit",
+    "lan-3gbit",
+    "wan-400mbit",
+    "wan-100mbit",
+  ],
+};
+/** Networks at each size; `resnet50` runs unshaped and on the WAN only. */
+const COUNT: Record<Size, number> = { smoke: 1, quick: 3, full: MODELS.length };
+
+interface LatencyCell extends Cell, Model {
+  readonly activation: string;
+  readonly linear: string;
+  readonly profile: string;
+}
+
+/** Queries measured: many where one takes milliseconds, one where it takes a minute. */
+function repetitions(size: Size, { model, profile }: LatencyCell): number {
+  if (model.startsWith("resnet50")) return size === "full" ? 3 : 1;
+  const most = { smoke: 2, quick: 7, full: 20 }[size];
+  return profile.startsWith("wan") ? Math.min(most, { smoke: 2, quick: 3, full: 5 }[size]) : most;
+}
+
+function cells(size: Size): LatencyCell[] {
+  return MODELS.slice(0, COUNT[size]).flatMap((model) =>
+    ACTIVATIONS.flatMap((activation) =>
+      LINEARS.flatMap((linear) =>
+        profilesOf(model, linear, size).map((profile) => ({
+          ...model,
+          id: `${model.model} ${model.classes} ${activation} ${linear} ${profile}`,
+          activation,
+          linear,
+          profile,
+          seconds: 2 + model.megaMacs / 100 +
+            (profile.startsWith("wan") ? (activation === "relu" ? 15 : 4) : 0),
+        }))
+      )
+    )
+  );
+}
+
+/** Large networks and, at small sizes, the secret-shared weights run on fewer profiles. */
+function profilesOf({ model }: Model, linear: string, size: Size): readonly string[] {
+  if (model.startsWith("resnet50")) return linear === "masked" ? ["none", "wan", "wan-400mbit"] : [];
+  return size !== "full" && linear === "beaver" ? ["none"] : PROFILES[size];
+}
+
+const label = (row: Row) => `${row["model"]} (${row["classes"]})`;
+const find = (rows: readonly Row[], values: Readonly<Record<string, string>>) =>
+  rows.find((row) => Object.entries(values).every(([column, value]) => row[column] === value));
+
+/**
+ * Time at no delay, plus one one-way delay per exchange, plus the bytes over the bandwidth: both directions of an exchange
+ * travel at once, so the busier one counts.
+ */
+function predictedMs(row: Row, unshaped: Row): number {
+  const gigabits = optionalNumber(row, "gbit_s");
+  const transfer = gigabits === undefined
+    ? 0
+    : 8e-6 * Math.max(numberOf(row, "bytes_server"), numberOf(row, "bytes_client")) / gigabits;
+  return numberOf(unshaped, "online_ms") + numberOf(row, "exchanges") * numberOf(row, "rtt_ms") / 2 +
+    transfer;
+}
+
+/** Rows of the table: a run, its speed-up over exact ReLU and the prediction of its time. */
+export function latencyTable(rows: readonly Row[]) {
+  return rows.map((row) => {
+    const same = {
+      model: row["model"]!,
+      classes: row["classes"]!,
+      linear: row["linear"]!,
+      profile: row["profile"]!,
+    };
+    const relu = find(rows, { ...same, activation: "relu" }),
+      unshaped = find(rows, { ...same, activation: row["activation"]!, profile: "none" });
+    return {
+      row,
+      speedUp: relu === undefined ? undefined : numberOf(relu, "online_ms") / numberOf(row, "online_ms"),
+      predictedMs: unshaped === undefined ? undefined : predictedMs(row, unshaped),
+    };
+  });
+}
+
+export const inferenceLatency = defineExperiment({
+  key: "inference_latency",
+  title: "Private inference: time and traffic",
+  source: "the paper's latency tables (LAN and WAN)",
+  explanation:
+    "Three processes on one machine, fresh correlations for every query, one thread a party. Online: from the image to " +
+    "the logits, sharing and opening included. Offline: dealing, transfer from the dealer and what a party computes before " +
+    "it knows the image. Set-up: opening the masked weights, once per session.",
+  columns: {
+    model: "network",
+    classes: "its classes",
+    activation: "activation protocol",
+    linear: "protocol of linear layers",
+    profile: "network between the parties",
+    rtt_ms: "its round-trip time",
+    gbit_s: "its bandwidth per direction, empty: no limit",
+    ...FIGURE_COLUMNS,
+    paper_exchanges:
+      "exchanges if every linear layer opened its own input, opening of the result not counted",
+    compute_server_ms: "the server's online time without sending, receiving and waiting",
+    compute_client_ms: "the same for the client",
+    rss_server_mb: "peak resident memory of the server",
+    rss_client_mb: "of the client",
+    rss_dealer_mb: "of the dealer",
+    logit_error: "largest difference of an opened logit from the float engine",
+    fixed_error: "largest difference from the fixed-point engine",
+    largest_logit: "largest logit of the float engine",
+    argmax_agrees: "whether the class is that of the float engine in every query",
+  },
+  cells,
+  async run(cell, { size, seed }) {
+    const { model, classes, activation, linear, profile } = cell;
+    const run = await infer(
+      ...[
+        "--model",
+        model,
+        "--classes",
+        classes,
+        "--activation",
+        activation,
+        "--linear",
+        linear,
+        "--profile",
+        profile,
+      ],
+      ...[
+        "--repetitions",
+        repetitions(size, cell),
+        "--warm-up",
+        model.startsWith("resnet50") ? 1 : 3,
+        "--seed",
+        seed,
+      ],
+      ...["--timeout", 600],
+    );
+    const { rttMs, bitsPerSecond } = networkProfile(profile);
+    return [{
+      model,
+      classes,
+      activation,
+      linear,
+      profile,
+      rtt_ms: rttMs,
+      gbit_s: bitsPerSecond === null ? null : bitsPerSecond / 1e9,
+      ...figuresOf(run),
+      paper_exchanges: run.paperExchanges,
+      compute_server_ms: run.computeMs.server,
+      compute_client_ms: run.computeMs.client,
+      rss_server_mb: run.peakRssMB.server,
+      rss_client_mb: run.peakRssMB.client,
+      rss_dealer_mb: run.peakRssMB.dealer,
+      logit_error: run.maxAbsError,
+      fixed_error: run.oracleMaxAbsError,
+      largest_logit: run.largestLogit,
+      argmax_agrees: run.argmaxAgrees,
+    }];
+  },
+  figures: (rows, reference) => [
+    ...["none", "lan", "wan"].filter((profile) => rows.some((row) => row["profile"] === profile)).map((
+      profile,
+    ) => bars(rows, profile)),
+    ...["resnet18", "resnet110"].flatMap((model) => overRoundTrip(rows, reference, model)),
+    ...publicCode(rows, reference),
+  ],
+  table: (rows) =>
+    latencyTable(rows).map(({ row, speedUp, predictedMs }) => ({
+      network: label(row),
+      activation: row["activation"],
+      linear: row["linear"],
+      profile: row["profile"],
+      "online ms": numberOf(row, "online_ms"),
+      quartiles: `${numberOf(row, "online_q1_ms")} to ${numberOf(row, "online_q3_ms")}`,
+      "predicted ms": predictedMs === undefined ? null : Math.round(predictedMs * 10) / 10,
+      "speed-up over relu": speedUp === undefined ? null : Math.round(speedUp * 100) / 100,
+      "offline ms": numberOf(row, "offline_ms"),
+      exchanges: numberOf(row, "exchanges"),
+      "server MB": numberOf(row, "bytes_server") / 1e6,
+      "client MB": numberOf(row, "bytes_client") / 1e6,
+      "offline MB": numberOf(row, "offline_bytes") / 1e6,
+    })),
+});
+
+const TITLES: Record<string, string> = {
+  none: "without delay",
+  lan: "LAN, 0.25 ms round trip",
+  wan: "WAN, 100 ms round trip",
+};
+
+/** Online time by network, one bar a protocol, with weights in clear at the server. */
+function bars(rows: readonly Row[], profile: string): BarChart {
+  const own = rows.filter((row) => row["profile"] === profile && row["linear"] === "masked");
+  const networks = [...new Set(own.map(label))];
+  return {
+    kind: "bars",
+    name: `inference_latency_${profile}`,
+    caption: `Online time of one private inference, ${
+      TITLES[profile]
+    }; linear layers by masked weights, medians with quartiles.`,
+    width: "double",
+    categories: networks.map((name) => name.replace(" ", "\n")),
+    y: { title: profile === "wan" ? "online time (s)" : "online time (ms)", scale: "log" },
+    series: ACTIVATIONS.map((activation) => ({
+      name: activation,
+      values: networks.map((network) => {
+        const row = own.find((r) => label(r) === network && r["activation"] === activation);
+        const unit = profile === "wan" ? 1000 : 1;
+        return row === undefined ? null : {
+          value: numberOf(row, "online_ms") / unit,
+          low: numberOf(row, "online_q1_ms") / unit,
+          high: numberOf(row, "online_q3_ms") / unit,
+        };
+      }),
+    })),
+  };
+}
+
+/** Time over round-trip time, with the early timings of the paper. */
+function overRoundTrip(rows: readonly Row[], reference: Reference, model: string): LineChart[] {
+  const own = rows.filter((row) =>
+    row["model"] === model && row["classes"] === "10" && row["linear"] === "masked" && row["gbit_s"] === "" &&
+    row["profile"] !== "none"
+  );
+  if (own.length === 0) return [];
+  const early = reference("timing_2023").filter((row) =>
+    row["model"] === model && row["dataset"] === "cifar10" && row["device"] === "gpu"
+  );
+  const EARLY: Record<string, [string, number]> = {
+    "CryptGPU(CrypTen ReLU 12 bit)": ["relu", 0],
+    "HoneyBadger(12 bit)": ["honeybadger", 2],
+    "ESPN(old form 12 bit)": ["espn", 3],
+  };
+  return [{
+    kind: "lines",
+    name: `inference_latency_rtt_${model}`,
+    caption:
+      `${model}, 10 classes: online time over round-trip time. Hollow: the paper's early timings (May 2023, GPU, read off a plot).`,
+    x: { title: "round-trip time (ms)" },
+    y: { title: "online time (s)", scale: "log" },
+    series: [
+      ...ACTIVATIONS.map((activation, style) => ({
+        name: activation,
+        style,
+        points: own.filter((row) => row["activation"] === activation).map((row) => ({
+          x: numberOf(row, "rtt_ms"),
+          y: numberOf(row, "online_ms") / 1000,
+        })).sort((a, b) => a.x - b.x),
+      })),
+      ...early.flatMap((row) => {
+        const method = EARLY[row["method"]!];
+        if (method === undefined) return [];
+        const points = [[0.25, "rtt0"], [50, "rtt50"], [100, "rtt100"]].flatMap(([x, column]) => {
+          const y = optionalNumber(row, column as string);
+          return y === undefined ? [] : [{ x: x as number, y }];
+        });
+        return [{ name: `paper 2023, ${method[0]}`, style: method[1], role: "points" as const, points }];
+      }),
+    ],
+  }];
+}
+
+/** Online time beside the public code on a machine of the same kind, both without delay and without offline work. */
+function publicCode(rows: readonly Row[], reference: Reference): BarChart[] {
+  const theirs = reference("public_code").filter((row) =>
+    row["impl"] === "CrypTen-ESPN" && row["mode"] === "online_only" && row["net"] === "loopback"
+  );
+  const NAMES: Record<string, string> = {
+    exact: "relu",
+    crypten: "tree",
+    honeybadger: "honeybadger",
+    espn: "espn",
+  };
+  const own = rows.filter((row) => row["profile"] === "none" && row["linear"] === "masked");
+  const networks = [...new Set(own.map((row) => row["model"]!))].filter((model) =>
+    theirs.some((row) => row["model"] === publicName(model))
+  );
+  if (networks.length === 0) return [];
+  return [{
+    kind: "bars",
+    name: "inference_latency_public_code",
+    caption:
+      "Online time without delay; diamonds: the public code with all correlations recorded beforehand, on a machine of the same kind " +
+      "(its secret-shared weights opened in every query).",
+    width: "double",
+    categories: networks,
+    y: { title: "online time (ms)", scale: "log" },
+    markName: "public code",
+    series: ACTIVATIONS.map((activation) => ({
+      name: activation,
+      values: networks.map((model) => {
+        const row = own.find((r) => r["model"] === model && r["activation"] === activation);
+        return row === undefined ? null : numberOf(row, "online_ms");
+      }),
+      marks: networks.map((model) => {
+        const row = theirs.find((r) =>
+          r["model"] === publicName(model) && NAMES[r["activation"]!] === activation
+        );
+        return row === undefined ? null : 1000 * numberOf(row, "median_s");
+      }),
+    })),
+  }];
+}
+
+const publicName = (model: string) =>
+  ({ "minionn-bn": "minionn_bn", "vgg16-bn-avg": "vgg16_bn" })[model] ?? model;

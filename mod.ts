@@ -1,0 +1,47 @@
+/**
+ * Private inference of neural networks by two parties and a dealer: networks as data, fixed point modulo 2^64, protocols for
+ * linear layers and activations, sessions over any channel.
+ *
+ * @module
+ */
+export * from "./src/models/graph.ts";
+export { buildModel, MODEL_NAMES } from "./src/models/zoo.ts";
+export { countModel } from "./src/models/counts.ts";
+export { foldBatchNorm, foldGraph } from "./src/models/fold.ts";
+export { evaluate, evaluateLogits } from "./src/models/float_engine.ts";
+export { checkWeights, randomWeights, seededImage } from "./src/models/weights.ts";
+export { readSafetensors, writeSafetensors } from "./src/models/safetensors.ts";
+
+export {
+  evaluatePolynomial,
+  formatPolynomial,
+  type Polynomial,
+  QUARTIC,
+} from "./src/polynomial/polynomial.ts";
+
+export { Ring } from "./src/ring/ring.ts";
+export { RingTensor, words } from "./src/ring/tensor.ts";
+export * from "./src/ring/arithmetic.ts";
+export { decode, encode } from "./src/ring/fixed_point.ts";
+export { freshSeed, Seed, Stream } from "./src/random/stream.ts";
+
+export * from "./src/network/channel.ts";
+export { calibrate, type Calibration } from "./src/network/calibration.ts";
+export { memoryPair } from "./src/network/memory_pair.ts";
+export { NETWORK_PROFILES, type NetworkProfile, networkProfile } from "./src/network/profiles.ts";
+export { connect, listen } from "./src/network/tcp.ts";
+
+export { ClientMaterial, Dealing, type Material, ServerMaterial } from "./src/dealer/material.ts";
+export * from "./src/protocols/protocol.ts";
+export {
+  ACTIVATION_PROTOCOLS,
+  activationProtocol,
+  LINEAR_PROTOCOLS,
+  linearProtocol,
+} from "./src/protocols/registry.ts";
+export { powerGroups } from "./src/protocols/activation/power_groups.ts";
+
+export { costOf, type Plan, planInference, type PlanOptions } from "./src/inference/plan.ts";
+export { Session } from "./src/inference/session.ts";
+export { runDealer } from "./src/inference/dealer.ts";
+export { openInProcess } from "./src/inference/in_process.ts";

@@ -1,0 +1,110 @@
+/** `deno task calibrate`: what a network profile really delivers between two processes on this machine. */
+import { calibrate, type Calibration } from "../network/calibration.ts";
+import { networkProfile } from "../network/profiles.ts";
+import { connect, listen } from "../network/tcp.ts";
+import { onExit, runCommand } from "./command.ts";
+import { parseAddress } from "./endpoint.ts";
+import { LINK_OPTIONS } from "./inference_options.ts";
+import { formatTable } from "./table.ts";
+
+await runCommand({
+  name: "calibrate",
+  summary: "measure round-trip time and throughput of a network profile between two processes",
+  time: "about 2 seconds a profile",
+  options: {
+    profile: LINK_OPTIONS.profile,
+    budget: {
+      type: "integer",
+      min: 50,
+      max: 60_000,
+      default: 1000,
+      help: "milliseconds that pings and bulk transfer may take each",
+    },
+    connect: { type: "string", value: "HOST:PORT", help: "be the second process", hidden: true },
+    json: { type: "boolean", help: "print one JSON object on one line" },
+  },
+  async run({ profile: name, budget, connect: address, json }) {
+    const profile = networkProfile(name);
+    if (address !== undefined) {
+      const channel = await connect({
+        ...parseAddress(address),
+        role: "client",
+        expectedPeer: "server",
+        profile,
+      });
+      onExit(() => channel.close());
+      await calibrate(channel, "responder");
+      return;
+    }
+    const listener = await listen({
+      host: "127.0.0.1",
+      port: 0,
+      role: "server",
+      expectedPeer: "client",
+      profile,
+    });
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--quiet",
+        "--no-prompt",
+        "--allow-net=127.0.0.1",
+        new URL(import.meta.url).pathname,
+        "--profile",
+        name,
+        "--connect",
+        `127.0.0.1:${listener.port}`,
+      ],
+      stdin: "null",
+    }).spawn();
+    onExit(() => {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended by itself.
+      }
+    });
+    const channel = await listener.accept();
+    const measured = await calibrate(channel, "initiator", { budgetMs: budget });
+    await child.status;
+    channel.close();
+    listener.close();
+    const result = {
+      profile: name,
+      configured: { rttMs: profile.rttMs, bitsPerSecond: profile.bitsPerSecond },
+      measured,
+      source: profile.source,
+    };
+    if (json) console.log(JSON.stringify(result));
+    else print(result);
+  },
+});
+
+function print({ profile, configured, measured }: {
+  readonly profile: string;
+  readonly configured: { readonly rttMs: number; readonly bitsPerSecond: number | null };
+  readonly measured: Calibration;
+}): void {
+  const gigabits = (bits: number | null) =>
+    bits === null ? "no limit" : `${(bits / 1e9).toPrecision(3)} Gbit/s`;
+  const { median, q1, q3, p99 } = measured.rttMs;
+  console.log(formatTable([
+    {
+      profile,
+      what: "round trip",
+      configured: `${configured.rttMs} ms`,
+      measured: `${median.toFixed(3)} ms`,
+    },
+    {
+      profile,
+      what: "throughput",
+      configured: gigabits(configured.bitsPerSecond),
+      measured: gigabits(measured.bitsPerSecond),
+    },
+  ]));
+  console.log(
+    `${measured.pings} pings: quartiles ${q1.toFixed(3)} and ${q3.toFixed(3)} ms, 99th percentile ${
+      p99.toFixed(3)
+    } ms`,
+  );
+}
