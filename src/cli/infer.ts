@@ -1,26 +1,22 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
 import { costOf, type Plan } from "../inference/plan.ts";
 import type { QueryFigures } from "../inference/roles.ts";
-import type { Model } from "../data/model_folder.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
-import { seededImage } from "../models/weights.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";
 import { median, quartiles } from "../report/statistics.ts";
 import { runCommand } from "./command.ts";
 import {
   activationFunction,
-  checkDescription,
   formatPolynomialOption,
   INFER_OPTIONS,
   LINK_OPTIONS,
   PLAN_OPTIONS,
-  planFrom,
   profileFrom,
 } from "./inference_options.ts";
+import { imageFrom, networkAndPlan } from "./network_and_plan.ts";
 import { FAST_KERNELS, type InferenceRunFigures, runInference } from "./processes.ts";
 import { Progress } from "./progress.ts";
-import { modelFrom } from "./random_model.ts";
 import { formatTable } from "./table.ts";
 
 await runCommand({
@@ -38,18 +34,8 @@ await runCommand({
   options: { ...PLAN_OPTIONS, ...LINK_OPTIONS, ...INFER_OPTIONS },
   async run(options) {
     const profile = profileFrom(options.profile);
-    const wanted = planFrom(options);
-    const model = await networkOf(options, wanted);
-    // Trained weights bring their own polynomial unless one was asked for.
-    const polynomial = options.polynomial === undefined && model.activation.kind === "polynomial"
-      ? formatPolynomialOption(model.activation)
-      : formatPolynomialOption(wanted.options.polynomial);
-    const plan = planFrom({ ...options, polynomial });
-    if (model.folder !== null) checkDescription(model.folder, model, plan);
-
-    const image = options.image === undefined
-      ? seededImage(model.graph, options.seed)
-      : await (await import("../data/image_file.ts")).readImage(options.image, model.graph.inputShape);
+    const { model, plan } = await networkAndPlan(options);
+    const image = await imageFrom(options, model.graph);
     const folded = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(options.activation, plan.options.polynomial);
     const float = evaluateLogits(folded.graph, folded.weights, activation, image);
@@ -103,23 +89,6 @@ await runCommand({
     else print(result);
   },
 });
-
-/** The network that is run, and its folder if it has one. */
-async function networkOf(
-  options: {
-    readonly weights: string | undefined;
-    readonly modelSeed: number;
-    readonly elements: number | undefined;
-    readonly activation: string;
-  },
-  { graph, classes, options: { polynomial } }: Plan,
-): Promise<Model & { readonly folder: string | null }> {
-  const activation = activationFunction(options.activation, polynomial);
-  if (options.elements !== undefined) {
-    return { model: graph.name, classes, activation, graph, weights: new Map(), folder: null };
-  }
-  return await modelFrom(options.weights, { name: graph.name, classes, activation, seed: options.modelSeed });
-}
 
 function planArguments({ graph, classes, options }: Plan, elements: number | undefined): string[] {
   return [

@@ -13,6 +13,12 @@ const names = (protocols: readonly { readonly name: string }[]) => protocols.map
 /** What all roles must agree on. */
 export const PLAN_OPTIONS = {
   model: { type: "string", choices: MODEL_NAMES, default: "minionn-bn", help: "network" },
+  elements: {
+    type: "integer",
+    min: 1,
+    max: 1 << 24,
+    help: "instead of a network, one activation layer of N elements whose result is opened to the client",
+  },
   classes: {
     type: "integer",
     min: 2,
@@ -47,8 +53,9 @@ export const LINK_OPTIONS = {
     type: "string",
     value: "NAME",
     default: "none",
-    help:
-      "network between server and client: none, lan, wan, ... or rtt:MS (deno task models lists no networks: see README)",
+    help: `network between server and client: ${
+      NETWORK_PROFILES.map(({ name }) => name).join(", ")
+    }, or rtt:MS`,
   },
   timeout: {
     type: "integer",
@@ -67,7 +74,42 @@ export const THREADS_OPTION = {
   help: "threads of each party",
 } as const;
 
-interface PlanValues {
+/** Of the commands that start all three roles on this machine. */
+export const INFER_OPTIONS = {
+  weights: { type: "string", value: "DIR", help: "model folder (default: seeded random weights)" },
+  modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
+  image: { type: "string", value: "FILE", help: "image file (PNG, JPEG, ...) of the network's input size" },
+  seed: {
+    type: "integer",
+    min: 0,
+    default: 1,
+    help: "seed of the random image that is used without --image",
+  },
+  repetitions: {
+    type: "integer",
+    min: 1,
+    max: 100_000,
+    default: 5,
+    help: "queries measured, each with fresh correlations",
+  },
+  warmUp: {
+    type: "integer",
+    min: 0,
+    max: 1000,
+    default: 2,
+    help: "queries before the measured ones, while the engine optimises",
+  },
+  threads: THREADS_OPTION,
+  fastKernels: {
+    type: "boolean",
+    help:
+      "run the parties without WebAssembly bounds checks: faster, but a wrong index then corrupts memory silently",
+  },
+  json: { type: "boolean", help: "print one JSON object on one line" },
+} as const;
+
+/** What the plan options say. */
+export interface PlanValues {
   readonly model: string;
   readonly elements: number | undefined;
   readonly classes: number | undefined;

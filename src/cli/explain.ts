@@ -1,0 +1,55 @@
+/** `deno task explain`: where a private inference departs from plaintext, layer by layer, and why. */
+import { explain } from "../inference/explain.ts";
+import { foldBatchNorm } from "../models/fold.ts";
+import { Ring } from "../ring/ring.ts";
+import { runCommand } from "./command.ts";
+import { activationFunction, INFER_OPTIONS, LINK_OPTIONS, PLAN_OPTIONS } from "./inference_options.ts";
+import { imageFrom, networkAndPlan } from "./network_and_plan.ts";
+import { formatTable } from "./table.ts";
+
+await runCommand({
+  name: "explain",
+  summary: "compare a private inference with plaintext layer by layer and name the first layer that departs",
+  notes:
+    "A debugging run: it opens every intermediate value, so all parties run in one process and the network options are not " +
+    "used. Never run it on an image or a network that must stay private.",
+  options: { ...PLAN_OPTIONS, ...LINK_OPTIONS, ...INFER_OPTIONS },
+  async run(options) {
+    const { model, plan } = await networkAndPlan(options);
+    const image = await imageFrom(options, model.graph);
+    const { weights } = foldBatchNorm(model.graph, model.weights);
+    const activation = activationFunction(options.activation, plan.options.polynomial);
+    const explanation = await explain(await Ring.open(), plan, weights, activation, image);
+    if (options.json) {
+      return void console.log(JSON.stringify({ model: plan.graph.name, ...plan.options, ...explanation }));
+    }
+
+    console.log("This run opens every intermediate value; it protects nothing.\n");
+    const small = (value: number) => value === 0 ? "0" : value.toExponential(1);
+    console.log(formatTable(
+      explanation.layers.map((
+        { id, kind, values, fractionBits, range, fromFixed, fromFloat, nearWrap, departs },
+      ) => ({
+        layer: id,
+        kind,
+        values,
+        bits: fractionBits,
+        range: range.toPrecision(3),
+        "max from fixed": fromFixed === null ? "-" : small(fromFixed.max),
+        mean: fromFixed === null ? "-" : small(fromFixed.mean),
+        "max from float": small(fromFloat.max),
+        "mean ": small(fromFloat.mean),
+        "near wrap": nearWrap === 0 ? "0" : `${(100 * nearWrap).toPrecision(2)} %`,
+        "": departs === null ? "" : "departs",
+      })),
+    ));
+    if (explanation.fixedEngineStopped !== null) {
+      console.log(`\nThe fixed-point engine stopped: ${explanation.fixedEngineStopped}`);
+    }
+    console.log(
+      explanation.first === null
+        ? "\nNo layer departs from the float engine by more than 2 % of its range."
+        : `\nThe first layer that departs is ${explanation.first.id}: ${explanation.first.departs}.`,
+    );
+  },
+});

@@ -1,0 +1,55 @@
+/** The network that `infer` and `explain` run, its plan, and the image. */
+import type { Model } from "../data/model_folder.ts";
+import type { Plan } from "../inference/plan.ts";
+import type { Graph } from "../models/graph.ts";
+import { seededImage } from "../models/weights.ts";
+import {
+  activationFunction,
+  checkDescription,
+  formatPolynomialOption,
+  planFrom,
+  type PlanValues,
+} from "./inference_options.ts";
+import { modelFrom } from "./random_model.ts";
+
+interface NetworkOptions extends PlanValues {
+  readonly weights: string | undefined;
+  readonly modelSeed: number;
+}
+
+/** `folder` is null for a single activation layer, which has no weights. */
+export type LocatedModel = Model & { readonly folder: string | null };
+
+/** Trained weights bring their own polynomial unless one was asked for. */
+export async function networkAndPlan(options: NetworkOptions): Promise<{ model: LocatedModel; plan: Plan }> {
+  const wanted = planFrom(options);
+  const model = await networkOf(options, wanted);
+  const polynomial = options.polynomial === undefined && model.activation.kind === "polynomial"
+    ? formatPolynomialOption(model.activation)
+    : formatPolynomialOption(wanted.options.polynomial);
+  const plan = planFrom({ ...options, polynomial });
+  if (model.folder !== null) checkDescription(model.folder, model, plan);
+  return { model, plan };
+}
+
+async function networkOf(
+  options: NetworkOptions,
+  { graph, classes, options: { polynomial } }: Plan,
+): Promise<LocatedModel> {
+  const activation = activationFunction(options.activation, polynomial);
+  if (options.elements !== undefined) {
+    return { model: graph.name, classes, activation, graph, weights: new Map(), folder: null };
+  }
+  return await modelFrom(options.weights, { name: graph.name, classes, activation, seed: options.modelSeed });
+}
+
+/** The image in a file, or the seeded random one. */
+export async function imageFrom(
+  options: { readonly image: string | undefined; readonly seed: number },
+  graph: Graph,
+): Promise<Float32Array> {
+  if (options.image === undefined) return seededImage(graph, options.seed);
+  // Decoding takes native code: loaded only when there is something to decode.
+  const { readImage } = await import("../data/image_file.ts");
+  return await readImage(options.image, graph.inputShape);
+}
