@@ -1,0 +1,76 @@
+/** Known optima to the last bit, and optimality checked by brute force. */
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { closestIntegers, errorOf, integerFit, realFit } from "./integer_fit.ts";
+import { triangularSystem } from "./least_squares.ts";
+
+const KNOWN: [degree: number, precision: number, coefficients: number[]][] = [
+  [4, 8, [70, 128, 45, 0, -1]],
+  [4, 10, [322, 512, 160, 0, -3]],
+  [4, 12, [1220, 2048, 663, 0, -13]],
+  [4, 16, [19238, 32768, 10733, 0, -214]],
+  [2, 8, [120, 128, 24]],
+  [2, 10, [479, 512, 96]],
+  [6, 12, [837, 2048, 966, 0, -48, 0, 1]],
+];
+
+for (const [degree, precision, coefficients] of KNOWN) {
+  Deno.test(`integerFit() of degree ${degree} at precision ${precision} is the published optimum`, () => {
+    assertEquals(integerFit({ degree, precision, range: 5 }).polynomial.coefficients, coefficients);
+  });
+}
+
+Deno.test("integerFit() of degrees 5, 6 and 8 collapses to the quartic at precisions 8 and 10", () => {
+  for (const precision of [8, 10]) {
+    const quartic = integerFit({ degree: 4, precision, range: 5 }).polynomial.coefficients;
+    for (const degree of [5, 6, 8]) {
+      const { coefficients } = integerFit({ degree, precision, range: 5 }).polynomial;
+      assertEquals(
+        coefficients,
+        [...quartic, ...new Array(degree - 4).fill(0)],
+        `degree ${degree}, precision ${precision}`,
+      );
+    }
+  }
+});
+
+Deno.test("realFit() of the quartic is that of the paper's notebook", () => {
+  [0.293262012, 0.5, 0.163898929, 0, -0.0032714488].forEach((expected, k) => {
+    assertAlmostEquals(realFit({ degree: 4, range: 5 })[k], expected, 5e-10);
+  });
+});
+
+Deno.test("errors of the paper's quartics are those known", () => {
+  const { rms, max } = integerFit({ degree: 4, precision: 8, range: 5 });
+  assertAlmostEquals(rms, 0.0958, 5e-5);
+  assertAlmostEquals(max, 0.273, 5e-4);
+  assertAlmostEquals(errorOf([75 / 256, 127 / 256, 41 / 256], { degree: 2, range: 5 }).rms, 0.648, 5e-4);
+});
+
+Deno.test("closestIntegers() finds what brute force over a neighbourhood finds, with and without a box", () => {
+  const x = Float64Array.from({ length: 40 }, (_, j) => -2 + j / 10), weights = new Float64Array(40).fill(1);
+  for (let seed = 1; seed <= 20; seed++) {
+    const y = x.map((v, j) => 3 * Math.sin(v * seed) + 5 * v + Math.cos(7 * j * seed));
+    const system = triangularSystem(x, y, weights, 2);
+    for (const limit of [Infinity, 3]) {
+      const { coefficients } = closestIntegers(system, limit);
+      const cost = (c: number[]) =>
+        x.reduce((sum, v, j) => sum + (c[0] + c[1] * v + c[2] * v * v - y[j]) ** 2, 0);
+      let best = Infinity;
+      for (let a = -12; a <= 12; a++) {
+        for (let b = -12; b <= 12; b++) {
+          for (let c = -12; c <= 12; c++) {
+            if (Math.max(Math.abs(a), Math.abs(b), Math.abs(c)) <= limit) {
+              best = Math.min(best, cost([a, b, c]));
+            }
+          }
+        }
+      }
+      assertAlmostEquals(cost(coefficients), best, 1e-9);
+    }
+  }
+});
+
+Deno.test("integerFit() of degree 10 at precision 16 ends within a second", () => {
+  const start = performance.now(), { nodes } = integerFit({ degree: 10, precision: 16, range: 5 });
+  assert(performance.now() - start < 1000 && nodes > 10, `${nodes} nodes`);
+});
