@@ -1,11 +1,10 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
-import { query } from "../inference/roles.ts";
-import { describeTag } from "../inference/roles.ts";
+import { describeTag, query } from "../inference/roles.ts";
 import { seededImage } from "../models/weights.ts";
 import { connect } from "../network/tcp.ts";
 import { Ring } from "../ring/ring.ts";
-import { onExit, runCommand } from "./command.ts";
-import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
+import { runCommand } from "./command.ts";
+import { connecting, connectOption, SECURITY_OPTIONS, withPeers } from "./endpoint.ts";
 import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, profileFrom, THREADS_OPTION } from "./inference_options.ts";
 import { peakRssMB, reportLine } from "./role_report.ts";
 
@@ -37,44 +36,27 @@ await runCommand({
   },
   async run(options) {
     const plan = planFrom(options), profile = profileFrom(options.profile);
+    const serverAt = await connecting(options, options.connect),
+      dealerAt = await connecting(options, options.dealer);
     const image = options.image === undefined
       ? seededImage(plan.graph, options.seed)
       : await (await import("../data/image_file.ts")).readImage(options.image, plan.graph.inputShape);
     const ring = await Ring.open();
     const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTag(plan) };
-    const dealer = await connect({
-      ...await connecting(options, options.dealer),
-      ...common,
-      expectedPeer: "dealer",
+
+    const figures = await withPeers(async (hold) => {
+      const peer = hold(await connect({ ...serverAt, ...common, expectedPeer: "server", profile }));
+      const dealer = hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" }));
+      return await query({ ring, peer, dealer, plan }, image, options.repetitions, ({ onlineMs }) => {
+        if (options.json) console.log(JSON.stringify({ query: { onlineMs } }));
+      });
     });
-    onExit(() => dealer.close());
-    const peer = await connect({
-      ...await connecting(options, options.connect),
-      ...common,
-      expectedPeer: "server",
-      profile,
-    });
-    onExit(() => peer.close());
-    try {
-      const figures = await query(
-        { ring, peer, dealer, plan },
-        image,
-        options.repetitions,
-        ({ onlineMs }) => {
-          if (options.json) console.log(JSON.stringify({ query: { onlineMs } }));
-        },
-      );
-      const { logits, onlineMs } = figures.queries.at(-1)!;
-      const label = logits.indexOf(Math.max(...logits));
-      reportLine(
-        options.json,
-        { ...figures, peakRssMB: peakRssMB() },
-        `client: class ${label}, logit ${logits[label]!.toFixed(4)}, ${onlineMs.toFixed(1)} ms online`,
-      );
-    } catch (error) {
-      const reason = (error as Error).message;
-      await Promise.allSettled([peer.abort(reason), dealer.abort(reason)]);
-      throw error;
-    }
+    const { logits, onlineMs } = figures.queries.at(-1)!;
+    const label = logits.indexOf(Math.max(...logits));
+    reportLine(
+      options.json,
+      { ...figures, peakRssMB: peakRssMB() },
+      `client: class ${label}, logit ${logits[label]!.toFixed(4)}, ${onlineMs.toFixed(1)} ms online`,
+    );
   },
 });

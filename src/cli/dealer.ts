@@ -2,10 +2,10 @@
 import { runDealer } from "../inference/dealer.ts";
 import { describeTag } from "../inference/roles.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
-import { listen } from "../network/tcp.ts";
+import { type ChannelListener, listen } from "../network/tcp.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
-import { listening, listenOption, SECURITY_OPTIONS } from "./endpoint.ts";
+import { listening, listenOption, SECURITY_OPTIONS, withPeers } from "./endpoint.ts";
 import { LINK_OPTIONS, PLAN_OPTIONS, planFrom } from "./inference_options.ts";
 import { peakRssMB, reportLine } from "./role_report.ts";
 
@@ -43,20 +43,9 @@ await runCommand({
       `dealer: waiting for server and client on port ${listener.port}`,
     );
 
-    const parties = new Map<string, FramedChannel>();
-    while (parties.size < 2) {
-      const channel = await listener.accept();
-      onExit(() => channel.close());
-      if (!["server", "client"].includes(channel.peer) || parties.has(channel.peer)) {
-        const reason = `the dealer serves one server and one client, not another ${channel.peer}`;
-        await channel.abort(reason);
-        throw new Error(reason);
-      }
-      parties.set(channel.peer, channel);
-    }
-    const server = parties.get("server")!, client = parties.get("client")!;
     let dealt = 0;
-    try {
+    await withPeers(async (hold) => {
+      const { server, client } = await acceptParties(listener, hold, options.timeout);
       await runDealer({
         ring,
         plan,
@@ -65,11 +54,35 @@ await runCommand({
         queries: options.queries,
         onDealt: ({ kind }) => kind === "query" && dealt++,
       });
-    } catch (error) {
-      const reason = (error as Error).message;
-      await Promise.allSettled([server.abort(reason), client.abort(reason)]);
-      throw error;
-    }
+    });
     reportLine(options.json, { queries: dealt, peakRssMB: peakRssMB() }, `dealer: ${dealt} queries dealt`);
   },
 });
+
+/** One server and one client. Who comes first may have been awaited for long; the other must follow in time. */
+async function acceptParties(
+  listener: ChannelListener,
+  hold: (channel: FramedChannel) => FramedChannel,
+  timeoutSeconds: number,
+): Promise<{ server: FramedChannel; client: FramedChannel }> {
+  const first = hold(await listener.accept());
+  const other = { server: "client", client: "server" }[first.peer];
+  if (other === undefined) throw new Error(`the dealer serves a server and a client, not a ${first.peer}`);
+
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    listener.close();
+  }, timeoutSeconds * 1000);
+  try {
+    const second = hold(await listener.accept());
+    if (second.peer !== other) throw new Error(`the dealer awaits the ${other}, not another ${second.peer}`);
+    return first.peer === "server" ? { server: first, client: second } : { server: second, client: first };
+  } catch (error) {
+    throw late
+      ? new Error(`no ${other} came to the dealer within ${timeoutSeconds} s of the ${first.peer}`)
+      : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}

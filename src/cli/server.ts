@@ -8,7 +8,14 @@ import { buildModel } from "../models/zoo.ts";
 import { connect, listen } from "../network/tcp.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
-import { connecting, connectOption, listening, listenOption, SECURITY_OPTIONS } from "./endpoint.ts";
+import {
+  connecting,
+  connectOption,
+  listening,
+  listenOption,
+  SECURITY_OPTIONS,
+  withPeers,
+} from "./endpoint.ts";
 import {
   activationFunction,
   checkDescription,
@@ -37,23 +44,14 @@ await runCommand({
   },
   async run(options) {
     const plan = planFrom(options), profile = profileFrom(options.profile);
+    const listenAt = await listening(options, options.listen),
+      dealerAt = await connecting(options, options.dealer);
     const weights = options.elements === undefined
       ? await loadWeights(plan, options.weights, options.modelSeed)
       : new Map();
     const ring = await Ring.open();
     const common = { role: "server", timeoutMs: options.timeout * 1000, describeTag: describeTag(plan) };
-    const dealer = await connect({
-      ...await connecting(options, options.dealer),
-      ...common,
-      expectedPeer: "dealer",
-    });
-    onExit(() => dealer.close());
-    const listener = await listen({
-      ...await listening(options, options.listen),
-      ...common,
-      expectedPeer: "client",
-      profile,
-    });
+    const listener = await listen({ ...listenAt, ...common, expectedPeer: "client", profile });
     onExit(() => listener.close());
     reportLine(
       options.json,
@@ -61,16 +59,12 @@ await runCommand({
       `server: waiting for a client on port ${listener.port}`,
     );
 
-    const peer = await listener.accept();
-    onExit(() => peer.close());
-    try {
-      const queries = await serve({ ring, peer, dealer, plan, weights });
-      reportLine(options.json, { queries, peakRssMB: peakRssMB() }, `server: ${queries} queries answered`);
-    } catch (error) {
-      const reason = (error as Error).message;
-      await Promise.allSettled([peer.abort(reason), dealer.abort(reason)]);
-      throw error;
-    }
+    const queries = await withPeers(async (hold) => {
+      const peer = hold(await listener.accept());
+      const dealer = hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" }));
+      return await serve({ ring, peer, dealer, plan, weights });
+    });
+    reportLine(options.json, { queries, peakRssMB: peakRssMB() }, `server: ${queries} queries answered`);
   },
 });
 

@@ -24,12 +24,19 @@ const DESCRIPTION = "model.json", WEIGHTS = "weights.safetensors";
 /** Reads a model folder; errors name the file and what is wrong with it. */
 export async function readModelFolder(folder: string): Promise<Model> {
   const description = parseDescription(`${folder}/${DESCRIPTION}`, await readFile(folder, DESCRIPTION));
-  const graph = buildModel(description.model, description.classes);
-  const file = `${folder}/${WEIGHTS}`;
-  try {
-    const { weights } = readSafetensors(await readFile(folder, WEIGHTS));
+  const { model, classes } = description, bytes = await readFile(folder, WEIGHTS);
+  const graph = naming(`${folder}/${DESCRIPTION}`, () => buildModel(model, classes));
+  return naming(`${folder}/${WEIGHTS}`, () => {
+    const { weights } = readSafetensors(bytes);
     checkWeights(graph, weights);
     return { ...description, graph, weights };
+  });
+}
+
+/** Errors of `work` say in which file. */
+function naming<T>(file: string, work: () => T): T {
+  try {
+    return work();
   } catch (error) {
     throw new Error(`${file}: ${(error as Error).message}`);
   }

@@ -8,7 +8,8 @@ export interface Traffic {
 
 /**
  * A reliable, ordered, duplex link. Both ends know what comes next: a message that carries another tag
- * or another length than announced is a {@linkcode ProtocolError}, never memory taken on a peer's word.
+ * or another length than announced is a {@linkcode ProtocolError}, never memory taken on a peer's word. A view on WebAssembly
+ * memory is fine as payload and as target, as long as that memory does not grow before the promise resolves.
  */
 export interface Channel {
   /** Sends `payload`; resolves when the caller may reuse its memory. Delivery keeps the order of calls. */
@@ -22,6 +23,25 @@ export interface Channel {
   /** One-way delays on the critical path so far: 1 a message, 1 an exchange, as seen by this end. */
   readonly exchanges: number;
   close(): void;
+}
+
+/** A channel that knows whom it talks to and can tell them why it stops. */
+export interface AbortableChannel extends Channel {
+  /** The peer's role, or its address before it has said one. */
+  readonly peer: string;
+  /** Makes the peer's next receive fail with `reason`, one sentence of at most 512 bytes, and closes. */
+  abort(reason: string): Promise<void>;
+}
+
+/** What every transport lets its user choose. */
+export interface ChannelOptions {
+  /**
+   * Names the protocol step of a tag in messages; without it the number stands alone. A misbehaving peer
+   * can make it see any 32-bit number: answer `undefined` for an unknown one.
+   */
+  readonly describeTag?: (tag: number) => string | undefined;
+  /** How long the peer may make no progress while this end waits for it. Default 60,000 ms. */
+  readonly timeoutMs?: number;
 }
 
 /** The peer did something the protocol does not allow, or went away. The message says who, where, what. */

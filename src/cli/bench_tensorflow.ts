@@ -1,0 +1,31 @@
+/** TensorFlow.js on its WebAssembly backend (SIMD, one thread): the yardstick of `bench`. */
+import * as tf from "@tensorflow/tfjs";
+import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
+import type { ConvolutionSpec } from "../ring/convolution.ts";
+
+export async function openTensorFlow(): Promise<void> {
+  setThreadsCount(1);
+  const module = import.meta.resolve("@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm");
+  setWasmPaths(new URL("./", module).href);
+  await tf.setBackend("wasm");
+  await tf.ready();
+}
+
+/** A run of the float convolution of that shape with random weights, bias included, result left in WebAssembly memory. */
+export function floatConvolution(spec: ConvolutionSpec): { run(): void; dispose(): void } {
+  const { height, width, inputs, kernel, stride, padding, outputs } = spec;
+  const x = tf.randomNormal<tf.Rank.R4>([1, height, width, inputs]);
+  const filter = tf.randomNormal<tf.Rank.R4>([kernel, kernel, inputs, outputs]);
+  const bias = tf.randomNormal<tf.Rank.R1>([outputs]);
+  const isDense = height * width === 1 && kernel === 1;
+  const flat = tf.reshape<tf.Rank.R2>(x, [height * width, inputs]);
+  const matrix = tf.reshape<tf.Rank.R2>(filter, [kernel * kernel * inputs, outputs]);
+  return {
+    run: () =>
+      tf.tidy(() => {
+        if (isDense) tf.fused.matMul({ a: flat, b: matrix, bias });
+        else tf.fused.conv2d({ x, filter, strides: stride, pad: padding, bias });
+      }),
+    dispose: () => tf.dispose([x, filter, bias, flat, matrix]),
+  };
+}

@@ -1,0 +1,452 @@
+/**
+ * One way to write a command: options are data, the values given to `run` are typed from them, and every
+ * mistake of the user is answered by one sentence and exit code 1. Help, signals, clean-up and errors are
+ * handled here so that a command file holds only what it does.
+ */
+import { parseArgs } from "@std/cli/parse-args";
+
+interface OptionBase {
+  /** One line for `--help`. */
+  readonly help: string;
+  /** Name of the value in the usage text, for example `DIR`. */
+  readonly value?: string;
+  /** Left out of `--help`. */
+  readonly hidden?: boolean;
+}
+
+/** A flag: `--json`. */
+export interface BooleanOption extends OptionBase {
+  readonly type: "boolean";
+}
+
+/** Text, free or one of `choices`, or in the form of `pattern`, which `accepts` puts into words. */
+export interface StringOption extends OptionBase {
+  readonly type: "string";
+  readonly choices?: readonly string[];
+  readonly pattern?: RegExp;
+  readonly accepts?: string;
+  readonly default?: string;
+  readonly required?: boolean;
+}
+
+/** Several texts: `--only a,b --only c`. */
+export interface ListOption extends OptionBase {
+  readonly type: "list";
+  readonly choices?: readonly string[];
+  readonly default?: readonly string[];
+}
+
+/** A number in a range, both ends included. */
+export interface NumberOption extends OptionBase {
+  readonly type: "integer" | "number";
+  readonly min?: number;
+  readonly max?: number;
+  readonly default?: number;
+  readonly required?: boolean;
+}
+
+/** An option of a command. */
+export type Option = BooleanOption | StringOption | ListOption | NumberOption;
+/** Options by name; `oneWayMs` is written `--one-way-ms` on the command line. */
+export type OptionSpecs = Readonly<Record<string, Option>>;
+
+type Optional<O, T> = O extends { default: unknown } | { required: true } ? T
+  : T | undefined;
+type Choice<O> = O extends { choices: readonly (infer C)[] } ? C : string;
+
+/** Type of the value of one option. */
+export type OptionValue<O extends Option> = O extends BooleanOption ? boolean
+  : O extends NumberOption ? Optional<O, number>
+  : O extends ListOption ? O extends { default: unknown } ? Choice<O>[] : Choice<O>[] | undefined
+  : O extends StringOption ? Optional<O, Choice<O>>
+  : never;
+
+/** Types of the values of all options. */
+export type OptionValues<S extends OptionSpecs> = {
+  -readonly [K in keyof S]: OptionValue<S[K]>;
+};
+
+/** A command. */
+export interface Command<S extends OptionSpecs> {
+  /** Name of the task: `deno task <name>`. */
+  readonly name: string;
+  /** One sentence. */
+  readonly summary: string;
+  /** Further lines for `--help`. */
+  readonly notes?: string | readonly string[];
+  /** Time it takes, for `--help`. */
+  readonly time?: string;
+  /** Disk it takes, for `--help`. */
+  readonly disk?: string;
+  /** Example command lines for `--help`, without `deno task`. */
+  readonly examples?: readonly string[];
+  readonly options: S;
+  /** Ends the sentence "interrupted; ...". */
+  readonly interrupted?: string;
+  /** Does the work; the number returned is the exit code (0 if none). */
+  run(options: OptionValues<S>): number | void | Promise<number | void>;
+}
+
+/** Mistake on the command line: reported in one sentence with a pointer to `--help`. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+const kebab = (name: string) => name.replace(/[A-Z]/g, (c) => "-" + c.toLowerCase());
+
+/** Number of insertions, deletions, replacements and swaps of neighbours between two words. */
+function editDistance(a: string, b: string): number {
+  const d = Array.from(
+    { length: a.length + 1 },
+    (_, i) => [i, ...new Array<number>(b.length).fill(0)],
+  );
+  for (let j = 0; j <= b.length; j++) d[0][j] = j;
+  for (let i = 1; i <= a.length; i++) {
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1] ? 0 : 1;
+      let best = Math.min(
+        d[i - 1][j] + 1,
+        d[i][j - 1] + 1,
+        d[i - 1][j - 1] + same,
+      );
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        best = Math.min(best, d[i - 2][j - 2] + 1);
+      }
+      d[i][j] = best;
+    }
+  }
+  return d[a.length][b.length];
+}
+
+/** The candidate a person probably meant, if one is near enough. */
+export function nearest(
+  given: string,
+  candidates: readonly string[],
+): string | undefined {
+  const word = given.toLowerCase();
+  const scored = candidates.map((candidate) => ({
+    candidate,
+    distance: editDistance(word, candidate.toLowerCase()),
+  }));
+  scored.sort((a, b) => a.distance - b.distance);
+  const best = scored[0];
+  if (best && best.distance <= Math.max(1, Math.floor(word.length / 3))) {
+    return best.candidate;
+  }
+  return word.length >= 3 ? candidates.find((c) => c.toLowerCase().startsWith(word)) : undefined;
+}
+
+const meant = (given: string, candidates: readonly string[], prefix = "") => {
+  const guess = nearest(given, candidates);
+  return guess === undefined ? "" : `; did you mean ${prefix}${guess}?`;
+};
+
+function accepted(option: Option): string {
+  switch (option.type) {
+    case "boolean":
+      return "no value";
+    case "integer":
+    case "number": {
+      const what = option.type === "integer" ? "an integer" : "a number";
+      const { min, max } = option;
+      if (min !== undefined && max !== undefined) {
+        return `${what} from ${min} to ${max}`;
+      }
+      if (min !== undefined) return `${what} of at least ${min}`;
+      return max !== undefined ? `${what} of at most ${max}` : what;
+    }
+    case "list":
+      return option.choices
+        ? `any of ${option.choices.join(", ")}, separated by commas`
+        : "texts separated by commas";
+    case "string":
+      if (option.choices) return `one of ${option.choices.join(", ")}`;
+      return option.accepts ?? "text";
+  }
+}
+
+function parseValue(flag: string, option: Option, given: string): unknown {
+  const refuse = (value: string, hint = "") => {
+    throw new UsageError(
+      `--${flag} was given "${value}" but accepts ${accepted(option)}${hint}`,
+    );
+  };
+  switch (option.type) {
+    case "boolean":
+      return true;
+    case "integer":
+    case "number": {
+      const value = Number(given.replaceAll("_", ""));
+      if (!/\d/.test(given) || !Number.isFinite(value)) refuse(given);
+      if (option.type === "integer" && !Number.isSafeInteger(value)) {
+        refuse(given);
+      }
+      if (
+        value < (option.min ?? -Infinity) || value > (option.max ?? Infinity)
+      ) refuse(given);
+      return value;
+    }
+    case "list": {
+      const values = given.split(",").map((part) => part.trim()).filter((
+        part,
+      ) => part !== "");
+      for (const value of values) {
+        if (option.choices && !option.choices.includes(value)) {
+          refuse(value, meant(value, option.choices));
+        }
+      }
+      return values;
+    }
+    case "string":
+      if (option.choices && !option.choices.includes(given)) {
+        refuse(given, meant(given, option.choices));
+      }
+      if (option.pattern && !option.pattern.test(given)) refuse(given);
+      return given;
+  }
+}
+
+/**
+ * Reads the values of a command's options from `args`; `"help"` if they ask for it.
+ *
+ * @throws {UsageError} in one sentence that names the option, what was given and what is accepted
+ */
+export function parseCommand<const S extends OptionSpecs>(
+  command: Pick<Command<S>, "name" | "options">,
+  args: readonly string[],
+): OptionValues<S> | "help" {
+  const specs = new Map(
+    Object.entries(command.options).map((
+      [name, option],
+    ) => [kebab(name), { name, option }]),
+  );
+  if (args.includes("--help") || args.includes("-h")) return "help";
+  const flags = [...specs].filter(([, { option }]) => option.type === "boolean")
+    .map(([flag]) => flag);
+  const valued = [...specs].filter(([, { option }]) => option.type !== "boolean").map(([flag]) => flag);
+  for (const arg of args) {
+    const withValue = /^--([^=]+)=([^]*)$/.exec(arg);
+    if (withValue && flags.includes(withValue[1])) {
+      throw new UsageError(
+        `--${withValue[1]} was given "${withValue[2]}" but takes no value`,
+      );
+    }
+  }
+  const parsed = parseArgs([...args], {
+    boolean: flags,
+    string: valued,
+    collect: valued,
+    unknown(arg: string, key?: string) {
+      const known = [...specs.keys(), "help"];
+      if (key === undefined) {
+        throw new UsageError(
+          `"${arg}" is not an option${meant(arg, known, "--")}`,
+        );
+      }
+      const dashes = arg.startsWith("--") ? "--" : "-";
+      throw new UsageError(
+        `unknown option ${dashes}${key}${meant(key, known, "--")}`,
+      );
+    },
+  }) as Record<string, unknown>;
+  const rest = parsed["_"] as (string | number)[];
+  if (rest.length > 0) throw new UsageError(`"${rest[0]}" is not an option`);
+
+  const values: Record<string, unknown> = {};
+  for (const [flag, { name, option }] of specs) {
+    if (option.type === "boolean") {
+      values[name] = parsed[flag] === true;
+      continue;
+    }
+    const given = parsed[flag] as string[];
+    if (given.includes("")) {
+      throw new UsageError(
+        `--${flag} lacks its value: it accepts ${accepted(option)}`,
+      );
+    }
+    if (option.type === "list") {
+      const list = given.flatMap((value) => parseValue(flag, option, value) as string[]);
+      values[name] = given.length > 0 ? [...new Set(list)] : option.default && [...option.default];
+    } else if (given.length > 1) {
+      throw new UsageError(
+        `--${flag} was given ${given.length} times but accepts one value`,
+      );
+    } else if (given.length === 1) {
+      values[name] = parseValue(flag, option, given[0]);
+    } else if (option.required) {
+      throw new UsageError(
+        `--${flag} is needed: it accepts ${accepted(option)}`,
+      );
+    } else {
+      values[name] = option.default;
+    }
+  }
+  return values as OptionValues<S>;
+}
+
+const wrap = (text: string, width: number, indent: string) => {
+  const lines = [""];
+  for (const word of text.split(/\s+/)) {
+    const last = lines.at(-1)!;
+    if (last !== "" && last.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = last === "" ? word : `${last} ${word}`;
+  }
+  return lines.join("\n" + indent);
+};
+
+const defaultText = (option: Option) => {
+  if (option.type === "boolean" || option.default === undefined) return "";
+  const value = option.default;
+  return ` (default: ${typeof value === "object" ? value.join(",") : value})`;
+};
+
+/** The text of `--help`. */
+export function usage<const S extends OptionSpecs>(
+  command: Command<S>,
+): string {
+  const shown = Object.entries(command.options).filter(([, option]) => !option.hidden);
+  const left = shown.map(([name, option]) => {
+    const placeholder = option.value ??
+      (option.type === "integer"
+        ? "N"
+        : option.type === "number"
+        ? "X"
+        : option.type === "list"
+        ? "A,B,..."
+        : option.type === "string" && option.choices
+        ? option.choices.join("|")
+        : "TEXT");
+    return `--${kebab(name)}${option.type === "boolean" ? "" : " " + placeholder}`;
+  });
+  left.push("--help");
+  const column = Math.min(34, Math.max(...left.map((text) => text.length)) + 4),
+    margin = " ".repeat(column);
+  const right = shown.map(([, option]) => {
+    const required = "required" in option && option.required ? " (required)" : "";
+    return option.help + defaultText(option) + required;
+  });
+  right.push("print this text");
+  const lines = left.map((text, i) => {
+    const help = wrap(right[i], Math.max(40, 100 - column), margin);
+    return text.length + 4 > column ? `  ${text}\n${margin}${help}` : `  ${text}`.padEnd(column) + help;
+  });
+  const notes = command.notes === undefined ? [] : [command.notes].flat();
+  const facts = [
+    command.time && `Time: ${command.time}`,
+    command.disk && `Disk: ${command.disk}`,
+  ].filter(Boolean);
+  return [
+    `${command.name}: ${command.summary}`,
+    `Usage: deno task ${command.name} [options]`,
+    `Options:\n${lines.join("\n")}`,
+    ...(facts.length > 0 ? [facts.join("\n")] : []),
+    ...(notes.length > 0 ? [notes.map((note) => wrap(note, 100, "")).join("\n")] : []),
+    ...(command.examples
+      ? [
+        `Examples:\n${command.examples.map((e) => `  deno task ${e}`).join("\n")}`,
+      ]
+      : []),
+  ].join("\n\n");
+}
+
+type Cleanup = () => void | Promise<void>;
+const cleanups = new Set<Cleanup>();
+
+/**
+ * Runs `cleanup` when the command ends, however it ends: done, failed, or interrupted. Later ones run
+ * first. Returns a function that takes it off the list again.
+ */
+export function onExit(cleanup: Cleanup): () => void {
+  cleanups.add(cleanup);
+  return () => cleanups.delete(cleanup);
+}
+
+async function cleanUp(): Promise<void> {
+  for (const cleanup of [...cleanups].reverse()) {
+    cleanups.delete(cleanup);
+    try {
+      await cleanup();
+    } catch (error) {
+      report(
+        "error",
+        `clean-up failed: ${error instanceof Error ? error.message : error}`,
+      );
+    }
+  }
+}
+
+function report(label: string, text: string): void {
+  const bold = Deno.stderr.isTerminal() && !Deno.noColor;
+  const start = bold ? (label === "error" ? "\x1b[1;31m" : "\x1b[1;33m") : "",
+    end = bold ? "\x1b[0m" : "";
+  console.error(
+    `${start}${label}${end}${label === "error" ? ":" : ";"} ${text}`,
+  );
+}
+
+function tracing(): boolean {
+  const variable = "PRIVATE_INFERENCE_TRACE";
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" && Deno.env.get(variable) === "1";
+}
+
+function reportError(error: unknown): void {
+  const text = error instanceof Error ? error.message || error.name : String(error);
+  report("error", text);
+  if (tracing() && error instanceof Error) console.error(error.stack);
+}
+
+/**
+ * Runs a command and ends the process: exit code 0 when `run` is done, its own number if it returns one,
+ * 1 after a mistake, an error, Ctrl-C or SIGTERM. Set `PRIVATE_INFERENCE_TRACE=1` to see stack traces.
+ */
+export async function runCommand<const S extends OptionSpecs>(
+  command: Command<S>,
+  args: readonly string[] = Deno.args,
+): Promise<never> {
+  let ending = false;
+  const end = async (code: number): Promise<never> => {
+    // A clean-up that hangs must not keep the process; five seconds are ample to end children and close files.
+    const limit = setTimeout(() => Deno.exit(1), 5000);
+    await cleanUp();
+    clearTimeout(limit);
+    Deno.exit(code);
+  };
+  const interrupt = () => {
+    if (ending) Deno.exit(1);
+    ending = true;
+    if (Deno.stderr.isTerminal()) console.error();
+    report("interrupted", command.interrupted ?? "nothing further was written");
+    void end(1);
+  };
+  Deno.addSignalListener("SIGINT", interrupt);
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", interrupt);
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    if (ending) return;
+    ending = true;
+    reportError(event.reason);
+    void end(1);
+  });
+
+  let code = 0;
+  try {
+    const values = parseCommand(command, args);
+    if (values === "help") console.log(usage(command));
+    else code = (await command.run(values)) ?? 0;
+  } catch (error) {
+    if (!ending) {
+      if (error instanceof UsageError) {
+        report(
+          "error",
+          `${error.message}\nSee deno task ${command.name} --help`,
+        );
+      } else reportError(error);
+    }
+    code = 1;
+  }
+  // After an interruption the handler above ends the process; errors that follow from it are not news.
+  if (ending) return await new Promise<never>(() => {});
+  ending = true;
+  return await end(code);
+}

@@ -1,0 +1,26 @@
+/** `deno task figures`: draws figures and report again, from the CSVs alone. */
+import { experiments } from "../../experiments/mod.ts";
+import { committedResults } from "../report/results.ts";
+import { runCommand } from "./command.ts";
+import { drawResults } from "./present.ts";
+
+await runCommand({
+  name: "figures",
+  summary: "draw all figures (SVG, PDF, PNG) and the HTML report from the CSVs; nothing is measured",
+  time: "about 1 s a figure",
+  disk: "about 1 MB a figure",
+  options: {
+    results: { type: "string", default: committedResults, value: "DIR", help: "folder with the CSVs" },
+    only: {
+      type: "list",
+      choices: experiments.map(({ key }) => key),
+      value: "KEY,...",
+      help: "figures of these experiments only; the report is always made in full",
+    },
+  },
+  async run({ results, only }) {
+    const drawn = await drawResults(results, only);
+    for (const name of drawn.figures) console.log(`${drawn.figuresFolder}/${name}.{svg,pdf,png}`);
+    console.log(drawn.report);
+  },
+});

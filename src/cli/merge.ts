@@ -1,0 +1,56 @@
+/** `deno task merge`: joins the parts of a run that was spread over machines with `--shard I/N`. */
+import { sizes } from "../../experiments/experiment.ts";
+import { experiments } from "../../experiments/mod.ts";
+import { runCommand } from "./command.ts";
+import { presentRun } from "./present.ts";
+import { mergeShards, runFolder } from "./runner.ts";
+
+await runCommand({
+  name: "merge",
+  summary: "join the CSVs of a sharded run, then draw and check as reproduce does",
+  notes:
+    "Copy the shard folders of all machines into runs/SIZE/ first, or name them with --from. Nothing is " +
+    "written if a cell is missing, is there twice, or belongs to another run.",
+  time: "seconds",
+  examples: ["merge --size full", "merge --size quick --from part1,part2 --results merged"],
+  options: {
+    size: { type: "string", choices: sizes, default: "full", help: "size of the run" },
+    from: { type: "list", value: "DIR,...", help: "folders of the shards (default: runs/SIZE/shard-*)" },
+    results: { type: "string", value: "DIR", help: "write the joined CSVs here and leave results/ alone" },
+  },
+  async run({ size, from, results }) {
+    const folders = from ?? await shardFolders(size);
+    const to = results ?? runFolder(size);
+    const { keys, commits } = await mergeShards(experiments, size, folders, to);
+    console.error(`joined ${folders.length} shards into ${to}: ${keys.join(", ")}`);
+    if (commits.length > 1) {
+      console.error(`the shards were measured with different code: ${commits.join(", ")}`);
+    }
+    const merged = experiments.filter(({ key }) => keys.includes(key));
+    return await presentRun(merged, size, to, results === undefined) ? 0 : 1;
+  },
+});
+
+/** All shard folders of a size; it is an error if they say different numbers of parts. */
+async function shardFolders(size: string): Promise<string[]> {
+  const folders: string[] = [], counts = new Set<string>(), parent = `runs/${size}`;
+  try {
+    for await (const { name, isDirectory } of Deno.readDir(parent)) {
+      const match = /^shard-\d+-of-(\d+)$/.exec(name);
+      if (!match || !isDirectory) continue;
+      folders.push(`${parent}/${name}`);
+      counts.add(match[1]);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  if (folders.length === 0) {
+    throw new Error(`there are no folders ${parent}/shard-I-of-N; name them with --from`);
+  }
+  if (counts.size > 1) {
+    throw new Error(
+      `${parent} holds shards of different runs (of ${[...counts].join(", of ")}); name one set with --from`,
+    );
+  }
+  return folders.sort();
+}

@@ -1,0 +1,330 @@
+/**
+ * Frames over any reliable stream of bytes: order, checks, time-outs, abort and shaping. TCP, TLS and the
+ * in-memory pair differ only in the {@linkcode ByteStream} below. It trusts nothing that the peer sends.
+ */
+
+import type { ByteStream } from "./byte_stream.ts";
+import { type ChannelOptions, ProtocolError, type Traffic } from "./channel.ts";
+import {
+  ABORT_REASON_BYTES,
+  decodeHeader,
+  encodeHeader,
+  type FrameHeader,
+  FrameKind,
+  HEADER_BYTES,
+} from "./frame.ts";
+import { IdleWatch } from "./idle_watch.ts";
+import { Lane } from "./lane.ts";
+import { ReadAhead } from "./read_ahead.ts";
+import { type LinkShaper, waitUntil } from "./shaping.ts";
+
+/** Up to here a header and its payload share one write: a copy of 64 KiB costs no more than another call. */
+const JOINED_BYTES = 64 * 1024;
+/** What an ending connection may take: delivering our reason, or hearing the peer's. */
+const FAREWELL_MS = 1000;
+/** No shaped link holds a frame for longer; a stamp that asks for more is a fault. */
+const LONGEST_DELAY_MS = 600_000;
+
+const KIND_NAMES: Readonly<Record<number, string>> = {
+  [FrameKind.data]: "data",
+  [FrameKind.abort]: "an abort",
+  [FrameKind.hello]: "the greeting",
+  [FrameKind.proof]: "the proof of the session token",
+  [FrameKind.clock]: "a clock reading",
+};
+
+/** The message under way in one direction, for error messages. */
+interface Progress {
+  kind: FrameKind;
+  tag: number;
+  length: number;
+  bytes: number;
+}
+
+export class FrameLink {
+  /** The peer's name; its address until the handshake has told its role. */
+  peer: string;
+
+  #stream: ByteStream;
+  #shaper: LinkShaper | undefined;
+  readonly #self: string;
+  readonly #describeTag: (tag: number) => string | undefined;
+  readonly #timeoutMs: number;
+
+  readonly #sending = new Lane();
+  readonly #sendWatch: IdleWatch;
+  readonly #outbox = new Uint8Array(HEADER_BYTES + JOINED_BYTES);
+  readonly #outboxHeader = new DataView(this.#outbox.buffer, 0, HEADER_BYTES);
+  readonly #outgoing: Progress = { kind: FrameKind.data, tag: 0, length: 0, bytes: 0 };
+  #sendSequence = 0;
+  #sent: Traffic = { bytes: 0, messages: 0 };
+
+  readonly #receiving = new Lane();
+  readonly #receiveWatch: IdleWatch;
+  readonly #inbox = new Uint8Array(HEADER_BYTES + JOINED_BYTES);
+  readonly #inboxHeader = new DataView(this.#inbox.buffer, 0, HEADER_BYTES);
+  readonly #incoming: Progress = { kind: FrameKind.data, tag: 0, length: 0, bytes: 0 };
+  #receiveSequence = 0;
+  #received: Traffic = { bytes: 0, messages: 0 };
+
+  /** Why the link is dead: the first cause, which every later call repeats. */
+  #failure: Error | undefined;
+  #closed = false;
+
+  constructor(stream: ByteStream, self: string, peer: string, options: ChannelOptions) {
+    this.#stream = stream;
+    this.#self = self;
+    this.peer = peer;
+    this.#describeTag = options.describeTag ?? (() => undefined);
+    this.#timeoutMs = options.timeoutMs ?? 60_000;
+    this.#sendWatch = new IdleWatch(this.#timeoutMs, () => this.#giveUp("accepted", "sent", this.#outgoing));
+    this.#receiveWatch = new IdleWatch(
+      this.#timeoutMs,
+      () => this.#giveUp("sent", "awaited", this.#incoming),
+    );
+  }
+
+  /** Payload of data frames that left. */
+  get sent(): Traffic {
+    return this.#sent;
+  }
+
+  /** Payload of data frames that arrived. */
+  get received(): Traffic {
+    return this.#received;
+  }
+
+  /** Resolves when `payload` may be overwritten. */
+  send(kind: FrameKind, tag: number, payload: Uint8Array): Promise<void> {
+    return this.#sending.run(() => this.#sendFrame(kind, tag, payload));
+  }
+
+  /** Fills `into` with the payload of the next frame, which must have this kind, tag and length. */
+  receive(kind: FrameKind, tag: number, into: Uint8Array): Promise<void> {
+    return this.#receiving.run(() => this.#receiveFrame(kind, tag, into));
+  }
+
+  /** Shapes every later frame. Nothing may be under way, and the peer shapes from the same frame on. */
+  shape(shaper: LinkShaper): void {
+    this.#shaper = shaper;
+    if (shaper.isLong) this.#stream = new ReadAhead(this.#stream);
+  }
+
+  async abort(reason: string): Promise<void> {
+    if (this.#closed) return;
+    this.#fail(new Error(`this end stopped: ${reason}`));
+    const sentence = new Uint8Array(ABORT_REASON_BYTES);
+    const { written } = new TextEncoder().encodeInto(reason, sentence);
+    const told = this.#sending.run(() => this.#writeFrame(FrameKind.abort, 0, sentence.subarray(0, written)));
+    await atMost(FAREWELL_MS, told);
+    this.close();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#fail(new Error(`this end closed the channel to ${this.peer}`));
+    this.#sendWatch.close();
+    this.#receiveWatch.close();
+    this.#stream.close();
+  }
+
+  async #sendFrame(kind: FrameKind, tag: number, payload: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const outgoing = this.#outgoing;
+    outgoing.kind = kind;
+    outgoing.tag = tag;
+    outgoing.length = payload.length;
+    this.#sendWatch.start();
+    try {
+      await this.#writeFrame(kind, tag, payload);
+    } catch (cause) {
+      const lost = `lost the connection to ${this.peer} while ${this.#step(outgoing)} was sent`;
+      const what = `${this.#amount(outgoing)} handed over: ${(cause as Error).message}`;
+      this.#fail(new ProtocolError(`${lost}, ${what}`, { cause }));
+      await this.#hearFarewell();
+      throw this.#failure;
+    } finally {
+      this.#sendWatch.stop();
+    }
+    if (kind === FrameKind.data) this.#sent = plusMessage(this.#sent, payload.length);
+  }
+
+  async #writeFrame(kind: FrameKind, tag: number, payload: Uint8Array): Promise<void> {
+    const length = payload.length;
+    const departureMs = this.#shaper?.depart(HEADER_BYTES + length) ?? 0;
+    encodeHeader({ kind, tag, sequence: this.#sendSequence, length, departureMs }, this.#outboxHeader);
+    this.#sendSequence = (this.#sendSequence + 1) >>> 0;
+    const joined = length <= JOINED_BYTES ? length : 0;
+    if (joined > 0) this.#outbox.set(payload, HEADER_BYTES);
+    this.#outgoing.bytes = -HEADER_BYTES;
+    await this.#writeAll(this.#outbox.subarray(0, HEADER_BYTES + joined));
+    if (joined < length) await this.#writeAll(payload);
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
+    // The length is read once: memory that moves meanwhile must be an error, not a short message.
+    const { length } = bytes;
+    for (let done = 0; done < length;) {
+      const count = await this.#stream.write(done === 0 ? bytes : bytes.subarray(done));
+      this.#sendWatch.progress();
+      this.#outgoing.bytes += count;
+      done += count;
+    }
+  }
+
+  async #receiveFrame(kind: FrameKind, tag: number, into: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const incoming = this.#incoming;
+    incoming.kind = kind;
+    incoming.tag = tag;
+    incoming.length = into.length;
+    incoming.bytes = 0;
+    let departureMs: number;
+    this.#receiveWatch.start();
+    try {
+      // Never asks for more than this frame, so that nothing of the next one has to be kept.
+      const joined = into.length <= JOINED_BYTES ? into.length : 0;
+      const buffered = await this.#readAtLeast(HEADER_BYTES, this.#inbox.subarray(0, HEADER_BYTES + joined));
+      const header = await this.#header(buffered);
+      departureMs = this.#expected(header);
+      if (buffered > HEADER_BYTES) into.set(this.#inbox.subarray(HEADER_BYTES, buffered));
+      incoming.bytes = buffered - HEADER_BYTES;
+      while (incoming.bytes < incoming.length) {
+        incoming.bytes += await this.#read(rest(into, incoming));
+      }
+      rest(into, incoming);
+    } catch (error) {
+      throw this.#fail(error as Error);
+    } finally {
+      this.#receiveWatch.stop();
+    }
+    if (this.#shaper !== undefined) {
+      const arrivalMs = this.#shaper.arrival(departureMs, HEADER_BYTES + into.length);
+      // Also catches a stamp that is no number.
+      if (!(arrivalMs - performance.now() < LONGEST_DELAY_MS)) {
+        throw this.#fault(`${this.#step(incoming)} is stamped to depart at ${departureMs} ms`);
+      }
+      await waitUntil(arrivalMs, this.#sending);
+    }
+    if (kind === FrameKind.data) this.#received = plusMessage(this.#received, into.length);
+  }
+
+  /** The header in the inbox; throws if it is none, or the peer's last. */
+  async #header(buffered: number): Promise<FrameHeader> {
+    const header = decodeHeader(this.#inboxHeader);
+    if (typeof header === "string") {
+      throw this.#fault(`${this.#step(this.#incoming)} was awaited, but ${header}`);
+    }
+    if (header.kind === FrameKind.abort) throw await this.#peerAborted(header.length, buffered);
+    return header;
+  }
+
+  /** Compares a header with the expected message; returns its departure. */
+  #expected(came: FrameHeader): number {
+    const { kind, tag, length } = this.#incoming;
+    const sequence = this.#receiveSequence;
+    if (came.kind !== kind || came.tag !== tag || came.length !== length || came.sequence !== sequence) {
+      throw this.#fault(
+        `expected ${this.#step(this.#incoming)} with ${length} bytes as message ${sequence}, ` +
+          `came ${this.#step(came)} with ${came.length} bytes as message ${came.sequence}`,
+      );
+    }
+    this.#receiveSequence = (sequence + 1) >>> 0;
+    return came.departureMs;
+  }
+
+  async #peerAborted(length: number, buffered: number): Promise<Error> {
+    if (length > ABORT_REASON_BYTES) return this.#fault(`its reason to abort has ${length} bytes`);
+    const frame = this.#inbox.subarray(0, HEADER_BYTES + length);
+    if (buffered < frame.length) await this.#readAtLeast(frame.length - buffered, frame.subarray(buffered));
+    // Somebody else's text: nothing in it may move the cursor of a terminal or start a new log line.
+    const reason = new TextDecoder().decode(frame.subarray(HEADER_BYTES)).replace(/\p{C}/gu, " ");
+    // It explains whatever else this end noticed before.
+    return this.#failure = new ProtocolError(`${this.peer} stopped: ${reason}`);
+  }
+
+  async #readAtLeast(bytes: number, into: Uint8Array): Promise<number> {
+    let done = 0;
+    while (done < bytes) done += await this.#read(done === 0 ? into : into.subarray(done));
+    return done;
+  }
+
+  async #read(into: Uint8Array): Promise<number> {
+    let count: number | null;
+    let cause: unknown;
+    try {
+      count = await this.#stream.read(into);
+    } catch (error) {
+      count = null;
+      cause = error;
+    }
+    if (count !== null) {
+      this.#receiveWatch.progress();
+      return count;
+    }
+    const what = `during ${this.#step(this.#incoming)}, ${this.#amount(this.#incoming)} received`;
+    throw this.#fail(
+      cause === undefined
+        ? new ProtocolError(`${this.peer} closed the connection ${what}`)
+        : new ProtocolError(`lost the connection to ${this.peer} ${what}: ${(cause as Error).message}`, {
+          cause,
+        }),
+    );
+  }
+
+  /** A peer that stops sends its reason before it goes: it may lie unread behind a failed write. */
+  #hearFarewell(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    const farewell = async () => {
+      await this.#header(await this.#readAtLeast(HEADER_BYTES, this.#inbox.subarray(0, HEADER_BYTES)));
+    };
+    return atMost(FAREWELL_MS, this.#receiving.busy ? this.#receiving.idle() : this.#receiving.run(farewell));
+  }
+
+  #giveUp(verb: string, was: string, message: Progress): void {
+    const nothing = `${verb} nothing for ${this.#timeoutMs / 1000} s while ${this.#step(message)} was ${was}`;
+    this.#fail(
+      new ProtocolError(
+        `${this.peer} ${nothing}, ${this.#amount(message)} ${was === "sent" ? "sent" : "received"}`,
+      ),
+    );
+    void this.abort(`${this.#self} gave up: ${this.peer} ${nothing}`);
+  }
+
+  #fault(sentence: string): Error {
+    return this.#fail(new ProtocolError(`from ${this.peer} to ${this.#self}: ${sentence}`));
+  }
+
+  #fail(error: Error): Error {
+    return this.#failure ??= error;
+  }
+
+  #step({ kind, tag }: { kind: number; tag: number }): string {
+    if (kind !== FrameKind.data) return KIND_NAMES[kind] ?? `a frame of unknown kind ${kind}`;
+    const name = this.#describeTag(tag);
+    return name === undefined ? `tag ${tag}` : `${name} (tag ${tag})`;
+  }
+
+  #amount({ bytes, length }: Progress): string {
+    return `${Math.max(bytes, 0)} of ${length} bytes`;
+  }
+}
+
+/** What is still to be filled. WebAssembly memory that grew has left its views behind, with length 0. */
+function rest(into: Uint8Array, { length, bytes }: Progress): Uint8Array {
+  if (into.length !== length) throw new TypeError("the memory of a message moved while it was awaited");
+  return bytes === 0 ? into : into.subarray(bytes);
+}
+
+function plusMessage(traffic: Traffic, bytes: number): Traffic {
+  return { bytes: traffic.bytes + bytes, messages: traffic.messages + 1 };
+}
+
+/** Waits for `promise`, whatever becomes of it, but no longer than `ms`. */
+async function atMost(ms: number, promise: Promise<void>): Promise<void> {
+  const timer = Promise.withResolvers<void>();
+  const id = setTimeout(timer.resolve, ms);
+  await Promise.race([promise.catch(() => {}), timer.promise]);
+  clearTimeout(id);
+}

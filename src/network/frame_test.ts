@@ -1,0 +1,28 @@
+import { assertEquals } from "@std/assert";
+import { decodeHeader, encodeHeader, FrameKind, HEADER_BYTES } from "./frame.ts";
+
+Deno.test("encodeHeader() writes little-endian fields at the documented places", () => {
+  const bytes = new Uint8Array(HEADER_BYTES);
+  const header = { kind: FrameKind.data, tag: 0x04030201, sequence: 5, length: 2 ** 32 + 6, departureMs: 1 };
+  encodeHeader(header, new DataView(bytes.buffer));
+  const text = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  assertEquals(
+    text,
+    "50494e46" + "0100" + "0100" + "01020304" + "05000000" + "0600000001000000" + "000000000000f03f",
+  );
+});
+
+Deno.test("decodeHeader() returns what encodeHeader() was given", () => {
+  const view = new DataView(new ArrayBuffer(HEADER_BYTES));
+  for (const length of [0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1]) {
+    const header = {
+      kind: FrameKind.abort,
+      tag: 0xffff_ffff,
+      sequence: 0xffff_fffe,
+      length,
+      departureMs: 0.125,
+    };
+    encodeHeader(header, view);
+    assertEquals(decodeHeader(view), header);
+  }
+});

@@ -1,0 +1,56 @@
+/** The channel that protocols use, over frames of any transport. */
+
+import type { AbortableChannel, Traffic } from "./channel.ts";
+import { FrameKind } from "./frame.ts";
+import type { FrameLink } from "./frame_link.ts";
+
+export class FramedChannel implements AbortableChannel {
+  readonly #link: FrameLink;
+  #exchanges = 0;
+
+  constructor(link: FrameLink) {
+    this.#link = link;
+  }
+
+  get peer(): string {
+    return this.#link.peer;
+  }
+
+  get sent(): Traffic {
+    return this.#link.sent;
+  }
+
+  get received(): Traffic {
+    return this.#link.received;
+  }
+
+  get exchanges(): number {
+    return this.#exchanges;
+  }
+
+  send(tag: number, payload: Uint8Array): Promise<void> {
+    this.#exchanges++;
+    return this.#link.send(FrameKind.data, tag, payload);
+  }
+
+  receive(tag: number, into: Uint8Array): Promise<void> {
+    this.#exchanges++;
+    return this.#link.receive(FrameKind.data, tag, into);
+  }
+
+  async exchange(tag: number, payload: Uint8Array, into: Uint8Array): Promise<void> {
+    this.#exchanges++;
+    await Promise.all([
+      this.#link.send(FrameKind.data, tag, payload),
+      this.#link.receive(FrameKind.data, tag, into),
+    ]);
+  }
+
+  abort(reason: string): Promise<void> {
+    return this.#link.abort(reason);
+  }
+
+  close(): void {
+    this.#link.close();
+  }
+}

@@ -1,0 +1,156 @@
+/** The few statistics that results need; small samples, so nothing here is tuned for speed. */
+
+function sorted(values: readonly number[]): number[] {
+  if (values.length === 0) throw new RangeError("statistics of an empty list");
+  return [...values].sort((a, b) => a - b);
+}
+
+/** Quantile by linear interpolation between order statistics; 0 gives the least value, 1 the largest. */
+export function quantile(values: readonly number[], q: number): number {
+  const list = sorted(values), at = q * (list.length - 1), below = Math.floor(at);
+  return list[below] + (at - below) * ((list[below + 1] ?? list[below]) - list[below]);
+}
+
+/** Middle value, or the mean of the two middle ones. */
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+/** First and third quartile. */
+export function quartiles(values: readonly number[]): { low: number; high: number } {
+  return { low: quantile(values, 0.25), high: quantile(values, 0.75) };
+}
+
+/** Arithmetic mean. */
+export function mean(values: readonly number[]): number {
+  if (values.length === 0) throw new RangeError("statistics of an empty list");
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Standard deviation of a sample (divisor n - 1); 0 for a single value. */
+export function deviation(values: readonly number[]): number {
+  const centre = mean(values);
+  if (values.length === 1) return 0;
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
+}
+
+/** Mean with its two-sided Student t interval; the interval of a single value is unknown (`NaN`). */
+export function tInterval(
+  values: readonly number[],
+  confidence = 0.95,
+): { mean: number; low: number; high: number } {
+  const centre = mean(values), n = values.length;
+  if (n < 2) return { mean: centre, low: NaN, high: NaN };
+  const half = tQuantile((1 + confidence) / 2, n - 1) * deviation(values) / Math.sqrt(n);
+  return { mean: centre, low: centre - half, high: centre + half };
+}
+
+// Lanczos approximation (g = 7, n = 9), relative error below 1e-13 for x > 0.
+const lanczos = [
+  0.99999999999980993,
+  676.5203681218851,
+  -1259.1392167224028,
+  771.32342877765313,
+  -176.61502916214059,
+  12.507343278686905,
+  -0.13857109526572012,
+  9.9843695780195716e-6,
+  1.5056327351493116e-7,
+] as const;
+
+/** Natural logarithm of the gamma function, for x > 0. */
+export function logGamma(x: number): number {
+  if (x < 0.5) return Math.log(Math.PI / Math.sin(Math.PI * x)) - logGamma(1 - x);
+  const z = x - 1, t = z + 7.5;
+  const sum = lanczos.reduce((total, c, i) => i === 0 ? c : total + c / (z + i), 0);
+  return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(t) - t + Math.log(sum);
+}
+
+/** Regularised lower incomplete gamma function P(a, x). */
+export function incompleteGamma(a: number, x: number): number {
+  if (x <= 0) return 0;
+  const front = Math.exp(a * Math.log(x) - x - logGamma(a));
+  if (x < a + 1) {
+    let term = 1 / a, sum = term;
+    for (let n = 1; n < 10_000 && term > sum * 1e-16; n++) sum += term *= x / (a + n);
+    return front * sum;
+  }
+  // Continued fraction of the upper function, by the modified Lentz method.
+  let b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
+  for (let i = 1; i < 10_000; i++) {
+    const an = -i * (i - a);
+    b += 2;
+    d = 1 / (an * d + b);
+    c = b + an / c;
+    h *= c * d;
+    if (Math.abs(c * d - 1) < 1e-15) break;
+  }
+  return 1 - front * h;
+}
+
+/** Regularised incomplete beta function I_x(a, b). */
+export function incompleteBeta(x: number, a: number, b: number): number {
+  if (x <= 0) return 0;
+  if (x >= 1) return 1;
+  // The continued fraction converges fast on this side of the mean only.
+  if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(1 - x, b, a);
+  const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x));
+  const guard = (value: number) => Math.abs(value) < 1e-300 ? 1e-300 : value;
+  let c = 1, d = 1 / guard(1 - (a + b) * x / (a + 1)), h = d;
+  for (let m = 1; m < 10_000; m++) {
+    const even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+    d = 1 / guard(1 + even * d);
+    c = guard(1 + even / c);
+    h *= d * c;
+    const odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+    d = 1 / guard(1 + odd * d);
+    c = guard(1 + odd / c);
+    h *= d * c;
+    if (Math.abs(d * c - 1) < 1e-15) break;
+  }
+  return front * h / a;
+}
+
+/** Quantile of Student's t distribution. */
+export function tQuantile(probability: number, degreesOfFreedom: number): number {
+  if (probability < 0.5) return -tQuantile(1 - probability, degreesOfFreedom);
+  const upper = (t: number) =>
+    incompleteBeta(degreesOfFreedom / (degreesOfFreedom + t * t), degreesOfFreedom / 2, 0.5) / 2;
+  let low = 0, high = 1;
+  while (upper(high) > 1 - probability) high *= 2;
+  for (let i = 0; i < 100; i++) {
+    const middle = (low + high) / 2;
+    if (upper(middle) > 1 - probability) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+/** Result of {@linkcode chiSquareTest}. */
+export interface ChiSquare {
+  readonly statistic: number;
+  readonly degreesOfFreedom: number;
+  /** Probability of a statistic at least that large if the hypothesis is true. */
+  readonly pValue: number;
+}
+
+/**
+ * Pearson's chi-square test of counts against expected proportions, uniform if none are given. Every
+ * expected count should be at least about five.
+ */
+export function chiSquareTest(counts: ArrayLike<number>, weights?: ArrayLike<number>): ChiSquare {
+  const cells = counts.length;
+  if (cells < 2) throw new RangeError(`chi-square test needs at least 2 cells, got ${cells}`);
+  let total = 0, weight = 0;
+  for (let i = 0; i < cells; i++) {
+    total += counts[i];
+    weight += weights ? weights[i] : 1;
+  }
+  let statistic = 0;
+  for (let i = 0; i < cells; i++) {
+    const expected = total * (weights ? weights[i] : 1) / weight;
+    statistic += (counts[i] - expected) ** 2 / expected;
+  }
+  const degreesOfFreedom = cells - 1;
+  return { statistic, degreesOfFreedom, pValue: 1 - incompleteGamma(degreesOfFreedom / 2, statistic / 2) };
+}

@@ -1,0 +1,258 @@
+/**
+ * Convolutions on several threads of one process. Each thread computes a slice of the output channels with its own ring
+ * and its own slice of the weights; operands cross threads in shared memory, hand-over is by Atomics (0.2 to 6
+ * microseconds; messages would take 17 to 400). Splitting pays where threads have cores to themselves: with two
+ * parties on two cores use one thread each.
+ */
+import {
+  Convolution,
+  type ConvolutionOptions,
+  type ConvolutionSpec,
+  extraBits,
+  outputSize,
+} from "./convolution.ts";
+import {
+  CONTROL_WORDS,
+  EXIT,
+  FAILED,
+  MOST_DATA_BYTES,
+  OPERATION,
+  PARAMETERS,
+  type PoolStart,
+  PREPARE,
+  RELEASE,
+  REPLY,
+  REQUEST,
+  RUN,
+  waitWhile,
+} from "./pool_protocol.ts";
+import type { Ring } from "./ring.ts";
+import type { Width } from "./tensor.ts";
+import { Worker } from "node:worker_threads";
+
+/** Slices are whole panels of weights, and wide enough for Winograd whenever the whole layer is. */
+const SLICE_OUTPUTS = 16;
+/** Products below which copying the operands costs more than a second thread saves. */
+const FEWEST_PRODUCTS = 2e6;
+const TIMEOUT_MS = 60_000;
+
+/** A convolution of any number of threads. */
+export interface RunnableConvolution extends Disposable {
+  readonly extraBits: 0 | 2;
+  /** Bytes of prepared weights, all threads together. */
+  readonly weightBytes: number;
+  run(x: number, y: number): void;
+}
+
+export class ConvolutionPool implements Disposable {
+  readonly #workers: PoolWorker[];
+  readonly #data: SharedArrayBuffer | undefined;
+  #nextId = 0;
+
+  /** `threads` counts the calling one; with 1 there are no workers and {@linkcode convolution} returns plain ones. */
+  constructor(readonly ring: Ring, readonly threads: number) {
+    if (!(Number.isInteger(threads) && threads >= 1)) {
+      throw new RangeError(`a convolution pool needs at least 1 thread, got ${threads}`);
+    }
+    if (threads === 1) {
+      this.#workers = [];
+      return;
+    }
+    const data = new SharedArrayBuffer(65536, { maxByteLength: MOST_DATA_BYTES });
+    this.#data = data;
+    this.#workers = Array.from({ length: threads - 1 }, () => new PoolWorker(data));
+  }
+
+  /** As the constructor of {@linkcode Convolution}. */
+  convolution<W extends Width>(
+    width: W,
+    spec: ConvolutionSpec,
+    weights: number,
+    options: ConvolutionOptions = {},
+  ): RunnableConvolution {
+    const out = outputSize(spec);
+    const products = out.height * out.width * spec.kernel ** 2 * spec.inputs * spec.outputs;
+    const slices = Math.min(this.threads, Math.floor(spec.outputs / SLICE_OUTPUTS));
+    if (slices < 2 || products < FEWEST_PRODUCTS) {
+      return new Convolution(this.ring, width, spec, weights, options);
+    }
+    return new SlicedConvolution(
+      this.ring,
+      this.#workers.slice(0, slices - 1),
+      this.#data!,
+      this.#nextId++,
+      width,
+      spec,
+      weights,
+      options,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    for (const worker of this.#workers.splice(0)) worker[Symbol.dispose]();
+  }
+}
+
+/** The main thread's end of a worker. */
+class PoolWorker implements Disposable {
+  readonly #worker: Worker;
+  readonly #control = new Int32Array(new SharedArrayBuffer(4 * CONTROL_WORDS));
+  #requests = 0;
+  #isOpen = true;
+
+  constructor(data: SharedArrayBuffer) {
+    const workerData: PoolStart = { control: this.#control, data };
+    this.#worker = new Worker(new URL("./pool_worker.ts", import.meta.url), { workerData });
+    this.#worker.unref(); // a pool that nobody disposed of must not keep the process alive
+  }
+
+  /** Starts an operation; {@linkcode finish} waits for its end. */
+  start(operation: number, ...parameters: readonly number[]): void {
+    this.#control[OPERATION] = operation;
+    this.#control.set(parameters, PARAMETERS);
+    Atomics.store(this.#control, REQUEST, ++this.#requests);
+    Atomics.notify(this.#control, REQUEST);
+  }
+
+  finish(): void {
+    if (!waitWhile(this.#control, REPLY, this.#requests - 1, TIMEOUT_MS)) {
+      throw new Error(`a worker of the convolution pool has not answered for ${TIMEOUT_MS / 1000} s`);
+    }
+    if (this.#control[FAILED]) {
+      throw new Error("a worker of the convolution pool has failed; see the error stream");
+    }
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOpen = false;
+    this.start(EXIT);
+    this.#worker.terminate();
+  }
+}
+
+interface Slice {
+  readonly firstOutput: number;
+  readonly outputs: number;
+}
+
+/** One layer, its outputs spread over the main thread (first slice) and workers. */
+class SlicedConvolution<W extends Width> implements RunnableConvolution {
+  readonly extraBits: 0 | 2;
+  readonly weightBytes: number;
+  readonly #own: Convolution<W>;
+  readonly #slices: readonly Slice[];
+  readonly #pixels: number;
+  readonly #inputBytes: number;
+  /** A slice of the outputs, before its channels are put in place. */
+  readonly #sliceAddress: number;
+  readonly #sliceBytes: number;
+  #released = false;
+
+  constructor(
+    readonly ring: Ring,
+    readonly workers: readonly PoolWorker[],
+    readonly data: SharedArrayBuffer,
+    readonly id: number,
+    readonly width: W,
+    readonly spec: ConvolutionSpec,
+    weights: number,
+    options: ConvolutionOptions,
+  ) {
+    const bytes = width / 8;
+    const out = outputSize(spec);
+    this.extraBits = extraBits(spec);
+    this.#pixels = out.height * out.width;
+    this.#inputBytes = spec.height * spec.width * spec.inputs * bytes;
+    this.#slices = slicesOf(spec.outputs, workers.length + 1);
+    this.#sliceBytes = this.#pixels * Math.max(...this.#slices.map(({ outputs }) => outputs)) * bytes;
+    this.#sliceAddress = ring.allocate(this.#sliceBytes);
+
+    const rows = spec.kernel ** 2 * spec.inputs;
+    const largest = rows * Math.max(...this.#slices.map(({ outputs }) => outputs)) * bytes;
+    const sliced = ring.allocate(largest);
+    let own: Convolution<W> | undefined;
+    this.#slices.forEach(({ firstOutput, outputs }, i) => {
+      const row = outputs * bytes, weightBytes = rows * row;
+      const from = weights + firstOutput * bytes;
+      ring.kernels.copyRows(from, spec.outputs * bytes, sliced, row, row, row, rows);
+      const part = { ...spec, outputs };
+      if (i === 0) {
+        own = new Convolution(ring, width, part, sliced, options);
+        return;
+      }
+      this.#shared(weightBytes).set(ring.bytes.subarray(sliced, sliced + weightBytes));
+      const { height, inputs, kernel, stride, padding } = spec;
+      workers[i - 1]!.start(
+        PREPARE,
+        id,
+        width,
+        Number(options.small ?? false),
+        this.#inputBytes,
+        this.#pixels * row,
+        weightBytes,
+        height,
+        spec.width,
+        inputs,
+        kernel,
+        stride,
+        padding,
+        outputs,
+      );
+      workers[i - 1]!.finish();
+    });
+    ring.release(sliced, largest);
+    this.#own = own!;
+    this.weightBytes = Math.round(this.#own.weightBytes * spec.outputs / this.#slices[0]!.outputs);
+  }
+
+  /** The shared block as bytes, at least `bytes` of them. */
+  #shared(bytes: number): Uint8Array<SharedArrayBuffer> {
+    if (this.data.byteLength < bytes) this.data.grow(Math.ceil(bytes / 65536) * 65536);
+    return new Uint8Array(this.data);
+  }
+
+  run(x: number, y: number): void {
+    const { ring, workers } = this;
+    const bytes = this.width / 8;
+    const outOffset = Math.ceil(this.#inputBytes / 64) * 64;
+    const shared = this.#shared(outOffset + workers.length * this.#sliceBytes);
+    shared.set(ring.bytes.subarray(x, x + this.#inputBytes));
+    workers.forEach((worker, i) => worker.start(RUN, this.id, outOffset + i * this.#sliceBytes));
+    this.#own.run(x, this.#sliceAddress);
+    this.#slices.forEach(({ firstOutput, outputs }, i) => {
+      const row = outputs * bytes;
+      if (i > 0) {
+        workers[i - 1]!.finish();
+        const from = outOffset + (i - 1) * this.#sliceBytes;
+        ring.bytes.set(shared.subarray(from, from + this.#pixels * row), this.#sliceAddress);
+      }
+      const to = y + firstOutput * bytes;
+      ring.kernels.copyRows(this.#sliceAddress, row, to, this.spec.outputs * bytes, row, row, this.#pixels);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.#own[Symbol.dispose]();
+    this.ring.release(this.#sliceAddress, this.#sliceBytes);
+    for (const worker of this.workers.filter(({ isOpen }) => isOpen)) {
+      worker.start(RELEASE, this.id);
+      worker.finish();
+    }
+  }
+}
+
+/** Whole multiples of {@linkcode SLICE_OUTPUTS}, but for the last; as equal as they can be. */
+function slicesOf(outputs: number, count: number): Slice[] {
+  const blocks = Math.floor(outputs / SLICE_OUTPUTS);
+  const first = (i: number) => i === count ? outputs : Math.round(i * blocks / count) * SLICE_OUTPUTS;
+  return Array.from(
+    { length: count },
+    (_, i) => ({ firstOutput: first(i), outputs: first(i + 1) - first(i) }),
+  );
+}

@@ -1,0 +1,38 @@
+/**
+ * How a pool's main thread and its workers talk: a block of control words for each worker and one growing data block
+ * for all. The main thread writes a request and counts `REQUEST` up; the worker answers by counting `REPLY` up to it.
+ */
+
+/** Control words of one worker. */
+export const CONTROL_WORDS = 64;
+export const REQUEST = 0, REPLY = 1, OPERATION = 2, FAILED = 3, PARAMETERS = 4;
+
+/** Largest size of the data block; address space only until it grows. */
+export const MOST_DATA_BYTES = 2 ** 31 - 65536;
+
+export const PREPARE = 1, RUN = 2, RELEASE = 3, EXIT = 4;
+
+/** What a worker is given at its start. */
+export interface PoolStart {
+  readonly control: Int32Array<SharedArrayBuffer>;
+  readonly data: SharedArrayBuffer;
+}
+
+/** Turns of a spinning wait, about 50 microseconds, before the thread goes to sleep (waking costs about 6). */
+const SPINS = 5000;
+
+/** Waits while word `index` is `value`; false after `timeoutMs`. */
+export function waitWhile(
+  words: Int32Array<SharedArrayBuffer>,
+  index: number,
+  value: number,
+  timeoutMs = Infinity,
+): boolean {
+  for (let i = 0; i < SPINS; i++) {
+    if (Atomics.load(words, index) !== value) return true;
+  }
+  while (Atomics.load(words, index) === value) {
+    if (Atomics.wait(words, index, value, timeoutMs) === "timed-out") return false;
+  }
+  return true;
+}

@@ -1,0 +1,55 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { Convolution, type ConvolutionSpec, outputSize } from "./convolution.ts";
+import { ConvolutionPool } from "./pool.ts";
+import { Ring } from "./ring.ts";
+
+const ring = await Ring.open();
+
+function randomBlock(bytes: number): number {
+  const address = ring.allocate(bytes);
+  for (let at = 0; at < bytes; at += 65536) {
+    crypto.getRandomValues(
+      new Uint8Array(ring.bytes.buffer as ArrayBuffer, address + at, Math.min(65536, bytes - at)),
+    );
+  }
+  return address;
+}
+
+/** Winograd with a ragged last slice, stride 2, a dense layer, one too narrow to split, one too small to be worth it. */
+const SPECS: ConvolutionSpec[] = [
+  { height: 16, width: 16, inputs: 32, kernel: 3, stride: 1, padding: 1, outputs: 52 },
+  { height: 16, width: 16, inputs: 64, kernel: 3, stride: 2, padding: 1, outputs: 64 },
+  { height: 1, width: 1, inputs: 2048, kernel: 1, stride: 1, padding: 0, outputs: 1000 },
+  { height: 32, width: 32, inputs: 16, kernel: 3, stride: 1, padding: 1, outputs: 20 },
+  { height: 4, width: 4, inputs: 16, kernel: 3, stride: 1, padding: 1, outputs: 64 },
+];
+
+for (const threads of [1, 2, 3]) {
+  Deno.test(`ConvolutionPool of ${threads} threads equals a plain Convolution and ends with its disposal`, () => {
+    using pool = new ConvolutionPool(ring, threads);
+    for (const width of [64, 32] as const) {
+      for (const spec of SPECS) {
+        const bytes = width / 8;
+        const out = outputSize(spec);
+        const outputBytes = out.height * out.width * spec.outputs * bytes;
+        const x = randomBlock(spec.height * spec.width * spec.inputs * bytes);
+        const weights = randomBlock(spec.kernel ** 2 * spec.inputs * spec.outputs * bytes);
+        const y = randomBlock(outputBytes);
+        using plain = new Convolution(ring, width, spec, weights);
+        plain.run(x, y);
+        const expected = ring.bytes.slice(y, y + outputBytes);
+        using pooled = pool.convolution(width, spec, weights);
+        assertEquals(pooled.extraBits, plain.extraBits);
+        for (let query = 0; query < 2; query++) {
+          ring.bytes.fill(0, y, y + outputBytes);
+          pooled.run(x, y);
+          assertEquals(ring.bytes.subarray(y, y + outputBytes), expected);
+        }
+      }
+    }
+  });
+}
+
+Deno.test("ConvolutionPool refuses a number of threads that is not one", () => {
+  assertThrows(() => new ConvolutionPool(ring, 0), RangeError, "at least 1 thread");
+});

@@ -1,0 +1,92 @@
+/** A worker of a {@linkcode "./pool.ts".ConvolutionPool}: its own ring, its own slices of weights. */
+import { Convolution } from "./convolution.ts";
+import {
+  EXIT,
+  FAILED,
+  OPERATION,
+  PARAMETERS,
+  type PoolStart,
+  PREPARE,
+  RELEASE,
+  REPLY,
+  REQUEST,
+  RUN,
+  waitWhile,
+} from "./pool_protocol.ts";
+import { Ring } from "./ring.ts";
+import { workerData } from "node:worker_threads";
+
+async function serve({ control, data }: PoolStart): Promise<void> {
+  const ring = await Ring.open();
+  const layers = new Map<number, Layer>();
+  const shared = new Uint8Array(data); // follows the growth of the block
+  for (let seen = 0;; seen++) {
+    waitWhile(control, REQUEST, seen);
+    const operation = control[OPERATION];
+    try {
+      const [id = 0, ...parameters] = control.subarray(PARAMETERS);
+      if (operation === PREPARE) layers.set(id, new Layer(ring, parameters, shared));
+      if (operation === RUN) layers.get(id)!.run(parameters[0]!, shared);
+      if (operation === RELEASE) layers.get(id)?.[Symbol.dispose]();
+      if (operation === RELEASE) layers.delete(id);
+    } catch (error) {
+      console.error(`worker of the convolution pool: ${error instanceof Error ? error.message : error}`);
+      control[FAILED] = 1;
+    }
+    Atomics.store(control, REPLY, seen + 1);
+    Atomics.notify(control, REPLY);
+    if (operation === EXIT) return;
+  }
+}
+
+/** A convolution with room for its operands. */
+class Layer implements Disposable {
+  readonly #convolution: Convolution<32 | 64>;
+  readonly #inputBytes: number;
+  readonly #outputBytes: number;
+  readonly #x: number;
+  readonly #y: number;
+
+  constructor(readonly ring: Ring, parameters: readonly number[], shared: Uint8Array) {
+    const [width, small, inputBytes, outputBytes, weightBytes] = parameters as [
+      32 | 64,
+      number,
+      number,
+      number,
+      number,
+    ];
+    const [height, columns, inputs, kernel, stride, padding, outputs] = parameters.slice(5) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    const weights = ring.allocate(weightBytes);
+    ring.bytes.set(shared.subarray(0, weightBytes), weights);
+    const spec = { height, width: columns, inputs, kernel, stride, padding, outputs };
+    this.#convolution = new Convolution(ring, width, spec, weights, { small: small === 1 });
+    ring.release(weights, weightBytes);
+    this.#inputBytes = inputBytes;
+    this.#outputBytes = outputBytes;
+    this.#x = ring.allocate(inputBytes);
+    this.#y = ring.allocate(outputBytes);
+  }
+
+  /** Inputs lie at the start of the shared block, outputs go to `offset`. */
+  run(offset: number, shared: Uint8Array): void {
+    this.ring.bytes.set(shared.subarray(0, this.#inputBytes), this.#x);
+    this.#convolution.run(this.#x, this.#y);
+    shared.set(this.ring.bytes.subarray(this.#y, this.#y + this.#outputBytes), offset);
+  }
+
+  [Symbol.dispose](): void {
+    this.#convolution[Symbol.dispose]();
+    this.ring.release(this.#x, this.#inputBytes);
+    this.ring.release(this.#y, this.#outputBytes);
+  }
+}
+
+await serve(workerData as PoolStart);

@@ -1,0 +1,438 @@
+/**
+ * Bad input and faults: each ends in one sentence that says what, where and what to do, with exit code 1, at every
+ * surviving process and within the time that the project promises.
+ */
+import { assertEquals } from "@std/assert";
+import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
+import { createCanvas } from "canvas";
+import { MODEL_NAMES } from "../src/models/zoo.ts";
+import { FrameKind } from "../src/network/frame.ts";
+import { NETWORK_PROFILES } from "../src/network/profiles.ts";
+import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../src/protocols/registry.ts";
+import { type FolderOptions, writeFolder } from "./support/model_folders.ts";
+import { END_MS, Program, within } from "./support/program.ts";
+import { type Frame, type Interference, isLayer } from "./support/relay.ts";
+import { ROLE_NAMES, type RoleName, type RolesOptions, startRoles } from "./support/roles.ts";
+
+const names = (protocols: readonly { readonly name: string }[]) =>
+  protocols.map(({ name }) => name).join(", ");
+
+/** Runs a command that must refuse what it is given; a command that starts to work instead fails the test. */
+async function refused(
+  command: string,
+  args: readonly string[],
+  parts: readonly (string | RegExp)[],
+): Promise<void> {
+  await using program = Program.start(command, args);
+  await program.failsWith(parts);
+  assertEquals((await program.ended()).stdout, "");
+}
+
+describe("a mistake on the command line", () => {
+  const mistakes: readonly [command: string, args: string, ...parts: (string | RegExp)[]][] = [
+    ["infer", "--model lenet", '--model was given "lenet"', MODEL_NAMES.join(", ")],
+    ["server", "--model resnet-18", "did you mean resnet18?"],
+    ["server", "--activation gelu", '--activation was given "gelu"', names(ACTIVATION_PROTOCOLS)],
+    ["client", "--linear gmw", '--linear was given "gmw"', names(LINEAR_PROTOCOLS)],
+    ["infer", "--profile moon", '"moon" is no network profile', names(NETWORK_PROFILES), "rtt:<ms>"],
+    ["client", "--profile rtt:10001", '"rtt:10001" is no network profile', "at most 10000 ms"],
+    ["infer", "--repetitons 3", "unknown option --repetitons", "did you mean --repetitions?"],
+    ["dealer", "--colour red", "unknown option --colour"],
+    ["dealer", "--fraction-bits 21", '--fraction-bits was given "21"', "from 8 to 20"],
+    ["infer", "--fraction-bits 7", '--fraction-bits was given "7"', "from 8 to 20"],
+    ["server", "--threads 0", '--threads was given "0"', "from 1 to 64"],
+    ["client", "--repetitions 2.5", '--repetitions was given "2.5"', "an integer"],
+    ["infer", "--repetitions many", '--repetitions was given "many"', "an integer"],
+    ["dealer", "--queries 0", '--queries was given "0"', "from 1 to"],
+    ["server", "--timeout -1", /--timeout/, "from 1 to"],
+    ["infer", "--classes 1", '--classes was given "1"', "from 2 to"],
+    ["infer", "--elements 0", '--elements was given "0"', "from 1 to"],
+    ["infer", "--json=yes", '--json was given "yes" but takes no value'],
+    ["infer", "--model", "--model lacks its value", MODEL_NAMES.join(", ")],
+    ["dealer", "--queries 1 --queries 2", "--queries was given 2 times"],
+    ["infer", "resnet18", '"resnet18" is not an option'],
+    ["dealer", "-x", "unknown option -x"],
+    ["server", "--polynomial 1/2", '--polynomial was given "1/2"', "322,512,160,0,-3/10"],
+    ["infer", "--polynomial 1,2,3,4,5,6,7,8,9,10,11/60", "does not fit 64-bit words", "fraction bits"],
+    ["server", "--listen 7700", '--listen was given "7700"', "HOST:PORT"],
+    ["client", "--connect 127.0.0.1:70000", "127.0.0.1:70000 names port 70000", "65535"],
+    ["server", "--tls-cert cert.pem", "--tls-cert and --tls-key go together"],
+    ["dealer", "--token-file /nowhere/token", "cannot read the token file /nowhere/token"],
+    ["client", "--tls-ca /nowhere/ca.pem", "cannot read the certificate authority /nowhere/ca.pem"],
+  ];
+  for (const [command, args, ...parts] of mistakes) {
+    it(`${command} ${args} is refused`, () => refused(command, args.split(" "), parts));
+  }
+});
+
+describe("a model folder", () => {
+  let root = "";
+  beforeAll(async () => {
+    root = await Deno.makeTempDir();
+  });
+  afterAll(() => Deno.remove(root, { recursive: true }));
+
+  const folders: readonly {
+    readonly what: string;
+    readonly options?: FolderOptions;
+    readonly spoil?: (folder: string) => Promise<void>;
+    readonly args?: readonly string[];
+    readonly parts: readonly (string | RegExp)[];
+  }[] = [
+    {
+      what: "that does not exist",
+      spoil: (folder) => Deno.remove(folder, { recursive: true }),
+      parts: ["is not a model folder", "model.json", "--weights"],
+    },
+    {
+      what: "that is a file",
+      spoil: async (folder) => {
+        await Deno.remove(folder, { recursive: true });
+        await Deno.writeTextFile(folder, "text");
+      },
+      parts: ["is not a model folder"],
+    },
+    {
+      what: "without weights",
+      spoil: (folder) => Deno.remove(`${folder}/weights.safetensors`),
+      parts: ["is not a model folder", "weights.safetensors"],
+    },
+    {
+      what: "with truncated weights",
+      spoil: (folder) => Deno.truncate(`${folder}/weights.safetensors`, 10_000),
+      parts: ["weights.safetensors", "tensor", "is it truncated?"],
+    },
+    {
+      what: "whose weights are no safetensors",
+      spoil: (folder) => Deno.writeTextFile(`${folder}/weights.safetensors`, "x".repeat(1000)),
+      parts: ["weights.safetensors", "header length"],
+    },
+    {
+      what: "with an empty file of weights",
+      spoil: (folder) => Deno.truncate(`${folder}/weights.safetensors`),
+      parts: ["weights.safetensors", "0 bytes"],
+    },
+    {
+      what: "with a tensor of another shape",
+      options: {
+        change: (weights) => weights.set("conv1.weight", { shape: [2, 2], data: new Float32Array(4) }),
+      },
+      parts: ["weights.safetensors", "tensor conv1.weight must have shape", "found [2,2]"],
+    },
+    {
+      what: "that lacks a tensor",
+      options: { change: (weights) => weights.delete("conv2.weight") },
+      parts: ["weights.safetensors", "tensor conv2.weight", "is missing"],
+    },
+    {
+      what: "with a weight that is no number",
+      options: { change: (weights) => void (weights.get("conv1.weight")!.data[7] = NaN) },
+      parts: ["weights.safetensors", "tensor conv1.weight", "NaN at index 7"],
+    },
+    {
+      what: "whose description is no JSON",
+      spoil: (folder) => Deno.writeTextFile(`${folder}/model.json`, "{"),
+      parts: ["model.json is not valid JSON"],
+    },
+    {
+      what: "whose description lacks a field",
+      spoil: (folder) => Deno.writeTextFile(`${folder}/model.json`, "{}"),
+      parts: ["model.json must hold", '"activation"'],
+    },
+    {
+      what: "whose description names an unknown network",
+      spoil: (folder) =>
+        Deno.writeTextFile(
+          `${folder}/model.json`,
+          '{"model":"lenet","classes":10,"activation":{"kind":"relu"}}',
+        ),
+      parts: ["model.json", "lenet", MODEL_NAMES.join(", ")],
+    },
+    {
+      what: "of another network",
+      args: ["--model", "minionn"],
+      parts: ["holds convnet with 10 classes, not minionn with 10", "--model"],
+    },
+    {
+      what: "with another number of classes",
+      args: ["--model", "convnet", "--classes", "100"],
+      parts: ["holds convnet with 10 classes, not convnet with 100", "--classes"],
+    },
+    {
+      what: "trained with ReLU for a polynomial protocol",
+      options: { activation: { kind: "relu" } },
+      parts: ["trained with ReLU", "espn computes a polynomial", "--activation"],
+    },
+    {
+      what: "trained with a polynomial for ReLU",
+      args: ["--model", "convnet", "--activation", "relu"],
+      parts: ["trained with a polynomial", "relu computes ReLU", "--activation"],
+    },
+  ];
+
+  for (
+    const { what, options, spoil, args = ["--model", "convnet", "--activation", "espn"], parts } of folders
+  ) {
+    it(`${what} is refused`, async () => {
+      const folder = `${root}/${what.replaceAll(" ", "-")}`;
+      await writeFolder(folder, options);
+      await spoil?.(folder);
+      await refused("server", ["--weights", folder, ...args], [
+        folder,
+        ...parts,
+      ]);
+    });
+  }
+
+  it("with a weight too large for fixed point ends all roles with a sentence that names the layer", async () => {
+    const folder = `${root}/too-large`;
+    await writeFolder(folder, { change: (weights) => void (weights.get("conv2.weight")!.data[3] = 1e12) });
+    await using roles = await startRoles({ server: ["--weights", folder] });
+    for (const name of ROLE_NAMES) {
+      await roles[name].failsWith([
+        "weight of conv2: element 3",
+        "does not fit fixed point with 16 fraction bits",
+      ]);
+    }
+  });
+});
+
+describe("an image", () => {
+  let root = "";
+  beforeAll(async () => {
+    root = await Deno.makeTempDir();
+    await Deno.writeFile(`${root}/large.png`, createCanvas(33, 31).toBuffer("image/png"));
+    await Deno.writeTextFile(`${root}/text.png`, "not an image");
+    const png = createCanvas(32, 32).toBuffer("image/png");
+    await Deno.writeFile(`${root}/truncated.png`, png.subarray(0, png.length >> 1));
+  });
+  afterAll(() => Deno.remove(root, { recursive: true }));
+
+  const images: readonly [what: string, file: string, ...parts: string[]][] = [
+    ["that does not exist", "nowhere.png", "cannot read the image"],
+    ["that is no image", "text.png", "is not an image that can be decoded", "PNG"],
+    ["that is truncated", "truncated.png", "is not an image that can be decoded"],
+    ["of another size", "large.png", "33 x 31 pixels", "32 x 32", "resize"],
+  ];
+  for (const [what, file, ...parts] of images) {
+    it(`${what} is refused`, async () => {
+      const path = `${root}/${file}`;
+      await refused("client", ["--model", "convnet", "--image", path], [path, ...parts]);
+    });
+  }
+  it("of another size is refused by infer before a role starts", async () => {
+    await refused("infer", ["--model", "convnet", "--image", `${root}/large.png`], ["33 x 31 pixels"]);
+  });
+});
+
+const others = (name: RoleName) => ROLE_NAMES.filter((other) => other !== name);
+
+describe("a role that dies in the middle of a query", () => {
+  /** Which frame tells that the moment has come; it is held back. */
+  const moments: Readonly<Record<RoleName, (hit: () => void) => RolesOptions>> = {
+    server: (hit) => ({ onPeerFrame: (frame) => isLayer(frame) ? (hit(), HELD) : undefined }),
+    client: (hit) => ({
+      onPeerFrame: (frame) => isLayer(frame) && frame.from === "listening" ? (hit(), HELD) : undefined,
+    }),
+    dealer: (hit) => ({ onDealerFrame: (frame) => isCorrection(frame) ? (hit(), HELD) : undefined }),
+  };
+  const HELD: Interference = { send: new Uint8Array(0) };
+
+  for (const name of ROLE_NAMES) {
+    it(`kill -9 of the ${name} ends the others`, async () => {
+      const hit = Promise.withResolvers<void>();
+      await using roles = await startRoles(moments[name](hit.resolve));
+      await within(END_MS * 2, hit.promise, "the middle of a query");
+      roles[name].kill();
+      for (const other of others(name)) {
+        await roles[other].failsWith([
+          new RegExp(`(lost the connection to ${name}|${name} closed the connection)`),
+        ]);
+      }
+    });
+  }
+
+  it("kill -9 of the dealer during the online phase ends the others at the next query", async () => {
+    const hit = Promise.withResolvers<void>();
+    await using roles = await startRoles({
+      client: ["--repetitions", "2"],
+      onPeerFrame: (frame) => {
+        if (isLayer(frame)) hit.resolve();
+      },
+    });
+    await within(END_MS * 2, hit.promise, "the online phase");
+    roles.dealer.kill();
+    for (const other of others("dealer")) await roles[other].failsWith(["dealer"]);
+  });
+});
+
+/** A message of the dealer in which it corrects what the server expands from its seed. */
+const isCorrection = ({ from, kind, tag }: Frame) =>
+  from === "listening" && kind === FrameKind.data && tag < 4096;
+
+describe("a peer that misbehaves", () => {
+  const altered = ({ bytes }: Frame, change: (header: DataView) => void): Interference => {
+    const send = bytes.slice();
+    change(new DataView(send.buffer));
+    return { send };
+  };
+  const faults: readonly {
+    readonly what: string;
+    readonly interfere: (frame: Frame) => Interference;
+    /** In the sentences of all three roles. */
+    readonly cause: RegExp;
+    readonly limitMs?: number;
+  }[] = [
+    {
+      what: "sends a wrong tag",
+      interfere: (frame) => altered(frame, (header) => header.setUint32(8, frame.tag + 1, true)),
+      cause: /expected step \d.* came step \d/,
+    },
+    {
+      what: "announces an oversized length",
+      interfere: (frame) => altered(frame, (header) => header.setUint32(20, 0x7fff, true)),
+      cause: /expected step \d.* came step \d.* with 14073\d+ bytes/,
+    },
+    {
+      what: "sends garbage",
+      interfere: (frame) => ({ send: crypto.getRandomValues(frame.bytes.slice(0, 4096)) }),
+      cause: /starts no message of this protocol/,
+    },
+    {
+      what: "sends a short message and closes",
+      interfere: (frame) => ({ send: frame.bytes.slice(0, 48), then: "close" }),
+      cause: /closed the connection|lost the connection/,
+    },
+    {
+      what: "falls silent",
+      interfere: () => ({ then: "silence" }),
+      cause: /nothing for 2 s while/,
+      limitMs: END_MS + 2000,
+    },
+  ];
+  const links = [
+    { from: "client", to: "server", side: "connecting", matches: isLayer, observe: "onPeerFrame" },
+    { from: "server", to: "client", side: "listening", matches: isLayer, observe: "onPeerFrame" },
+    { from: "dealer", to: "server", side: "listening", matches: isCorrection, observe: "onDealerFrame" },
+  ] as const;
+
+  for (const { from, to, side, matches, observe } of links) {
+    for (const { what, interfere, cause, limitMs = END_MS } of faults) {
+      it(`the ${from} ${what} to the ${to}: every role ends`, async () => {
+        const hit = Promise.withResolvers<void>();
+        let done = false;
+        await using roles = await startRoles({
+          all: what === "falls silent" ? ["--timeout", "2"] : [],
+          [observe]: (frame: Frame) => {
+            if (done || frame.from !== side || !matches(frame)) return;
+            done = true;
+            hit.resolve();
+            return interfere(frame);
+          },
+        });
+        await within(END_MS * 2, hit.promise, "the message to alter");
+        await Promise.all(ROLE_NAMES.map((name) => roles[name].failsWith([cause], limitMs)));
+      });
+    }
+  }
+});
+
+describe("a stranger", () => {
+  const bytes: Readonly<Record<string, Uint8Array<ArrayBuffer>>> = {
+    "speaks another protocol": new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "says nothing": new Uint8Array(0),
+  };
+  for (const role of ["dealer", "server"] as const) {
+    for (const [what, said] of Object.entries(bytes)) {
+      it(`that connects to the ${role} and ${what} is refused`, async () => {
+        await using program = Program.start(role, [
+          ...["--model", "convnet", "--listen", "127.0.0.1:0", "--timeout", "2"],
+        ]);
+        using connection = await Deno.connect({ hostname: "127.0.0.1", port: await program.port() });
+        await connection.write(said);
+        await program.failsWith(["127.0.0.1:", "the greeting"], END_MS + 2000);
+      });
+    }
+  }
+  for (const [what, said] of Object.entries(bytes)) {
+    it(`in the place of the server that ${what} is refused by the client`, async () => {
+      using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      await using client = Program.start("client", [
+        ...["--model", "convnet", "--connect", `127.0.0.1:${listener.addr.port}`, "--timeout", "2"],
+      ]);
+      using connection = await within(END_MS * 2, listener.accept(), "the client's connection");
+      await connection.write(said);
+      await client.failsWith(["127.0.0.1:", "the greeting"], END_MS + 2000);
+    });
+  }
+});
+
+describe("roles that do not fit together", () => {
+  for (const role of ["dealer", "server"] as const) {
+    it(`the ${role} refuses a port in use`, async () => {
+      using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      const address = `127.0.0.1:${listener.addr.port}`;
+      await refused(role, ["--model", "convnet", "--listen", address], [
+        `${address} is in use`,
+        "choose another port",
+      ]);
+    });
+  }
+  it("the client gives up a server that does not listen", async () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }),
+      address = `127.0.0.1:${listener.addr.port}`;
+    listener.close();
+    await using client = Program.start("client", [
+      "--model",
+      "convnet",
+      "--connect",
+      address,
+      "--timeout",
+      "1",
+    ]);
+    await client.failsWith([`server at ${address} does not accept connections`], END_MS + 1000);
+  });
+
+  const misfits: readonly [what: string, options: RolesOptions, ...parts: string[]][] = [
+    [
+      "the dealer was to deal fewer queries than the client asks for",
+      { dealer: ["--queries", "1"], client: ["--repetitions", "2"] },
+      "the dealer ran out of correlations",
+      "query 1 was asked for",
+    ],
+    [
+      "the client has other fraction bits",
+      { client: ["--fraction-bits", "14"] },
+      "different plans",
+      "fraction bits on both sides",
+    ],
+    [
+      "the server has another polynomial",
+      { server: ["--polynomial", "1,2,3/4"] },
+      "different plans",
+      "polynomial",
+    ],
+    [
+      "the dealer has other fraction bits",
+      { dealer: ["--fraction-bits", "14"] },
+      "the dealer",
+      "fraction bits",
+    ],
+    [
+      "the dealer has another activation protocol",
+      { dealer: ["--activation", "tree"] },
+      "the dealer",
+      "activation",
+    ],
+  ];
+  for (const [what, options, ...parts] of misfits) {
+    it(`${what}: every role says so`, async () => {
+      await using roles = await startRoles(options);
+      for (const name of ROLE_NAMES) await roles[name].failsWith(parts);
+    });
+  }
+  it("server and client on different network profiles refuse each other", async () => {
+    await using roles = await startRoles({ client: ["--profile", "lan"] });
+    for (const name of ["server", "client"] as const) await roles[name].failsWith(["network profile"]);
+  });
+});

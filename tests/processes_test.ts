@@ -1,0 +1,422 @@
+/**
+ * Server, client and dealer as processes: started by hand as on separate machines, and by `infer`, which must give them
+ * no more rights than they need and leave nothing behind, however it ends.
+ */
+import { assert, assertAlmostEquals, assertEquals, assertLess, assertMatch } from "@std/assert";
+import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
+import { createCanvas } from "canvas";
+import { REQUEST_TAG } from "../src/dealer/request.ts";
+import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
+import { type Certificates, makeCertificates } from "./support/certificates.ts";
+import { writeFolder } from "./support/model_folders.ts";
+import { childrenOf, isAlive, type Process } from "./support/process_list.ts";
+import { END_MS, Program, within } from "./support/program.ts";
+import { isLayer } from "./support/relay.ts";
+import { ROLE_NAMES, type RoleName, startRoles } from "./support/roles.ts";
+
+let root = "";
+const folderFor = (suite: () => void) => () => {
+  beforeAll(async () => {
+    root = await Deno.makeTempDir();
+  });
+  afterAll(() => Deno.remove(root, { recursive: true }));
+  suite();
+};
+
+const TOKEN = "9d1c5e0f7a3b48269d1c5e0f7a3b4826";
+
+async function tokenFile(token = TOKEN): Promise<string[]> {
+  const path = await Deno.makeTempFile({ dir: root });
+  await Deno.writeTextFile(path, token + "\n");
+  return ["--token-file", path];
+}
+
+describe(
+  "roles started by hand",
+  folderFor(() => {
+    it("classify an image and say so in a sentence each", async () => {
+      await using roles = await startRoles({ all: await tokenFile() });
+      const [server, client, dealer] = await Promise.all(ROLE_NAMES.map((name) => roles[name].succeeds()));
+      assertMatch(client!.stdout, /^client: class \d, logit -?\d\.\d{4}, \d+\.\d ms online\n$/);
+      assertMatch(server!.stdout, /^server: waiting for a client on port \d+\nserver: 1 queries answered\n$/);
+      assertMatch(
+        dealer!.stdout,
+        /^dealer: waiting for server and client on port \d+\ndealer: 1 queries dealt\n$/,
+      );
+    });
+
+    for (const name of ["client", "dealer"] as const) {
+      it(`refuse a ${name} with a wrong token, at both ends`, async () => {
+        await using roles = await startRoles({ all: await tokenFile(), [name]: await tokenFile("wrong") });
+        for (const end of ["server", name] as const) {
+          await roles[end].failsWith(["do not have the same session token"]);
+        }
+      });
+    }
+
+    it("never log the token or a seed, whether they succeed or fail", async () => {
+      const seeds: Uint8Array[] = [];
+      await using roles = await startRoles({
+        all: [...await tokenFile(), "--json"],
+        client: ["--repetitions", "2"],
+        dealer: ["--queries", "1"],
+        onDealerFrame: ({ from, kind, tag, bytes }) => {
+          if (from === "listening" && kind === FrameKind.data && tag === REQUEST_TAG) {
+            seeds.push(bytes.slice(HEADER_BYTES));
+          }
+        },
+      });
+      for (const name of ROLE_NAMES) await roles[name].failsWith(["ran out of correlations"]);
+      const said = ROLE_NAMES.map((name) => roles[name].said).join("\n");
+      assertEquals(seeds.length, 2);
+      const secrets = seeds.flatMap((
+        seed,
+      ) => [seed.toHex(), seed.toBase64(), seed.join(), seed.join(", "), seed.join(" ")]);
+      for (const secret of [TOKEN, ...secrets]) {
+        assert(!said.toLowerCase().includes(secret.toLowerCase()), `a secret is in the logs: ${said}`);
+      }
+      assertMatch(said, /"onlineMs"/);
+    });
+  }),
+);
+
+describe(
+  "roles on several machines",
+  folderFor(() => {
+    let certificates: Certificates | string = "";
+    beforeAll(async () => {
+      certificates = await makeCertificates(root);
+      if (typeof certificates === "string") console.log(certificates);
+    });
+    const withCertificates = (name: string, test: (certificates: Certificates) => Promise<void>) =>
+      it(name, async () => {
+        if (typeof certificates !== "string") await test(certificates);
+      });
+    const shows = (
+      { cert, key }: Pick<Certificates, "cert" | "key">,
+    ) => ["--tls-cert", cert, "--tls-key", key];
+
+    withCertificates("talk over TLS, by address and certificate authority", async (certificates) => {
+      const { ca } = certificates;
+      await using roles = await startRoles({
+        all: await tokenFile(),
+        dealer: shows(certificates),
+        server: [...shows(certificates), "--tls-ca", ca],
+        client: ["--tls-ca", ca],
+      });
+      for (const name of ROLE_NAMES) await roles[name].succeeds();
+    });
+    withCertificates("refuse a certificate of another authority, at both ends", async (certificates) => {
+      await using roles = await startRoles({
+        server: shows(certificates),
+        client: ["--tls-ca", certificates.otherCa],
+      });
+      await roles.client.failsWith(["no TLS session with server at 127.0.0.1", "certificate"]);
+      await roles.server.failsWith(["a connection got no TLS session"]);
+    });
+    withCertificates("refuse a client without TLS, at both ends", async (certificates) => {
+      await using roles = await startRoles({ server: shows(certificates) });
+      await roles.client.failsWith(["127.0.0.1"]);
+      await roles.server.failsWith(["a connection got no TLS session"]);
+    });
+    withCertificates("refuse a server without TLS, at both ends", async ({ ca }) => {
+      await using roles = await startRoles({ client: ["--tls-ca", ca] });
+      await roles.client.failsWith(["no TLS session with server at 127.0.0.1"]);
+      await roles.server.failsWith(["starts no message of this protocol"]);
+    });
+
+    const testdata = (name: string) => new URL(`../src/network/testdata/${name}`, import.meta.url).pathname;
+    const named = shows({ cert: testdata("server.pem"), key: testdata("server_key.pem") });
+    it("accept a certificate for the name that --tls-name gives", async () => {
+      const checks = ["--tls-ca", testdata("ca.pem"), "--tls-name", "server.test"];
+      await using roles = await startRoles({ dealer: named, server: [...named, ...checks], client: checks });
+      for (const name of ROLE_NAMES) await roles[name].succeeds();
+    });
+    it("refuse a certificate for another name", async () => {
+      await using roles = await startRoles({ server: named, client: ["--tls-ca", testdata("ca.pem")] });
+      await roles.client.failsWith(["no TLS session with server at 127.0.0.1", "127.0.0.1"]);
+      await roles.server.failsWith(["a connection got no TLS session"]);
+    });
+
+    const PLAIN = ["would leave this machine unencrypted", "TLS", "allow plaintext"];
+    for (
+      const [role, option, address] of [
+        ["dealer", "--listen", "0.0.0.0:0"],
+        ["server", "--listen", "0.0.0.0:0"],
+        ["client", "--connect", "192.0.2.1:7700"],
+      ] as const
+    ) {
+      it(`refuse plain TCP beyond this machine: ${role} ${option} ${address}`, async () => {
+        await using program = Program.start(role, ["--model", "convnet", option, address]);
+        await program.failsWith([`plain TCP to ${address.split(":")[0]}`, ...PLAIN]);
+      });
+    }
+    it("use plain TCP beyond this machine with --allow-plaintext", async () => {
+      await using dealer = Program.start("dealer", [
+        "--model",
+        "convnet",
+        "--listen",
+        "0.0.0.0:0",
+        "--allow-plaintext",
+      ]);
+      assert(await dealer.port() > 0);
+    });
+  }),
+);
+
+describe("a role that is interrupted", () => {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    for (const name of ROLE_NAMES) {
+      it(`${signal} to the ${name} during a query ends all roles with a sentence each`, async () => {
+        const hit = Promise.withResolvers<void>();
+        await using roles = await startRoles({
+          onPeerFrame: (frame) => {
+            // Nothing passes any more: the session stands still in the middle of a query.
+            if (!isLayer(frame)) return;
+            hit.resolve();
+            return { send: new Uint8Array(0) };
+          },
+        });
+        await within(2 * END_MS, hit.promise, "the middle of a query");
+        roles[name].kill(signal);
+        await roles[name].failsWith([/^interrupted; /]);
+        for (const other of ROLE_NAMES.filter((other) => other !== name)) {
+          await roles[other].failsWith([/^error: /]);
+        }
+      });
+    }
+  }
+  for (const name of ["server", "dealer"] as const) {
+    it(`SIGINT to a ${name} that waits ends it`, async () => {
+      await using program = Program.start(name, ["--model", "convnet", "--listen", "127.0.0.1:0"]);
+      await program.port();
+      program.kill("SIGINT");
+      await program.failsWith([/^interrupted; /]);
+    });
+  }
+});
+
+describe(
+  "infer",
+  folderFor(() => {
+    /** Starts `infer` with a folder of its own for temporary files. */
+    const start = async (args: readonly string[]) => {
+      const temporary = await Deno.makeTempDir({ dir: root });
+      const program = Program.start("infer", ["--model", "convnet", "--json", ...args], {
+        env: { TMPDIR: temporary },
+        detached: true,
+      });
+      return { program, leftBehind: () => Array.from(Deno.readDirSync(temporary), ({ name }) => name) };
+    };
+
+    it("prints one JSON object on one line with all figures", async () => {
+      const { program, leftBehind } = await start(["--repetitions", "2", "--warm-up", "1"]);
+      await using _ = program;
+      const { stdout } = await program.succeeds();
+      assertEquals(stdout.indexOf("\n"), stdout.length - 1);
+      const result = JSON.parse(stdout);
+      const kinds = kindsOf(result);
+      for (const [key, kind] of Object.entries(FIGURES)) assertEquals(kinds[key], kind, key);
+      const {
+        model,
+        classes,
+        activation,
+        linear,
+        profile,
+        ringBits,
+        fractionBits,
+        repetitions,
+        threads,
+        flags,
+      } = result;
+      assertEquals(
+        [model, classes, activation, linear, profile, ringBits, fractionBits, repetitions, threads, flags],
+        ["convnet", 10, "honeybadger", "masked", "none", 64, 16, 2, 1, []],
+      );
+      assertEquals(result.argmaxAgrees, true);
+      assertLess(result.meanAbsError, result.maxAbsError);
+      assertLess(result.maxAbsError, 0.01 * result.largestLogit);
+      assertLess(result.online.q1Ms, result.online.q3Ms);
+      assertEquals(leftBehind(), []);
+    });
+
+    it("classifies an image file with the weights of a folder", async () => {
+      const image = `${root}/image.png`, weights = `${root}/weights`;
+      await writeFolder(weights);
+      const canvas = createCanvas(32, 32), context = canvas.getContext("2d");
+      context.fillStyle = "rgb(200, 30, 60)";
+      context.fillRect(4, 8, 20, 16);
+      await Deno.writeFile(image, canvas.toBuffer("image/png"));
+      const { program } = await start([
+        "--image",
+        image,
+        "--weights",
+        weights,
+        "--repetitions",
+        "1",
+        "--warm-up",
+        "0",
+      ]);
+      await using _ = program;
+      const result = JSON.parse((await program.succeeds()).stdout);
+      assertEquals(result.argmaxAgrees, true);
+      assertAlmostEquals(result.maxAbsError, 0, 0.01 * result.largestLogit);
+    });
+
+    it("prints a table for a person", async () => {
+      await using program = Program.start("infer", [
+        "--model",
+        "convnet",
+        "--repetitions",
+        "1",
+        "--warm-up",
+        "0",
+      ]);
+      const { stdout, code } = await program.ended();
+      assertEquals(code, 0);
+      assertMatch(stdout, /convnet \(10 classes\), honeybadger \+ masked, network none/);
+      assertMatch(stdout, /class \d, as in plaintext/);
+    });
+
+    it("ends with the sentence of the role that fails, and which role it was", async () => {
+      const weights = `${root}/too-large`;
+      await writeFolder(weights, {
+        change: (weights) => void (weights.get("classifier.bias")!.data[3] = 1e12),
+      });
+      const { program, leftBehind } = await start(["--weights", weights]);
+      await using _ = program;
+      await program.failsWith(["classifier", "does not fit"], 4 * END_MS);
+      assertEquals(leftBehind(), []);
+    });
+
+    const onLinux = Deno.build.os === "linux"
+      ? it
+      : (name: string, test: () => Promise<void>) =>
+        it.ignore(`${name} (skipped: only Linux lists processes under /proc)`, test);
+
+    /** The three roles, once all have started. */
+    const rolesOf = async (program: Program): Promise<Record<RoleName, Process>> => {
+      const search = async () => {
+        for (;;) {
+          const children = await childrenOf(program.pid);
+          const found = ROLE_NAMES.map((name) => [
+            name,
+            children.find(({ args }) => args.some((arg) => arg.endsWith(`src/cli/${name}.ts`))),
+          ]);
+          if (found.every(([, process]) => process !== undefined)) return Object.fromEntries(found);
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+      };
+      return await within(4 * END_MS, search(), "the three roles", () => `; it said: ${program.said}`);
+    };
+    const allGone = async (processes: Record<RoleName, Process>) => {
+      for (const name of ROLE_NAMES) {
+        assertEquals(await isAlive(processes[name].pid), false, `the ${name} still runs`);
+      }
+    };
+    /** A session that lasts. */
+    const LONG = ["--repetitions", "1000", "--profile", "rtt:200"];
+
+    onLinux("gives the roles no more rights than they need", async () => {
+      const image = `${root}/image.png`, weights = `${root}/narrow-weights`;
+      await writeFolder(weights);
+      await Deno.writeFile(image, createCanvas(32, 32).toBuffer("image/png"));
+      const { program, leftBehind } = await start([...LONG, "--image", image, "--weights", weights]);
+      await using _ = program;
+      const roles = await rolesOf(program);
+      const [token] = leftBehind();
+      const build = new URL("../build", import.meta.url).pathname;
+      const mayRead: Record<RoleName, string[]> = { server: [weights], client: [image], dealer: [] };
+      for (const name of ROLE_NAMES) {
+        const { args } = roles[name];
+        const flags = args.slice(
+          1,
+          args.findIndex((arg) => arg.endsWith(".ts")),
+        );
+        const reads = flags.filter((flag) => flag.startsWith("--allow-read"));
+        assertEquals(reads.length, 1);
+        const paths = reads[0]!.slice("--allow-read=".length).split(",");
+        assertEquals(
+          paths.map((path) => path.replace(/^.*\/(session-)/, "$1")).sort(),
+          [build, token, ...mayRead[name]].sort(),
+        );
+        const rest = flags.filter((flag) => flag.startsWith("-") && !reads.includes(flag)).sort();
+        const native = name === "client" ? NATIVE_FLAGS : [];
+        assertEquals(rest, ["--allow-net=127.0.0.1", "--no-prompt", "--quiet", ...native].sort(), name);
+      }
+    });
+
+    for (
+      const [what, signal, toGroup] of [["SIGINT", "SIGINT", false], ["SIGTERM", "SIGTERM", false], [
+        "Ctrl-C",
+        "SIGINT",
+        true,
+      ]] as const
+    ) {
+      onLinux(`${what} ends all processes and leaves no file`, async () => {
+        const { program, leftBehind } = await start(LONG);
+        await using _ = program;
+        const roles = await rolesOf(program);
+        assertEquals(leftBehind().length, 1);
+        // A terminal sends Ctrl-C to the whole group, the roles included.
+        Deno.kill(toGroup ? -program.pid : program.pid, signal);
+        await program.failsWith(["interrupted; the three processes were ended"]);
+        await allGone(roles);
+        assertEquals(leftBehind(), []);
+      });
+    }
+
+    for (const name of ROLE_NAMES) {
+      onLinux(`kill -9 of its ${name} ends it with a sentence that names the ${name}`, async () => {
+        const { program, leftBehind } = await start(LONG);
+        await using _ = program;
+        const roles = await rolesOf(program);
+        Deno.kill(roles[name].pid, "SIGKILL");
+        await program.failsWith([`the ${name} ended with SIGKILL`]);
+        await allGone(roles);
+        assertEquals(leftBehind(), []);
+      });
+    }
+  }),
+);
+
+/** What the decoder of images needs: native code. */
+const NATIVE_FLAGS = ["--allow-ffi", "--allow-sys=cpus,homedir", "--allow-env"];
+
+/** Figures of `infer --json`. */
+const FIGURES = {
+  model: "string",
+  classes: "number",
+  activation: "string",
+  linear: "string",
+  profile: "string",
+  ringBits: "number",
+  fractionBits: "number",
+  repetitions: "number",
+  threads: "number",
+  exchanges: "number",
+  bytesSent: { server: "number", client: "number" },
+  setup: { ms: "number", bytes: "number" },
+  offline: { ms: "number", bytes: "number" },
+  online: { medianMs: "number", q1Ms: "number", q3Ms: "number" },
+  computeMs: { server: "number", client: "number" },
+  peakRssMB: { server: "number", client: "number", dealer: "number" },
+  maxAbsError: "number",
+  meanAbsError: "number",
+  oracleMaxAbsError: "number",
+  largestLogit: "number",
+  argmaxAgrees: "boolean",
+  flags: [],
+};
+
+type Kinds = { readonly [key: string]: unknown };
+
+/** The same object with the kind of every value in its place. */
+function kindsOf(value: object): Kinds {
+  return Object.fromEntries(
+    Object.entries(value).map(([key, value]) => [
+      key,
+      Array.isArray(value) ? [] : typeof value === "object" && value !== null ? kindsOf(value) : typeof value,
+    ]),
+  );
+}

@@ -1,0 +1,115 @@
+/**
+ * A relay between two roles that reads the frames which pass, so that a test can act at an exact message: tell that it
+ * came, hold it back, alter it, cut it short.
+ */
+import { FrameKind, HEADER_BYTES } from "../../src/network/frame.ts";
+import { REQUEST_TAG } from "../../src/dealer/request.ts";
+
+export interface Frame {
+  readonly from: "connecting" | "listening";
+  readonly kind: number;
+  readonly tag: number;
+  /** Header and payload. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** What becomes of a frame, and of the connection after it. */
+export interface Interference {
+  /** Sent in place of the frame. */
+  readonly send?: Uint8Array<ArrayBuffer>;
+  /** Then: forward what follows (default), close both connections, or forward nothing more in either direction. */
+  readonly then?: "forward" | "close" | "silence";
+}
+
+/** Sees every frame; without an answer the frame passes. */
+export type Observe = (frame: Frame) => Interference | undefined | void;
+
+/** Messages of a layer during a query carry tags from here on. */
+const QUERY_TAGS = 4096;
+
+/** Whether a frame between server and client belongs to a layer of a query: the session is in the middle of its work. */
+export const isLayer = ({ kind, tag }: Frame): boolean =>
+  kind === FrameKind.data && tag >= QUERY_TAGS && tag < REQUEST_TAG;
+
+export class Relay implements AsyncDisposable {
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #connections: Deno.TcpConn[] = [];
+  readonly #work: Promise<void>;
+  #silent = false;
+
+  constructor(private readonly port: number, private readonly observe: Observe) {
+    this.#work = this.#serve();
+  }
+
+  /** Where to connect instead. */
+  get address(): string {
+    return `127.0.0.1:${this.#listener.addr.port}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#close();
+    await this.#work;
+  }
+
+  async #serve(): Promise<void> {
+    try {
+      const connecting = await this.#listener.accept();
+      this.#connections.push(connecting);
+      const listening = await Deno.connect({ hostname: "127.0.0.1", port: this.port });
+      this.#connections.push(listening);
+      await Promise.all([
+        this.#forward("connecting", connecting, listening),
+        this.#forward("listening", listening, connecting),
+      ]);
+    } catch {
+      // The test is over, or a role is gone: the other one sees the connection close.
+    } finally {
+      this.#close();
+    }
+  }
+
+  async #forward(from: Frame["from"], source: Deno.TcpConn, sink: Deno.TcpConn): Promise<void> {
+    try {
+      for (;;) {
+        const header = await read(source, HEADER_BYTES);
+        if (header === null) break;
+        const fields = new DataView(header.buffer);
+        const payload = await read(source, fields.getUint32(16, true));
+        if (payload === null) break;
+        const bytes = new Uint8Array([...header, ...payload]);
+        const frame = { from, kind: fields.getUint16(6, true), tag: fields.getUint32(8, true), bytes };
+        const { send = bytes, then = "forward" } = this.observe(frame) ?? {};
+        if (then === "silence") this.#silent = true;
+        if (this.#silent) continue;
+        await write(sink, send);
+        if (then === "close") break;
+      }
+    } finally {
+      this.#close();
+    }
+  }
+
+  #close(): void {
+    for (const resource of [this.#listener, ...this.#connections]) {
+      try {
+        resource.close();
+      } catch {
+        // Closed already.
+      }
+    }
+  }
+}
+
+async function read(source: Deno.Conn, length: number): Promise<Uint8Array<ArrayBuffer> | null> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const count = await source.read(bytes.subarray(done));
+    if (count === null) return null;
+    done += count;
+  }
+  return bytes;
+}
+
+async function write(sink: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += await sink.write(bytes.subarray(done));
+}

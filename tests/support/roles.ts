@@ -1,0 +1,55 @@
+/** The three roles of a session, started one by one as a person would. */
+import { Program } from "./program.ts";
+import { type Observe, Relay } from "./relay.ts";
+
+export interface RolesOptions {
+  /** Options of all three. */
+  readonly all?: readonly string[];
+  readonly server?: readonly string[];
+  readonly client?: readonly string[];
+  readonly dealer?: readonly string[];
+  /** Puts a relay between client and server. */
+  readonly onPeerFrame?: Observe;
+  /** Puts a relay between server and dealer. */
+  readonly onDealerFrame?: Observe;
+}
+
+export type RoleName = "server" | "client" | "dealer";
+export const ROLE_NAMES: readonly RoleName[] = ["server", "client", "dealer"];
+
+export interface Roles extends Readonly<Record<RoleName, Program>>, AsyncDisposable {}
+
+/** Starts a small network's dealer, server and client. */
+export async function startRoles(options: RolesOptions = {}): Promise<Roles> {
+  await using started = new AsyncDisposableStack();
+  const start = (name: RoleName, args: readonly string[]) =>
+    started.use(
+      Program.start(name, [
+        "--model",
+        "convnet",
+        "--json",
+        ...args,
+        ...options.all ?? [],
+        ...options[name] ?? [],
+      ]),
+    );
+  const through = (port: number, observe: Observe | undefined) =>
+    observe === undefined ? `127.0.0.1:${port}` : started.use(new Relay(port, observe)).address;
+
+  const dealer = start("dealer", ["--listen", "127.0.0.1:0"]);
+  const dealerPort = await dealer.port();
+  const server = start("server", [
+    "--listen",
+    "127.0.0.1:0",
+    "--dealer",
+    through(dealerPort, options.onDealerFrame),
+  ]);
+  const client = start("client", [
+    "--connect",
+    through(await server.port(), options.onPeerFrame),
+    "--dealer",
+    `127.0.0.1:${dealerPort}`,
+  ]);
+  const resources = started.move();
+  return { server, client, dealer, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
