@@ -2,6 +2,7 @@
 import { describeTag, query } from "../inference/roles.ts";
 import { seededImage } from "../models/weights.ts";
 import { connect } from "../network/tcp.ts";
+import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { runCommand } from "./command.ts";
 import { connecting, connectOption, SECURITY_OPTIONS, withPeers } from "./endpoint.ts";
@@ -41,13 +42,14 @@ await runCommand({
     const image = options.image === undefined
       ? seededImage(plan.graph, options.seed)
       : await (await import("../data/image_file.ts")).readImage(options.image, plan.graph.inputShape);
-    const ring = await Ring.open();
+    const pool = new ConvolutionPool(await Ring.open(), options.threads);
+    onExit(() => pool[Symbol.dispose]());
     const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTag(plan) };
 
     const figures = await withPeers(async (hold) => {
       const peer = hold(await connect({ ...serverAt, ...common, expectedPeer: "server", profile }));
       const dealer = hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" }));
-      return await query({ ring, peer, dealer, plan }, image, options.repetitions, ({ onlineMs }) => {
+      return await query({ pool, peer, dealer, plan }, image, options.repetitions, ({ onlineMs }) => {
         if (options.json) console.log(JSON.stringify({ query: { onlineMs } }));
       });
     });

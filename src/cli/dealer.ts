@@ -3,10 +3,11 @@ import { runDealer } from "../inference/dealer.ts";
 import { describeTag } from "../inference/roles.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
 import { type ChannelListener, listen } from "../network/tcp.ts";
+import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
 import { listening, listenOption, SECURITY_OPTIONS, withPeers } from "./endpoint.ts";
-import { LINK_OPTIONS, PLAN_OPTIONS, planFrom } from "./inference_options.ts";
+import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, THREADS_OPTION } from "./inference_options.ts";
 import { peakRssMB, reportLine } from "./role_report.ts";
 
 await runCommand({
@@ -25,11 +26,13 @@ await runCommand({
       help: "queries that may be dealt in this session",
     },
     timeout: LINK_OPTIONS.timeout,
+    threads: THREADS_OPTION,
     ...SECURITY_OPTIONS,
     json: { type: "boolean", help: "report on standard output as JSON lines" },
   },
   async run(options) {
-    const plan = planFrom(options), ring = await Ring.open();
+    const plan = planFrom(options), pool = new ConvolutionPool(await Ring.open(), options.threads);
+    onExit(() => pool[Symbol.dispose]());
     const listener = await listen({
       ...await listening(options, options.listen),
       role: "dealer",
@@ -47,7 +50,7 @@ await runCommand({
     await withPeers(async (hold) => {
       const { server, client } = await acceptParties(listener, hold, options.timeout);
       await runDealer({
-        ring,
+        pool,
         plan,
         server,
         client,

@@ -47,17 +47,9 @@ await runCommand({
       : new Progress(`${plan.graph.name}, ${options.activation}`, queries, { unit: "queries" });
     let done = 0;
     const figures = await runInference({
-      plan: planArguments(plan, options.elements),
-      server: [
-        ...model.folder === null ? [] : ["--weights", model.folder],
-        "--threads",
-        String(options.threads),
-      ],
-      client: [
-        ...options.image === undefined ? ["--seed", String(options.seed)] : ["--image", options.image],
-        "--threads",
-        String(options.threads),
-      ],
+      plan: [...planArguments(plan, options.elements), "--threads", String(options.threads)],
+      server: model.folder === null ? [] : ["--weights", model.folder],
+      client: options.image === undefined ? ["--seed", String(options.seed)] : ["--image", options.image],
       link: ["--profile", options.profile, "--timeout", String(options.timeout)],
       reads: {
         server: model.folder === null ? [] : [model.folder],

@@ -111,7 +111,8 @@ class Role {
         "--quiet",
         "--no-prompt",
         "--allow-net=127.0.0.1",
-        `--allow-read=${[path("build"), ...reads].join(",")}`,
+        // The kernels, and the module of worker threads.
+        `--allow-read=${[path("build"), path("src/ring"), ...reads].join(",")}`,
         ...flags,
         path(`src/cli/${name}.ts`),
         ...args,

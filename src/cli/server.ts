@@ -6,6 +6,7 @@ import type { Weights } from "../models/graph.ts";
 import { randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import { connect, listen } from "../network/tcp.ts";
+import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
 import {
@@ -49,7 +50,8 @@ await runCommand({
     const weights = options.elements === undefined
       ? await loadWeights(plan, options.weights, options.modelSeed)
       : new Map();
-    const ring = await Ring.open();
+    const pool = new ConvolutionPool(await Ring.open(), options.threads);
+    onExit(() => pool[Symbol.dispose]());
     const common = { role: "server", timeoutMs: options.timeout * 1000, describeTag: describeTag(plan) };
     const listener = await listen({ ...listenAt, ...common, expectedPeer: "client", profile });
     onExit(() => listener.close());
@@ -62,7 +64,7 @@ await runCommand({
     const queries = await withPeers(async (hold) => {
       const peer = hold(await listener.accept());
       const dealer = hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" }));
-      return await serve({ ring, peer, dealer, plan, weights });
+      return await serve({ pool, peer, dealer, plan, weights });
     });
     reportLine(options.json, { queries, peakRssMB: peakRssMB() }, `server: ${queries} queries answered`);
   },

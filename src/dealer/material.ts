@@ -9,6 +9,7 @@
 import type { Channel } from "../network/channel.ts";
 import type { Stream } from "../random/stream.ts";
 import { add, subtract, xor } from "../ring/arithmetic.ts";
+import type { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import { type RingTensor, words } from "../ring/tensor.ts";
 
@@ -58,12 +59,16 @@ export class ServerMaterial implements Material {
 /** The dealer's side of the material of one step. */
 export class Dealing {
   constructor(
-    readonly ring: Ring,
+    readonly pool: ConvolutionPool,
     private readonly serverStream: Stream,
     private readonly clientStream: Stream,
     private readonly server: Channel,
     private readonly tag: number,
   ) {}
+
+  get ring(): Ring {
+    return this.pool.ring;
+  }
 
   /** The words that the server draws next with {@linkcode Material.own}. */
   ownOfServer(n: number): Promise<RingTensor> {

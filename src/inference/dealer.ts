@@ -9,11 +9,11 @@ import { maxPool } from "../protocols/max_pool.ts";
 import type { LinearDealing } from "../protocols/protocol.ts";
 import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
 import { Seed } from "../random/stream.ts";
-import type { Ring } from "../ring/ring.ts";
+import type { ConvolutionPool } from "../ring/pool.ts";
 import { describeStep, digestOf, type Plan, type Step } from "./plan.ts";
 
 export interface DealerOptions {
-  readonly ring: Ring;
+  readonly pool: ConvolutionPool;
   readonly plan: Plan;
   readonly server: Channel;
   readonly client: Channel;
@@ -25,7 +25,7 @@ export interface DealerOptions {
 
 /** Serves the two parties of one session until both say that they are done. */
 export async function runDealer(
-  { ring, plan, server, client, queries, onDealt }: DealerOptions,
+  { pool, plan, server, client, queries, onDealt }: DealerOptions,
 ): Promise<void> {
   const handedOut = new Set<string>(), digest = await digestOf(plan);
   const perStep = new Map<number, LinearDealing>();
@@ -53,7 +53,7 @@ export async function runDealer(
       clientSeed = await Seed.of(await handOutSeed(client));
     for (const step of plan.steps) {
       const dealing = new Dealing(
-        ring,
+        pool,
         serverSeed.stream(step.index),
         clientSeed.stream(step.index),
         server,

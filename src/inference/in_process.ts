@@ -1,6 +1,7 @@
 /** Server, client and dealer in one process over in-memory links: for tests, and for runs of many images without sockets. */
 import type { Weights } from "../models/graph.ts";
 import { memoryPair } from "../network/memory_pair.ts";
+import { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import type { Plan } from "./plan.ts";
@@ -22,19 +23,20 @@ export async function openInProcess(
   queries: number,
   observe?: Pick<SessionOptions, "observe">,
 ): Promise<InProcessInference> {
+  const pool = new ConvolutionPool(ring, 1);
   const [serverPeer, clientPeer] = memoryPair();
   const [dealerOfServer, serverDealer] = memoryPair({ roles: ["dealer", "server"] });
   const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
-  const dealing = runDealer({ ring, plan, server: dealerOfServer, client: dealerOfClient, queries });
+  const dealing = runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries });
   // A dealer that fails ends the parties' waiting with its reason.
   dealing.catch((error) =>
     Promise.all([dealerOfServer.abort(error.message), dealerOfClient.abort(error.message)])
   );
   const [server, client] = await Promise.all([
-    Session.open({ role: "server", ring, peer: serverPeer, dealer: serverDealer, plan, weights, ...observe }),
+    Session.open({ role: "server", pool, peer: serverPeer, dealer: serverDealer, plan, weights, ...observe }),
     Session.open({
       role: "client",
-      ring,
+      pool,
       peer: clientPeer,
       dealer: clientDealer,
       plan,

@@ -13,6 +13,7 @@ import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
 import { Seed } from "../random/stream.ts";
 import { add, rescale } from "../ring/arithmetic.ts";
 import { decode, encode } from "../ring/fixed_point.ts";
+import type { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import { type RingTensor, words } from "../ring/tensor.ts";
 import {
@@ -37,7 +38,7 @@ export const PLAN_TAG = 0xd0000002, LOGITS_TAG = 0xd0000003;
 
 export interface SessionOptions {
   readonly role: Role;
-  readonly ring: Ring;
+  readonly pool: ConvolutionPool;
   readonly peer: Channel;
   readonly dealer: Channel;
   readonly plan: Plan;
@@ -73,7 +74,7 @@ export class Session {
 
   /** Set-up: compares plans, receives the session's correlations, opens the masked weights. */
   static async open(options: SessionOptions): Promise<Session> {
-    const { role, ring, peer, dealer, plan, weights } = options;
+    const { role, pool, peer, dealer, plan, weights } = options, { ring } = pool;
     const digest = await digestOf(plan);
     await comparePlans(peer, digest);
     const seed = await Seed.of((await ask(dealer, { kind: "session" }, digest))!);
@@ -81,7 +82,7 @@ export class Session {
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
       const encoded = weights && encodeWeights(ring, step, weights, plan.options.fractionBits);
-      const party: Party = { role, ring, peer, tag: step.index };
+      const party: Party = { role, ring, pool, peer, tag: step.index };
       linear.set(
         step.index,
         await linearProtocol(plan.options.linear).setUp(
@@ -122,8 +123,8 @@ export class Session {
   }
 
   async #prepareStep(step: Step, tag: number, material: Material): Promise<RunStep> {
-    const { role, ring, plan } = this.options;
-    const party: Party = { role, ring, peer: this.#peer, tag };
+    const { role, pool, plan } = this.options, { ring } = pool;
+    const party: Party = { role, ring, pool, peer: this.#peer, tag };
     switch (step.kind) {
       case "linear": {
         const evaluate = await this.linear.get(step.index)!.prepare(party, material);
@@ -176,7 +177,7 @@ export class Query {
    * The online phase. The client brings the image, NHWC floats, and receives the logits; the server gets null.
    */
   async run(image: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }> {
-    const { role, ring, plan, observe } = this.options;
+    const { role, pool, plan, observe } = this.options, { ring } = pool;
     if (this.#used) {
       throw new ProtocolError("the correlations of this query were used before; prepare another one");
     }
@@ -186,7 +187,7 @@ export class Query {
     for (const [i, step] of plan.steps.entries()) {
       await this.steps[i]!(values);
       if (observe) {
-        await observeOutputs(step, values, { role, ring, peer: this.peer, tag: step.index }, observe);
+        await observeOutputs(step, values, { role, ring, pool, peer: this.peer, tag: step.index }, observe);
       }
       for (const id of step.lastUses) {
         values.get(id)![Symbol.dispose]();
@@ -215,7 +216,7 @@ async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
   }
 }
 
-function materialOf({ role, ring, dealer }: SessionOptions, seed: Seed, step: Step): Material {
+function materialOf({ role, pool: { ring }, dealer }: SessionOptions, seed: Seed, step: Step): Material {
   const stream = seed.stream(step.index);
   return role === "client"
     ? new ClientMaterial(ring, stream)

@@ -10,6 +10,7 @@ import type { Channel } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
+import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
@@ -17,7 +18,7 @@ import { costOf, digestOf, planInference } from "./plan.ts";
 import { query, serve } from "./roles.ts";
 import { Session } from "./session.ts";
 
-const ring = await Ring.open();
+const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
 
 function network(graph: Graph, activation: Activation) {
   const weights = graph === everything ? smallWeights(graph) : randomWeights(graph, 1, activation);
@@ -119,9 +120,9 @@ for (const { name: activation } of ACTIVATION_PROTOCOLS) {
       const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
       const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
       const [, , figures] = await Promise.all([
-        runDealer({ ring, plan, server: dealerOfServer, client: dealerOfClient, queries: 2 }),
-        serve({ ring, peer, dealer, plan, weights }),
-        query({ ring, peer: clientPeer, dealer: clientDealer, plan }, seededImage(graph, 2), 2),
+        runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 2 }),
+        serve({ pool, peer, dealer, plan, weights }),
+        query({ pool, peer: clientPeer, dealer: clientDealer, plan }, seededImage(graph, 2), 2),
       ]);
       const cost = costOf(plan), seeds = 32, digests = 64;
       for (const { exchanges, bytesSent, offlineBytes } of figures.queries) {
@@ -163,7 +164,7 @@ async function dealerFor(queries: number) {
   });
   const [dealerOfServer, server] = memoryPair({ roles: ["dealer", "server"] });
   const [dealerOfClient, client] = memoryPair({ roles: ["dealer", "client"] });
-  const running = runDealer({ ring, plan, server: dealerOfServer, client: dealerOfClient, queries });
+  const running = runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries });
   return { server, client, running, digest: await digestOf(plan) };
 }
 
@@ -226,7 +227,7 @@ Deno.test("parties with different plans stop before anything is sent", async () 
   const open = (role: "server" | "client", channel: typeof peer, fractionBits: number) =>
     Session.open({
       role,
-      ring,
+      pool,
       peer: channel,
       dealer,
       plan: plan(fractionBits),

@@ -11,15 +11,28 @@ import { countModel } from "./counts.ts";
 import { activate } from "./float_engine.ts";
 import { BATCH_NORM_EPSILON, consumersOf, lastReaders, type LinearNode } from "./fold.ts";
 
-/** An image of standard normal noise, clipped to [-3, 3], the same for the same seed. */
+/**
+ * An image of standard normal values, clipped to [-3, 3], the same for the same seed: half of the variance in
+ * 4 x 4 patches of one colour, half in the pixels, so that images differ in more than their noise.
+ */
 export function seededImage(graph: Graph, seed: number): Float32Array {
-  const random = new SeededRandom(seed, "image");
-  return Float32Array.from(
-    { length: sizeOf(graph.inputShape) },
-    () => Math.max(-3, Math.min(3, random.normal())),
-  );
+  const [height, width, channels] = graph.inputShape, random = new SeededRandom(seed, "image");
+  const patches = Float64Array.from({ length: PATCHES * PATCHES * channels }, () => random.normal());
+  const image = new Float32Array(height * width * channels);
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const patch = Math.floor(y * PATCHES / height) * PATCHES + Math.floor(x * PATCHES / width);
+      for (let c = 0; c < channels; c++, i++) {
+        const value = (patches[patch * channels + c] + random.normal()) * Math.SQRT1_2;
+        image[i] = Math.max(-3, Math.min(3, value));
+      }
+    }
+  }
+  return image;
 }
 
+/** Patches of an image along each side. */
+const PATCHES = 4;
 /** Deviation of what a residual branch adds: small, so that sums over many blocks stay in range. */
 const BRANCH_GAIN = 0.3;
 /** Residual blocks up to which the branches have their full gain; deeper networks share the same variance. */

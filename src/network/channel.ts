@@ -8,8 +8,8 @@ export interface Traffic {
 
 /**
  * A reliable, ordered, duplex link. Both ends know what comes next: a message that carries another tag
- * or another length than announced is a {@linkcode ProtocolError}, never memory taken on a peer's word. A view on WebAssembly
- * memory is fine as payload and as target, as long as that memory does not grow before the promise resolves.
+ * or another length than announced is a {@linkcode ProtocolError}, never memory taken on a peer's word.
+ * Views on WebAssembly memory may be sent and filled, if that memory does not grow before the promise resolves.
  */
 export interface Channel {
   /** Sends `payload`; resolves when the caller may reuse its memory. Delivery keeps the order of calls. */

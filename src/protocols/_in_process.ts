@@ -7,6 +7,7 @@ import type { Channel } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { freshSeed, Seed } from "../random/stream.ts";
 import { subtract } from "../ring/arithmetic.ts";
+import { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import { type RingTensor, words } from "../ring/tensor.ts";
 import type { Party, Role } from "./protocol.ts";
@@ -14,6 +15,7 @@ import type { Party, Role } from "./protocol.ts";
 /** Three parties and their links. */
 export interface InProcess {
   readonly ring: Ring;
+  readonly pool: ConvolutionPool;
   readonly server: Party;
   readonly client: Party;
   readonly dealerToServer: Channel;
@@ -21,11 +23,13 @@ export interface InProcess {
 }
 
 export function inProcess(ring: Ring): InProcess {
+  const pool = new ConvolutionPool(ring, 1);
   const [serverPeer, clientPeer] = memoryPair();
   const [dealerToServer, serverToDealer] = memoryPair();
-  const party = (role: Role, peer: Channel): Party => ({ role, ring, peer, tag: 1 });
+  const party = (role: Role, peer: Channel): Party => ({ role, ring, pool, peer, tag: 1 });
   return {
     ring,
+    pool,
     server: party("server", serverPeer),
     client: party("client", clientPeer),
     dealerToServer,
@@ -35,13 +39,13 @@ export function inProcess(ring: Ring): InProcess {
 
 /** Both halves of the material of a step, under fresh seeds, and the dealer's side of it. */
 export async function freshMaterial(
-  { ring, dealerToServer, serverToDealer }: InProcess,
+  { ring, pool, dealerToServer, serverToDealer }: InProcess,
 ): Promise<{ server: Material; client: Material; dealing: Dealing }> {
   const server = await Seed.of(freshSeed()), client = await Seed.of(freshSeed());
   return {
     server: new ServerMaterial(ring, server.stream(1), serverToDealer, 1),
     client: new ClientMaterial(ring, client.stream(1)),
-    dealing: new Dealing(ring, server.stream(1), client.stream(1), dealerToServer, 1),
+    dealing: new Dealing(pool, server.stream(1), client.stream(1), dealerToServer, 1),
   };
 }
 

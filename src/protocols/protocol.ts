@@ -3,15 +3,17 @@ import type { Dealing, Material } from "../dealer/material.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import type { Polynomial } from "../polynomial/polynomial.ts";
 import type { ConvolutionSpec } from "../ring/convolution.ts";
+import type { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor } from "../ring/tensor.ts";
 
 export type Role = "server" | "client";
 
-/** A party in the middle of a step: who it is, its memory, its link to the other party, the tag of this step's messages. */
+/** A party in the middle of a step: who it is, its memory and threads, its link to the other party, the tag of its messages. */
 export interface Party {
   readonly role: Role;
   readonly ring: Ring;
+  readonly pool: ConvolutionPool;
   readonly peer: Channel;
   readonly tag: number;
 }

@@ -203,6 +203,7 @@ export interface LegendEntry {
 /** A legend laid out in rows. */
 export interface Legend {
   readonly height: number;
+  readonly width: number;
   readonly swatchWidth: number;
   readonly rows: readonly { readonly entry: LegendEntry; readonly x: number }[][];
 }
@@ -220,23 +221,47 @@ export function layOutLegend(ctx: Context, entries: readonly LegendEntry[], widt
   const swatchWidth = Math.max(...entries.map(({ kind }) => swatch[kind]));
   const sizes = entries.map(({ name }) => swatchWidth + swatchGap + ctx.measureText(name).width);
   ctx.restore();
-  // As few rows as possible, then columns of equal width if they fit, because a ragged legend is hard to scan.
-  for (let columns = entries.length; columns > 1; columns--) {
-    const widths = Array.from(
-      { length: columns },
-      (_, c) => Math.max(...sizes.filter((_, i) => i % columns === c)),
-    );
-    const total = widths.reduce((sum, w) => sum + w + gap, -gap);
-    if (total > width) continue;
-    const starts = widths.map((_, c) => widths.slice(0, c).reduce((sum, w) => sum + w + gap, 0));
-    const rows: { entry: LegendEntry; x: number }[][] = [];
-    entries.forEach((entry, i) =>
-      (rows[Math.floor(i / columns)] ??= []).push({ entry, x: starts[i % columns] })
-    );
-    return { height: rows.length * rowHeight + 5, swatchWidth, rows };
+  // As few rows as possible, entries below each other aligned, because a ragged legend is hard to scan; across the
+  // rows if that fits, otherwise down the columns.
+  for (let columns = entries.length; columns >= 1; columns--) {
+    const rowCount = Math.ceil(entries.length / columns);
+    for (const down of [false, true]) {
+      const places = entries.map((_, i) =>
+        down ? { row: i % rowCount, column: Math.floor(i / rowCount) } : { row: Math.floor(i / columns), column: i % columns }
+      );
+      const widths = Array.from(
+        { length: columns },
+        (_, c) => Math.max(0, ...sizes.filter((_, i) => places[i].column === c)),
+      );
+      const total = widths.reduce((sum, w) => sum + w + gap, -gap);
+      if (total > width && columns > 1) continue;
+      const rows = Array.from({ length: rowCount }, (): { entry: LegendEntry; x: number }[] => []);
+      entries.forEach((entry, i) => {
+        const x = widths.slice(0, places[i].column).reduce((sum, w) => sum + w + gap, 0);
+        rows[places[i].row].push({ entry, x });
+      });
+      return { height: rowCount * rowHeight + 5, width: total, swatchWidth, rows };
+    }
   }
-  const rows = entries.map((entry) => [{ entry, x: 0 }]);
-  return { height: entries.length * rowHeight + 5, swatchWidth, rows };
+  return { height: 5, width: 0, swatchWidth: 0, rows: [] };
+}
+
+/** Breaks a name of a category at `\n`, and at spaces and hyphens where a line would be wider than `width`. */
+export function wrapCategory(ctx: Context, name: string, width: number, size: number): { lines: string[]; fits: boolean } {
+  ctx.save();
+  ctx.font = `${size}px ${fontFamily}`;
+  const lines = name.split("\n").flatMap((line) => {
+    const parts: string[] = [];
+    for (const word of line.match(/[^ -]*[ -]?/g)?.filter((word) => word !== "") ?? []) {
+      const last = parts.at(-1);
+      if (last !== undefined && ctx.measureText((last + word).trim()).width <= width) parts[parts.length - 1] = last + word;
+      else parts.push(word);
+    }
+    return parts.map((part) => part.trim());
+  });
+  const fits = lines.every((line) => ctx.measureText(line).width <= width);
+  ctx.restore();
+  return { lines, fits };
 }
 
 /** Draws a legend with its upper left corner at (`left`, `top`). */

@@ -38,6 +38,7 @@ import {
   type LegendEntry,
   type Style,
   styleOf,
+  wrapCategory,
 } from "./_drawing.ts";
 import { writeFileAtomically } from "./csv.ts";
 
@@ -88,7 +89,7 @@ export interface Layout {
 export function layOut(chart: ChartDescription): Layout {
   prepareCharts();
   const width = chart.width === "double" ? 700 : 340;
-  const legend = layOutLegend(createCanvas(1, 1).getContext("2d"), legendEntries(chart), width - 60);
+  const legend = layOutLegend(createCanvas(1, 1).getContext("2d"), legendEntries(chart), width - 12);
   const height = chart.height ?? (chart.width === "double" ? 260 : 215) + legend.height;
   return { width, height, legend };
 }
@@ -332,7 +333,9 @@ function plugin(chart: ChartDescription, { width, height, legend }: Layout): Plu
       else drawMarkers(ctx, plot, chart);
     },
     afterDraw(plot) {
-      drawLegend(plot.ctx as unknown as Context, legend, plot.chartArea.left, 3);
+      // Above the plot, or as far to the left of that as the legend needs.
+      const left = Math.max(3, Math.min(plot.chartArea.left, width - 9 - legend.width));
+      drawLegend(plot.ctx as unknown as Context, legend, left, 3);
     },
   };
 }
@@ -370,12 +373,22 @@ function drawMarkers(ctx: Context, plot: Chart, chart: LineChart): void {
   });
 }
 
+/** Names below the bars, broken into lines, at the largest size that keeps neighbours apart. */
+function categoryLabels(chart: BarChart, width: number): { lines: string[][]; size: number } {
+  const ctx = createCanvas(1, 1).getContext("2d"), room = (width - 60) / chart.categories.length - 5;
+  for (let size = fontSize.tick;; size -= 0.5) {
+    const wrapped = chart.categories.map((name) => wrapCategory(ctx, name, room, size));
+    if (size <= 7.5 || wrapped.every(({ fits }) => fits)) return { lines: wrapped.map(({ lines }) => lines), size };
+  }
+}
+
 function configuration(chart: ChartDescription, layout: Layout, scale: number): ChartConfiguration {
   const bars = chart.kind === "bars";
+  const categories = bars ? categoryLabels(chart, layout.width) : { lines: [], size: fontSize.tick };
   const xAxis = bars
     ? {
       type: "category",
-      labels: chart.categories.map((name) => name.split("\n")),
+      labels: categories.lines,
       title: {
         display: chart.x !== undefined,
         text: chart.x?.title ?? "",

@@ -38,6 +38,7 @@ const TIMEOUT_MS = 60_000;
 
 /** A convolution of any number of threads. */
 export interface RunnableConvolution extends Disposable {
+  readonly spec: ConvolutionSpec;
   readonly extraBits: 0 | 2;
   /** Bytes of prepared weights, all threads together. */
   readonly weightBytes: number;

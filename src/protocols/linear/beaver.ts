@@ -9,7 +9,7 @@
  */
 import type { Material } from "../../dealer/material.ts";
 import { add, subtract } from "../../ring/arithmetic.ts";
-import type { Convolution } from "../../ring/convolution.ts";
+import type { RunnableConvolution } from "../../ring/pool.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { open } from "../open.ts";
 import {
@@ -40,7 +40,7 @@ export const beaver: LinearProtocol = {
   async dealSession(group, dealing) {
     const b: RingTensor[] = [];
     for (const layer of group.layers) b.push(await dealing.mask(weightsOf(layer)));
-    const convolutions = prepareConvolutions(dealing.ring, group.layers, b);
+    const convolutions = prepareConvolutions(dealing.pool, group.layers, b);
     disposeAll(b);
     return {
       async deal(dealing) {
@@ -68,8 +68,8 @@ export const beaver: LinearProtocol = {
       masks.push(b);
       differences.push(d);
     }
-    const online = prepareConvolutions(ring, group.layers, masks);
-    const offline = prepareConvolutions(ring, group.layers, differences);
+    const online = prepareConvolutions(party.pool, group.layers, masks);
+    const offline = prepareConvolutions(party.pool, group.layers, differences);
     disposeAll([...masks, ...differences]);
     return {
       prepare: (party, material) => prepare(group, offline, online, party, material),
@@ -81,8 +81,8 @@ export const beaver: LinearProtocol = {
 /** D in `offline`; B_0 + D or B_1 in `online`. */
 async function prepare(
   group: LinearGroup,
-  offline: readonly Convolution<64>[],
-  online: readonly Convolution<64>[],
+  offline: readonly RunnableConvolution[],
+  online: readonly RunnableConvolution[],
   party: Party,
   material: Material,
 ): Promise<EvaluateLinear> {

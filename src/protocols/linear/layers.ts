@@ -1,6 +1,6 @@
 /** The convolutions of a linear group as every protocol handles them. */
-import { Convolution, type ConvolutionSpec, outputSize } from "../../ring/convolution.ts";
-import type { Ring } from "../../ring/ring.ts";
+import { type ConvolutionSpec, outputSize } from "../../ring/convolution.ts";
+import type { ConvolutionPool, RunnableConvolution } from "../../ring/pool.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import type { LinearGroup } from "../protocol.ts";
 
@@ -22,16 +22,16 @@ export const outputsOf = (group: LinearGroup): number =>
 
 /** Packs the weights of every layer for repeated use; the weights themselves may be freed afterwards. */
 export function prepareConvolutions(
-  ring: Ring,
+  pool: ConvolutionPool,
   layers: readonly ConvolutionSpec[],
   weights: readonly RingTensor[],
   options: { small?: boolean } = {},
-): Convolution<64>[] {
-  return layers.map((layer, i) => new Convolution(ring, 64, layer, weights[i]!.address, options));
+): RunnableConvolution[] {
+  return layers.map((layer, i) => pool.convolution(64, layer, weights[i]!.address, options));
 }
 
 /** The product with `x`, times 2^extraBits of the layer, as bare words. */
-export function convolve(convolution: Convolution<64>, x: RingTensor): RingTensor {
+export function convolve(convolution: RunnableConvolution, x: RingTensor): RingTensor {
   const y = words(x.ring, outputLength(convolution.spec));
   convolution.run(x.address, y.address);
   return y;

@@ -9,7 +9,7 @@
  */
 import type { Material } from "../../dealer/material.ts";
 import { add, subtract } from "../../ring/arithmetic.ts";
-import type { Convolution } from "../../ring/convolution.ts";
+import type { RunnableConvolution } from "../../ring/pool.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import {
   type EvaluateLinear,
@@ -36,7 +36,7 @@ export const masked: LinearProtocol = {
   async dealSession(group, dealing) {
     const b: RingTensor[] = [];
     for (const layer of group.layers) b.push(await dealing.ownOfServer(weightsOf(layer)));
-    const convolutions = prepareConvolutions(dealing.ring, group.layers, b);
+    const convolutions = prepareConvolutions(dealing.pool, group.layers, b);
     disposeAll(b);
     return {
       async deal(dealing) {
@@ -65,8 +65,8 @@ export const masked: LinearProtocol = {
       }
     }
     const convolutions = role === "server"
-      ? prepareConvolutions(ring, group.layers, weights!, { small: true })
-      : prepareConvolutions(ring, group.layers, differences);
+      ? prepareConvolutions(party.pool, group.layers, weights!, { small: true })
+      : prepareConvolutions(party.pool, group.layers, differences);
     disposeAll(differences);
     return {
       prepare: (party, material) =>
@@ -80,7 +80,7 @@ export const masked: LinearProtocol = {
 
 /** W in the convolutions. */
 async function prepareServer(
-  convolutions: readonly Convolution<64>[],
+  convolutions: readonly RunnableConvolution[],
   party: Party,
   material: Material,
 ): Promise<EvaluateLinear> {
@@ -99,7 +99,7 @@ async function prepareServer(
 /** D in the convolutions, which run offline. */
 async function prepareClient(
   group: LinearGroup,
-  convolutions: readonly Convolution<64>[],
+  convolutions: readonly RunnableConvolution[],
   party: Party,
   material: Material,
 ): Promise<EvaluateLinear> {
@@ -119,7 +119,7 @@ async function prepareClient(
 
 /** This party's shares of B * a. */
 async function sharesOf(
-  convolutions: readonly Convolution<64>[],
+  convolutions: readonly RunnableConvolution[],
   party: Party,
   material: Material,
 ): Promise<RingTensor[]> {
