@@ -15,9 +15,12 @@ export { readSafetensors, writeSafetensors } from "./src/models/safetensors.ts";
 export {
   evaluatePolynomial,
   formatPolynomial,
+  horner,
   type Polynomial,
   QUARTIC,
 } from "./src/polynomial/polynomial.ts";
+
+export { integerFit, realFit } from "./src/polynomial/integer_fit.ts";
 
 export { Ring } from "./src/ring/ring.ts";
 export { RingTensor, words } from "./src/ring/tensor.ts";
@@ -42,6 +45,7 @@ export {
 export { powerGroups } from "./src/protocols/activation/power_groups.ts";
 
 export { costOf, type Plan, planInference, type PlanOptions } from "./src/inference/plan.ts";
-export { Session } from "./src/inference/session.ts";
+export type { PartySession, PreparedQuery, SessionOptions } from "./src/inference/party_session.ts";
+export { openSession } from "./src/inference/session.ts";
 export { runDealer } from "./src/inference/dealer.ts";
 export { openInProcess } from "./src/inference/in_process.ts";

@@ -123,8 +123,8 @@ export async function runJsonLines(
   if (code !== 0) {
     // deno-lint-ignore no-control-regex
     const said = lines(stderr).map((line) => line.replace(/\x1b\[[0-9;]*m/g, "").trim());
-    const message = said.findLast((line) => line.startsWith("error: "))?.slice(7) ?? said.at(-1) ??
-      "it said nothing";
+    const message = (said.findLast((line) => line.includes("error: ")) ?? said.at(-1) ?? "it said nothing")
+      .replace(/^error: /, "").replace("error: Uncaught (in promise) ", "");
     throw new Error(`${module} ended with exit code ${code}: ${message}`);
   }
   return lines(stdout).map((line) => {

@@ -2,8 +2,7 @@
  * Quantisation-aware fitting of ReLU (the paper's Figure 11): polynomials whose coefficients are integers over
  * 2^p, found by an exact search, beside the real-valued fit and the fit whose coefficients are cut to p bits.
  */
-import { integerFit, realFit } from "../src/polynomial/integer_fit.ts";
-import { formatPolynomial, horner } from "../src/polynomial/polynomial.ts";
+import { formatPolynomial, horner, integerFit, realFit } from "../mod.ts";
 import { type ChartDescription, defineExperiment, type LineChart, numberOf, type Row } from "./experiment.ts";
 
 const range = 5, allDegrees = [2, 3, 4, 5, 6, 7, 8, 9, 10], allPrecisions = [8, 10, 12, 16];

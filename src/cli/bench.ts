@@ -236,8 +236,8 @@ if (import.meta.main) {
       "Times are medians (best in brackets) in ms of interleaved runs; ratio is TensorFlow.js' time divided by ours, so " +
       "above 1 we are faster. Everything a layer does is included: padding, transforms, unpacking of weights. " +
       "--fast-kernels re-runs the command with V8 flags that switch the bounds checks of ALL WebAssembly in the process " +
-      "off and turn on an experimental compiler pass: about 1.5 times faster in 32 bits, hardly in 64, but a wrong " +
-      "address then reads or writes arbitrary memory of the process. For measurements only.",
+      "off and turn on an experimental compiler pass: up to 1.4 times faster in 32 bits, hardly in 64 (TensorFlow.js " +
+      "gains too), but a wrong address then reads or writes arbitrary memory of the process. For measurements only.",
     time: "about 2 minutes",
     examples: ["bench --only layers", "bench --only networks --models resnet18 --json"],
     options: {

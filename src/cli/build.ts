@@ -123,7 +123,7 @@ function readOptional(url: URL): string | null {
 }
 
 function replaceFile(target: URL, bytes: Uint8Array): void {
-  const temporary = new URL(`${target.href}.${Deno.pid}.tmp`);
+  const temporary = new URL(`${target.href}.${crypto.randomUUID()}.tmp`);
   Deno.writeFileSync(temporary, bytes);
   Deno.renameSync(temporary, target);
 }

@@ -1,12 +1,13 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
-import { describeTag, query } from "../inference/roles.ts";
+import { query } from "../inference/roles.ts";
 import { seededImage } from "../models/weights.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
-import { runCommand } from "./command.ts";
-import { connecting, connectOption, SECURITY_OPTIONS, withPeers } from "./endpoint.ts";
+import { onExit, runCommand } from "./command.ts";
+import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
 import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, profileFrom, THREADS_OPTION } from "./inference_options.ts";
+import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
 import { peakRssMB, reportLine } from "./role_report.ts";
 
 await runCommand({
@@ -44,11 +45,14 @@ await runCommand({
       : await (await import("../data/image_file.ts")).readImage(options.image, plan.graph.inputShape);
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
-    const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTag(plan) };
+    const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTags(plan) };
 
     const figures = await withPeers(async (hold) => {
       const peer = hold(await connect({ ...serverAt, ...common, expectedPeer: "server", profile }));
-      const dealer = hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" }));
+      const dealer = await meetAtDealer(
+        peer,
+        async () => hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" })),
+      );
       return await query({ pool, peer, dealer, plan }, image, options.repetitions, ({ onlineMs }) => {
         if (options.json) console.log(JSON.stringify({ query: { onlineMs } }));
       });

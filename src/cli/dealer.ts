@@ -1,13 +1,12 @@
 /** `deno task dealer`: deals correlated randomness to one server and one client. */
 import { runDealer } from "../inference/dealer.ts";
-import { describeTag } from "../inference/roles.ts";
-import type { FramedChannel } from "../network/framed_channel.ts";
-import { type ChannelListener, listen } from "../network/tcp.ts";
+import { listen } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
-import { listening, listenOption, SECURITY_OPTIONS, withPeers } from "./endpoint.ts";
+import { listening, listenOption, SECURITY_OPTIONS } from "./endpoint.ts";
 import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, THREADS_OPTION } from "./inference_options.ts";
+import { awaitParties, describeTags, withPeers } from "./meeting.ts";
 import { peakRssMB, reportLine } from "./role_report.ts";
 
 await runCommand({
@@ -37,7 +36,7 @@ await runCommand({
       ...await listening(options, options.listen),
       role: "dealer",
       timeoutMs: options.timeout * 1000,
-      describeTag: describeTag(plan),
+      describeTag: describeTags(plan),
     });
     onExit(() => listener.close());
     reportLine(
@@ -48,7 +47,7 @@ await runCommand({
 
     let dealt = 0;
     await withPeers(async (hold) => {
-      const { server, client } = await acceptParties(listener, hold, options.timeout);
+      const { server, client } = await awaitParties(async () => hold(await listener.accept()));
       await runDealer({
         pool,
         plan,
@@ -61,31 +60,3 @@ await runCommand({
     reportLine(options.json, { queries: dealt, peakRssMB: peakRssMB() }, `dealer: ${dealt} queries dealt`);
   },
 });
-
-/** One server and one client. Who comes first may have been awaited for long; the other must follow in time. */
-async function acceptParties(
-  listener: ChannelListener,
-  hold: (channel: FramedChannel) => FramedChannel,
-  timeoutSeconds: number,
-): Promise<{ server: FramedChannel; client: FramedChannel }> {
-  const first = hold(await listener.accept());
-  const other = { server: "client", client: "server" }[first.peer];
-  if (other === undefined) throw new Error(`the dealer serves a server and a client, not a ${first.peer}`);
-
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    listener.close();
-  }, timeoutSeconds * 1000);
-  try {
-    const second = hold(await listener.accept());
-    if (second.peer !== other) throw new Error(`the dealer awaits the ${other}, not another ${second.peer}`);
-    return first.peer === "server" ? { server: first, client: second } : { server: second, client: first };
-  } catch (error) {
-    throw late
-      ? new Error(`no ${other} came to the dealer within ${timeoutSeconds} s of the ${first.peer}`)
-      : error;
-  } finally {
-    clearTimeout(timer);
-  }
-}

@@ -1,7 +1,6 @@
-/** Addresses, certificates, the session token and the channels of the three roles. */
-import type { FramedChannel } from "../network/framed_channel.ts";
+/** Addresses, certificates and the session token of the three roles. */
 import type { ConnectOptions, ListenOptions } from "../network/tcp.ts";
-import { onExit, UsageError } from "./command.ts";
+import { UsageError } from "./command.ts";
 
 const ADDRESS = {
   type: "string",
@@ -106,21 +105,4 @@ export async function connecting(
     },
   };
   return { ...parseAddress(address), ...await common(values), ...tls };
-}
-
-/** Keeps the channels that `work` holds: all close when the command ends, and if `work` fails, every peer hears why. */
-export async function withPeers<T>(
-  work: (hold: (channel: FramedChannel) => FramedChannel) => Promise<T>,
-): Promise<T> {
-  const channels: FramedChannel[] = [];
-  onExit(() => channels.forEach((channel) => channel.close()));
-  try {
-    return await work((channel) => {
-      channels.push(channel);
-      return channel;
-    });
-  } catch (error) {
-    await Promise.allSettled(channels.map((channel) => channel.abort((error as Error).message)));
-    throw error;
-  }
 }

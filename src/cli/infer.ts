@@ -114,7 +114,9 @@ function summarise({ setup, queries, peakRssMB }: InferenceRunFigures, warmUp: n
   };
 }
 
-const round = (ms: number) => Math.round(ms * 1000) / 1000;
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
 
 /** Opened logits of all queries against the plaintext engines. */
 function compare(queries: readonly QueryFigures[], float: Float64Array, fixed: Float64Array) {
@@ -131,7 +133,9 @@ function compare(queries: readonly QueryFigures[], float: Float64Array, fixed: F
   };
 }
 
-const argMax = (values: ArrayLike<number>) => Array.from(values).indexOf(Math.max(...Array.from(values)));
+function argMax(values: ArrayLike<number>): number {
+  return Array.from(values).indexOf(Math.max(...Array.from(values)));
+}
 
 type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & {
   readonly [key: string]: unknown;

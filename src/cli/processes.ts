@@ -1,11 +1,20 @@
 /** Starts dealer, server and client as processes of their own with narrow permissions, and ends them together. */
+import { fileURLToPath } from "node:url";
 import type { SessionFigures } from "../inference/roles.ts";
 import { onExit } from "./command.ts";
 
-const path = (relative: string) => new URL(`../../${relative}`, import.meta.url).pathname;
+const path = (relative: string) => fileURLToPath(new URL(`../../${relative}`, import.meta.url));
 
 /** Flags of V8 that make some kernels faster at a risk; see `--fast-kernels`. */
 export const FAST_KERNELS = "--v8-flags=--no-wasm-bounds-checks,--experimental-wasm-revectorize";
+
+/** What the decoder of images needs: native code, and to find out which build of it fits this machine. */
+const DECODER_FLAGS = [
+  "--allow-ffi",
+  "--allow-sys=homedir",
+  "--allow-env=NAPI_RS_NATIVE_LIBRARY_PATH,NAPI_RS_FORCE_WASI,DISABLE_SYSTEM_FONTS_LOAD",
+];
+const DECODER_READS = "/usr/bin/ldd";
 
 export interface InferenceRun {
   /** Options that all roles share, as on the command line. */
@@ -29,16 +38,26 @@ export interface InferenceRunFigures extends SessionFigures {
 
 /** One session of three processes on this machine. If one of them fails, all end and its sentence is the error. */
 export async function runInference(run: InferenceRun): Promise<InferenceRunFigures> {
-  const token = await Deno.makeTempFile({ prefix: "session-" });
-  await Deno.writeTextFile(token, crypto.getRandomValues(new Uint8Array(32)).toHex());
-  const common = ["--json", "--token-file", token, ...run.plan];
   const roles: Role[] = [];
+  let over = false;
+  // All at once, so that no interruption finds a file of which nobody knows yet that it must go.
+  const token = Deno.makeTempFileSync({ prefix: "session-" });
+  Deno.writeTextFileSync(token, crypto.getRandomValues(new Uint8Array(32)).toHex());
+  const end = () => {
+    if (over) return;
+    over = true;
+    roles.forEach((role) => role.kill());
+    Deno.removeSync(token);
+  };
+  const forget = onExit(end);
+  const common = ["--json", "--token-file", token, ...run.plan];
   const start = (
     name: string,
     args: readonly string[],
     reads: readonly string[] = [],
     extra: readonly string[] = [],
   ) => {
+    if (over) throw new Error("the session was ended");
     const role = new Role(
       name,
       [...extra, ...(run.fastKernels ? [FAST_KERNELS] : [])],
@@ -48,11 +67,6 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
     roles.push(role);
     return role;
   };
-  const stop = () => roles.forEach((role) => role.kill());
-  const forget = onExit(async () => {
-    stop();
-    await Deno.remove(token).catch(() => {});
-  });
   try {
     const dealer = start("dealer", ["--listen", "127.0.0.1:0", "--queries", String(run.queries)]);
     const dealerAddress = ["--dealer", `127.0.0.1:${await dealer.listening()}`];
@@ -73,20 +87,22 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
         "--repetitions",
         String(run.queries),
       ],
-      run.reads.client,
-      run.decodesImage ? ["--allow-ffi", "--allow-sys=cpus,homedir", "--allow-env"] : [],
+      [...run.reads.client, ...run.decodesImage ? [DECODER_READS] : []],
+      run.decodesImage ? DECODER_FLAGS : [],
     );
     client.onLine = () => run.onQuery?.();
-    // The first to fail says why; what the others then say follows from it.
     const [dealt, served, figures] = await Promise.all([dealer.end(), server.end(), client.end()]);
     return {
       ...figures as unknown as SessionFigures,
       peakRssMB: { server: rss(served), client: rss(figures), dealer: rss(dealt) },
     };
+  } catch (first) {
+    // The first to fail says why, and what the others then say follows from it; but one that was killed said nothing.
+    for (const role of roles) await role.checkAlive();
+    throw first;
   } finally {
-    stop();
+    end();
     forget();
-    await Deno.remove(token);
   }
 }
 
@@ -145,6 +161,13 @@ class Role {
     return last!;
   }
 
+  /** Throws if a signal has killed this role. */
+  async checkAlive(): Promise<void> {
+    const soon = new Promise<undefined>((resolve) => setTimeout(resolve, 50));
+    const signal = (await Promise.race([this.#child.status, soon]))?.signal;
+    if (signal) throw new Error(`the ${this.name} ended with ${signal}`);
+  }
+
   kill(): void {
     try {
       this.#child.kill("SIGKILL");
@@ -154,10 +177,10 @@ class Role {
   }
 
   async #fail(): Promise<never> {
-    const { code, signal } = await this.#child.status;
+    const { code } = await this.#child.status;
     const said = (await this.#errors).replace(/^error: /, "").split("\nSee deno task")[0]!.trim();
     throw new Error(
-      said === "" ? `the ${this.name} ended with ${signal ?? `exit code ${code}`}` : `${this.name}: ${said}`,
+      said === "" ? `the ${this.name} ended with exit code ${code}` : `${this.name}: ${said}`,
     );
   }
 }

@@ -1,6 +1,6 @@
 /** `deno task server`: holds a network and answers one client's private queries. */
 import { readModelFolder } from "../data/model_folder.ts";
-import { describeTag, serve } from "../inference/roles.ts";
+import { serve } from "../inference/roles.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Weights } from "../models/graph.ts";
 import { randomWeights } from "../models/weights.ts";
@@ -9,14 +9,7 @@ import { connect, listen } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
-import {
-  connecting,
-  connectOption,
-  listening,
-  listenOption,
-  SECURITY_OPTIONS,
-  withPeers,
-} from "./endpoint.ts";
+import { connecting, connectOption, listening, listenOption, SECURITY_OPTIONS } from "./endpoint.ts";
 import {
   activationFunction,
   checkDescription,
@@ -26,6 +19,7 @@ import {
   profileFrom,
   THREADS_OPTION,
 } from "./inference_options.ts";
+import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
 import type { Plan } from "../inference/plan.ts";
 import { peakRssMB, reportLine } from "./role_report.ts";
 
@@ -52,7 +46,7 @@ await runCommand({
       : new Map();
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
-    const common = { role: "server", timeoutMs: options.timeout * 1000, describeTag: describeTag(plan) };
+    const common = { role: "server", timeoutMs: options.timeout * 1000, describeTag: describeTags(plan) };
     const listener = await listen({ ...listenAt, ...common, expectedPeer: "client", profile });
     onExit(() => listener.close());
     reportLine(
@@ -63,7 +57,10 @@ await runCommand({
 
     const queries = await withPeers(async (hold) => {
       const peer = hold(await listener.accept());
-      const dealer = hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" }));
+      const dealer = await meetAtDealer(
+        peer,
+        async () => hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" })),
+      );
       return await serve({ pool, peer, dealer, plan, weights });
     });
     reportLine(options.json, { queries, peakRssMB: peakRssMB() }, `server: ${queries} queries answered`);

@@ -11,27 +11,31 @@ import type { Stream } from "../random/stream.ts";
 import { add, subtract, xor } from "../ring/arithmetic.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
-import { type RingTensor, words } from "../ring/tensor.ts";
+import { RingTensor, type Width } from "../ring/tensor.ts";
 
 /** One party's half of the material of one step. */
 export interface Material {
   /** `n` random words known to this party and the dealer alone. */
   own(n: number, fractionBits?: number): Promise<RingTensor>;
+  /** The same in 32-bit words. */
+  own32(n: number, fractionBits?: number): Promise<RingTensor<32>>;
   /** Fills `into` with this party's share of the words that the dealer shares next. */
-  share(into: RingTensor): Promise<void>;
+  share(into: RingTensor<Width>): Promise<void>;
 }
 
 /** The client's half: all of it from its stream. */
 export class ClientMaterial implements Material {
   constructor(private readonly ring: Ring, private readonly stream: Stream) {}
 
-  async own(n: number, fractionBits = 0): Promise<RingTensor> {
-    const tensor = words(this.ring, n, fractionBits);
-    await this.stream.fill(tensor.bytes);
-    return tensor;
+  own(n: number, fractionBits = 0): Promise<RingTensor> {
+    return draw(this.ring, this.stream, 64, n, fractionBits);
   }
 
-  share(into: RingTensor): Promise<void> {
+  own32(n: number, fractionBits = 0): Promise<RingTensor<32>> {
+    return draw(this.ring, this.stream, 32, n, fractionBits);
+  }
+
+  share(into: RingTensor<Width>): Promise<void> {
     return this.stream.fill(into.bytes);
   }
 }
@@ -45,13 +49,15 @@ export class ServerMaterial implements Material {
     private readonly tag: number,
   ) {}
 
-  async own(n: number, fractionBits = 0): Promise<RingTensor> {
-    const tensor = words(this.ring, n, fractionBits);
-    await this.stream.fill(tensor.bytes);
-    return tensor;
+  own(n: number, fractionBits = 0): Promise<RingTensor> {
+    return draw(this.ring, this.stream, 64, n, fractionBits);
   }
 
-  share(into: RingTensor): Promise<void> {
+  own32(n: number, fractionBits = 0): Promise<RingTensor<32>> {
+    return draw(this.ring, this.stream, 32, n, fractionBits);
+  }
+
+  share(into: RingTensor<Width>): Promise<void> {
     return this.dealer.receive(this.tag, into.bytes);
   }
 }
@@ -72,12 +78,12 @@ export class Dealing {
 
   /** The words that the server draws next with {@linkcode Material.own}. */
   ownOfServer(n: number): Promise<RingTensor> {
-    return draw(this.ring, this.serverStream, n);
+    return draw(this.ring, this.serverStream, 64, n);
   }
 
   /** The words that the client draws next with {@linkcode Material.own}. */
   ownOfClient(n: number): Promise<RingTensor> {
-    return draw(this.ring, this.clientStream, n);
+    return draw(this.ring, this.clientStream, 64, n);
   }
 
   /** The sum of both parties' own words: a mask that neither of them knows. */
@@ -96,21 +102,59 @@ export class Dealing {
 
   /** Shares `values` additively; overwrites them. */
   async share(values: RingTensor): Promise<void> {
-    using client = await draw(this.ring, this.clientStream, values.length, values.fractionBits);
+    using client = await draw(this.ring, this.clientStream, 64, values.length, values.fractionBits);
     subtract(values, client);
+    await this.server.send(this.tag, values.bytes);
+  }
+
+  /** The 32-bit words that the server draws next with {@linkcode Material.own32}. */
+  ownOfServer32(n: number): Promise<RingTensor<32>> {
+    return draw(this.ring, this.serverStream, 32, n);
+  }
+
+  /** The 32-bit words that the client draws next with {@linkcode Material.own32}. */
+  ownOfClient32(n: number): Promise<RingTensor<32>> {
+    return draw(this.ring, this.clientStream, 32, n);
+  }
+
+  /** The sum of both parties' own 32-bit words. */
+  async mask32(n: number): Promise<RingTensor<32>> {
+    const mask = await this.ownOfServer32(n);
+    using client = await this.ownOfClient32(n);
+    this.ring.kernels.add32(mask.address, client.address, mask.address, n);
+    return mask;
+  }
+
+  /** Shares 32-bit words additively; overwrites them. */
+  async share32(values: RingTensor<32>): Promise<void> {
+    using client = await draw(this.ring, this.clientStream, 32, values.length);
+    this.ring.kernels.sub32(values.address, client.address, values.address, values.length);
+    await this.server.send(this.tag, values.bytes);
+  }
+
+  /** Shares numbers of two limbs, low first, modulo 2^128; overwrites them. */
+  async share128(values: RingTensor): Promise<void> {
+    using client = await draw(this.ring, this.clientStream, 64, values.length);
+    this.ring.kernels.sub128(values.address, client.address, values.address, values.length / 2);
     await this.server.send(this.tag, values.bytes);
   }
 
   /** Shares the bits of `values` by exclusive or; overwrites them. */
   async shareBits(values: RingTensor): Promise<void> {
-    using client = await draw(this.ring, this.clientStream, values.length, values.fractionBits);
+    using client = await draw(this.ring, this.clientStream, 64, values.length, values.fractionBits);
     xor(values, client);
     await this.server.send(this.tag, values.bytes);
   }
 }
 
-async function draw(ring: Ring, stream: Stream, n: number, fractionBits = 0): Promise<RingTensor> {
-  const tensor = words(ring, n, fractionBits);
+async function draw<W extends Width>(
+  ring: Ring,
+  stream: Stream,
+  width: W,
+  n: number,
+  fractionBits = 0,
+): Promise<RingTensor<W>> {
+  const tensor = new RingTensor(ring, width, n, fractionBits);
   await stream.fill(tensor.bytes);
   return tensor;
 }

@@ -10,7 +10,8 @@ import type { LinearDealing } from "../protocols/protocol.ts";
 import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
 import { Seed } from "../random/stream.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
-import { describeStep, digestOf, type Plan, type Step } from "./plan.ts";
+import { type DealerSession, type DealingOf, LiftedDealing } from "./lifted_dealer.ts";
+import { digestOf, type Plan } from "./plan.ts";
 
 export interface DealerOptions {
   readonly pool: ConvolutionPool;
@@ -28,7 +29,7 @@ export async function runDealer(
   { pool, plan, server, client, queries, onDealt }: DealerOptions,
 ): Promise<void> {
   const handedOut = new Set<string>(), digest = await digestOf(plan);
-  const perStep = new Map<number, LinearDealing>();
+  let session: DealerSession | null = null;
 
   for (;;) {
     const [request, other] = await Promise.all([awaitRequest(server, digest), awaitRequest(client, digest)]);
@@ -51,52 +52,50 @@ export async function runDealer(
     const start = performance.now();
     const serverSeed = await Seed.of(await handOutSeed(server)),
       clientSeed = await Seed.of(await handOutSeed(client));
-    for (const step of plan.steps) {
-      const dealing = new Dealing(
-        pool,
-        serverSeed.stream(step.index),
-        clientSeed.stream(step.index),
-        server,
-        step.index,
-      );
-      if (request.kind === "session") await dealSession(plan, step, dealing, perStep);
-      else await dealQuery(plan, step, dealing, perStep);
-    }
+    const dealingOf = (label: number) =>
+      new Dealing(pool, serverSeed.stream(label), clientSeed.stream(label), server, label);
+    if (request.kind === "session") session = await openDealing(plan, dealingOf);
+    else if (session !== null) await session.deal(dealingOf);
+    else throw new RangeError("the correlations of the session must be dealt before those of a query");
     onDealt?.(request, performance.now() - start);
   }
-  for (const session of perStep.values()) session[Symbol.dispose]();
+  session?.[Symbol.dispose]();
 }
 
 const nameOf = (request: Request) =>
   request.kind === "query" ? `query ${request.number}` : `the ${request.kind}`;
 
-async function dealSession(
-  plan: Plan,
-  step: Step,
-  dealing: Dealing,
-  perStep: Map<number, LinearDealing>,
-): Promise<void> {
-  if (step.kind !== "linear") return;
-  perStep.set(step.index, await linearProtocol(plan.options.linear).dealSession(step.group, dealing));
-}
+const openDealing = (plan: Plan, dealingOf: DealingOf): Promise<DealerSession> =>
+  plan.lifted === null ? Dealing64.open(plan, dealingOf) : LiftedDealing.open(plan, plan.lifted, dealingOf);
 
-async function dealQuery(
-  plan: Plan,
-  step: Step,
-  dealing: Dealing,
-  perStep: Map<number, LinearDealing>,
-): Promise<void> {
-  if (step.kind === "linear") {
-    const session = perStep.get(step.index);
-    if (!session) {
-      throw new RangeError(
-        `${describeStep(step)}: the correlations of the session must be dealt before those of a query`,
-      );
+/** The dealer of a plan on shares modulo 2^64. */
+class Dealing64 implements DealerSession {
+  private constructor(
+    private readonly plan: Plan,
+    private readonly linear: ReadonlyMap<number, LinearDealing>,
+  ) {}
+
+  static async open(plan: Plan, dealingOf: DealingOf): Promise<Dealing64> {
+    const linear = new Map<number, LinearDealing>(), protocol = linearProtocol(plan.options.linear);
+    for (const step of plan.steps) {
+      if (step.kind === "linear") {
+        linear.set(step.index, await protocol.dealSession(step.group, dealingOf(step.index)));
+      }
     }
-    await session.deal(dealing);
-  } else if (step.kind === "activation") {
-    await activationProtocol(plan.options.activation).deal(step.spec, dealing);
-  } else if (step.kind === "maxPool") {
-    await maxPool.deal(step.spec, dealing);
+    return new Dealing64(plan, linear);
+  }
+
+  async deal(dealingOf: DealingOf): Promise<void> {
+    const activation = activationProtocol(this.plan.options.activation);
+    for (const step of this.plan.steps) {
+      const dealing = dealingOf(step.index);
+      if (step.kind === "linear") await this.linear.get(step.index)!.deal(dealing);
+      else if (step.kind === "activation") await activation.deal(step.spec, dealing);
+      else if (step.kind === "maxPool") await maxPool.deal(step.spec, dealing);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const session of this.linear.values()) session[Symbol.dispose]();
   }
 }

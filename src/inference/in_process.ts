@@ -5,13 +5,14 @@ import { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import type { Plan } from "./plan.ts";
-import { Session, type SessionOptions } from "./session.ts";
+import type { PartySession, SessionOptions } from "./party_session.ts";
+import { openSession } from "./session.ts";
 
 export interface InProcessInference {
   /** Classifies one image (NHWC floats) by a private inference of its own. */
   infer(image: ArrayLike<number>): Promise<Float64Array>;
-  readonly server: Session;
-  readonly client: Session;
+  readonly server: PartySession;
+  readonly client: PartySession;
   end(): Promise<void>;
 }
 
@@ -33,8 +34,8 @@ export async function openInProcess(
     Promise.all([dealerOfServer.abort(error.message), dealerOfClient.abort(error.message)])
   );
   const [server, client] = await Promise.all([
-    Session.open({ role: "server", pool, peer: serverPeer, dealer: serverDealer, plan, weights, ...observe }),
-    Session.open({
+    openSession({ role: "server", pool, peer: serverPeer, dealer: serverDealer, plan, weights, ...observe }),
+    openSession({
       role: "client",
       pool,
       peer: clientPeer,

@@ -15,6 +15,7 @@ import {
   sizeOf,
 } from "../models/graph.ts";
 import type { Polynomial } from "../polynomial/polynomial.ts";
+import { costOfImage, costOfLiftedStep, type LiftedScales, liftedScales, setUpBytes } from "./lifted_plan.ts";
 import { maxPool, type MaxPoolSpec } from "../protocols/max_pool.ts";
 import {
   type ActivationSpec,
@@ -36,6 +37,8 @@ export interface PlanOptions {
   readonly fractionBits: number;
   /** The activation function of every protocol but `relu`. */
   readonly polynomial: Polynomial;
+  /** Bits of the ring of the linear layers, for `lifted`. */
+  readonly ringBits?: number;
 }
 
 /** Convolutions and dense layers that read the same value; opened once. */
@@ -108,6 +111,23 @@ export interface Plan {
   readonly output: string;
   readonly inputLength: number;
   readonly classes: number;
+  /** Scales of a plan whose activations are `lifted`; null for shares modulo 2^64. */
+  readonly lifted: LiftedScales | null;
+}
+
+/** Name of the protocol that replaces shares modulo 2^64 altogether. */
+export const LIFTED = "lifted";
+export const DEFAULT_RING_BITS = 30;
+
+function checkLiftedOptions({ linear, ringBits = DEFAULT_RING_BITS }: PlanOptions): void {
+  if (linear !== "masked") {
+    throw new RangeError(
+      `lifted needs the weights in clear at the server: linear protocol masked, not ${linear}`,
+    );
+  }
+  if (!Number.isInteger(ringBits) || ringBits < 16 || ringBits > 30) {
+    throw new RangeError(`ring bits must be an integer from 16 to 30, not ${ringBits}`);
+  }
 }
 
 /** Bits that average pooling may have added to the input of a linear layer: windows of up to 16 x 16. */
@@ -115,7 +135,8 @@ const POOLING_BITS = 8;
 
 /** Plans a private inference of `graph`, whose batch norms are folded. Throws a RangeError where the network does not fit the protocols. */
 export function planInference(graph: Graph, options: PlanOptions): Plan {
-  activationProtocol(options.activation);
+  if (options.activation === LIFTED) checkLiftedOptions(options);
+  else activationProtocol(options.activation);
   linearProtocol(options.linear);
   const { fractionBits } = options;
   if (!Number.isInteger(fractionBits) || fractionBits < 8 || fractionBits > 20) {
@@ -226,7 +247,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
   }
 
   const last = graph.nodes.at(-1)!, output = resolve(last.id);
-  return {
+  const plan: Plan = {
     graph,
     options,
     steps: withLastUses(steps, output),
@@ -234,7 +255,11 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
     output,
     inputLength: sizeOf(graph.inputShape),
     classes: graph.classes,
+    lifted: null,
   };
+  return options.activation === LIFTED
+    ? { ...plan, lifted: liftedScales(plan, options.ringBits ?? DEFAULT_RING_BITS) }
+    : plan;
 }
 
 const isLinear = (node: Node): node is ConvNode | DenseNode => node.op === "conv" || node.op === "dense";
@@ -282,6 +307,7 @@ export interface PlanCost {
 }
 
 export function costOf(plan: Plan): PlanCost {
+  if (plan.lifted !== null) return costOfLifted(plan, plan.lifted);
   const linearProtocolOf = linearProtocol(plan.options.linear),
     activation = activationProtocol(plan.options.activation);
   let linear = NO_COST, nonLinear = NO_COST, paperExchanges = 0;
@@ -310,6 +336,27 @@ export function costOf(plan: Plan): PlanCost {
     activation: nonLinear,
     opening,
     total: plus(plus(linear, nonLinear), opening),
+    setUp,
+    paperExchanges,
+  };
+}
+
+/** `lifted`: two messages an activation layer, one with the image, one with the logits. */
+function costOfLifted(plan: Plan, scales: LiftedScales): PlanCost {
+  const opening: Cost = { exchanges: 1, bytesServer: plan.classes * 4, bytesClient: 0, dealtBytes: 0 };
+  let linear = costOfImage(plan, scales), activation = NO_COST, paperExchanges = 0;
+  for (const step of plan.steps) {
+    const cost = costOfLiftedStep(scales, step);
+    if (step.kind === "activation") activation = plus(activation, cost);
+    else linear = plus(linear, cost);
+    paperExchanges += step.kind === "linear" ? step.nodes.length : step.kind === "activation" ? 1 : 0;
+  }
+  const setUp = { bytesServer: setUpBytes(plan), bytesClient: 0 };
+  return {
+    linear,
+    activation,
+    opening,
+    total: plus(plus(linear, activation), opening),
     setUp,
     paperExchanges,
   };

@@ -5,7 +5,8 @@
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import { REQUEST_TAG } from "../dealer/request.ts";
 import { describeStep, type Plan } from "./plan.ts";
-import { LOGITS_TAG, PLAN_TAG, Session, type SessionOptions, stepOfTag } from "./session.ts";
+import { LOGITS_TAG, type PartySession, PLAN_TAG, type SessionOptions, stepOfTag } from "./party_session.ts";
+import { openSession } from "./session.ts";
 
 /** One query as the client saw it. */
 export interface QueryFigures {
@@ -48,7 +49,7 @@ export function describeTag(plan: Plan): (tag: number) => string | undefined {
 /** Serves one client until it says that it is done. Returns the number of queries. */
 export async function serve(options: Omit<SessionOptions, "role">): Promise<number> {
   const { peer, dealer } = options;
-  const session = await Session.open({ ...options, role: "server" });
+  const session = await openSession({ ...options, role: "server" });
   await sendNumbers(peer, CONTROL_TAG, [dealer.received.bytes]);
   let queries = 0;
   for (; await receiveNumber(peer, CONTROL_TAG) === QUERY; queries++) {
@@ -72,7 +73,7 @@ export async function query(
 ): Promise<SessionFigures> {
   const { peer, dealer } = options;
   const start = performance.now();
-  const session = await Session.open({ ...options, role: "client", weights: null });
+  const session = await openSession({ ...options, role: "client", weights: null });
   const setupMs = performance.now() - start;
   const setupTraffic = peer.sent.bytes + peer.received.bytes + dealer.received.bytes;
   const serverDealt = await receiveNumber(peer, CONTROL_TAG);
@@ -89,7 +90,7 @@ export async function query(
 }
 
 async function oneQuery(
-  session: Session,
+  session: PartySession,
   peer: Channel,
   dealer: Channel,
   image: ArrayLike<number>,

@@ -16,7 +16,7 @@ import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
 import { costOf, digestOf, planInference } from "./plan.ts";
 import { query, serve } from "./roles.ts";
-import { Session } from "./session.ts";
+import { openSession } from "./session.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
 
@@ -225,7 +225,7 @@ Deno.test("parties with different plans stop before anything is sent", async () 
   const [peer, clientPeer] = memoryPair();
   const [, dealer] = memoryPair();
   const open = (role: "server" | "client", channel: typeof peer, fractionBits: number) =>
-    Session.open({
+    openSession({
       role,
       pool,
       peer: channel,

@@ -18,7 +18,11 @@ export interface LinearMatrix {
 const BLOCK = 1 << 15;
 
 /** Widens weights [kernel, kernel, in, out] or [in, out] to a matrix, each through `encode`. */
-export function linearMatrix(weight: Float32Array, columns: number, encode?: (w: number) => number): LinearMatrix {
+export function linearMatrix(
+  weight: Float32Array,
+  columns: number,
+  encode?: (w: number) => number,
+): LinearMatrix {
   const rows = Math.ceil(weight.length / columns / 4) * 4;
   const values = new Float64Array(rows * columns);
   values.set(weight);
@@ -79,7 +83,7 @@ function unfold(
 function copy(from: Float64Array, at: number, to: Float64Array, start: number, length: number): void {
   // Setting up `set` costs more than a short loop.
   if (length > 64) to.set(from.subarray(at, at + length), start);
-  else { for (let i = 0; i < length; i++) to[start + i] = from[at + i]; }
+  else for (let i = 0; i < length; i++) to[start + i] = from[at + i];
 }
 
 /**
@@ -108,7 +112,12 @@ function multiply(a: Float64Array, b: Float64Array, c: Float64Array, m: number, 
 }
 
 /** Sums over the windows of an average pooling, without the division. */
-export function sumPool({ kernel, stride }: PoolNode, x: Float64Array, input: Shape, output: Shape): Float64Array {
+export function sumPool(
+  { kernel, stride }: PoolNode,
+  x: Float64Array,
+  input: Shape,
+  output: Shape,
+): Float64Array {
   const [, w, c] = input, [oh, ow] = output;
   const y = new Float64Array(oh * ow * c);
   for (let i = 0; i < oh; i++) {
@@ -155,5 +164,5 @@ export function affine(x: Float64Array, scale: Float64Array, offset: Float64Arra
 /** x[pixel, channel] + bias[channel], in place. */
 export function addBias(x: Float64Array, bias: ArrayLike<number>): void {
   const channels = bias.length;
-  for (let i = 0; i < x.length; i += channels) { for (let c = 0; c < channels; c++) x[i + c] += bias[c]; }
+  for (let i = 0; i < x.length; i += channels) for (let c = 0; c < channels; c++) x[i + c] += bias[c];
 }

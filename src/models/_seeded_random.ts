@@ -8,7 +8,9 @@ export class SeededRandom {
 
   /** A stream of its own for each pair of seed and label. */
   constructor(seed: number, label: string) {
-    if (!Number.isSafeInteger(seed)) throw new RangeError(`a seed must be an integer below 2^53, got ${seed}`);
+    if (!Number.isSafeInteger(seed)) {
+      throw new RangeError(`a seed must be an integer below 2^53, got ${seed}`);
+    }
     // FNV-1a over seed and label, spread over the state by splitmix32.
     let hash = 0x811c9dc5;
     for (const char of `${seed}:${label}`) hash = Math.imul(hash ^ char.codePointAt(0)!, 0x01000193);

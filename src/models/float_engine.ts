@@ -2,7 +2,17 @@
  * Runs a network on floats (doubles inside), inference mode: the reference for accuracy, and the plaintext
  * side of every comparison. Plain JavaScript; works with and without batch norm merged.
  */
-import { type Activation, type FloatTensor, type Graph, inferShapes, inputsOf, type Node, type Shape, sizeOf, type Weights } from "./graph.ts";
+import {
+  type Activation,
+  type FloatTensor,
+  type Graph,
+  inferShapes,
+  inputsOf,
+  type Node,
+  type Shape,
+  sizeOf,
+  type Weights,
+} from "./graph.ts";
 import { addBias, affine, applyLinear, linearMatrix, maxPool, sumPool } from "./_layers.ts";
 import { batchNormAffine, lastReaders } from "./fold.ts";
 import { checkWeights } from "./weights.ts";
@@ -57,7 +67,10 @@ function run(
   const shapes = inferShapes(graph), last = lastReaders(graph);
   const values = new Map<string, Float64Array>();
   for (const node of graph.nodes) {
-    values.set(node.id, node.op === "input" ? Float64Array.from(image) : step(node, shapes, values, weights, activation));
+    values.set(
+      node.id,
+      node.op === "input" ? Float64Array.from(image) : step(node, shapes, values, weights, activation),
+    );
     if (!keep) { for (const id of inputsOf(node)) if (last.get(id) === node.id) values.delete(id); }
   }
   return values;
@@ -67,7 +80,9 @@ function run(
 export function checkImage(graph: Graph, image: ArrayLike<number>): void {
   if (image.length !== sizeOf(graph.inputShape)) {
     throw new RangeError(
-      `${graph.name} takes an image of ${graph.inputShape.join("x")} (${sizeOf(graph.inputShape)} values), got ${image.length}`,
+      `${graph.name} takes an image of ${graph.inputShape.join("x")} (${
+        sizeOf(graph.inputShape)
+      } values), got ${image.length}`,
     );
   }
 }

@@ -116,10 +116,21 @@ export function inferShapes(graph: Graph): Map<string, Shape> {
   const shapes = new Map<string, Shape>();
   const of = (node: Node, id: string): Shape => {
     const shape = shapes.get(id);
-    if (!shape) throw new RangeError(`${graph.name}: node ${node.id} reads ${id}, which no earlier node makes`);
+    if (!shape) {
+      throw new RangeError(`${graph.name}: node ${node.id} reads ${id}, which no earlier node makes`);
+    }
     return shape;
   };
-  for (const node of graph.nodes) shapes.set(node.id, outputShape(graph, node, inputsOf(node).map((id) => of(node, id))));
+  for (const node of graph.nodes) {
+    shapes.set(
+      node.id,
+      outputShape(
+        graph,
+        node,
+        inputsOf(node).map((id) => of(node, id)),
+      ),
+    );
+  }
   return shapes;
 }
 
@@ -132,18 +143,26 @@ function outputShape(graph: Graph, node: Node, inputs: readonly Shape[]): Shape 
     case "maxPool": {
       const side = (n: number) => Math.floor((n + 2 * node.padding - node.kernel) / node.stride) + 1;
       if (side(h) < 1 || side(w) < 1) {
-        throw new RangeError(`${graph.name}: node ${node.id} has kernel ${node.kernel}, larger than its ${h}x${w} input`);
+        throw new RangeError(
+          `${graph.name}: node ${node.id} has kernel ${node.kernel}, larger than its ${h}x${w} input`,
+        );
       }
       return [side(h), side(w), node.op === "conv" ? node.outputs : c];
     }
     case "dense":
-      if (h !== 1 || w !== 1) throw new RangeError(`${graph.name}: dense node ${node.id} needs a flattened input, got ${h}x${w}x${c}`);
+      if (h !== 1 || w !== 1) {
+        throw new RangeError(
+          `${graph.name}: dense node ${node.id} needs a flattened input, got ${h}x${w}x${c}`,
+        );
+      }
       return [1, 1, node.outputs];
     case "flatten":
       return [1, 1, h * w * c];
     case "add":
       if (inputs[1]!.join() !== inputs[0]!.join()) {
-        throw new RangeError(`${graph.name}: node ${node.id} adds ${inputs[0]!.join("x")} and ${inputs[1]!.join("x")}`);
+        throw new RangeError(
+          `${graph.name}: node ${node.id} adds ${inputs[0]!.join("x")} and ${inputs[1]!.join("x")}`,
+        );
       }
       return inputs[0]!;
     case "batchNorm":

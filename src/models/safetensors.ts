@@ -27,13 +27,18 @@ interface Entry {
  *
  * @param metadata text fields for the file's `__metadata__`, for example the name of the model
  */
-export function writeSafetensors(weights: Weights, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+export function writeSafetensors(
+  weights: Weights,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
   const header: [string, unknown][] = Object.keys(metadata).length > 0 ? [[METADATA, metadata]] : [];
   let offset = 0;
   for (const [name, { shape, data }] of weights) {
     if (name === METADATA) throw new RangeError(`a tensor cannot be named ${METADATA}`);
     if (sizeOf(shape) !== data.length) {
-      throw new RangeError(`tensor ${name}: shape [${shape}] needs ${sizeOf(shape)} values, it holds ${data.length}`);
+      throw new RangeError(
+        `tensor ${name}: shape [${shape}] needs ${sizeOf(shape)} values, it holds ${data.length}`,
+      );
     }
     header.push([name, { dtype: "F32", shape, data_offsets: [offset, offset + 4 * data.length] }]);
     offset += 4 * data.length;
@@ -64,7 +69,9 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
   let covered = 0;
   for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (begin < covered) throw new SyntaxError(`safetensors: tensor ${name} overlaps the tensor before it`);
-    if (begin > covered) throw new SyntaxError(`safetensors: ${begin - covered} unused bytes before tensor ${name}`);
+    if (begin > covered) {
+      throw new SyntaxError(`safetensors: ${begin - covered} unused bytes before tensor ${name}`);
+    }
     if (end > dataBytes) {
       throw new SyntaxError(
         `safetensors: tensor ${name} ends at data byte ${end}, the file holds ${dataBytes}: is it truncated?`,
@@ -78,14 +85,21 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
   const weights = new Map<string, FloatTensor>();
   for (const { name, shape, begin, end } of entries) {
     // A copy: the data of a tensor need not be aligned in the file.
-    weights.set(name, { shape, data: new Float32Array(bytes.slice(dataStart + begin, dataStart + end).buffer) });
+    weights.set(name, {
+      shape,
+      data: new Float32Array(bytes.slice(dataStart + begin, dataStart + end).buffer),
+    });
   }
   return { weights, metadata };
 }
 
-function readHeader(bytes: Uint8Array): { entries: Entry[]; metadata: Map<string, string>; dataStart: number } {
+function readHeader(
+  bytes: Uint8Array,
+): { entries: Entry[]; metadata: Map<string, string>; dataStart: number } {
   if (bytes.length < PREFIX_BYTES) {
-    throw new SyntaxError(`safetensors: ${bytes.length} bytes are no safetensors file: the header length takes 8`);
+    throw new SyntaxError(
+      `safetensors: ${bytes.length} bytes are no safetensors file: the header length takes 8`,
+    );
   }
   const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
   if (length > BigInt(Math.min(MAX_HEADER_BYTES, bytes.length - PREFIX_BYTES))) {
@@ -96,7 +110,9 @@ function readHeader(bytes: Uint8Array): { entries: Entry[]; metadata: Map<string
   const dataStart = PREFIX_BYTES + Number(length);
   let header: unknown;
   try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(PREFIX_BYTES, dataStart)));
+    header = JSON.parse(
+      new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(PREFIX_BYTES, dataStart)),
+    );
   } catch (error) {
     throw new SyntaxError(`safetensors: the header is not JSON: ${(error as Error).message}`);
   }
@@ -123,7 +139,9 @@ function readEntry(name: string, value: unknown): Entry {
   }
   const [begin, end] = offsets;
   if (begin > end || end - begin !== 4 * sizeOf(shape)) {
-    return refuse(`shape [${shape}] needs ${4 * sizeOf(shape)} bytes, data_offsets [${offsets}] span ${end - begin}`);
+    return refuse(
+      `shape [${shape}] needs ${4 * sizeOf(shape)} bytes, data_offsets [${offsets}] span ${end - begin}`,
+    );
   }
   return { name, shape, begin, end };
 }

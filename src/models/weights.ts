@@ -37,7 +37,9 @@ export function checkWeights(graph: Graph, weights: Weights): void {
     }
     const size = shape.reduce((product, n) => product * n, 1);
     if (tensor.data.length !== size) {
-      throw new RangeError(`${of}: tensor ${name} [${shape}] must hold ${size} values, found ${tensor.data.length}`);
+      throw new RangeError(
+        `${of}: tensor ${name} [${shape}] must hold ${size} values, found ${tensor.data.length}`,
+      );
     }
     // A sum is finite only if all summands are (float32 summands cannot overflow a double).
     let sum = 0;

@@ -187,11 +187,23 @@ function resnet50(b: Builder, pool: "averagePool" | "maxPool"): void {
   b.pool("averagePool", "pool", 7);
 }
 
-function stages(b: Builder, block: Block, widths: readonly number[], depths: readonly number[], projectFirst: boolean): void {
+function stages(
+  b: Builder,
+  block: Block,
+  widths: readonly number[],
+  depths: readonly number[],
+  projectFirst: boolean,
+): void {
   for (const [stage, width] of widths.entries()) {
     for (let i = 0; i < depths[stage]; i++) {
       const first = i === 0;
-      block(b, `stage${stage + 1}.block${i + 1}`, width, first && stage > 0 ? 2 : 1, first && (stage > 0 || projectFirst));
+      block(
+        b,
+        `stage${stage + 1}.block${i + 1}`,
+        width,
+        first && stage > 0 ? 2 : 1,
+        first && (stage > 0 || projectFirst),
+      );
     }
   }
 }

@@ -227,7 +227,9 @@ export function layOutLegend(ctx: Context, entries: readonly LegendEntry[], widt
     const rowCount = Math.ceil(entries.length / columns);
     for (const down of [false, true]) {
       const places = entries.map((_, i) =>
-        down ? { row: i % rowCount, column: Math.floor(i / rowCount) } : { row: Math.floor(i / columns), column: i % columns }
+        down
+          ? { row: i % rowCount, column: Math.floor(i / rowCount) }
+          : { row: Math.floor(i / columns), column: i % columns }
       );
       const widths = Array.from(
         { length: columns },
@@ -247,15 +249,21 @@ export function layOutLegend(ctx: Context, entries: readonly LegendEntry[], widt
 }
 
 /** Breaks a name of a category at `\n`, and at spaces and hyphens where a line would be wider than `width`. */
-export function wrapCategory(ctx: Context, name: string, width: number, size: number): { lines: string[]; fits: boolean } {
+export function wrapCategory(
+  ctx: Context,
+  name: string,
+  width: number,
+  size: number,
+): { lines: string[]; fits: boolean } {
   ctx.save();
   ctx.font = `${size}px ${fontFamily}`;
   const lines = name.split("\n").flatMap((line) => {
     const parts: string[] = [];
     for (const word of line.match(/[^ -]*[ -]?/g)?.filter((word) => word !== "") ?? []) {
       const last = parts.at(-1);
-      if (last !== undefined && ctx.measureText((last + word).trim()).width <= width) parts[parts.length - 1] = last + word;
-      else parts.push(word);
+      if (last !== undefined && ctx.measureText((last + word).trim()).width <= width) {
+        parts[parts.length - 1] = last + word;
+      } else parts.push(word);
     }
     return parts.map((part) => part.trim());
   });

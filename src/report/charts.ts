@@ -378,7 +378,9 @@ function categoryLabels(chart: BarChart, width: number): { lines: string[][]; si
   const ctx = createCanvas(1, 1).getContext("2d"), room = (width - 60) / chart.categories.length - 5;
   for (let size = fontSize.tick;; size -= 0.5) {
     const wrapped = chart.categories.map((name) => wrapCategory(ctx, name, room, size));
-    if (size <= 7.5 || wrapped.every(({ fits }) => fits)) return { lines: wrapped.map(({ lines }) => lines), size };
+    if (size <= 7.5 || wrapped.every(({ fits }) => fits)) {
+      return { lines: wrapped.map(({ lines }) => lines), size };
+    }
   }
 }
 
@@ -397,7 +399,7 @@ function configuration(chart: ChartDescription, layout: Layout, scale: number): 
       },
       border: { color: ink.axis, width: 1 },
       grid: { display: false, tickLength: 2 },
-      ticks: { maxRotation: 0, autoSkip: false, padding: 2, font: { size: fontSize.tick } },
+      ticks: { maxRotation: 0, autoSkip: false, padding: 2, font: { size: categories.size } },
     }
     : axisOptions(chart.x, "x");
   const log = chart.y.scale === "log";

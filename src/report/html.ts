@@ -82,8 +82,8 @@ details { margin: 1rem 0; } summary { cursor: pointer; font-size: .85rem; color:
 .meta { color: var(--soft); font-size: .76rem; margin-top: .8rem; overflow-wrap: anywhere; max-width: none; }
 dl { font-size: .85rem; margin: .6rem 0 1rem; display: grid; grid-template-columns: max-content 1fr; gap: .1rem .9rem; }
 dt { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .8rem; } dd { margin: 0; }
-@media print { :root { --text: #000; --soft: #444; --line: #bbb; --page: #fff; --good: #004d2b; --bad: #8c1d18; --link: #000; }
-  body { max-width: none; padding: 0; font-size: 10pt; } nav, details:not([open]) { display: none; }
+@media print { html { font-size: 10.5pt; } :root { --text: #000; --soft: #444; --line: #bbb; --page: #fff; --good: #004d2b; --bad: #8c1d18; --link: #000; }
+  body { max-width: none; padding: 0; } nav, details:not([open]) { display: none; }
   h2 { break-after: avoid; } tr { break-inside: avoid; } figure { border: 0; padding: 0; } }
 `;
 
@@ -93,7 +93,10 @@ function renderTable(
   rows: readonly Readonly<Record<string, CsvValue>>[],
   columns = Object.keys(rows[0] ?? {}),
 ): string {
-  const texts = rows.map((row) => columns.map((column) => csvText(row[column])));
+  // Four digits are enough to read; the rows below have all that the CSV has.
+  const short = (value: CsvValue) =>
+    typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value;
+  const texts = rows.map((row) => columns.map((column) => csvText(short(row[column]))));
   const number = columns.map((_, c) => texts.every((row) => row[c] === "" || numeric.test(row[c])));
   const cell = (tag: "th" | "td") => (text: string, c: number) =>
     `<${tag}${number[c] ? ' class="number"' : ""}>${

@@ -1,5 +1,5 @@
 /** Claims about private inference: exchanges, bytes, latency, accuracy, and the links that they were measured on. */
-import { type Claim, claim, type Data, where } from "./claims.ts";
+import { type Claim, claim, type Data, where } from "./claim.ts";
 import { numberOf, optionalNumber, type Row } from "./csv.ts";
 
 /** Exchanges of the paper's layout with one-exchange activations and with exact ReLU. */

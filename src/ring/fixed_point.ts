@@ -1,6 +1,6 @@
 /** Fixed point: the real number x with f fraction bits is the integer round(x * 2^f) modulo 2^64. */
 import type { Ring } from "./ring.ts";
-import { type RingTensor, words } from "./tensor.ts";
+import { RingTensor, words } from "./tensor.ts";
 
 /** Integers that doubles hold exactly; a value that needs more is out of range of every protocol here anyway. */
 const LIMIT = 2 ** 53;
@@ -32,6 +32,23 @@ export function encode(
     }
     halves[2 * i] = integer;
     halves[2 * i + 1] = Math.floor(integer / 2 ** 32);
+  }
+  return out;
+}
+
+/** The same in 32-bit words: integers of at most 31 bits and a sign. */
+export function encode32(ring: Ring, values: ArrayLike<number>, fractionBits: number, what: string): RingTensor<32> {
+  const out = new RingTensor(ring, 32, values.length, fractionBits), integers = out.uint32, scale = 2 ** fractionBits;
+  for (let i = 0; i < values.length; i++) {
+    const integer = Math.round(values[i]! * scale);
+    if (!(Math.abs(integer) < 2 ** 31)) {
+      out[Symbol.dispose]();
+      throw new RangeError(
+        `${what}: element ${i} is ${values[i]}, which does not fit 32-bit words with ${fractionBits} fraction bits ` +
+          `(at most ${2 ** 31 / scale} in size)`,
+      );
+    }
+    integers[i] = integer;
   }
   return out;
 }

@@ -4,6 +4,7 @@
  * the name. Element-wise kernels may work in place (`out` equal to an operand) and, with the 192 bytes of slack
  * behind every block, on any `n`. Sources are in `kernels/`; `deno task build` compiles them to `build/`.
  */
+import type { LiftedKernels } from "./lifted_kernels.ts";
 import type { LinearKernels } from "./linear_kernels.ts";
 
 /** Addresses below are scratch of the kernels (constant-address panels); allocation starts here. */
@@ -73,10 +74,23 @@ export interface ElementwiseKernels {
 }
 
 /** Everything that the modules export, by name. */
-export type Kernels = ElementwiseKernels & LinearKernels;
+export type Kernels = ElementwiseKernels & LinearKernels & LiftedKernels;
 
 /** Modules that make up {@linkcode Kernels}: files of `kernels/`, compiled to `build/ring_<module>.wasm`. */
-const MODULES = ["elementwise", "polynomial", "bits", "pooling", "layout", "winograd", "gemm64", "gemm32"];
+const MODULES = [
+  "elementwise",
+  "polynomial",
+  "bits",
+  "pooling",
+  "layout",
+  "winograd",
+  "gemm64",
+  "gemm32",
+  "lifted_words",
+  "lifted_packing",
+  "lifted_gate",
+  "lifted_masks",
+];
 
 /** Instantiates the kernels in `memory`, which must have at least 16 pages. */
 export async function loadKernels(memory: WebAssembly.Memory): Promise<Kernels> {

@@ -11,6 +11,8 @@ export type Width = 32 | 64;
 export class RingTensor<W extends Width = 64> implements Disposable {
   readonly address: number;
   #owned: boolean;
+  /** Bytes of the block that is owned. */
+  #block: number;
 
   /** Fresh words, contents undefined; with `address` a view on words that another tensor owns. */
   constructor(
@@ -21,6 +23,7 @@ export class RingTensor<W extends Width = 64> implements Disposable {
     address?: number,
   ) {
     this.#owned = address === undefined;
+    this.#block = this.byteLength;
     this.address = address ?? ring.allocate(this.byteLength);
   }
 
@@ -38,27 +41,48 @@ export class RingTensor<W extends Width = 64> implements Disposable {
     return new BigInt64Array(this.ring.bytes.buffer, this.address, this.byteLength / 8);
   }
 
+  /** The words as unsigned 32-bit integers: those of width 32, or low and high halves in turn. */
+  get uint32(): Uint32Array {
+    return new Uint32Array(this.ring.bytes.buffer, this.address, this.byteLength / 4);
+  }
+
   /** `length` words from word `start` on, sharing this memory; `fractionBits` may be read anew. */
   view(start: number, length: number, fractionBits = this.fractionBits): RingTensor<W> {
     if (start < 0 || start + length > this.length) {
       throw new RangeError(`view of words ${start}...${start + length} of a tensor of ${this.length}`);
     }
-    return new RingTensor(this.ring, this.width, length, fractionBits, this.address + start * (this.width / 8));
+    return new RingTensor(
+      this.ring,
+      this.width,
+      length,
+      fractionBits,
+      this.address + start * (this.width / 8),
+    );
   }
 
   /** The same words read at another scale; ownership moves to the result. */
   withFractionBits(fractionBits: number): RingTensor<W> {
     const moved = new RingTensor(this.ring, this.width, this.length, fractionBits, this.address);
+    moved.#block = this.#block;
     [moved.#owned, this.#owned] = [this.#owned, false];
     return moved;
+  }
+
+  /** The first `length` words, with the rest kept as room behind them; ownership moves to the result. */
+  prefix(length: number): RingTensor<W> {
+    const kept = new RingTensor(this.ring, this.width, length, this.fractionBits, this.address);
+    kept.#block = this.#block;
+    [kept.#owned, this.#owned] = [this.#owned, false];
+    return kept;
   }
 
   [Symbol.dispose](): void {
     if (!this.#owned) return;
     this.#owned = false;
-    this.ring.release(this.address, this.byteLength);
+    this.ring.release(this.address, this.#block);
   }
 }
 
 /** A fresh tensor of 64-bit words. */
-export const words = (ring: Ring, length: number, fractionBits = 0): RingTensor => new RingTensor(ring, 64, length, fractionBits);
+export const words = (ring: Ring, length: number, fractionBits = 0): RingTensor =>
+  new RingTensor(ring, 64, length, fractionBits);

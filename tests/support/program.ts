@@ -174,3 +174,12 @@ export async function within<T>(
     clearTimeout(timer);
   }
 }
+
+/** Looks again and again until there is something, for what no event tells. */
+export async function poll<T>(look: () => Promise<T | undefined>): Promise<T> {
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

@@ -27,7 +27,6 @@ export async function startRoles(options: RolesOptions = {}): Promise<Roles> {
       Program.start(name, [
         "--model",
         "convnet",
-        "--json",
         ...args,
         ...options.all ?? [],
         ...options[name] ?? [],

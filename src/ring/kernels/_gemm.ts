@@ -50,9 +50,13 @@ export function weightsDriver(width: 32 | 64, lanes: number): string {
   const bytes = width / 8;
   const sizes = width === 64 ? [8, 4, 2] : [4, 2];
   const fill = (words: string) =>
-    `${sizes.map((size) => `if (size == ${size}) widen${size}(w, ${words});`).join(" else ")} w += <usize>(${words} * size);`;
+    `${
+      sizes.map((size) => `if (size == ${size}) widen${size}(w, ${words});`).join(" else ")
+    } w += <usize>(${words} * size);`;
   const run = (tile: Tile, from: string) =>
-    `pixels${tileName(tile)}(${from}, out, segmentStep, rows, columns, lineStep, pixelStep, outStep, outGap);`;
+    `pixels${
+      tileName(tile)
+    }(${from}, out, segmentStep, rows, columns, lineStep, pixelStep, outStep, outGap);`;
   return `
 export function weightsPanel${width}(
   w: usize, size: i32, x: usize, y: usize, planes: i32, xPlane: usize, yPlane: usize, outputs: i32,
@@ -76,7 +80,9 @@ export function weightsPanel${width}(
           let left = length;
           while (left > 0) {
             let block = 1;
-            ${BLOCKS.toReversed().slice(1).map((block) => `if (left >= ${block}) block = ${block};`).join(" ")}
+            ${
+    BLOCKS.toReversed().slice(1).map((block) => `if (left >= ${block}) block = ${block};`).join(" ")
+  }
             ${fill(`block * ${lanes}`)}
             ${
     BLOCKS.map((block) =>
@@ -102,17 +108,19 @@ export function weightsPanel${width}(
 /**
  * The pixels-panel product for `runs` times n pixels, `xStep` and `outStep` bytes apart, runs `xRun` and `yRun`; K a
  * multiple of 16. Expects functions
- * `stream<block>x<pixels>s<size>[Add](w, y, outStep)`, one for each number of pixels.
+ * `stream<block>x<pixels>s<size>[Add](w, y, outStep)`, one for each number of pixels, and those of
+ * {@linkcode fillPixels}.
  */
-export function pixelsDriver(width: 32 | 64, size: number, lanes: number, pixelCounts: readonly number[]): string {
+export function pixelsDriver(
+  width: 32 | 64,
+  size: number,
+  lanes: number,
+  pixelCounts: readonly number[],
+): string {
   const bytes = width / 8;
   const group = (block: number, pixels: number) => `
         while (left >= ${pixels}) {
-          let p = from;
-          for (let k: usize = ${PIXELS_PANEL}; k < ${PIXELS_PANEL + block * pixels * bytes}; k += ${pixels * bytes}) {
-            ${range(pixels).map((j) => `store<u${width}>(k, load<u${width}>(p + ${j} * xStep), ${j * bytes});`).join(" ")}
-            p += ${bytes};
-          }
+          fill${block}x${pixels}(from, xStep);
           let a = w, to = out;
           for (let m = 0; m < outputs; m += ${lanes}) {
             if (adds) stream${block}x${pixels}s${size}Add(a, to, outStep); else stream${block}x${pixels}s${size}(a, to, outStep);
@@ -145,6 +153,52 @@ export function pixelsPanel${width}s${size}(
     x += xPlane;
     y += yPlane;
   }
+}`;
+}
+
+/**
+ * A function `fill<block>x<pixels>(x, xStep)` that brings words of pixels to the panel [block][pixels]: squares of
+ * vectors are transposed by shuffles. Word by word it took as long as the product with 64 outputs.
+ */
+export function fillPixels(width: 32 | 64, block: number, pixels: number): string {
+  const bytes = width / 8, lanes = 16 / bytes;
+  const lines: string[] = [];
+  const store = (k: number, pixel: number, value: string) =>
+    `v128.store(${PIXELS_PANEL + (k * pixels + pixel) * bytes}, ${value});`;
+  const shuffle = (a: string, b: string, order: string) => `v128.shuffle<i${width}>(${a}, ${b}, ${order})`;
+  for (let k = 0; k < block; k += lanes) {
+    for (let j = 0; j < pixels; j += lanes) {
+      const rows = range(Math.min(lanes, pixels - j));
+      const loads = rows.map((i) => `const a${i} = v128.load(x${j + i}, ${k * bytes});`).join(" ");
+      if (rows.length === 1) lines.push(`{ ${loads} ${store(k, 0, "a0")} }`);
+      else if (width === 64) {
+        lines.push(
+          `{ ${loads} ${store(k, j, shuffle("a0", "a1", "0, 2"))} ${
+            store(k + 1, j, shuffle("a0", "a1", "1, 3"))
+          } }`,
+        );
+      } else {
+        const low = "0, 4, 1, 5", high = "2, 6, 3, 7";
+        lines.push(
+          rows.length === 2
+            ? `{ ${loads} ${store(k, 0, shuffle("a0", "a1", low))} ${
+              store(k + 2, 0, shuffle("a0", "a1", high))
+            } }`
+            : `{ ${loads}
+    const l0 = ${shuffle("a0", "a1", low)}, l1 = ${shuffle("a2", "a3", low)};
+    const h0 = ${shuffle("a0", "a1", high)}, h1 = ${shuffle("a2", "a3", high)};
+    ${store(k, j, shuffle("l0", "l1", "0, 1, 4, 5"))} ${store(k + 1, j, shuffle("l0", "l1", "2, 3, 6, 7"))}
+    ${store(k + 2, j, shuffle("h0", "h1", "0, 1, 4, 5"))} ${
+              store(k + 3, j, shuffle("h0", "h1", "2, 3, 6, 7"))
+            } }`,
+        );
+      }
+    }
+  }
+  return `
+function fill${block}x${pixels}(x0: usize, xStep: usize): void {
+  ${range(pixels).slice(1).map((j) => `const x${j} = x${j - 1} + xStep;`).join(" ")}
+  ${lines.join("\n  ")}
 }`;
 }
 

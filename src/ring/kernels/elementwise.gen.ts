@@ -7,28 +7,37 @@
 interface Shape {
   /** Operands that are read, by address. */
   readonly reads: readonly string[];
-  /** Parameters that are constants, "name: type" with the vector that each becomes. */
-  readonly constants?: readonly { readonly name: string; readonly type: string; readonly splat?: string }[];
   readonly out: string;
+  /** Whether there is a constant c. */
+  readonly constant?: boolean;
 }
 
 const VECTORS_PER_TURN = 4;
 
 /**
- * One kernel. `vector` and `scalar` are expressions in the operands' names; in `vector` a constant c is
- * available as c (the word) and cs (its splat).
+ * One kernel. `vector` and `scalar` are expressions in the operands' names; a constant is
+ * c in `scalar` and its splat cs in `vector`.
  */
-function kernel(name: string, width: 32 | 64, shape: Shape, parameters: string, vector: string, scalar: string): string {
+function kernel(
+  name: string,
+  width: 32 | 64,
+  shape: Shape,
+  parameters: string,
+  vector: string,
+  scalar: string,
+): string {
   const bytes = width / 8;
   const turn = VECTORS_PER_TURN * 16;
   const pointers = [...new Set([...shape.reads, shape.out])];
   const advance = (step: number) => pointers.map((pointer) => `${pointer}Address += ${step};`).join(" ");
   const read = (pointer: string, at: number) => `let ${pointer} = v128.load(${pointer}Address, ${at});`;
   const lane = (at: number) =>
-    `{ ${shape.reads.map((pointer) => read(pointer, at)).join(" ")} v128.store(${shape.out}Address, ${vector}, ${at}); }`;
+    `{ ${
+      shape.reads.map((pointer) => read(pointer, at)).join(" ")
+    } v128.store(${shape.out}Address, ${vector}, ${at}); }`;
   return `
 export function ${name}(${parameters}): void {
-  ${(shape.constants ?? []).map(({ name, splat }) => splat ? `const ${name}s = ${splat};` : "").join("\n  ")}
+  ${shape.constant ? "const cs = i64x2.splat(c);" : ""}
   const end = ${shape.out}Address + <usize>n * ${bytes};
   const vectorEnd = ${shape.out}Address + <usize>(n / ${turn / bytes}) * ${turn};
   while (${shape.out}Address < vectorEnd) {
@@ -44,23 +53,44 @@ export function ${name}(${parameters}): void {
 }
 
 const binary = (name: string, width: 32 | 64, vector: string, scalar: string) =>
-  kernel(name, width, { reads: ["a", "b"], out: "out" }, "aAddress: usize, bAddress: usize, outAddress: usize, n: u32", vector, scalar);
+  kernel(
+    name,
+    width,
+    { reads: ["a", "b"], out: "out" },
+    "aAddress: usize, bAddress: usize, outAddress: usize, n: u32",
+    vector,
+    scalar,
+  );
 
 const withConstant = (name: string, vector: string, scalar: string) =>
   kernel(
     name,
     64,
-    { reads: ["a"], constants: [{ name: "c", type: "u64", splat: "i64x2.splat(c)" }], out: "out" },
+    { reads: ["a"], out: "out", constant: true },
     "aAddress: usize, c: u64, outAddress: usize, n: u32",
     vector,
     scalar,
   );
 
 const shift = (name: string, width: 32 | 64, vector: string, scalar: string) =>
-  kernel(name, width, { reads: ["a"], out: "out" }, "aAddress: usize, bits: i32, outAddress: usize, n: u32", vector, scalar);
+  kernel(
+    name,
+    width,
+    { reads: ["a"], out: "out" },
+    "aAddress: usize, bits: i32, outAddress: usize, n: u32",
+    vector,
+    scalar,
+  );
 
 const accumulate = (name: string, vector: string, scalar: string) =>
-  kernel(name, 64, { reads: ["acc", "a", "b"], out: "acc" }, "accAddress: usize, aAddress: usize, bAddress: usize, n: u32", vector, scalar);
+  kernel(
+    name,
+    64,
+    { reads: ["acc", "a", "b"], out: "acc" },
+    "accAddress: usize, aAddress: usize, bAddress: usize, n: u32",
+    vector,
+    scalar,
+  );
 
 export default function source(): string {
   return [
@@ -74,7 +104,14 @@ export default function source(): string {
     withConstant("xorConstant64", "v128.xor(a, cs)", "a ^ c"),
     shift("shl64", 64, "i64x2.shl(a, bits)", "a << <u64>bits"),
     shift("sar64", 64, "i64x2.shr_s(a, bits)", "<i64>a >> <i64>bits"),
-    kernel("neg64", 64, { reads: ["a"], out: "out" }, "aAddress: usize, outAddress: usize, n: u32", "i64x2.neg(a)", "0 - a"),
+    kernel(
+      "neg64",
+      64,
+      { reads: ["a"], out: "out" },
+      "aAddress: usize, outAddress: usize, n: u32",
+      "i64x2.neg(a)",
+      "0 - a",
+    ),
     accumulate("mulAdd64", "i64x2.add(acc, i64x2.mul(a, b))", "acc + a * b"),
     accumulate("andXor64", "v128.xor(acc, v128.and(a, b))", "acc ^ (a & b)"),
     binary("add32", 32, "i32x4.add(a, b)", "a + b"),

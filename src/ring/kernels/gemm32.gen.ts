@@ -4,11 +4,12 @@
  * 4 x 2 tiles are no faster, 1 x 8 takes twice as long).
  */
 import {
-  type Tile,
+  fillPixels,
   PIXEL_BLOCKS,
   PIXELS_PANEL,
   pixelsDriver,
   range,
+  type Tile,
   tileName,
   WEIGHTS_PANEL,
   weightsDriver,
@@ -21,9 +22,15 @@ const PANEL_VECTORS = 4, PANEL_LANES = 16;
 const STREAM_VECTORS = 2, STREAM_LANES = 8;
 const PIXEL_COUNTS = [4, 2, 1];
 
-const pairs = (pixels: number, vectors: number) => range(pixels).flatMap((j) => range(vectors).map((v) => ({ j, v })));
+const pairs = (pixels: number, vectors: number) =>
+  range(pixels).flatMap((j) => range(vectors).map((v) => ({ j, v })));
 
-function multiply(pixels: number, vectors: number, weights: (v: number) => string, pixel: (j: number) => string): string {
+function multiply(
+  pixels: number,
+  vectors: number,
+  weights: (v: number) => string,
+  pixel: (j: number) => string,
+): string {
   return `{ ${range(vectors).map((v) => `const w${v} = ${weights(v)};`).join(" ")} ${
     range(pixels).map((j) =>
       `{ const b = ${pixel(j)}; ${
@@ -35,7 +42,8 @@ function multiply(pixels: number, vectors: number, weights: (v: number) => strin
 
 function loadSums(pixels: number, vectors: number, accumulates: boolean): string {
   return pairs(pixels, vectors)
-    .map(({ j, v }) => `let c${j}_${v} = ${accumulates ? `v128.load(y${j}, ${16 * v})` : "i32x4.splat(0)"};`).join(" ");
+    .map(({ j, v }) => `let c${j}_${v} = ${accumulates ? `v128.load(y${j}, ${16 * v})` : "i32x4.splat(0)"};`)
+    .join(" ");
 }
 
 function storeSums(pixels: number, vectors: number): string {
@@ -103,7 +111,9 @@ function streamTile(block: number, pixels: number, size: number, accumulates: bo
     )
   );
   return `
-function stream${block}x${pixels}s${size}${accumulates ? "Add" : ""}(w: usize, y0: usize, outStep: usize): void {
+function stream${block}x${pixels}s${size}${
+    accumulates ? "Add" : ""
+  }(w: usize, y0: usize, outStep: usize): void {
   ${range(pixels).slice(1).map((j) => `const y${j} = y${j - 1} + outStep;`).join(" ")}
   ${loadSums(pixels, STREAM_VECTORS, accumulates)}
   ${lines.join("\n  ")}
@@ -126,6 +136,9 @@ function widen2(w: usize, words: i32): void {
 
 export default function source(): string {
   const parts = ["// asc: -O0", WIDEN, ...weightsTiles().map(pixelsLoop), weightsDriver(32, PANEL_LANES)];
+  for (const block of PIXEL_BLOCKS) {
+    parts.push(...PIXEL_COUNTS.map((pixels) => fillPixels(32, block, pixels)));
+  }
   for (const size of [4, 2]) {
     for (const block of PIXEL_BLOCKS) {
       for (const pixels of PIXEL_COUNTS) {

@@ -4,11 +4,12 @@
  * One streamed word meets 8 words of the panel: more accumulators do not fit the registers.
  */
 import {
-  type Tile,
+  fillPixels,
   PIXEL_BLOCKS,
   PIXELS_PANEL,
   pixelsDriver,
   range,
+  type Tile,
   tileName,
   WEIGHTS_PANEL,
   weightsDriver,
@@ -41,7 +42,9 @@ function pixels${tileName(tile)}(
     let pixel = x;
     for (let left = columns; left > 0; left--) {
       let p = pixel;
-      ${range(LANES).map((i) => `let c${i}: u64 = ${accumulates ? `load<u64>(y, ${8 * i})` : "0"};`).join(" ")}
+      ${
+    range(LANES).map((i) => `let c${i}: u64 = ${accumulates ? `load<u64>(y, ${8 * i})` : "0"};`).join(" ")
+  }
       ${lines.join("\n      ")}
       ${range(LANES).map((i) => `store<u64>(y, c${i}, ${8 * i});`).join(" ")}
       pixel += pixelStep;
@@ -58,7 +61,9 @@ const ROW = WEIGHTS_PANEL;
 
 function widenRow(block: number, size: number): string {
   if (size === 4) {
-    return range(block / 2).map((i) => `v128.store(${ROW + 16 * i}, v128.load32x2_s(w, ${8 * i}));`).join("\n  ");
+    return range(block / 2).map((i) => `v128.store(${ROW + 16 * i}, v128.load32x2_s(w, ${8 * i}));`).join(
+      "\n  ",
+    );
   }
   return range(block / 4).map((i) =>
     `{ const a = v128.load16x4_s(w, ${8 * i}); v128.store(${ROW + 32 * i}, i64x2.extend_low_i32x4_s(a)); ` +
@@ -73,10 +78,14 @@ function widenRow(block: number, size: number): string {
 function streamTile(block: number, pixels: number, size: number, accumulates: boolean): string {
   const lines = range(block).map((k) =>
     `{ const a = ${size === 8 ? `i64.load(w, ${8 * k})` : `i64.load(${ROW + 8 * k})`}; ` +
-    `${range(pixels).map((j) => `c${j} += i64.load(${PIXELS_PANEL + (k * pixels + j) * 8}) * a;`).join(" ")} }`
+    `${
+      range(pixels).map((j) => `c${j} += i64.load(${PIXELS_PANEL + (k * pixels + j) * 8}) * a;`).join(" ")
+    } }`
   );
   return `
-function stream${block}x${pixels}s${size}${accumulates ? "Add" : ""}(w: usize, y0: usize, outStep: usize): void {
+function stream${block}x${pixels}s${size}${
+    accumulates ? "Add" : ""
+  }(w: usize, y0: usize, outStep: usize): void {
   ${range(pixels).slice(1).map((j) => `const y${j} = y${j - 1} + outStep;`).join(" ")}
   ${range(pixels).map((j) => `let c${j}: i64 = ${accumulates ? `i64.load(y${j})` : "0"};`).join(" ")}
   ${size === 8 ? "" : widenRow(block, size)}
@@ -111,6 +120,9 @@ function widen2(w: usize, words: i32): void {
 
 export default function source(): string {
   const parts = ["// asc: -O0", WIDEN, ...weightsTiles().map(pixelsLoop), weightsDriver(64, LANES)];
+  for (const block of PIXEL_BLOCKS) {
+    parts.push(...PIXEL_COUNTS.map((pixels) => fillPixels(64, block, pixels)));
+  }
   for (const size of [8, 4, 2]) {
     for (const block of PIXEL_BLOCKS) {
       for (const pixels of PIXEL_COUNTS) {

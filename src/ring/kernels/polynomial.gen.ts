@@ -67,7 +67,9 @@ function polynomialTurns(degree: number): string {
   return `
 function polynomialTurns${degree}(x: usize, coefficients: usize, out: usize, end: usize): void {
   ${
-    range(degree + 1).map((k) => `const c${k} = load<u64>(coefficients, ${8 * k}), c${k}V = i64x2.splat(c${k});`)
+    range(degree + 1).map((k) =>
+      `const c${k} = load<u64>(coefficients, ${8 * k}), c${k}V = i64x2.splat(c${k});`
+    )
       .join(" ")
   }
   while (out < end) {
@@ -136,7 +138,11 @@ export function horner64(u: usize, g: usize, degree: i32, lead: u64, out: usize,
   const plane = <usize>n * 8, end = out + plane;
   if (degree >= 1 && degree <= ${UNROLLED.length}) {
     const done = turnWords(n) * 8;
-    ${UNROLLED.map((d) => `if (degree == ${d}) hornerTurns${d}(u, g, plane, lead, out, out + done);`).join(" else ")}
+    ${
+  UNROLLED.map((d) => `if (degree == ${d}) hornerTurns${d}(u, g, plane, lead, out, out + done);`).join(
+    " else ",
+  )
+}
     u += done;
     g += done;
     out += done;
@@ -172,7 +178,11 @@ function polynomial(x: usize, coefficients: usize, degree: i32, out: usize, n: u
   const end = out + <usize>n * 8;
   if (degree >= 1 && degree <= ${UNROLLED.length}) {
     const done = turnWords(n) * 8;
-    ${UNROLLED.map((d) => `if (degree == ${d}) polynomialTurns${d}(x, coefficients, out, out + done);`).join(" else ")}
+    ${
+  UNROLLED.map((d) => `if (degree == ${d}) polynomialTurns${d}(x, coefficients, out, out + done);`).join(
+    " else ",
+  )
+}
     x += done;
     out += done;
   }
@@ -191,7 +201,8 @@ export function bilinear64(a: usize, b: usize, table: usize, rows: i32, out: usi
   if (rows >= 2 && rows <= ${UNROLLED.length + 1}) {
     const done = turnWords(n) * 8;
     ${
-  UNROLLED.map((d) => `if (rows == ${d + 1}) bilinearTurns${d + 1}(a, b, plane, table, out, out + done);`).join(" else ")
+  UNROLLED.map((d) => `if (rows == ${d + 1}) bilinearTurns${d + 1}(a, b, plane, table, out, out + done);`)
+    .join(" else ")
 }
     a += done;
     b += done;

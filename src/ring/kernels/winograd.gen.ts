@@ -204,7 +204,8 @@ export function winogradInput${name}_${width}(
 function outputTransform({ name, outputs, inputs, output }: Algorithm, width: Width): string {
   const v = new Vectors(width), bytes = width / 8;
   const load = (i: number, j: number) => `v128.load(${offset(`from${i}`, "plane", j)})`;
-  const body = (store: (i: number, j: number, value: string) => string) => square(inputs, output, v, load, store);
+  const body = (store: (i: number, j: number, value: string) => string) =>
+    square(inputs, output, v, load, store);
   return `
 export function winogradOutput${name}_${width}(
   planes: usize, planeStep: usize, tileStep: usize, y: usize, outHeight: i32, outWidth: i32, channels: i32,
@@ -229,7 +230,9 @@ export function winogradOutput${name}_${width}(
         for (; from < end; from += 16) {
           ${pointers("row", "to", "row", outputs)} ${pointers("from", "from", "planeRow", inputs)}
           ${
-    body((i, j, value) => `if (${i} < rows && ${j} < columns) v128.store(${offset(`row${i}`, "column", j)}, ${value});`)
+    body((i, j, value) =>
+      `if (${i} < rows && ${j} < columns) v128.store(${offset(`row${i}`, "column", j)}, ${value});`
+    )
   }
           to += 16;
         }
@@ -251,7 +254,9 @@ export function winogradWeights${name}_${width}(w: usize, panel: usize, inputs: 
   for (let k = 0; k < inputs; k++) {
     let from = w + <usize>(k * outputs + m) * ${bytes}, to = panel + <usize>(k * lanes) * ${bytes};
     for (const end = to + <usize>lanes * ${bytes}; to < end; to += 16) {
-      ${square(3, weights, v, load, (i, j, value) => `v128.store(to + ${i * planes + j} * planeStep, ${value});`)}
+      ${
+    square(3, weights, v, load, (i, j, value) => `v128.store(to + ${i * planes + j} * planeStep, ${value});`)
+  }
       from += 16;
     }
   }

@@ -1,0 +1,79 @@
+/** What the sessions of all protocols share: options, tags, material, and the two phases of a query. */
+import { ClientMaterial, type Material, ServerMaterial } from "../dealer/material.ts";
+import type { Weights } from "../models/graph.ts";
+import { type Channel, ProtocolError } from "../network/channel.ts";
+import type { Party, Role } from "../protocols/protocol.ts";
+import type { Seed } from "../random/stream.ts";
+import type { ConvolutionPool } from "../ring/pool.ts";
+import type { RingTensor } from "../ring/tensor.ts";
+import type { Plan, Step } from "./plan.ts";
+
+/** A party of a private inference after set-up. */
+export interface PartySession {
+  /** The offline phase of the next query. */
+  prepare(): Promise<PreparedQuery>;
+  /** Tells the dealer that no more queries come and frees the weights. */
+  end(): Promise<void>;
+}
+
+/** One query whose offline phase is over. */
+export interface PreparedQuery {
+  /** The online phase, once. The client brings the image, NHWC floats, and receives the logits; the server gets null. */
+  run(image: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }>;
+}
+
+/** Time of the online phase of one query at this party. */
+export interface OnlineTime {
+  readonly milliseconds: number;
+  /** Without the time spent sending, receiving and waiting. */
+  readonly computeMilliseconds: number;
+}
+
+/** The tag of a step's messages in one query: a message of another query is refused, not mistaken. */
+export const queryTag = (step: number, query: number): number => step + MAX_STEPS * (1 + query % 2 ** 19);
+/** The step that a tag of set-up or query belongs to. */
+export const stepOfTag = (plan: Plan, tag: number): Step | undefined =>
+  tag < PLAN_TAG ? plan.steps[tag % MAX_STEPS] : undefined;
+const MAX_STEPS = 4096;
+
+/** Label of the image's mask and, with {@linkcode queryTag}, tag of its message: one after the last step. */
+export const imageLabel = (plan: Plan): number => plan.steps.length;
+
+/** Tags beyond the steps. */
+export const PLAN_TAG = 0xd0000002, LOGITS_TAG = 0xd0000003;
+
+export interface SessionOptions {
+  readonly role: Role;
+  readonly pool: ConvolutionPool;
+  readonly peer: Channel;
+  readonly dealer: Channel;
+  readonly plan: Plan;
+  /** Weights of the folded graph: the server's, null at the client. */
+  readonly weights: Weights | null;
+  /** Called with a party's share after each step, in debugging runs that open intermediate values. */
+  readonly observe?: (id: string, share: RingTensor, party: Party) => Promise<void>;
+}
+
+/** Ends a session whose parties do not mean the same, before anything is sent. */
+export async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
+  const theirs = new Uint8Array(mine.length);
+  await peer.exchange(PLAN_TAG, mine, theirs);
+  if (mine.some((byte, i) => byte !== theirs[i])) {
+    throw new ProtocolError(
+      "server and client were started with different plans; use the same model, classes, activation, linear protocol, " +
+        "polynomial and fraction bits on both sides",
+    );
+  }
+}
+
+/** This party's half of what is dealt under a label: a step, or the image. */
+export function materialOf(
+  { role, pool: { ring }, dealer }: SessionOptions,
+  seed: Seed,
+  label: number,
+): Material {
+  const stream = seed.stream(label);
+  return role === "client"
+    ? new ClientMaterial(ring, stream)
+    : new ServerMaterial(ring, stream, dealer, label);
+}

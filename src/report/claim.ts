@@ -1,0 +1,113 @@
+/**
+ * What the paper states and what we state, as data: a sentence, where it stands, how it is measured from the
+ * CSVs, and when it holds. `deno task claims` checks them all.
+ *
+ * To add one, append an object to the list of its subject (`fit_claims.ts`, `inference_claims.ts`): `measure` takes the rows of its experiment and gives a
+ * value, `test` says whether the value is good enough.
+ */
+import type { Row } from "./csv.ts";
+
+/** The measured rows, by experiment, and the reference values of others, by file. */
+export interface Data {
+  rows(experiment: string): readonly Row[];
+  reference(name: string): readonly Row[];
+}
+
+/** A statement that rows of an experiment can confirm or refute. */
+export interface Claim<T = unknown> {
+  /** Short name, kept for ever: `fit-quartic-8`. */
+  readonly id: string;
+  /** The statement, in one sentence that a number can refute. */
+  readonly sentence: string;
+  /** Where it stands: `paper, Figure 11`, `public code`, `ours`. */
+  readonly source: string;
+  /** Key of the experiment that measures it. */
+  readonly experiment: string;
+  /** Least size of a run that measures it well enough; default: any. */
+  readonly size?: "smoke" | "quick" | "full";
+  /** What is expected, in words. */
+  readonly expected: string;
+  /** What is still accepted, in words. */
+  readonly tolerance: string;
+  /** The value, or `undefined` if the rows that it needs are not there. */
+  measure(rows: readonly Row[], data: Data): T | undefined;
+  test(value: T): boolean;
+  /** The value in words; default: as it is. */
+  show?(value: T): string;
+}
+
+/** Whether a claim holds. */
+export type Verdict = "holds" | "fails" | "not measured";
+
+/** A claim and what became of it. */
+export interface CheckedClaim {
+  readonly id: string;
+  readonly verdict: Verdict;
+  readonly sentence: string;
+  readonly source: string;
+  readonly experiment: string;
+  readonly expected: string;
+  readonly measured: string;
+  readonly tolerance: string;
+  /** The larger size that a run needs to judge it; absent if size is not the obstacle. */
+  readonly needs?: "smoke" | "quick" | "full";
+}
+
+/** Checks the type of a claim's value against its test, and forgets the type. */
+export function claim<T>(claim: Claim<T>): Claim {
+  return claim as Claim;
+}
+
+/** Rows of a reference file or an experiment that have the given values. */
+export function where(rows: readonly Row[], values: Readonly<Record<string, string | number>>): Row[] {
+  return rows.filter((row) =>
+    Object.entries(values).every(([column, value]) => row[column] === String(value))
+  );
+}
+
+const sizeOrder = ["smoke", "quick", "full"];
+
+/** Whether a value lies within a relative distance of another. */
+export function near(value: number, expected: number, relative: number): boolean {
+  return Math.abs(value - expected) <= relative * Math.abs(expected);
+}
+
+/** The size of the smallest row, or `undefined` without rows. */
+export function sizeOf(rows: readonly Row[]): string | undefined {
+  const least = Math.min(...rows.map((row) => sizeOrder.indexOf(row["size"] ?? "")));
+  return sizeOrder[least];
+}
+
+/** Checks one claim. */
+export function checkClaim(claim: Claim, data: Data): CheckedClaim {
+  const { id, sentence, source, experiment, expected, tolerance } = claim;
+  const result = (verdict: Verdict, measured: string): CheckedClaim => ({
+    id,
+    verdict,
+    sentence,
+    source,
+    experiment,
+    expected,
+    measured,
+    tolerance,
+  });
+  const rows = data.rows(experiment), size = sizeOf(rows);
+  if (rows.length === 0) return result("not measured", `no rows of ${experiment}`);
+  if (claim.size !== undefined && sizeOrder.indexOf(size ?? "") < sizeOrder.indexOf(claim.size)) {
+    const measured = `needs a run of size ${claim.size}, rows are ${size ?? "of unknown size"}`;
+    return { ...result("not measured", measured), needs: claim.size };
+  }
+  let value: unknown;
+  try {
+    value = claim.measure(rows, data);
+  } catch (error) {
+    return result("not measured", error instanceof Error ? error.message : String(error));
+  }
+  if (value === undefined) return result("not measured", "rows are missing");
+  const text = claim.show
+    ? claim.show(value)
+    : typeof value === "number"
+    ? String(Number(value.toPrecision(4)))
+    : String(value);
+  return result(claim.test(value) ? "holds" : "fails", text);
+}
