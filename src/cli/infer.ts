@@ -68,8 +68,8 @@ await runCommand({
       activation: options.activation,
       linear: options.linear,
       profile: profile.name,
-      ringBits: 64,
-      fractionBits: options.fractionBits,
+      ringBits: plan.lifted?.ringBits ?? 64,
+      fractionBits: plan.lifted?.valueBits ?? options.fractionBits,
       repetitions: options.repetitions,
       threads: options.threads,
       ...summarise(figures, options.warmUp),
@@ -90,6 +90,7 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
     ["--activation", options.activation],
     ["--linear", options.linear],
     ["--fraction-bits", String(options.fractionBits)],
+    options.ringBits === undefined ? [] : ["--ring-bits", String(options.ringBits)],
     // With "=", since a list of numbers may begin with a minus.
     [`--polynomial=${formatPolynomialOption(options.polynomial)}`],
   ].flat();

@@ -1,6 +1,6 @@
 /** Options that `infer`, `explain` and the three roles share, and what is made of them. */
 import type { ModelDescription } from "../data/model_folder.ts";
-import { type Plan, planInference } from "../inference/plan.ts";
+import { DEFAULT_RING_BITS, LIFTED, type Plan, planInference } from "../inference/plan.ts";
 import { foldGraph } from "../models/fold.ts";
 import type { Activation, Graph } from "../models/graph.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
@@ -27,7 +27,7 @@ export const PLAN_OPTIONS = {
   },
   activation: {
     type: "string",
-    choices: names(ACTIVATION_PROTOCOLS),
+    choices: [...names(ACTIVATION_PROTOCOLS), LIFTED],
     default: "honeybadger",
     help: "activation protocol",
   },
@@ -36,6 +36,12 @@ export const PLAN_OPTIONS = {
     choices: names(LINEAR_PROTOCOLS),
     default: "masked",
     help: "protocol of convolutions and dense layers",
+  },
+  ringBits: {
+    type: "integer",
+    min: 16,
+    max: 30,
+    help: `bits of the ring of the linear layers, for ${LIFTED} (default: ${DEFAULT_RING_BITS})`,
   },
   fractionBits: { type: "integer", min: 8, max: 20, default: 16, help: "fraction bits of the fixed point" },
   polynomial: {
@@ -116,6 +122,7 @@ export interface PlanValues {
   readonly activation: string;
   readonly linear: string;
   readonly fractionBits: number;
+  readonly ringBits: number | undefined;
   readonly polynomial: string | undefined;
 }
 
@@ -146,6 +153,7 @@ export function planFrom(values: PlanValues): Plan {
     linear: values.linear,
     fractionBits: values.fractionBits,
     polynomial: parsePolynomialOption(values.polynomial),
+    ...(values.ringBits === undefined ? {} : { ringBits: values.ringBits }),
   });
 }
 

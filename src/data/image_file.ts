@@ -1,5 +1,5 @@
 /** An image file as the input of a network: decoded by canvas, normalised as in training. */
-import { loadImage, createCanvas } from "canvas";
+import { createCanvas, loadImage } from "canvas";
 import type { Shape } from "../models/graph.ts";
 
 /** Per-channel mean and deviation of pixel values in [0, 1]. */
@@ -24,7 +24,9 @@ export async function readImage(path: string, [height, width]: Shape): Promise<F
     throw new Error(`${path} is not an image that can be decoded (PNG, JPEG, WebP, GIF or AVIF)`);
   });
   if (image.width !== width || image.height !== height) {
-    throw new Error(`${path} has ${image.width} x ${image.height} pixels, the network takes ${width} x ${height}; resize it first`);
+    throw new Error(
+      `${path} has ${image.width} x ${image.height} pixels, the network takes ${width} x ${height}; resize it first`,
+    );
   }
   const context = createCanvas(width, height).getContext("2d");
   context.drawImage(image, 0, 0);

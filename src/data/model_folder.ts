@@ -43,11 +43,18 @@ function naming<T>(file: string, work: () => T): T {
 }
 
 /** Writes a model folder, whole files at a time. */
-export async function writeModelFolder(folder: string, description: ModelDescription, weights: Weights): Promise<void> {
+export async function writeModelFolder(
+  folder: string,
+  description: ModelDescription,
+  weights: Weights,
+): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
   const { model, classes, activation } = description;
   await replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights));
-  await replaceFile(`${folder}/${DESCRIPTION}`, new TextEncoder().encode(JSON.stringify({ model, classes, activation }, null, 2) + "\n"));
+  await replaceFile(
+    `${folder}/${DESCRIPTION}`,
+    new TextEncoder().encode(JSON.stringify({ model, classes, activation }, null, 2) + "\n"),
+  );
 }
 
 async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
@@ -61,7 +68,9 @@ async function readFile(folder: string, name: string): Promise<Uint8Array> {
     return await Deno.readFile(`${folder}/${name}`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      throw new Error(`${folder} is not a model folder: ${name} is missing; leave out --weights for seeded random weights`);
+      throw new Error(
+        `${folder} is not a model folder: ${name} is missing; leave out --weights for seeded random weights`,
+      );
     }
     throw error;
   }
@@ -84,6 +93,7 @@ function parseDescription(path: string, bytes: Uint8Array): ModelDescription {
 function isActivation(value: unknown): value is Activation {
   const { kind, coefficients, precision } = (value ?? {}) as Record<string, unknown>;
   if (kind === "relu") return true;
-  return kind === "polynomial" && Number.isInteger(precision) && Array.isArray(coefficients) && coefficients.length >= 2 &&
+  return kind === "polynomial" && Number.isInteger(precision) && Array.isArray(coefficients) &&
+    coefficients.length >= 2 &&
     coefficients.length <= 11 && coefficients.every(Number.isInteger);
 }

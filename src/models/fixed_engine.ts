@@ -2,9 +2,8 @@
  * Runs a network in plaintext fixed point: integers with a scale, the oracle of the secure run. Independent of the ring kernels: integers
  * are kept in doubles, exact below 2^53, and a value that needs more is an error that names its layer.
  *
- * Rules: the image has f fraction bits, weights have f; a linear layer adds the scales of input and weights and does not
- * truncate; average pooling is a sum whose division goes into the scale; of two summands the one with fewer bits is
- * shifted left; before an activation the value is truncated (floor) to f bits.
+ * Rules: a linear layer adds the scales of input and weights and does not truncate; average pooling is a sum whose division
+ * goes into the scale; of two summands the one with fewer bits is shifted left; activations are the caller's.
  */
 import { addBias, applyLinear, linearMatrix, maxPool, sumPool } from "./_layers.ts";
 import { checkImage } from "./float_engine.ts";
@@ -17,8 +16,15 @@ export interface FixedValue {
   readonly fractionBits: number;
 }
 
-/** An activation on integers with f bits, as a protocol computes it. */
-export type FixedActivation = (x: Float64Array) => Float64Array;
+/** The scales and the activation of a fixed-point evaluation. */
+export interface FixedArithmetic {
+  /** Fraction bits of the image. */
+  readonly inputBits: number;
+  /** Fraction bits of the weights of a linear node. */
+  weightBits(id: string): number;
+  /** An activation node on its input, at whatever scale, as a protocol computes it. */
+  activation(id: string, x: FixedValue): FixedValue;
+}
 
 /** What an average over n elements makes of the scale: log2 n more bits, rounded up, and the rest 2^bits / n for the next weights. */
 export function averageScale(elements: number): { readonly bits: number; readonly weightFactor: number } {
@@ -30,9 +36,8 @@ export function averageScale(elements: number): { readonly bits: number; readonl
 export function evaluateFixed(
   graph: Graph,
   weights: Weights,
-  fractionBits: number,
+  arithmetic: FixedArithmetic,
   image: ArrayLike<number>,
-  activation: FixedActivation,
 ): Map<string, FixedValue> {
   checkImage(graph, image);
   const shapes = inferShapes(graph),
@@ -40,13 +45,18 @@ export function evaluateFixed(
     factors = new Map<string, number>();
   for (const node of graph.nodes) {
     const value = node.op === "input"
-      ? { integers: Float64Array.from(image, (v) => Math.round(v * 2 ** fractionBits)), fractionBits }
-      : step(node, shapes, values, factors, weights, fractionBits, activation);
+      ? encodeImage(image, arithmetic.inputBits)
+      : step(node, shapes, values, factors, weights, arithmetic);
     checkExact(graph, node, value);
     values.set(node.id, value);
   }
   return values;
 }
+
+const encodeImage = (image: ArrayLike<number>, fractionBits: number): FixedValue => ({
+  integers: Float64Array.from(image, (v) => Math.round(v * 2 ** fractionBits)),
+  fractionBits,
+});
 
 function checkExact(graph: Graph, node: Node, { integers, fractionBits }: FixedValue): void {
   for (let i = 0; i < integers.length; i++) {
@@ -66,8 +76,7 @@ function step(
   values: ReadonlyMap<string, FixedValue>,
   factors: Map<string, number>,
   weights: Weights,
-  fractionBits: number,
-  activation: FixedActivation,
+  arithmetic: FixedArithmetic,
 ): FixedValue {
   const x = values.get(node.input)!, input = shapes.get(node.input)!, output = shapes.get(node.id)!;
   const factor = factors.get(node.input) ?? 1;
@@ -79,8 +88,8 @@ function step(
   switch (node.op) {
     case "conv":
     case "dense": {
-      const bits = x.fractionBits + fractionBits,
-        encode = (w: number) => Math.round(Math.fround(w * factor) * 2 ** fractionBits);
+      const weightBits = arithmetic.weightBits(node.id), bits = x.fractionBits + weightBits;
+      const encode = (w: number) => Math.round(Math.fround(w * factor) * 2 ** weightBits);
       const integers = applyLinear(
         node,
         x.integers,
@@ -99,14 +108,17 @@ function step(
     case "batchNorm":
       throw new RangeError(`batch norm ${node.id} must be merged into the layer before it`);
     case "activation":
-      return { integers: activation(shift(x, fractionBits)), fractionBits };
+      return arithmetic.activation(node.id, x);
     case "averagePool": {
       const { bits, weightFactor } = averageScale(node.kernel ** 2);
       if (weightFactor !== 1) factors.set(node.id, weightFactor);
       return { integers: sumPool(node, x.integers, input, output), fractionBits: x.fractionBits + bits };
     }
     case "maxPool":
-      return { integers: maxPool(node, shift(x, fractionBits), input, output), fractionBits };
+      return {
+        integers: maxPool(node, shift(x, arithmetic.inputBits), input, output),
+        fractionBits: arithmetic.inputBits,
+      };
     case "add": {
       const other = values.get(node.shortcut)!, bits = Math.max(x.fractionBits, other.fractionBits);
       const a = shift(x, bits), b = shift(other, bits);
@@ -119,7 +131,7 @@ function step(
 }
 
 /** The integers at another scale: exact to more bits, floor to fewer. */
-function shift({ integers, fractionBits }: FixedValue, bits: number): Float64Array {
+export function shift({ integers, fractionBits }: FixedValue, bits: number): Float64Array {
   const unit = 2 ** (bits - fractionBits);
   return bits === fractionBits ? integers : integers.map((v) => Math.floor(v * unit));
 }

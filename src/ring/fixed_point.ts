@@ -37,14 +37,23 @@ export function encode(
 }
 
 /** The same in 32-bit words: integers of at most 31 bits and a sign. */
-export function encode32(ring: Ring, values: ArrayLike<number>, fractionBits: number, what: string): RingTensor<32> {
-  const out = new RingTensor(ring, 32, values.length, fractionBits), integers = out.uint32, scale = 2 ** fractionBits;
+export function encode32(
+  ring: Ring,
+  values: ArrayLike<number>,
+  fractionBits: number,
+  what: string,
+): RingTensor<32> {
+  const out = new RingTensor(ring, 32, values.length, fractionBits),
+    integers = out.uint32,
+    scale = 2 ** fractionBits;
   for (let i = 0; i < values.length; i++) {
     const integer = Math.round(values[i]! * scale);
     if (!(Math.abs(integer) < 2 ** 31)) {
       out[Symbol.dispose]();
       throw new RangeError(
-        `${what}: element ${i} is ${values[i]}, which does not fit 32-bit words with ${fractionBits} fraction bits ` +
+        `${what}: element ${i} is ${
+          values[i]
+        }, which does not fit 32-bit words with ${fractionBits} fraction bits ` +
           `(at most ${2 ** 31 / scale} in size)`,
       );
     }

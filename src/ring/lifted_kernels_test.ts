@@ -102,7 +102,12 @@ Deno.test("addShifted32, negate32 and fill32 equal BigInt arithmetic", () => {
     for (const bits of [0, 11, 31]) {
       const a = words32(n), b = words32(n), out = words32(n);
       kernels.addShifted32(a.address, b.address, bits, out.address, n);
-      compare(out.words, n, (e) => BigInt(a.words[e]!) + (BigInt(b.words[e]!) << BigInt(bits)), "addShifted32");
+      compare(
+        out.words,
+        n,
+        (e) => BigInt(a.words[e]!) + (BigInt(b.words[e]!) << BigInt(bits)),
+        "addShifted32",
+      );
       kernels.negate32(a.address, out.address, n);
       compare(out.words, n, (e) => -BigInt(a.words[e]!), "negate32");
       kernels.fill32(out.address, 0xfedcba98, n);
@@ -143,6 +148,10 @@ Deno.test("addRow32 repeats its row", () => {
   }
 });
 
+/** Bits of the public word and truncated bits, for one and two limbs. */
+const ONE_LIMB = [[16, 40], [15, 33], [16, 0]] as const;
+const TWO_LIMBS = [[16, 41], [14, 96], [15, 64], [9, 32], [16, 65]] as const;
+
 for (const limbs of [1, 2]) {
   const width = 64 * limbs;
   const gates = limbs === 1
@@ -152,33 +161,30 @@ for (const limbs of [1, 2]) {
 
   Deno.test(`the gates modulo 2^${width} evaluate the set that the top bit selects, at every degree`, () => {
     for (const degree of DEGREES) {
-      for (const [replyBits, shift] of limbs === 1 ? [[16, 40], [15, 33]] : [[16, 41], [14, 96], [15, 64], [9, 32], [16, 65]]) {
+      for (const [replyBits, shift] of limbs === 1 ? ONE_LIMB : TWO_LIMBS) {
         for (const n of degree === 4 ? SIZES : [0, 3, 41]) {
-          const u = words32(n, replyBits), sets = words64(n * 2 * degree * limbs), mask = words32(n), out = words32(n);
-          const largest = 2 ** replyBits! - 1;
-          for (const [i, edge] of [largest, 0, (largest + 1) / 2, (largest - 1) / 2].entries()) {
-            if (i < n) u.words[i] = edge;
-          }
-          if (n > 1) sets.words.fill(2n ** 64n - 1n, 0, 4 * degree * limbs); // the longest carries, in both halves
+          const sets = words64(n * 2 * degree * limbs), label = `gate of degree ${degree}, shift ${shift}`;
+          const u = words32(n, replyBits), mask = words32(n), out = words32(n);
+          const largest = 2 ** replyBits - 1, top = 2 ** (replyBits - 1);
+          [largest, 0, top, top - 1].forEach((edge, i) => i < n && (u.words[i] = edge));
+          if (n > 1) sets.words.fill(2n ** 64n - 1n, 0, 4 * degree * limbs); // the longest carries, in both sets
+          const horner = (e: number, lead: bigint) => {
+            let y = lead;
+            for (let i = 0; i < degree; i++) {
+              const set = u.words[e]! >= top ? 1 : 0;
+              y = y * BigInt(u.words[e]!) + wide(sets.words, (e * 2 + set) * degree + i, limbs);
+            }
+            return mod(y, width) >> BigInt(shift);
+          };
+          const topBit = replyBits - 1;
           for (const lead of [-3n, 5n, BigInt.asIntN(64, GUARD64), -(2n ** 63n)]) {
-            const horner = (e: number, lead: bigint) => {
-              let y = lead;
-              for (let i = 0; i < degree; i++) {
-                const set = u.words[e]! >>> replyBits! - 1;
-                y = y * BigInt(u.words[e]!) + wide(sets.words, (e * 2 + set) * degree + i, limbs);
-              }
-              return mod(y, width) >> BigInt(shift!);
-            };
-            gates.server(u.address, sets.address, degree, lead, replyBits! - 1, shift!, out.address, n);
-            compare(out.words, n, (e) => horner(e, lead), `server's gate of degree ${degree}, shift ${shift}`);
-            gates.client(u.address, sets.address, degree, replyBits! - 1, shift!, mask.address, out.address, n);
-            const want = (e: number) => horner(e, 0n) - BigInt(mask.words[e]!);
-            compare(out.words, n, want, `client's gate of degree ${degree}, shift ${shift}`);
-            const kept = out.words.slice();
-            gates.client(u.address, sets.address, degree, replyBits! - 1, shift!, mask.address, u.address, n);
-            compare(u.words, n, (e) => BigInt(kept[e]!), "client's gate in place");
-            u.words.set(kept.map((_, i) => i === n ? GUARD32 : i === 0 ? largest : i * 77 & largest));
+            gates.server(u.address, sets.address, degree, lead, topBit, shift, out.address, n);
+            compare(out.words, n, (e) => horner(e, lead), `server's ${label}`);
           }
+          gates.client(u.address, sets.address, degree, topBit, shift, mask.address, out.address, n);
+          compare(out.words, n, (e) => horner(e, 0n) - BigInt(mask.words[e]!), `client's ${label}`);
+          gates.client(u.address, sets.address, degree, topBit, shift, mask.address, mask.address, n);
+          compare(mask.words, n, (e) => BigInt(out.words[e]!), `client's ${label}, in place of the mask`);
         }
       }
     }
@@ -205,7 +211,10 @@ for (const limbs of [1, 2]) {
                   want += wide(table.words, j, limbs) * binomial(j, i) * (-rho) ** BigInt(j - i);
                 }
                 const got = wide(out.words, (e * 2 + set) * degree + degree - 1 - i, limbs);
-                assert(got === mod(want, width), `G_${i} of degree ${degree}, set ${set}, k = ${k}, t = ${t}, r = ${word}`);
+                assert(
+                  got === mod(want, width),
+                  `G_${i} of degree ${degree}, set ${set}, k = ${k}, t = ${t}, r = ${word}`,
+                );
               }
             }
           }
@@ -246,7 +255,9 @@ for (const { k, t, fz, fy, limbs, largest } of PLANS) {
     // The dealer: masks (with garbage above k bits), the sets as shares.
     const rServer = words32(n), rClient = words32(n), r = words32(n), count = n * 2 * degree;
     kernels.add32(rServer.address, rClient.address, r.address, n);
-    const sets = words64(count * limbs), serverSets = words64(count * limbs), clientSets = words64(count * limbs);
+    const sets = words64(count * limbs),
+      serverSets = words64(count * limbs),
+      clientSets = words64(count * limbs);
     const masks = limbs === 1 ? kernels.liftedMasks64 : kernels.liftedMasks128;
     masks(r.address, n, k, t, table.address, degree, sets.address);
     for (let i = 0; i < count; i++) {
@@ -295,6 +306,5 @@ for (const { k, t, fz, fy, limbs, largest } of PLANS) {
     assert(Math.max(...errors) < largest, `largest error ${Math.max(...errors)}, expected below ${largest}`);
     const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
     assert(mean < largest / 8, `mean error ${mean}`);
-    console.log(k, t, mean, Math.max(...errors));
   });
 }

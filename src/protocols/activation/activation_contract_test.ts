@@ -123,8 +123,9 @@ for (const protocol of ACTIVATION_PROTOCOLS) {
 
   Deno.test(`${protocol.name} sends uniformly distributed bytes, and a constant mask would be seen`, async () => {
     const spec = { length: 4096, fractionBits: 16, polynomial: QUARTIC };
-    const zeros: (material: Material) => Material = () => ({
+    const zeros = (material: Material): Material => ({
       own: (n, fractionBits = 0) => Promise.resolve(cleared(n, fractionBits)),
+      own32: material.own32,
       share: (into) => Promise.resolve(void into.bytes.fill(0)),
     });
     assert(await chiSquareOfBytes(protocol, spec, (material) => material) < LIMIT);

@@ -147,12 +147,12 @@ export function evaluateLifted(
   }
 }
 
-/** The plain integers: z floor-shifted to the kept bits, the polynomial exactly, floor-shifted to the output's. */
+/** The plain integers: z rounded to the kept bits, the polynomial exactly, rounded to the output's. */
 export function fixedPointOfLifted(spec: LiftedSpec, z: Float64Array): Float64Array {
   const dropped = 2 ** droppedBits(spec), scale = 2 ** -spec.keptBits, unit = 2 ** spec.outputBits;
   const real = spec.polynomial.coefficients.map((c) => c * 2 ** -spec.polynomial.precision);
   return z.map((v) => {
-    const x = Math.floor(v / dropped) * scale;
-    return Math.floor(real.reduceRight((sum, c) => sum * x + c, 0) * unit);
+    const x = Math.round(v / dropped) * scale;
+    return Math.round(real.reduceRight((sum, c) => sum * x + c, 0) * unit);
   });
 }

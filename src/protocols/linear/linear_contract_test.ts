@@ -111,7 +111,8 @@ for (const protocol of LINEAR_PROTOCOLS) {
   });
 }
 
-const zeros = (_: Material): Material => ({
+const zeros = (material: Material): Material => ({
+  own32: material.own32,
   own(n, fractionBits = 0) {
     const tensor = words(ring, n, fractionBits);
     tensor.bytes.fill(0);
