@@ -1,0 +1,119 @@
+/** `lifted` in one process: right over ring widths and degrees, costs as declared, no gross error ever. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { evaluateLogits } from "../models/float_engine.ts";
+import { foldBatchNorm } from "../models/fold.ts";
+import type { Graph } from "../models/graph.ts";
+import { randomWeights, seededImage } from "../models/weights.ts";
+import { buildModel } from "../models/zoo.ts";
+import { memoryPair } from "../network/memory_pair.ts";
+import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
+import { ConvolutionPool } from "../ring/pool.ts";
+import { Ring } from "../ring/ring.ts";
+import { runDealer } from "./dealer.ts";
+import { openInProcess } from "./in_process.ts";
+import { fixedPointLogits } from "./oracle.ts";
+import { costOf, planInference } from "./plan.ts";
+import { query, serve } from "./roles.ts";
+
+const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
+const SEXTIC: Polynomial = {
+  kind: "polynomial",
+  coefficients: [837, 2048, 966, 0, -48, 0, 1],
+  precision: 12,
+};
+const QUADRATIC: Polynomial = { kind: "polynomial", coefficients: [479, 512, 96], precision: 10 };
+
+function network(model: string, polynomial: Polynomial) {
+  const graph = buildModel(model);
+  return { original: graph, ...foldBatchNorm(graph, randomWeights(graph, 1, polynomial)) };
+}
+const planOf = (graph: Graph, polynomial: Polynomial, ringBits: number) =>
+  planInference(graph, { activation: "lifted", linear: "masked", fractionBits: 16, polynomial, ringBits });
+const largest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Math.max(...Array.from(a, (v, i) => Math.abs(v - b[i]!)));
+
+for (
+  const [model, polynomial, ringBits, tolerance] of [
+    ["convnet", QUARTIC, 30, 0.02],
+    ["convnet", QUARTIC, 24, 0.1],
+    ["convnet", QUADRATIC, 30, 0.02],
+    ["convnet", SEXTIC, 30, 0.05],
+    ["minionn-bn", QUARTIC, 30, 0.05],
+    ["vgg16-bn-avg", QUARTIC, 30, 0.1],
+    ["resnet20", QUARTIC, 30, 0.1],
+  ] as const
+) {
+  Deno.test(`lifted ${model} of degree ${polynomial.coefficients.length - 1} with ${ringBits} ring bits agrees with its fixed-point engine`, async () => {
+    const { original, graph, weights } = network(model, polynomial),
+      plan = planOf(graph, polynomial, ringBits);
+    const inference = await openInProcess(ring, plan, weights, 2);
+    for (const seed of [7, 8]) {
+      const image = seededImage(original, seed), logits = await inference.infer(image);
+      const difference = largest(logits, fixedPointLogits(plan, weights, image));
+      assert(difference <= tolerance, `from fixed point by ${difference}`);
+      if (ringBits === 30 && model !== "resnet20") {
+        const float = evaluateLogits(graph, weights, polynomial, image);
+        assert(largest(logits, float) <= 2 * tolerance, `from float by ${largest(logits, float)}`);
+      }
+    }
+    await inference.end();
+  });
+}
+
+Deno.test("lifted makes no gross error in 300 inferences of ConvNet", async () => {
+  const { original, graph, weights } = network("convnet", QUARTIC), plan = planOf(graph, QUARTIC, 30);
+  const inference = await openInProcess(ring, plan, weights, 300);
+  for (let seed = 0; seed < 300; seed++) {
+    const image = seededImage(original, seed);
+    assert(largest(await inference.infer(image), fixedPointLogits(plan, weights, image)) < 0.05);
+  }
+  await inference.end();
+});
+
+Deno.test("lifted sends, deals and waits for what its closed formulas say, in set-up and in every query", async () => {
+  const { original, graph, weights } = network("minionn-bn", QUARTIC), plan = planOf(graph, QUARTIC, 30);
+  const [peer, clientPeer] = memoryPair();
+  const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
+  const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
+  const [, , figures] = await Promise.all([
+    runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 2 }),
+    serve({ pool, peer, dealer, plan, weights }),
+    query({ pool, peer: clientPeer, dealer: clientDealer, plan }, seededImage(original, 2), 2),
+  ]);
+  const cost = costOf(plan), activations = 173_056;
+  for (const { exchanges, bytesSent, offlineBytes } of figures.queries) {
+    assertEquals({ exchanges, bytesSent }, {
+      exchanges: cost.total.exchanges,
+      bytesSent: { server: cost.total.bytesServer, client: cost.total.bytesClient },
+    });
+    assertEquals(offlineBytes, cost.total.dealtBytes + 32);
+    assert(bytesSent.server + bytesSent.client <= 5.9 * activations + 3072 * 30 / 8 + 8 * 10);
+  }
+  assertEquals(cost.total.exchanges, 2 * 7 + 2);
+  assertEquals(figures.setup.bytes, cost.setUp.bytesServer + 32 + 64);
+});
+
+Deno.test("a lifted session frees all ring memory that it took", async () => {
+  const before = ring.bytesInUse, { original, graph, weights } = network("resnet20", QUARTIC);
+  const inference = await openInProcess(ring, planOf(graph, QUARTIC, 30), weights, 2);
+  await inference.infer(seededImage(original, 1));
+  await inference.infer(seededImage(original, 2));
+  await inference.end();
+  assertEquals(ring.bytesInUse, before);
+});
+
+Deno.test("plans that break the bounds of lifted are refused with a sentence", () => {
+  const { graph } = network("convnet", QUARTIC);
+  assertThrows(() => planOf(graph, QUARTIC, 31), RangeError, "ring bits must be an integer from 16 to 30");
+  assertThrows(
+    () =>
+      planInference(graph, { activation: "lifted", linear: "beaver", fractionBits: 16, polynomial: QUARTIC }),
+    RangeError,
+    "weights in clear at the server",
+  );
+  assertThrows(
+    () => planOf(graph, { kind: "polynomial", coefficients: [1, 2], precision: 1 }, 30),
+    RangeError,
+    "degree 2 or more",
+  );
+});
