@@ -9,7 +9,8 @@ import { Convolution, type ConvolutionSpec, outputSize } from "../ring/convoluti
 import { Ring } from "../ring/ring.ts";
 import type { Width } from "../ring/tensor.ts";
 import { type Candidate, measure, type Timing } from "./bench_measure.ts";
-import { floatConvolution, openTensorFlow } from "./bench_tensorflow.ts";
+import { openTensorflow } from "../models/tensorflow_backend.ts";
+import { floatConvolution } from "./bench_tensorflow.ts";
 import { runCommand } from "./command.ts";
 import { formatTable } from "./table.ts";
 
@@ -267,7 +268,7 @@ if (import.meta.main) {
           benchElementwise(ring, options.seconds),
         );
       }
-      if (options.only.includes("layers") || options.only.includes("networks")) await openTensorFlow();
+      if (options.only.includes("layers") || options.only.includes("networks")) await openTensorflow();
       const columns = ["tf", ...VARIANTS.flatMap(({ name }) => [name, `${name} ratio`])];
       if (options.only.includes("layers")) {
         const part = SHAPES.map(([size, inputs, outputs, kernel, stride]) => {

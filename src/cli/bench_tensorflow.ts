@@ -1,15 +1,6 @@
-/** TensorFlow.js on its WebAssembly backend (SIMD, one thread): the yardstick of `bench`. */
+/** Layers of TensorFlow.js as `bench` compares them with the ring kernels. */
 import * as tf from "@tensorflow/tfjs";
-import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import type { ConvolutionSpec } from "../ring/convolution.ts";
-
-export async function openTensorFlow(): Promise<void> {
-  setThreadsCount(1);
-  const module = import.meta.resolve("@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm");
-  setWasmPaths(new URL("./", module).href);
-  await tf.setBackend("wasm");
-  await tf.ready();
-}
 
 /** A run of the float convolution of that shape with random weights, bias included, result left in WebAssembly memory. */
 export function floatConvolution(spec: ConvolutionSpec): { run(): void; dispose(): void } {

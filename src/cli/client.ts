@@ -8,7 +8,7 @@ import { onExit, runCommand } from "./command.ts";
 import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
 import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, profileFrom, THREADS_OPTION } from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
-import { peakRssMB, reportLine } from "./role_report.ts";
+import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
 
 await runCommand({
   name: "client",
@@ -35,8 +35,10 @@ await runCommand({
     threads: THREADS_OPTION,
     ...SECURITY_OPTIONS,
     json: { type: "boolean", help: "report on standard output as JSON lines" },
+    withParent: WITH_PARENT_OPTION,
   },
   async run(options) {
+    if (options.withParent) void endWithParent();
     const plan = planFrom(options), profile = profileFrom(options.profile);
     const serverAt = await connecting(options, options.connect),
       dealerAt = await connecting(options, options.dealer);

@@ -50,7 +50,7 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
     Deno.removeSync(token);
   };
   const forget = onExit(end);
-  const common = ["--json", "--token-file", token, ...run.plan];
+  const common = ["--json", "--with-parent", "--token-file", token, ...run.plan];
   const start = (
     name: string,
     args: readonly string[],
@@ -133,7 +133,8 @@ class Role {
         path(`src/cli/${name}.ts`),
         ...args,
       ],
-      stdin: "null",
+      // Held open as long as this process lives: a role whose parent is killed reads its end and stops.
+      stdin: "piped",
       stdout: "piped",
       stderr: "piped",
     });
@@ -163,7 +164,7 @@ class Role {
 
   /** Throws if a signal has killed this role. */
   async checkAlive(): Promise<void> {
-    const soon = new Promise<undefined>((resolve) => setTimeout(resolve, 50));
+    const soon = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 50));
     const signal = (await Promise.race([this.#child.status, soon]))?.signal;
     if (signal) throw new Error(`the ${this.name} ended with ${signal}`);
   }

@@ -7,3 +7,16 @@ export function reportLine(json: boolean, value: unknown, sentence: string): voi
 
 /** Largest resident memory of this process so far, in MB (2^20 bytes). */
 export const peakRssMB = (): number => Math.round(process.resourceUsage().maxRSS / 1024);
+
+/** Option of a role that another program starts; see {@linkcode endWithParent}. */
+export const WITH_PARENT_OPTION = {
+  type: "boolean",
+  help: "end when standard input ends, as it does when the program that holds it is killed",
+  hidden: true,
+} as const;
+
+/** Ends this process when the one that started it is gone. */
+export async function endWithParent(): Promise<void> {
+  for await (const _ of Deno.stdin.readable);
+  Deno.exit(1);
+}

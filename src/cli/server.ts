@@ -21,7 +21,7 @@ import {
 } from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
 import type { Plan } from "../inference/plan.ts";
-import { peakRssMB, reportLine } from "./role_report.ts";
+import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
 
 await runCommand({
   name: "server",
@@ -36,8 +36,10 @@ await runCommand({
     threads: THREADS_OPTION,
     ...SECURITY_OPTIONS,
     json: { type: "boolean", help: "report on standard output as JSON lines" },
+    withParent: WITH_PARENT_OPTION,
   },
   async run(options) {
+    if (options.withParent) void endWithParent();
     const plan = planFrom(options), profile = profileFrom(options.profile);
     const listenAt = await listening(options, options.listen),
       dealerAt = await connecting(options, options.dealer);

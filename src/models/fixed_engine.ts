@@ -5,9 +5,9 @@
  * Rules: a linear layer adds the scales of input and weights and does not truncate; average pooling is a sum whose division
  * goes into the scale; of two summands the one with fewer bits is shifted left; activations are the caller's.
  */
-import { addBias, applyLinear, linearMatrix, maxPool, sumPool } from "./_layers.ts";
+import { addBias, applyLinear, type LinearMatrix, linearMatrix, maxPool, sumPool } from "./_layers.ts";
 import { checkImage } from "./float_engine.ts";
-import { isLinear } from "./fold.ts";
+import { isLinear, type LinearNode } from "./fold.ts";
 import { type Graph, inferShapes, type Node, type Shape, type Weights } from "./graph.ts";
 
 /** The integers v stand for v / 2^fractionBits. */
@@ -70,6 +70,25 @@ function checkExact(graph: Graph, node: Node, { integers, fractionBits }: FixedV
   }
 }
 
+/**
+ * Throws a RangeError unless every sum of a linear layer is exact in whatever order it is added. A bound from the
+ * largest input and the largest column decides in all but extreme cases; else the sums of absolute values do.
+ */
+function checkSums(node: LinearNode, x: Float64Array, input: Shape, output: Shape, matrix: LinearMatrix): void {
+  const { values, rows, columns } = matrix, sums = new Float64Array(columns);
+  for (let i = 0; i < rows; i++) {
+    for (let c = 0; c < columns; c++) sums[c] += Math.abs(values[i * columns + c]);
+  }
+  const max = (a: Float64Array) => a.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+  if (max(x) * max(sums) < 2 ** 53) return;
+  const sizes = applyLinear(node, x.map(Math.abs), input, output, { ...matrix, values: values.map(Math.abs) });
+  if (max(sizes) < 2 ** 53) return;
+  throw new RangeError(
+    `the sums of ${node.id} reach 2^${Math.log2(max(sizes)).toFixed(1)}, more than the 2^53 up to which they are ` +
+      "exact; use fewer fraction bits",
+  );
+}
+
 function step(
   node: Exclude<Node, { op: "input" }>,
   shapes: ReadonlyMap<string, Shape>,
@@ -90,13 +109,9 @@ function step(
     case "dense": {
       const weightBits = arithmetic.weightBits(node.id), bits = x.fractionBits + weightBits;
       const encode = (w: number) => Math.round(Math.fround(w * factor) * 2 ** weightBits);
-      const integers = applyLinear(
-        node,
-        x.integers,
-        input,
-        output,
-        linearMatrix(weights.get(`${node.id}.weight`)!.data, node.outputs, encode),
-      );
+      const matrix = linearMatrix(weights.get(`${node.id}.weight`)!.data, node.outputs, encode);
+      checkSums(node, x.integers, input, output, matrix);
+      const integers = applyLinear(node, x.integers, input, output, matrix);
       if (node.bias) {
         addBias(
           integers,

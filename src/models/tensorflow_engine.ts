@@ -4,7 +4,7 @@
  * out of `mod.ts`, as it loads TensorFlow.js.
  */
 import * as tf from "@tensorflow/tfjs";
-import { realCoefficients } from "../polynomial/polynomial.ts";
+import { type Polynomial, realCoefficients } from "../polynomial/polynomial.ts";
 import { checkImage } from "./float_engine.ts";
 import { consumersOf, isLinear, type LinearNode } from "./fold.ts";
 import { type Activation, type Graph, inputsOf, type Node, type Weights } from "./graph.ts";
@@ -18,21 +18,24 @@ export interface TensorflowEngine {
   dispose(): void;
 }
 
+type Operation = (x: tf.Tensor, shortcut?: tf.Tensor) => tf.Tensor;
+
 interface Step {
   readonly id: string;
   readonly inputs: readonly string[];
-  /** Values that nothing reads after this step. */
-  readonly dropped: readonly string[];
   readonly evaluate: Operation;
+  /** Values that no later step reads. */
+  readonly dropped: readonly string[];
 }
 
-type Operation = (x: tf.Tensor, shortcut?: tf.Tensor) => tf.Tensor;
+/** Makes a tensor that lives as long as the engine. */
+type Upload = (data: Float32Array, shape: readonly number[]) => tf.Tensor;
 
 /**
- * Uploads a network. Open the backend first, see `openTensorflow` in `tensorflow_backend.ts`.
+ * Uploads a network. Open the backend first: `openTensorflow` of `tensorflow_backend.ts`.
  *
  * @param graph without batch norm, as `foldBatchNorm` makes it
- * @throws {RangeError} for weights that do not fit, or a batch norm
+ * @throws {RangeError} for a batch norm, weights that do not fit or a constant activation
  */
 export function createTensorflowEngine(
   graph: Graph,
@@ -40,20 +43,20 @@ export function createTensorflowEngine(
   activation: Activation,
 ): TensorflowEngine {
   checkWeights(graph, weights);
-  const tensors = new Map(
-    [...weights].map(([name, { data, shape }]) => [name, tf.tensor(data, [...shape])]),
-  );
-  const activate = activation.kind === "relu" ? tf.relu : polynomial(activation, tensors);
-  const steps = compile(graph, tensors, activate, activation.kind === "relu");
-  const [height, width, channels] = graph.inputShape;
+  const owned: tf.Tensor[] = [];
+  const steps = compile(graph, weights, activation, (data, shape) => {
+    const tensor = tf.tensor(data, [...shape]);
+    owned.push(tensor);
+    return tensor;
+  });
   return {
     run(image) {
       checkImage(graph, image);
       let logits!: Float32Array;
       tf.tidy(() => {
-        const x = tf.tensor4d(Float32Array.from(image), [1, height, width, channels]);
+        const x = tf.tensor4d(Float32Array.from(image), [1, ...graph.inputShape]);
         const values = new Map<string, tf.Tensor>([[graph.nodes[0].id, x]]);
-        for (const { id, inputs: [input, shortcut], dropped, evaluate } of steps) {
+        for (const { id, inputs: [input, shortcut], evaluate, dropped } of steps) {
           values.set(id, evaluate(values.get(input)!, values.get(shortcut)));
           for (const id of dropped) values.get(id)!.dispose();
         }
@@ -61,27 +64,19 @@ export function createTensorflowEngine(
       });
       return logits;
     },
-    dispose: () => tf.dispose([...tensors.values()]),
+    dispose: () => tf.dispose(owned),
   };
 }
 
-function compile(
-  graph: Graph,
-  tensors: Map<string, tf.Tensor>,
-  activate: Operation,
-  fusesActivations: boolean,
-): Step[] {
-  const consumers = consumersOf(graph), fused = new Map<string, string>();
-  for (const node of fusesActivations ? graph.nodes.filter(isLinear) : []) {
-    const [reader, ...others] = consumers.get(node.id)!;
-    if (reader?.op === "activation" && others.length === 0) fused.set(reader.id, node.id);
-  }
-  const layers = new Set(fused.values()), lastReader = new Map<string, string>();
+function compile(graph: Graph, weights: Weights, activation: Activation, upload: Upload): Step[] {
+  const fused = activation.kind === "relu" ? fusedActivations(graph) : new Map<string, string>();
+  const activate = activation.kind === "relu" ? tf.relu : polynomial(activation, upload);
+  const withRelu = new Set(fused.values()), lastReader = new Map<string, string>();
   const steps = graph.nodes.filter((node) => node.op !== "input" && !fused.has(node.id)).map((node) => {
     const inputs = inputsOf(node).map((id) => fused.get(id) ?? id);
     for (const id of inputs) lastReader.set(id, node.id);
     const evaluate = isLinear(node)
-      ? linear(node, tensors, layers.has(node.id) ? "relu" : "linear")
+      ? linear(node, weights, withRelu.has(node.id) ? "relu" : "linear", upload)
       : operation(node, activate);
     return { id: node.id, inputs, evaluate };
   });
@@ -91,14 +86,27 @@ function compile(
   }));
 }
 
-/** Convolution or dense layer, with bias and activation in the same call. */
+/** The linear layer before each activation that is its only reader. */
+function fusedActivations(graph: Graph): Map<string, string> {
+  const fused = new Map<string, string>();
+  for (const [id, readers] of consumersOf(graph)) {
+    const isLayer = graph.nodes.some((node) => node.id === id && isLinear(node));
+    if (isLayer && readers.length === 1 && readers[0].op === "activation") fused.set(readers[0].id, id);
+  }
+  return fused;
+}
+
 function linear(
   node: LinearNode,
-  tensors: ReadonlyMap<string, tf.Tensor>,
+  weights: Weights,
   activation: "relu" | "linear",
+  upload: Upload,
 ): Operation {
-  const weight = tensors.get(`${node.id}.weight`)!;
-  const options = { activation, ...(node.bias ? { bias: tensors.get(`${node.id}.bias`)! } : {}) };
+  const tensor = (part: string) => {
+    const { data, shape } = weights.get(`${node.id}.${part}`)!;
+    return upload(data, shape);
+  };
+  const weight = tensor("weight"), options = { activation, ...(node.bias ? { bias: tensor("bias") } : {}) };
   if (node.op === "dense") return (x) => tf.fused.matMul({ a: x, b: weight, ...options });
   const filter = weight as tf.Tensor4D, strides = node.stride, pad = node.padding;
   return (x) => tf.fused.conv2d({ x: x as tf.Tensor4D, filter, strides, pad, ...options });
@@ -118,20 +126,27 @@ function operation(node: Exclude<Node, LinearNode>, activate: Operation): Operat
       return (x) => tf.reshape(x, [1, x.size]);
     case "batchNorm":
     case "input":
-      throw new RangeError(`node ${node.id}: ${node.op} cannot be run; merge batch norm first`);
+      throw new RangeError(`node ${node.id}: cannot run ${node.op}; merge batch norm first`);
   }
 }
 
 /**
- * A polynomial by element-wise calls, as few as possible: Horner in s = x^2 for the even and the odd powers. Seven for
- * the quartic without cubic term, ((a4 s + a2) s) + (a1 x + a0).
+ * A polynomial in element-wise calls: Horner in s = x^2 over pairs of terms, for the quartic without cubic term
+ * ((a4 s + a2) s) + (a1 x + a0). Terms that are zero cost nothing.
  */
-function polynomial(activation: Activation & { kind: "polynomial" }, tensors: Map<string, tf.Tensor>): Operation {
+function polynomial(activation: Polynomial, upload: Upload): Operation {
   const coefficients = realCoefficients(activation);
-  const scalars = coefficients.map((c, i) => {
-    const scalar = tf.scalar(c);
-    tensors.set(`coefficient ${i}`, scalar);
-    return scalar;
-  });
-  return (x) => x;
+  if (coefficients.slice(1).every((c) => c === 0)) throw new RangeError("the activation is constant");
+  const scalars = coefficients.map((c) => c === 0 ? undefined : upload(Float32Array.of(c), []));
+  const sum = (a: tf.Tensor | undefined, b: tf.Tensor | undefined) => a && b ? tf.add(a, b) : a ?? b;
+  return (x) =>
+    tf.tidy(() => {
+      const s = scalars.length > 2 ? tf.square(x) : x;
+      let y: tf.Tensor | undefined;
+      for (let k = scalars.length - 1 & ~1; k >= 0; k -= 2) {
+        const odd = scalars[k + 1];
+        y = sum(y && tf.mul(y, s), sum(odd && tf.mul(x, odd), scalars[k]));
+      }
+      return y!;
+    });
 }

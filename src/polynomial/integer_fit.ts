@@ -100,9 +100,14 @@ export function errorOf(coefficients: ArrayLike<number>, options: FitOptions): F
   return { rms: Math.sqrt(square), max };
 }
 
+/** Where the search gives up: about two seconds. The paper's fits take fewer than a hundred. */
+const MOST_NODES = 5_000_000;
+
 /**
  * Integers c, |c_k| <= limit, that minimise |rhs - R c|^2. From the last coefficient down, each is tried in the order of its
  * distance from the conditional optimum; a branch ends when its partial sum reaches the best full sum, so nothing is missed.
+ *
+ * @throws {RangeError} if the search would take too long, see {@linkcode MOST_NODES}
  */
 export function closestIntegers(
   { r, rhs }: TriangularSystem,
@@ -121,7 +126,12 @@ export function closestIntegers(
     for (const candidate of byDistance(sum / r[k][k], limit)) {
       const cost = partial + (sum - r[k][k] * candidate) ** 2;
       if (cost >= best) return;
-      nodes++;
+      if (++nodes > MOST_NODES) {
+        throw new RangeError(
+          `no optimum proved within ${MOST_NODES} nodes: on so small a range high powers of x hardly differ; ` +
+            "use a lower degree, a lower precision or a larger range",
+        );
+      }
       current[k] = candidate;
       search(k - 1, cost);
     }

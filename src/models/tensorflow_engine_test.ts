@@ -1,0 +1,92 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import * as tf from "@tensorflow/tfjs";
+import { QUARTIC } from "../polynomial/polynomial.ts";
+import { evaluateLogits } from "./float_engine.ts";
+import { foldBatchNorm } from "./fold.ts";
+import type { Activation, Graph } from "./graph.ts";
+import { openTensorflow } from "./tensorflow_backend.ts";
+import { createTensorflowEngine } from "./tensorflow_engine.ts";
+import { randomWeights, seededImage } from "./weights.ts";
+import { buildModel } from "./zoo.ts";
+
+await openTensorflow();
+await openTensorflow(); // allowed
+
+const RELU: Activation = { kind: "relu" };
+/** All terms, the odd ones last. */
+const QUINTIC: Activation = { kind: "polynomial", coefficients: [90, 500, 120, -7, 2, 3], precision: 10 };
+const CASES: readonly (readonly [string, Activation])[] = [
+  ["convnet", RELU],
+  ["convnet", QUARTIC],
+  ["convnet", QUINTIC],
+  ["convnet", { kind: "polynomial", coefficients: [0, 3], precision: 2 }],
+  ["minionn-bn", RELU],
+  ["minionn-bn", QUARTIC],
+  ["resnet20", RELU],
+  ["resnet20", QUARTIC],
+];
+
+for (const [name, activation] of CASES) {
+  const label = activation.kind === "relu" ? "relu" : `degree ${activation.coefficients.length - 1}`;
+  Deno.test(`TensorFlow.js computes the logits of the float engine, ${name} with ${label}`, () => {
+    const model = buildModel(name);
+    const { graph, weights } = foldBatchNorm(model, randomWeights(model, 7, activation));
+    const before = tf.memory().numTensors;
+    const engine = createTensorflowEngine(graph, weights, activation), loaded = tf.memory().numTensors;
+    for (const seed of [1, 2]) {
+      const image = seededImage(graph, seed);
+      const logits = engine.run(image), expected = evaluateLogits(graph, weights, activation, image);
+      assertEquals(logits.length, expected.length);
+      const difference = Math.max(...logits.map((v, i) => Math.abs(v - expected[i])));
+      assert(difference < 1e-3, `logits differ by ${difference}`);
+    }
+    assertEquals(tf.memory().numTensors, loaded, "a run leaves tensors behind");
+    engine.dispose();
+    assertEquals(tf.memory().numTensors, before, "the engine leaves tensors behind");
+  });
+}
+
+Deno.test("TensorFlow.js pools beyond the border like the float engine, and keeps a value that is read twice", () => {
+  const graph: Graph = {
+    name: "pools",
+    classes: 3,
+    inputShape: [9, 9, 2],
+    nodes: [
+      { id: "input", op: "input" },
+      { id: "conv", op: "conv", input: "input", kernel: 3, stride: 1, padding: 1, outputs: 4, bias: true },
+      { id: "act", op: "activation", input: "conv" },
+      { id: "add", op: "add", input: "conv", shortcut: "act" },
+      { id: "double", op: "add", input: "add", shortcut: "add" },
+      { id: "max", op: "maxPool", input: "double", kernel: 3, stride: 2, padding: 1 },
+      { id: "average", op: "averagePool", input: "max", kernel: 2, stride: 1, padding: 0 },
+      { id: "flatten", op: "flatten", input: "average" },
+      { id: "dense", op: "dense", input: "flatten", outputs: 3, bias: false },
+    ],
+  };
+  const random = (shape: readonly number[]) => {
+    const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(1 + 7 * i));
+    return { shape, data };
+  };
+  const weights = new Map([
+    ["conv.weight", random([3, 3, 2, 4])],
+    ["conv.bias", { shape: [4], data: Float32Array.of(-20, -1, 0, 1) }], // a channel of negative values
+    ["dense.weight", random([64, 3])],
+  ]);
+  const engine = createTensorflowEngine(graph, weights, RELU), image = random([9 * 9 * 2]).data;
+  const expected = evaluateLogits(graph, weights, RELU, image);
+  engine.run(image).forEach((v, i) =>
+    assert(Math.abs(v - expected[i]) < 1e-3, `${v}, expected ${expected[i]}`)
+  );
+  engine.dispose();
+});
+
+Deno.test("createTensorflowEngine refuses batch norm and constant activations, run() a wrong image", () => {
+  const model = buildModel("convnet"), weights = randomWeights(model, 7, RELU);
+  assertThrows(() => createTensorflowEngine(model, weights, RELU), RangeError, "merge batch norm first");
+  const folded = foldBatchNorm(model, weights);
+  const constant: Activation = { kind: "polynomial", coefficients: [1, 0], precision: 0 };
+  assertThrows(() => createTensorflowEngine(folded.graph, folded.weights, constant), RangeError, "constant");
+  const engine = createTensorflowEngine(folded.graph, folded.weights, RELU);
+  assertThrows(() => engine.run([1, 2, 3]), RangeError, "takes an image of 32x32x3");
+  engine.dispose();
+});
