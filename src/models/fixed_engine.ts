@@ -74,17 +74,28 @@ function checkExact(graph: Graph, node: Node, { integers, fractionBits }: FixedV
  * Throws a RangeError unless every sum of a linear layer is exact in whatever order it is added. A bound from the
  * largest input and the largest column decides in all but extreme cases; else the sums of absolute values do.
  */
-function checkSums(node: LinearNode, x: Float64Array, input: Shape, output: Shape, matrix: LinearMatrix): void {
+function checkSums(
+  node: LinearNode,
+  x: Float64Array,
+  input: Shape,
+  output: Shape,
+  matrix: LinearMatrix,
+): void {
   const { values, rows, columns } = matrix, sums = new Float64Array(columns);
   for (let i = 0; i < rows; i++) {
     for (let c = 0; c < columns; c++) sums[c] += Math.abs(values[i * columns + c]);
   }
   const max = (a: Float64Array) => a.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
   if (max(x) * max(sums) < 2 ** 53) return;
-  const sizes = applyLinear(node, x.map(Math.abs), input, output, { ...matrix, values: values.map(Math.abs) });
+  const sizes = applyLinear(node, x.map(Math.abs), input, output, {
+    ...matrix,
+    values: values.map(Math.abs),
+  });
   if (max(sizes) < 2 ** 53) return;
   throw new RangeError(
-    `the sums of ${node.id} reach 2^${Math.log2(max(sizes)).toFixed(1)}, more than the 2^53 up to which they are ` +
+    `the sums of ${node.id} reach 2^${
+      Math.log2(max(sizes)).toFixed(1)
+    }, more than the 2^53 up to which they are ` +
       "exact; use fewer fraction bits",
   );
 }

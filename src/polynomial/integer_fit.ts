@@ -3,15 +3,15 @@
  * depth-first search over the QR factorisation, in the order of Schnorr and Euchner. Rounding the real fit instead ruins it:
  * at precision 8 the quartic's highest coefficient would be 0.
  */
-import { type Polynomial } from "./polynomial.ts";
+import type { Polynomial } from "./polynomial.ts";
 import { solve, type TriangularSystem, triangularSystem } from "./least_squares.ts";
 
 /** Functions that can be fitted. */
 export const FUNCTIONS = {
-  relu: (x: number) => Math.max(0, x),
-  sigmoid: (x: number) => 1 / (1 + Math.exp(-x)),
-  silu: (x: number) => x / (1 + Math.exp(-x)),
-  gelu: (x: number) => x * normalDistribution(x),
+  relu: (x: number): number => Math.max(0, x),
+  sigmoid: (x: number): number => 1 / (1 + Math.exp(-x)),
+  silu: (x: number): number => x / (1 + Math.exp(-x)),
+  gelu: (x: number): number => x * normalDistribution(x),
 } as const;
 
 export type FunctionName = keyof typeof FUNCTIONS;
@@ -101,7 +101,7 @@ export function errorOf(coefficients: ArrayLike<number>, options: FitOptions): F
 }
 
 /** Where the search gives up: about two seconds. The paper's fits take fewer than a hundred. */
-const MOST_NODES = 5_000_000;
+const MOST_NODES = 10_000_000;
 
 /**
  * Integers c, |c_k| <= limit, that minimise |rhs - R c|^2. From the last coefficient down, each is tried in the order of its

@@ -1,5 +1,5 @@
 /** Known optima to the last bit, and optimality checked by brute force. */
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { closestIntegers, errorOf, integerFit, realFit } from "./integer_fit.ts";
 import { triangularSystem } from "./least_squares.ts";
 
@@ -73,4 +73,63 @@ Deno.test("closestIntegers() finds what brute force over a neighbourhood finds, 
 Deno.test("integerFit() of degree 10 at precision 16 ends within a second", () => {
   const start = performance.now(), { nodes } = integerFit({ degree: 10, precision: 16, range: 5 });
   assert(performance.now() - start < 1000 && nodes > 10, `${nodes} nodes`);
+});
+
+/**
+ * The sum of squares of the paper's problem as an exact integer (times a constant): points 5 m / 999 with m = -999, -997 ... 999,
+ * targets in integers. Shares no code with the fit.
+ */
+function exactCost(degree: number, precision: number) {
+  const terms = Array.from({ length: 1000 }, (_, j) => {
+    const m = BigInt(2 * j - 999);
+    const powers = Array.from(
+      { length: degree + 1 },
+      (_, k) => (5n * m) ** BigInt(k) * 999n ** BigInt(degree - k),
+    );
+    return [...powers, (m > 0n ? 2n ** BigInt(precision) * 5n * m / 999n : 0n) * 999n ** BigInt(degree)];
+  });
+  const gram = terms[0].map((_, i) =>
+    terms[0].map((_, k) => terms.reduce((sum, row) => sum + row[i] * row[k], 0n))
+  );
+  return (coefficients: readonly number[]): bigint => {
+    const v = [...coefficients.map(BigInt), -1n];
+    return v.reduce((sum, a, i) => sum + a * v.reduce((inner, b, k) => inner + gram[i][k] * b, 0n), 0n);
+  };
+}
+
+for (const [degree, precision, coefficients] of KNOWN) {
+  Deno.test(`the optimum of degree ${degree} at precision ${precision} is exactly the best of its neighbourhood`, () => {
+    const cost = exactCost(degree, precision), limit = 2 ** (precision - 1), best = cost(coefficients);
+    const reach = degree === 2 ? 12 : degree === 4 ? 3 : 1, current = [...coefficients];
+    let others = 0;
+    const visit = (k: number) => {
+      if (k > degree) {
+        if (cost(current) > best) others++;
+        else assertEquals(current, coefficients);
+        return;
+      }
+      for (let c = coefficients[k] - reach; c <= coefficients[k] + reach; c++) {
+        if (Math.abs(c) > limit) continue;
+        current[k] = c;
+        visit(k + 1);
+      }
+      current[k] = coefficients[k];
+    };
+    visit(0);
+    assert(others > 1000);
+  });
+}
+
+Deno.test("integerFit() fits smooth functions closer than ReLU, with and without the box", () => {
+  for (const name of ["gelu", "silu", "sigmoid"] as const) {
+    const options = { degree: 6, precision: 12, range: 4, function: name, weights: "normal" } as const;
+    const fit = integerFit(options), free = integerFit({ ...options, box: false });
+    assert(fit.rms < 0.02, `${name}: ${fit.rms}`);
+    assert(free.rms <= fit.rms * (1 + 1e-3));
+    assert(fit.polynomial.coefficients.every((c) => Math.abs(c) <= 2048));
+  }
+});
+
+Deno.test("integerFit() says so when it cannot prove an optimum", () => {
+  assertThrows(() => integerFit({ degree: 10, precision: 16, range: 0.5 }), RangeError, "no optimum proved");
 });

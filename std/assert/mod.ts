@@ -50,7 +50,12 @@ export function assertStrictEquals<T>(actual: unknown, expected: T, message?: st
 }
 
 /** Fails unless the numbers differ by at most `tolerance` (default: 1e-7 of `expected`). */
-export function assertAlmostEquals(actual: number, expected: number, tolerance?: number, message?: string): void {
+export function assertAlmostEquals(
+  actual: number,
+  expected: number,
+  tolerance?: number,
+  message?: string,
+): void {
   if (Object.is(actual, expected)) return;
   const allowed = tolerance ?? (Number.isFinite(expected) ? Math.abs(expected * 1e-7) : 1e-7);
   const delta = Math.abs(expected - actual);
@@ -118,7 +123,9 @@ export function assertIsError<E extends Error = Error>(
     throw new AssertionError(`Expected ${errorClass.name}, got ${error.name}: ${error.message}`);
   }
   if (messageIncludes !== undefined && !error.message.includes(messageIncludes)) {
-    throw new AssertionError(`Expected error message to include "${messageIncludes}", got "${error.message}".`);
+    throw new AssertionError(
+      `Expected error message to include "${messageIncludes}", got "${error.message}".`,
+    );
   }
 }
 

@@ -13,7 +13,14 @@ interface Suite {
   afterEach: Body[];
 }
 
-const newSuite = (): Suite => ({ cases: [], suites: [], before: [], after: [], beforeEach: [], afterEach: [] });
+const newSuite = (): Suite => ({
+  cases: [],
+  suites: [],
+  before: [],
+  after: [],
+  beforeEach: [],
+  afterEach: [],
+});
 let current: Suite | undefined;
 
 function collect(body: () => void): Suite {

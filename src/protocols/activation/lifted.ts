@@ -17,7 +17,7 @@
 import type { Dealing, Material } from "../../dealer/material.ts";
 import type { Polynomial } from "../../polynomial/polynomial.ts";
 import type { Ring } from "../../ring/ring.ts";
-import { RingTensor, words } from "../../ring/tensor.ts";
+import { type RingTensor, words } from "../../ring/tensor.ts";
 import type { Cost } from "../protocol.ts";
 
 /** Scales and widths of one activation layer; public. */

@@ -78,6 +78,7 @@ function gate128(role: Role, degree: number): string {
 }
 
 const exported = (width: 64 | 128, role: Role) => `
+/** e: public words, g: dealt words [n][2][degree] (pairs if 128), highest coefficient first. */
 export function liftedGate${role}${width}(${parameters(role).replace("g: usize,", "g: usize, degree: i32,")}): void {
   ${DEGREES.map((d) => `if (degree == ${d}) gate${role}${width}d${d}(${names(role)});`).join(" else ")} else unreachable();
 }`;
