@@ -10,6 +10,7 @@ export interface Inference {
   readonly fractionBits: number;
   readonly repetitions: number;
   readonly exchanges: number;
+  readonly oneWayDelays: number;
   readonly paperExchanges: number;
   readonly bytesSent: { readonly server: number; readonly client: number };
   readonly setup: { readonly ms: number; readonly bytes: number };
@@ -23,7 +24,7 @@ export interface Inference {
   readonly argmaxAgrees: boolean;
 }
 
-const PERMISSIONS = [
+export const PERMISSIONS = [
   "--allow-net=127.0.0.1",
   "--allow-run",
   "--allow-read",
@@ -40,7 +41,8 @@ export const infer = async (...options: (string | number)[]): Promise<Inference>
 /** The columns of {@linkcode figuresOf}. */
 export const FIGURE_COLUMNS = {
   repetitions: "queries measured, after a warm-up",
-  exchanges: "one-way delays on the critical path of the online phase, the opening of the result included",
+  exchanges: "messages and exchanges of the client in the online phase, the opening of the result included",
+  one_way_delays: "one-way delays on its critical path, by logical clocks: overlapping messages count once",
   bytes_server: "payload bytes that the server sends online",
   bytes_client: "payload bytes that the client sends online",
   setup_ms: "set-up, once per session",
@@ -56,6 +58,7 @@ export const FIGURE_COLUMNS = {
 export const figuresOf = (run: Inference): NewRow => ({
   repetitions: run.repetitions,
   exchanges: run.exchanges,
+  one_way_delays: run.oneWayDelays,
   bytes_server: run.bytesSent.server,
   bytes_client: run.bytesSent.client,
   setup_ms: run.setup.ms,

@@ -105,7 +105,7 @@ const find = (rows: readonly Row[], values: Readonly<Record<string, string>>) =>
   rows.find((row) => Object.entries(values).every(([column, value]) => row[column] === value));
 
 /**
- * Time at no delay, plus one one-way delay per exchange, plus the bytes over the bandwidth: both directions of an exchange
+ * Time at no delay, plus the one-way delays on the critical path, plus the bytes over the bandwidth: both directions of an exchange
  * travel at once, so the busier one counts.
  */
 function predictedMs(row: Row, unshaped: Row): number {
@@ -113,7 +113,7 @@ function predictedMs(row: Row, unshaped: Row): number {
   const transfer = gigabits === undefined
     ? 0
     : 8e-6 * Math.max(numberOf(row, "bytes_server"), numberOf(row, "bytes_client")) / gigabits;
-  return numberOf(unshaped, "online_ms") + numberOf(row, "exchanges") * numberOf(row, "rtt_ms") / 2 +
+  return numberOf(unshaped, "online_ms") + numberOf(row, "one_way_delays") * numberOf(row, "rtt_ms") / 2 +
     transfer;
 }
 
@@ -233,6 +233,7 @@ export const inferenceLatency = defineExperiment({
       "speed-up over relu": speedUp === undefined ? null : Math.round(speedUp * 100) / 100,
       "offline ms": numberOf(row, "offline_ms"),
       exchanges: numberOf(row, "exchanges"),
+      delays: numberOf(row, "one_way_delays"),
       "server MB": numberOf(row, "bytes_server") / 1e6,
       "client MB": numberOf(row, "bytes_client") / 1e6,
       "offline MB": numberOf(row, "offline_bytes") / 1e6,

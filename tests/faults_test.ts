@@ -6,13 +6,13 @@ import { assertEquals } from "@std/assert";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { createCanvas } from "canvas";
 import { MODEL_NAMES } from "../src/models/zoo.ts";
-import { FrameKind } from "../src/network/frame.ts";
+import { encodeHeader, type FrameHeader, FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
 import { NETWORK_PROFILES } from "../src/network/profiles.ts";
 import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../src/protocols/registry.ts";
 import { type FolderOptions, writeFolder } from "./support/model_folders.ts";
 import { END_MS, Program, within } from "./support/program.ts";
 import { type Frame, type Interference, isLayer } from "./support/relay.ts";
-import { ROLE_NAMES, type RoleName, type RolesOptions, startRoles } from "./support/roles.ts";
+import { moment, ROLE_NAMES, type RoleName, type RolesOptions, startRoles } from "./support/roles.ts";
 
 const names = (protocols: readonly { readonly name: string }[]) =>
   protocols.map(({ name }) => name).join(", ");
@@ -53,7 +53,9 @@ describe("a mistake on the command line", () => {
     ["infer", "resnet18", '"resnet18" is not an option'],
     ["dealer", "-x", "unknown option -x"],
     ["server", "--polynomial 1/2", '--polynomial was given "1/2"', "322,512,160,0,-3/10"],
-    ["infer", "--polynomial 1,2,3,4,5,6,7,8,9,10,11/60", "does not fit 64-bit words", "fraction bits"],
+    ["infer", "--polynomial 0,0,0,0,0,0,0,0,0,0,1000000000/0", "does not fit 64-bit words", "fraction bits"],
+    ["client", "--polynomial 322,0,0/10", '--polynomial was given "322,0,0/10"', "constant"],
+    ["infer", "--polynomial 0,1/60", "no random weights", "choose another --polynomial"],
     ["server", "--listen 7700", '--listen was given "7700"', "HOST:PORT"],
     ["client", "--connect 127.0.0.1:70000", "127.0.0.1:70000 names port 70000", "65535"],
     ["server", "--tls-cert cert.pem", "--tls-cert and --tls-key go together"],
@@ -164,6 +166,11 @@ describe("a model folder", () => {
       parts: ["trained with ReLU", "espn computes a polynomial", "--activation"],
     },
     {
+      what: "trained with another polynomial than the default",
+      options: { activation: { kind: "polynomial", coefficients: [1, 2, 3], precision: 4 } },
+      parts: ["was trained with another polynomial", "--polynomial=1,2,3/4"],
+    },
+    {
       what: "trained with a polynomial for ReLU",
       args: ["--model", "convnet", "--activation", "relu"],
       parts: ["trained with a polynomial", "relu computes ReLU", "--activation"],
@@ -242,7 +249,7 @@ describe("a role that dies in the middle of a query", () => {
     it(`kill -9 of the ${name} ends the others`, async () => {
       const hit = Promise.withResolvers<void>();
       await using roles = await startRoles(moments[name](hit.resolve));
-      await within(END_MS * 2, hit.promise, "the middle of a query");
+      await moment(roles, hit.promise);
       roles[name].kill();
       for (const other of others(name)) {
         await roles[other].failsWith([
@@ -260,7 +267,7 @@ describe("a role that dies in the middle of a query", () => {
         if (isLayer(frame)) hit.resolve();
       },
     });
-    await within(END_MS * 2, hit.promise, "the online phase");
+    await moment(roles, hit.promise);
     roles.dealer.kill();
     for (const other of others("dealer")) await roles[other].failsWith(["dealer"]);
   });
@@ -271,9 +278,9 @@ const isCorrection = ({ from, kind, tag }: Frame) =>
   from === "listening" && kind === FrameKind.data && tag < 4096;
 
 describe("a peer that misbehaves", () => {
-  const altered = ({ bytes }: Frame, change: (header: DataView) => void): Interference => {
-    const send = bytes.slice();
-    change(new DataView(send.buffer));
+  const altered = (frame: Frame, change: Partial<FrameHeader>): Interference => {
+    const send = frame.bytes.slice();
+    encodeHeader({ ...frame, ...change }, new DataView(send.buffer));
     return { send };
   };
   const faults: readonly {
@@ -285,13 +292,13 @@ describe("a peer that misbehaves", () => {
   }[] = [
     {
       what: "sends a wrong tag",
-      interfere: (frame) => altered(frame, (header) => header.setUint32(8, frame.tag + 1, true)),
+      interfere: (frame) => altered(frame, { tag: frame.tag + 1 }),
       cause: /expected step \d.* came step \d/,
     },
     {
       what: "announces an oversized length",
-      interfere: (frame) => altered(frame, (header) => header.setUint32(20, 0x7fff, true)),
-      cause: /expected step \d.* came step \d.* with 14073\d+ bytes/,
+      interfere: (frame) => altered(frame, { length: 2 ** 47 }),
+      cause: /expected step \d.* came step \d.* with 140737488355328 bytes/,
     },
     {
       what: "sends garbage",
@@ -300,7 +307,7 @@ describe("a peer that misbehaves", () => {
     },
     {
       what: "sends a short message and closes",
-      interfere: (frame) => ({ send: frame.bytes.slice(0, 48), then: "close" }),
+      interfere: (frame) => ({ send: frame.bytes.slice(0, HEADER_BYTES + 8), then: "close" }),
       cause: /closed the connection|lost the connection/,
     },
     {
@@ -330,7 +337,7 @@ describe("a peer that misbehaves", () => {
             return interfere(frame);
           },
         });
-        await within(END_MS * 2, hit.promise, "the message to alter");
+        await moment(roles, hit.promise);
         await Promise.all(ROLE_NAMES.map((name) => roles[name].failsWith([cause], limitMs)));
       });
     }
@@ -339,30 +346,36 @@ describe("a peer that misbehaves", () => {
 
 describe("a stranger", () => {
   const bytes: Readonly<Record<string, Uint8Array<ArrayBuffer>>> = {
-    "speaks another protocol": new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "speaks another protocol": new TextEncoder().encode(
+      "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a stranger, by mistake\r\n\r\n",
+    ),
     "says nothing": new Uint8Array(0),
   };
-  for (const role of ["dealer", "server"] as const) {
-    for (const [what, said] of Object.entries(bytes)) {
-      it(`that connects to the ${role} and ${what} is refused`, async () => {
-        await using program = Program.start(role, [
-          ...["--model", "convnet", "--listen", "127.0.0.1:0", "--timeout", "2"],
-        ]);
-        using connection = await Deno.connect({ hostname: "127.0.0.1", port: await program.port() });
-        await connection.write(said);
-        await program.failsWith(["127.0.0.1:", "the greeting"], END_MS + 2000);
-      });
-    }
-  }
+  const meetListening = async (role: "dealer" | "server", said: Uint8Array<ArrayBuffer>) => {
+    const args = ["--model", "convnet", "--listen", "127.0.0.1:0", "--timeout", "2"];
+    await using program = Program.start(role, args);
+    using connection = await Deno.connect({ hostname: "127.0.0.1", port: await program.port() });
+    await connection.write(said);
+    await program.failsWith(["127.0.0.1:", "the greeting"], END_MS + 2000);
+  };
+  const meetClient = async (said: Uint8Array<ArrayBuffer>) => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const address = `127.0.0.1:${listener.addr.port}`;
+    await using client = Program.start("client", [
+      "--model",
+      "convnet",
+      "--connect",
+      address,
+      "--timeout",
+      "2",
+    ]);
+    using connection = await within(2 * END_MS, listener.accept(), "the client's connection");
+    await connection.write(said);
+    await client.failsWith(["127.0.0.1:", "the greeting"], END_MS + 2000);
+  };
   for (const [what, said] of Object.entries(bytes)) {
-    it(`in the place of the server that ${what} is refused by the client`, async () => {
-      using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-      await using client = Program.start("client", [
-        ...["--model", "convnet", "--connect", `127.0.0.1:${listener.addr.port}`, "--timeout", "2"],
-      ]);
-      using connection = await within(END_MS * 2, listener.accept(), "the client's connection");
-      await connection.write(said);
-      await client.failsWith(["127.0.0.1:", "the greeting"], END_MS + 2000);
+    it(`that ${what} is refused by every role`, async () => {
+      await Promise.all([meetListening("dealer", said), meetListening("server", said), meetClient(said)]);
     });
   }
 });

@@ -12,7 +12,7 @@ import { writeFolder } from "./support/model_folders.ts";
 import { childrenOf, isAlive, type Process } from "./support/process_list.ts";
 import { END_MS, poll, Program, within } from "./support/program.ts";
 import { isLayer } from "./support/relay.ts";
-import { ROLE_NAMES, type RoleName, startRoles } from "./support/roles.ts";
+import { moment, ROLE_NAMES, type RoleName, startRoles } from "./support/roles.ts";
 
 let root = "";
 const folderFor = (suite: () => void) => () => {
@@ -185,7 +185,7 @@ describe("a role that is interrupted", () => {
             if (isLayer(frame)) hit.resolve();
           },
         });
-        await within(2 * END_MS, hit.promise, "the middle of a query");
+        await moment(roles, hit.promise);
         roles[name].kill(signal);
         await roles[name].failsWith([/^interrupted; /]);
         for (const other of ROLE_NAMES.filter((other) => other !== name)) {

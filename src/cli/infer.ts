@@ -103,6 +103,7 @@ function summarise({ setup, queries, peakRssMB }: InferenceRunFigures, warmUp: n
   const online = of((query) => query.onlineMs), { low, high } = quartiles(online);
   return {
     exchanges: last.exchanges,
+    oneWayDelays: last.oneWayDelays,
     bytesSent: last.bytesSent,
     setup: { ms: round(setup.ms), bytes: setup.bytes },
     offline: { ms: round(median(of((query) => query.offlineMs))), bytes: last.offlineBytes },
@@ -163,7 +164,7 @@ function print(result: Result): void {
       traffic: mb(bytesSent.server + bytesSent.client),
       note: `quartiles ${online.q1Ms.toFixed(1)} to ${
         online.q3Ms.toFixed(1)
-      } ms, ${result.exchanges} one-way delays`,
+      } ms, ${result.oneWayDelays} one-way delays`,
     },
   ]));
   console.log(

@@ -1,12 +1,13 @@
 /** Options that `infer`, `explain` and the three roles share, and what is made of them. */
 import type { ModelDescription } from "../data/model_folder.ts";
-import { DEFAULT_RING_BITS, LIFTED, type Plan, planInference } from "../inference/plan.ts";
+import { costOf, DEFAULT_RING_BITS, LIFTED, type Plan, planInference } from "../inference/plan.ts";
 import { foldGraph } from "../models/fold.ts";
 import type { Activation, Graph } from "../models/graph.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
 import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
+import { UsageError } from "./command.ts";
 
 const names = (protocols: readonly { readonly name: string }[]) => protocols.map(({ name }) => name);
 
@@ -47,7 +48,7 @@ export const PLAN_OPTIONS = {
   polynomial: {
     type: "string",
     value: "C0,C1,.../P",
-    pattern: /^-?\d+(,-?\d+){1,10}\/\d{1,2}$/,
+    pattern: /^-?\d{1,15}(,-?\d{1,15}){1,10}\/\d{1,2}$/,
     accepts: "integers C0,C1,... of degree 1 to 10 and their precision, as in 322,512,160,0,-3/10",
     help: "public polynomial sum of Ck / 2^P x^k (default: the paper's quartic, or that of --weights)",
   },
@@ -132,12 +133,13 @@ export const formatPolynomialOption = ({ coefficients, precision }: Polynomial):
 
 export function parsePolynomialOption(text: string | undefined): Polynomial {
   if (text === undefined) return QUARTIC;
-  const [coefficients, precision] = text.split("/");
-  return {
-    kind: "polynomial",
-    coefficients: coefficients!.split(",").map(Number),
-    precision: Number(precision),
-  };
+  const [list, precision] = text.split("/"), coefficients = list!.split(",").map(Number);
+  if (coefficients.slice(1).every((c) => c === 0)) {
+    throw new UsageError(
+      `--polynomial was given "${text}", which is constant, but an activation depends on x`,
+    );
+  }
+  return { kind: "polynomial", coefficients, precision: Number(precision) };
 }
 
 /** The activation function that a protocol computes. */
@@ -148,13 +150,16 @@ export function planFrom(values: PlanValues): Plan {
   const graph = values.elements === undefined
     ? foldGraph(buildModel(values.model, values.classes))
     : activationLayer(values.elements);
-  return planInference(graph, {
+  const plan = planInference(graph, {
     activation: values.activation,
     linear: values.linear,
     fractionBits: values.fractionBits,
     polynomial: parsePolynomialOption(values.polynomial),
     ...(values.ringBits === undefined ? {} : { ringBits: values.ringBits }),
   });
+  // A polynomial that does not fit its protocol is refused here, not in the middle of a session.
+  costOf(plan);
+  return plan;
 }
 
 /** A "network" of one activation layer and no weights, to measure a protocol alone. */

@@ -3,7 +3,6 @@ import { readModelFolder } from "../data/model_folder.ts";
 import { serve } from "../inference/roles.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Weights } from "../models/graph.ts";
-import { randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import { connect, listen } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -13,6 +12,7 @@ import { connecting, connectOption, listening, listenOption, SECURITY_OPTIONS } 
 import {
   activationFunction,
   checkDescription,
+  formatPolynomialOption,
   LINK_OPTIONS,
   PLAN_OPTIONS,
   planFrom,
@@ -20,6 +20,7 @@ import {
   THREADS_OPTION,
 } from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
+import { usableRandomWeights } from "./random_model.ts";
 import type { Plan } from "../inference/plan.ts";
 import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
 
@@ -43,9 +44,7 @@ await runCommand({
     const plan = planFrom(options), profile = profileFrom(options.profile);
     const listenAt = await listening(options, options.listen),
       dealerAt = await connecting(options, options.dealer);
-    const weights = options.elements === undefined
-      ? await loadWeights(plan, options.weights, options.modelSeed)
-      : new Map();
+    const weights = options.elements === undefined ? await loadWeights(plan, options) : new Map();
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     const common = { role: "server", timeoutMs: options.timeout * 1000, describeTag: describeTags(plan) };
@@ -70,14 +69,30 @@ await runCommand({
 });
 
 /** Folded weights from a folder, or seeded random ones. */
-async function loadWeights(plan: Plan, folder: string | undefined, seed: number): Promise<Weights> {
+async function loadWeights(
+  plan: Plan,
+  options: {
+    readonly weights: string | undefined;
+    readonly modelSeed: number;
+    readonly polynomial: string | undefined;
+  },
+): Promise<Weights> {
   const { graph: { name, classes }, options: { activation, polynomial } } = plan;
-  if (folder === undefined) {
+  if (options.weights === undefined) {
     const graph = buildModel(name, classes);
-    return foldBatchNorm(graph, randomWeights(graph, seed, activationFunction(activation, polynomial)))
-      .weights;
+    const weights = usableRandomWeights(graph, options.modelSeed, activationFunction(activation, polynomial));
+    return foldBatchNorm(graph, weights).weights;
   }
-  const model = await readModelFolder(folder);
+  const folder = options.weights, model = await readModelFolder(folder);
   checkDescription(folder, model, plan);
+  // The other roles cannot know the polynomial of this folder: all must be told.
+  if (options.polynomial === undefined && model.activation.kind === "polynomial") {
+    const trained = formatPolynomialOption(model.activation);
+    if (trained !== formatPolynomialOption(polynomial)) {
+      throw new Error(
+        `${folder} was trained with another polynomial; start all three roles with --polynomial=${trained}`,
+      );
+    }
+  }
   return foldBatchNorm(model.graph, model.weights).weights;
 }

@@ -81,9 +81,10 @@ Deno.test("lifted sends, deals and waits for what its closed formulas say, in se
     query({ pool, peer: clientPeer, dealer: clientDealer, plan }, seededImage(original, 2), 2),
   ]);
   const cost = costOf(plan), activations = 173_056;
-  for (const { exchanges, bytesSent, offlineBytes } of figures.queries) {
-    assertEquals({ exchanges, bytesSent }, {
+  for (const { exchanges, oneWayDelays, bytesSent, offlineBytes } of figures.queries) {
+    assertEquals({ exchanges, oneWayDelays, bytesSent }, {
       exchanges: cost.total.exchanges,
+      oneWayDelays: cost.oneWayDelays,
       bytesSent: { server: cost.total.bytesServer, client: cost.total.bytesClient },
     });
     assertEquals(offlineBytes, cost.total.dealtBytes + 32);

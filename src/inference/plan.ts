@@ -302,6 +302,8 @@ export interface PlanCost {
   readonly opening: Cost;
   readonly total: Cost;
   readonly setUp: { readonly bytesServer: number; readonly bytesClient: number };
+  /** One-way delays on the critical path at the client, from the first message to the logits. */
+  readonly oneWayDelays: number;
   /** Exchanges if every linear layer opened its own input, as the paper counts them; max pooling included, opening not. */
   readonly paperExchanges: number;
 }
@@ -310,18 +312,21 @@ export function costOf(plan: Plan): PlanCost {
   if (plan.lifted !== null) return costOfLifted(plan, plan.lifted);
   const linearProtocolOf = linearProtocol(plan.options.linear),
     activation = activationProtocol(plan.options.activation);
+  const path = new CriticalPath(), setUp = { bytesServer: 0, bytesClient: 0 };
   let linear = NO_COST, nonLinear = NO_COST, paperExchanges = 0;
-  const setUp = { bytesServer: 0, bytesClient: 0 };
   for (const step of plan.steps) {
     if (step.kind === "linear") {
-      linear = plus(linear, linearProtocolOf.cost(step.group));
+      const cost = linearProtocolOf.cost(step.group);
+      linear = plus(linear, cost);
+      path.add(cost);
       paperExchanges += step.nodes.length;
-      const cost = linearProtocolOf.setUpCost(step.group);
-      setUp.bytesServer += cost.bytesServer;
-      setUp.bytesClient += cost.bytesClient;
+      const once = linearProtocolOf.setUpCost(step.group);
+      setUp.bytesServer += once.bytesServer;
+      setUp.bytesClient += once.bytesClient;
     } else if (step.kind === "activation" || step.kind === "maxPool") {
       const cost = step.kind === "maxPool" ? maxPool.cost(step.spec) : activation.cost(step.spec);
       nonLinear = plus(nonLinear, cost);
+      path.add(cost);
       paperExchanges += cost.exchanges;
     }
   }
@@ -331,14 +336,33 @@ export function costOf(plan: Plan): PlanCost {
     bytesClient: 0,
     dealtBytes: 0,
   };
-  return {
-    linear,
-    activation: nonLinear,
-    opening,
-    total: plus(plus(linear, nonLinear), opening),
-    setUp,
-    paperExchanges,
-  };
+  path.add(opening);
+  const total = plus(plus(linear, nonLinear), opening);
+  return { linear, activation: nonLinear, opening, total, oneWayDelays: path.client, setUp, paperExchanges };
+}
+
+/**
+ * Logical time of both parties in one-way delays. The server is prepared one delay before the client hears of it, and what it
+ * sends first may be under way by then; a party that only sends goes on at once. So two messages in a row cost less than
+ * two delays where they overlap.
+ */
+class CriticalPath {
+  client = 0;
+  #server = -1;
+
+  add({ exchanges, bytesServer, bytesClient }: Cost): void {
+    const { client } = this, server = this.#server;
+    if (exchanges === 1 && bytesServer === 0) this.#server = Math.max(server, client + 1);
+    else if (exchanges === 1 && bytesClient === 0) this.client = Math.max(client, server + 1);
+    else {
+      for (let i = 0; i < exchanges; i++) {
+        [this.client, this.#server] = [
+          Math.max(this.client, this.#server + 1),
+          Math.max(this.#server, this.client + 1),
+        ];
+      }
+    }
+  }
 }
 
 /** `lifted`: two messages an activation layer, one with the image, one with the logits. */
@@ -352,11 +376,14 @@ function costOfLifted(plan: Plan, scales: LiftedScales): PlanCost {
     paperExchanges += step.kind === "linear" ? step.nodes.length : step.kind === "activation" ? 1 : 0;
   }
   const setUp = { bytesServer: setUpBytes(plan), bytesClient: 0 };
+  const total = plus(plus(linear, activation), opening);
   return {
     linear,
     activation,
     opening,
-    total: plus(plus(linear, activation), opening),
+    total,
+    // Every message waits for the one before.
+    oneWayDelays: total.exchanges,
     setUp,
     paperExchanges,
   };

@@ -17,7 +17,10 @@ export interface QueryFigures {
   readonly onlineMs: number;
   /** Without sending, receiving and waiting. */
   readonly computeMs: { readonly server: number; readonly client: number };
+  /** Messages and exchanges of the client. */
   readonly exchanges: number;
+  /** One-way delays on the critical path, by logical time; overlapping messages count once. */
+  readonly oneWayDelays: number;
   readonly bytesSent: { readonly server: number; readonly client: number };
   readonly logits: readonly number[];
 }
@@ -102,11 +105,13 @@ async function oneQuery(
   const [serverOfflineMs, serverDealt] = await receiveNumbers(peer, CONTROL_TAG, 2);
 
   const sent = peer.sent.bytes, received = peer.received.bytes, exchanges = peer.exchanges;
+  const delays = peer.oneWayDelays;
   const { logits, time } = await prepared.run(image);
   const traffic = {
     client: peer.sent.bytes - sent,
     server: peer.received.bytes - received,
     exchanges: peer.exchanges - exchanges,
+    oneWayDelays: peer.oneWayDelays - delays,
   };
 
   const [, serverComputeMs] = await receiveNumbers(peer, FIGURES_TAG, 2);
@@ -116,6 +121,7 @@ async function oneQuery(
     onlineMs: time.milliseconds,
     computeMs: { server: serverComputeMs!, client: time.computeMilliseconds },
     exchanges: traffic.exchanges,
+    oneWayDelays: traffic.oneWayDelays,
     bytesSent: { server: traffic.server, client: traffic.client },
     logits: [...logits!],
   };

@@ -21,6 +21,9 @@ export class TimedChannel implements Channel {
   get exchanges(): number {
     return this.inner.exchanges;
   }
+  get oneWayDelays(): number {
+    return this.inner.oneWayDelays;
+  }
   close(): void {
     this.inner.close();
   }

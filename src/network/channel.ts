@@ -20,8 +20,13 @@ export interface Channel {
   exchange(tag: number, payload: Uint8Array, into: Uint8Array): Promise<void>;
   readonly sent: Traffic;
   readonly received: Traffic;
-  /** One-way delays on the critical path so far: 1 a message, 1 an exchange, as seen by this end. */
+  /** Calls so far: 1 a message, 1 an exchange, as seen by this end. */
   readonly exchanges: number;
+  /**
+   * Logical time: the longest chain of messages, each sent after the one before had arrived, that ends here. So many one-way
+   * delays this end has waited on a link without bandwidth limit; fewer than {@linkcode exchanges} where messages overlap.
+   */
+  readonly oneWayDelays: number;
   close(): void;
 }
 

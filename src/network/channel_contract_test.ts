@@ -74,7 +74,7 @@ const largeTargets = [new Uint8Array(LARGE_BYTES), new Uint8Array(LARGE_BYTES)] 
 
 function header(tag: number, sequence: number, length: number, kind: number = FrameKind.data) {
   const bytes = new Uint8Array(HEADER_BYTES);
-  encodeHeader({ kind, tag, sequence, length, departureMs: 0 }, new DataView(bytes.buffer));
+  encodeHeader({ kind, tag, sequence, length, departureMs: 0, delays: 0 }, new DataView(bytes.buffer));
   return bytes;
 }
 

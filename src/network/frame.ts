@@ -11,11 +11,13 @@
  * | 12 | sequence | u32, frames of this direction so far, modulo 2^32 |
  * | 16 | length | u64, bytes of payload |
  * | 24 | departure | f64, ms on the sender's clock, read by shaped links only |
+ * | 32 | delays | u32, logical time of the sender in one-way delays |
+ * | 36 | zero | u32 |
  */
 
-export const HEADER_BYTES = 32;
+export const HEADER_BYTES = 40;
 /** Changes with the header, the handshake or the meaning of either. */
-export const FRAME_VERSION = 1;
+export const FRAME_VERSION = 2;
 /** An abort frame carries one sentence of at most this many bytes. */
 export const ABORT_REASON_BYTES = 512;
 
@@ -32,6 +34,7 @@ export interface FrameHeader {
   readonly sequence: number;
   readonly length: number;
   readonly departureMs: number;
+  readonly delays: number;
 }
 
 export function encodeHeader(header: FrameHeader, into: DataView): void {
@@ -43,6 +46,8 @@ export function encodeHeader(header: FrameHeader, into: DataView): void {
   into.setUint32(16, header.length % 2 ** 32, true);
   into.setUint32(20, Math.floor(header.length / 2 ** 32), true);
   into.setFloat64(24, header.departureMs, true);
+  into.setUint32(32, header.delays, true);
+  into.setUint32(36, 0, true);
 }
 
 /** The header, or a sentence that says why these bytes are none. */
@@ -62,5 +67,6 @@ export function decodeHeader(from: DataView): FrameHeader | string {
     // Exact below 2^53; larger lengths only ever appear in the error that refuses them.
     length: from.getUint32(20, true) * 2 ** 32 + from.getUint32(16, true),
     departureMs: from.getFloat64(24, true),
+    delays: from.getUint32(32, true),
   };
 }

@@ -66,6 +66,8 @@ export class FrameLink {
   readonly #incoming: Progress = { kind: FrameKind.data, tag: 0, length: 0, bytes: 0 };
   #receiveSequence = 0;
   #received: Traffic = { bytes: 0, messages: 0 };
+  /** Logical time (Lamport's clock): a message arrives one delay after its sender's time at departure. */
+  #delays = 0;
 
   /** Why the link is dead: the first cause, which every later call repeats. */
   #failure: Error | undefined;
@@ -92,6 +94,11 @@ export class FrameLink {
   /** Payload of data frames that arrived. */
   get received(): Traffic {
     return this.#received;
+  }
+
+  /** The longest chain of messages that ends here. */
+  get delays(): number {
+    return this.#delays;
   }
 
   /** Resolves when `payload` may be overwritten. */
@@ -153,7 +160,8 @@ export class FrameLink {
   async #writeFrame(kind: FrameKind, tag: number, payload: Uint8Array): Promise<void> {
     const length = payload.length;
     const departureMs = this.#shaper?.depart(HEADER_BYTES + length) ?? 0;
-    encodeHeader({ kind, tag, sequence: this.#sendSequence, length, departureMs }, this.#outboxHeader);
+    const sequence = this.#sendSequence, delays = this.#delays;
+    encodeHeader({ kind, tag, sequence, length, departureMs, delays }, this.#outboxHeader);
     this.#sendSequence = (this.#sendSequence + 1) >>> 0;
     const joined = length <= JOINED_BYTES ? length : 0;
     if (joined > 0) this.#outbox.set(payload, HEADER_BYTES);
@@ -231,6 +239,7 @@ export class FrameLink {
       );
     }
     this.#receiveSequence = (sequence + 1) >>> 0;
+    this.#delays = Math.max(this.#delays, came.delays + 1);
     return came.departureMs;
   }
 

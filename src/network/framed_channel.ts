@@ -28,6 +28,10 @@ export class FramedChannel implements AbortableChannel {
     return this.#exchanges;
   }
 
+  get oneWayDelays(): number {
+    return this.#link.delays;
+  }
+
   send(tag: number, payload: Uint8Array): Promise<void> {
     this.#exchanges++;
     return this.#link.send(FrameKind.data, tag, payload);

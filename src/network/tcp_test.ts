@@ -196,7 +196,7 @@ Deno.test("the handshake refuses a role that would not be safe to print", async 
   const listener = await listen({ ...LOOPBACK, role: "server" });
   const stranger = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
   const hello = new Uint8Array(HEADER_BYTES + 72).fill(27);
-  const header = { kind: FrameKind.hello, tag: 0, sequence: 0, length: 72, departureMs: 0 };
+  const header = { kind: FrameKind.hello, tag: 0, sequence: 0, length: 72, departureMs: 0, delays: 0 };
   encodeHeader(header, new DataView(hello.buffer));
   await stranger.write(hello);
   await assertRejects(() => listener.accept(), ProtocolError, "gave a role that is no name");

@@ -17,9 +17,9 @@ function randomBlock(bytes: number): number {
 
 /** Winograd with a ragged last slice, stride 2, a dense layer, one too narrow to split, one too small to be worth it. */
 const SPECS: ConvolutionSpec[] = [
-  { height: 16, width: 16, inputs: 32, kernel: 3, stride: 1, padding: 1, outputs: 52 },
-  { height: 16, width: 16, inputs: 64, kernel: 3, stride: 2, padding: 1, outputs: 64 },
-  { height: 1, width: 1, inputs: 2048, kernel: 1, stride: 1, padding: 0, outputs: 1000 },
+  { height: 16, width: 16, inputs: 128, kernel: 3, stride: 1, padding: 1, outputs: 116 },
+  { height: 32, width: 32, inputs: 64, kernel: 3, stride: 2, padding: 1, outputs: 96 },
+  { height: 1, width: 1, inputs: 4096, kernel: 1, stride: 1, padding: 0, outputs: 1000 },
   { height: 32, width: 32, inputs: 16, kernel: 3, stride: 1, padding: 1, outputs: 20 },
   { height: 4, width: 4, inputs: 16, kernel: 3, stride: 1, padding: 1, outputs: 64 },
 ];

@@ -2,13 +2,11 @@
  * A relay between two roles that reads the frames which pass, so that a test can act at an exact message: tell that it
  * came, hold it back, alter it, cut it short.
  */
-import { FrameKind, HEADER_BYTES } from "../../src/network/frame.ts";
+import { decodeHeader, type FrameHeader, FrameKind, HEADER_BYTES } from "../../src/network/frame.ts";
 import { REQUEST_TAG } from "../../src/dealer/request.ts";
 
-export interface Frame {
+export interface Frame extends FrameHeader {
   readonly from: "connecting" | "listening";
-  readonly kind: number;
-  readonly tag: number;
   /** Header and payload. */
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
@@ -62,7 +60,7 @@ export class Relay implements AsyncDisposable {
         this.#forward("listening", listening, connecting),
       ]);
     } catch {
-      // The test is over, or a role is gone: the other one sees the connection close.
+      // The test is over, or nobody listens.
     } finally {
       this.#close();
     }
@@ -73,20 +71,23 @@ export class Relay implements AsyncDisposable {
       for (;;) {
         const header = await read(source, HEADER_BYTES);
         if (header === null) break;
-        const fields = new DataView(header.buffer);
-        const payload = await read(source, fields.getUint32(16, true));
+        const fields = decodeHeader(new DataView(header.buffer));
+        if (typeof fields === "string") throw new Error(fields);
+        const payload = await read(source, fields.length);
         if (payload === null) break;
         const bytes = new Uint8Array([...header, ...payload]);
-        const frame = { from, kind: fields.getUint16(6, true), tag: fields.getUint32(8, true), bytes };
-        const { send = bytes, then = "forward" } = this.observe(frame) ?? {};
+        const { send = bytes, then = "forward" } = this.observe({ ...fields, from, bytes }) ?? {};
         if (then === "silence") this.#silent = true;
         if (this.#silent) continue;
-        await write(sink, send);
-        if (then === "close") break;
+        // A reader that is gone may have left its last words: the other direction goes on.
+        await write(sink, send).catch(() => {});
+        if (then === "close") this.#close();
       }
-    } finally {
-      this.#close();
+    } catch {
+      // A role is gone, or the test is over.
     }
+    // The other end sees that this one is gone, but may still be heard.
+    await sink.closeWrite().catch(() => {});
   }
 
   #close(): void {

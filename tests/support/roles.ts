@@ -1,5 +1,5 @@
 /** The three roles of a session, started one by one as a person would. */
-import { Program } from "./program.ts";
+import { END_MS, Program, within } from "./program.ts";
 import { type Observe, Relay } from "./relay.ts";
 
 export interface RolesOptions {
@@ -51,4 +51,10 @@ export async function startRoles(options: RolesOptions = {}): Promise<Roles> {
   ]);
   const resources = started.move();
   return { server, client, dealer, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
+
+/** Waits for a moment of the session that a relay tells. */
+export async function moment(roles: Roles, hit: Promise<void>): Promise<void> {
+  const said = () => ROLE_NAMES.map((name) => `; the ${name} said: ${roles[name].said}`).join("");
+  await within(2 * END_MS, hit, "the awaited message", said);
 }

@@ -171,6 +171,9 @@ async function chiSquareOfBytes(
     get exchanges() {
       return peer.exchanges;
     },
+    get oneWayDelays() {
+      return peer.oneWayDelays;
+    },
     close: () => peer.close(),
   };
   using x = encode(ring, new Float64Array(spec.length).fill(1.5), spec.fractionBits, "x");

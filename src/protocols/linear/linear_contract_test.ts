@@ -135,7 +135,7 @@ async function chiSquareOfBytes(
   const tapped = {
     ...parties.client,
     peer: {
-      ...{ sent: peer.sent, received: peer.received, exchanges: 0, close: () => {} },
+      ...{ sent: peer.sent, received: peer.received, exchanges: 0, oneWayDelays: 0, close: () => {} },
       send: (tag: number, payload: Uint8Array) => (record(payload), peer.send(tag, payload)),
       receive: (tag: number, into: Uint8Array) => peer.receive(tag, into),
       exchange: (
