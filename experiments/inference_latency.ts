@@ -69,17 +69,23 @@ function profilesOf(
   // Square-and-multiply on ResNet-50 adds nothing to the quick table but minutes.
   if (model === "resnet50") return activation === "tree" ? [] : ["none"];
   if (model === "resnet50-avg") return activation === LIFTED ? ["none"] : [];
-  if (QUICK_UNSHAPED.includes(model)) return ["none"];
-  return QUICK.includes(model) ? [...PAPER_PROFILES, ...model === "resnet18" ? ["wan-50ms"] : []] : [];
+  if (QUICK_UNSHAPED.includes(model)) return ["tree", "espn"].includes(activation) ? [] : ["none"];
+  return QUICK.includes(model)
+    ? [...PAPER_PROFILES, ...model === "resnet18" && activation !== "tree" ? ["wan-50ms"] : []]
+    : [];
 }
 
 /** Queries measured: many where one takes milliseconds, few where delay alone makes it seconds and its time certain. */
-function repetitions(size: Size, { model, profile }: LatencyCell): { measured: number; warmUp: number } {
+function repetitions(
+  size: Size,
+  { model, profile, activation }: LatencyCell,
+): { measured: number; warmUp: number } {
   if (model.startsWith("resnet50")) return { measured: size === "full" ? 3 : 1, warmUp: 1 };
   if (profile.startsWith("wan")) {
-    return { measured: size === "smoke" ? 1 : 2, warmUp: size === "full" ? 1 : 0 };
+    const few = size === "smoke" || activation === "relu" ? 1 : 2;
+    return { measured: size === "full" ? 3 : few, warmUp: size === "full" ? 1 : 0 };
   }
-  return { measured: { smoke: 3, quick: 11, full: 25 }[size], warmUp: 4 };
+  return { measured: { smoke: 3, quick: 9, full: 25 }[size], warmUp: 3 };
 }
 
 function cells(size: Size): LatencyCell[] {

@@ -110,7 +110,9 @@ for (const tls of [undefined, serverTls]) {
   Deno.test(`listen() over ${over} refuses a stranger and serves the next`, async () => {
     const listener = await listen({ ...LOOPBACK, role: "server", ...withTls });
     const stranger = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
-    await stranger.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    await stranger.write(
+      new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"),
+    );
     await assertRejects(() => listener.accept(), ProtocolError);
     const [server, client] = await Promise.all([
       listener.accept(),

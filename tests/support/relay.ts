@@ -15,7 +15,7 @@ export interface Frame extends FrameHeader {
 export interface Interference {
   /** Sent in place of the frame. */
   readonly send?: Uint8Array<ArrayBuffer>;
-  /** Then: forward what follows (default), close both connections, or forward nothing more in either direction. */
+  /** Then: forward what follows (default), close both connections, or let nothing more through in either direction. */
   readonly then?: "forward" | "close" | "silence";
 }
 
@@ -86,8 +86,8 @@ export class Relay implements AsyncDisposable {
     } catch {
       // A role is gone, or the test is over.
     }
-    // The other end sees that this one is gone, but may still be heard.
-    await sink.closeWrite().catch(() => {});
+    // The other end sees that this one is gone, but may still be heard. Through a silent link not even that is seen.
+    if (!this.#silent) await sink.closeWrite().catch(() => {});
   }
 
   #close(): void {
