@@ -13,6 +13,7 @@ import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role
 await runCommand({
   name: "client",
   summary: "have an image classified by a server without showing it",
+  interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
     image: { type: "string", value: "FILE", help: "image file (PNG, JPEG, ...) of the network's input size" },

@@ -14,6 +14,7 @@ await runCommand({
   summary: "deal correlated randomness for private inferences to one server and one client",
   notes:
     "The dealer sees shapes and seeds. It must not collude with either party: with one of them it can read the other's secrets.",
+  interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
     listen: listenOption(7701, "address on which server and client are awaited"),

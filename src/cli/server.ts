@@ -27,6 +27,7 @@ import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role
 await runCommand({
   name: "server",
   summary: "hold a network and answer one client's private queries",
+  interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
     weights: { type: "string", value: "DIR", help: "model folder (default: seeded random weights)" },

@@ -49,6 +49,11 @@ export async function explain(
   activation: Activation,
   image: ArrayLike<number>,
 ): Promise<Explanation> {
+  if (plan.lifted !== null) {
+    throw new RangeError(
+      "explain compares shares modulo 2^64; lifted has none between its layers, choose another activation protocol",
+    );
+  }
   const float = evaluate(plan.graph, weights, activation, image);
   const { fixed, stopped } = fixedOrReason(plan, weights, image);
   const opened = await openedValues(ring, plan, weights, image);

@@ -346,22 +346,29 @@ export class LiftedQuery implements PreparedQuery {
     return values;
   }
 
-  /** Truncate and reduce: the bits below the scale of values tell the client nothing that it asked for. */
+  /** Bits of a logit as it is opened: those of the ring above the scale of values. */
+  get #logitBits(): number {
+    const { ringBits, inputBits, valueBits, fractionBits } = this.scales,
+      cut = fractionBits.get(this.plan.output)! - valueBits;
+    return ringBits + fractionBits.get(this.plan.output)! - inputBits - cut;
+  }
+
+  /**
+   * Truncate and reduce. The bits below the scale of values tell the client nothing that it asked for; those above the ring hold
+   * wrap-arounds of masked words times weights, which nothing masks: they must not leave the server.
+   */
   #truncated(logits: RingTensor<32>): RingTensor<32> {
-    const bits = this.scales.fractionBits.get(this.plan.output)! - this.scales.valueBits;
-    logits.ring.kernels.shr32(logits.address, bits, logits.address, logits.length);
+    const words = logits.uint32,
+      cut = this.scales.fractionBits.get(this.plan.output)! - this.scales.valueBits;
+    const mask = 2 ** this.#logitBits - 1;
+    for (let i = 0; i < words.length; i++) words[i] = (words[i]! >>> cut) & mask;
     return logits;
   }
 
   #decodeLogits(other: RingTensor<32>): Float64Array {
-    const { ring } = other,
-      mine = this.#truncated(this.prepared.logits),
-      F = this.scales.fractionBits.get(this.plan.output)!;
+    const { ring } = other, mine = this.#truncated(this.prepared.logits), modulus = 2 ** this.#logitBits;
     ring.kernels.add32(other.address, mine.address, other.address, other.length);
     mine[Symbol.dispose]();
-    // Known modulo 2^(k + extra) before and 2^(k + extra - cut) after the shift; the shares were words modulo 2^32.
-    const cut = F - this.scales.valueBits,
-      modulus = 2 ** (this.scales.ringBits + F - this.scales.inputBits - cut);
     return Float64Array.from(other.uint32, (v) => {
       const reduced = v % modulus;
       return (reduced >= modulus / 2 ? reduced - modulus : reduced) * 2 ** -this.scales.valueBits;

@@ -12,7 +12,8 @@ import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
-import { costOf, planInference } from "./plan.ts";
+import { LOGITS_TAG } from "./party_session.ts";
+import { costOf, digestOf, planInference } from "./plan.ts";
 import { query, serve } from "./roles.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
@@ -94,6 +95,27 @@ Deno.test("lifted sends, deals and waits for what its closed formulas say, in se
   assertEquals(figures.setup.bytes, cost.setUp.bytesServer + 32 + 64);
 });
 
+Deno.test("the server's share of the logits has no bits above the ring, which nothing would mask", async () => {
+  const { original, graph, weights } = network("convnet", QUARTIC), plan = planOf(graph, QUARTIC, 24);
+  const [peer, clientPeer] = memoryPair();
+  const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
+  const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
+  const sent: number[] = [], send = peer.send.bind(peer);
+  peer.send = (tag, payload) => {
+    if (tag === LOGITS_TAG) sent.push(...new Uint32Array(payload.slice().buffer));
+    return send(tag, payload);
+  };
+  await Promise.all([
+    runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 3 }),
+    serve({ pool, peer, dealer, plan, weights }),
+    query({ pool, peer: clientPeer, dealer: clientDealer, plan }, seededImage(original, 2), 3),
+  ]);
+  const { ringBits, inputBits, valueBits } = plan.lifted!;
+  assertEquals(sent.length, 30);
+  assert(sent.every((word) => word < 2 ** (ringBits - (inputBits - valueBits))));
+  assert(sent.some((word) => word >= 2 ** (ringBits - (inputBits - valueBits) - 1)));
+});
+
 Deno.test("a lifted session frees all ring memory that it took", async () => {
   const before = ring.bytesInUse, { original, graph, weights } = network("resnet20", QUARTIC);
   const inference = await openInProcess(ring, planOf(graph, QUARTIC, 30), weights, 2);
@@ -117,4 +139,15 @@ Deno.test("plans that break the bounds of lifted are refused with a sentence", (
     RangeError,
     "degree 2 or more",
   );
+});
+
+Deno.test("the default ring width, given or left out, is the same plan", async () => {
+  const { graph } = network("convnet", QUARTIC);
+  const left = planInference(graph, {
+    activation: "lifted",
+    linear: "masked",
+    fractionBits: 16,
+    polynomial: QUARTIC,
+  });
+  assertEquals(await digestOf(left), await digestOf(planOf(graph, QUARTIC, 30)));
 });

@@ -33,8 +33,10 @@ export interface OnlineTime {
 export const queryTag = (step: number, query: number): number => step + MAX_STEPS * (1 + query % 2 ** 19);
 /** The step that a tag of set-up or query belongs to. */
 export const stepOfTag = (plan: Plan, tag: number): Step | undefined =>
-  tag < PLAN_TAG ? plan.steps[tag % MAX_STEPS] : undefined;
+  tag < FIRST_OTHER_TAG ? plan.steps[tag % MAX_STEPS] : undefined;
 const MAX_STEPS = 4096;
+/** Tags from here on, those of requests to the dealer among them, belong to no step. */
+const FIRST_OTHER_TAG = 0xd0000000;
 
 /** Label of the image's mask and, with {@linkcode queryTag}, tag of its message: one after the last step. */
 export const imageLabel = (plan: Plan): number => plan.steps.length;

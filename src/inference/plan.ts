@@ -391,6 +391,13 @@ function costOfLifted(plan: Plan, scales: LiftedScales): PlanCost {
 
 /** SHA-256 of everything that all three roles must agree on. */
 export async function digestOf(plan: Plan): Promise<Uint8Array<ArrayBuffer>> {
-  const text = JSON.stringify([plan.graph.nodes, plan.graph.inputShape, plan.graph.classes, plan.options]);
+  const { graph, options, lifted } = plan;
+  const text = JSON.stringify([
+    graph.nodes,
+    graph.inputShape,
+    graph.classes,
+    // Left out or given, the default width is the same plan.
+    { ...options, ringBits: lifted?.ringBits ?? null },
+  ]);
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }

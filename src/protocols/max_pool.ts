@@ -57,7 +57,8 @@ export const maxPool = {
         (j) => gather(party, x, height, width, channels, outWidth, spec, j),
       );
       // Columns are rows whose "channels" are whole rows of the image.
-      return fold(
+      // Awaited here: `rows` must live until the columns are done.
+      return await fold(
         party,
         spec,
         steps.slice(half),

@@ -259,6 +259,7 @@ export const inferenceClaims: readonly Claim[] = [
       "ResNet-18 with masked weights sends a tenth of the bytes of the public code, with ESPN and with HoneyBadger.",
     source: "ours",
     experiment: "inference_latency",
+    size: "quick",
     expected: "at least 10x fewer",
     tolerance: "none",
     measure(rows, data) {

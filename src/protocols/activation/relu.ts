@@ -81,7 +81,7 @@ export const relu: ActivationProtocol = {
     return once("relu", async (x) => {
       using positive = await nonNegative(party, x, generate, levels);
       using bit = await toArithmetic(positive);
-      return product(x, bit.view(0, length));
+      return await product(x, bit.view(0, length));
     });
   },
 

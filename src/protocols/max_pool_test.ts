@@ -1,0 +1,65 @@
+/** Max pooling on shares equals max pooling, for odd and even maps, with and without a border. */
+import { assertEquals } from "@std/assert";
+import { add } from "../ring/arithmetic.ts";
+import { decode, encode } from "../ring/fixed_point.ts";
+import { Ring } from "../ring/ring.ts";
+import { both, freshMaterial, inProcess, shareOf } from "./_in_process.ts";
+import { maxPool, type MaxPoolSpec } from "./max_pool.ts";
+
+const ring = await Ring.open();
+
+/** Windows of [height, width, channels], what lies beyond the border not counted. */
+function plainMaximum(
+  x: Float64Array,
+  { height, width, channels, kernel, stride, padding }: MaxPoolSpec,
+): number[] {
+  const along = (size: number) => Math.floor((size + 2 * padding - kernel) / stride) + 1,
+    result: number[] = [];
+  for (let i = 0; i < along(height); i++) {
+    for (let j = 0; j < along(width); j++) {
+      for (let c = 0; c < channels; c++) {
+        let maximum = -Infinity;
+        for (let u = 0; u < kernel; u++) {
+          for (let v = 0; v < kernel; v++) {
+            const row = i * stride + u - padding, column = j * stride + v - padding;
+            if (row < 0 || column < 0 || row >= height || column >= width) continue;
+            maximum = Math.max(maximum, x[(row * width + column) * channels + c]!);
+          }
+        }
+        result.push(maximum);
+      }
+    }
+  }
+  return result;
+}
+
+for (
+  const spec of [
+    { height: 15, width: 15, channels: 8, kernel: 3, stride: 2, padding: 1 },
+    { height: 16, width: 16, channels: 8, kernel: 3, stride: 2, padding: 1 },
+    { height: 4, width: 6, channels: 1, kernel: 2, stride: 2, padding: 0 },
+    { height: 112, width: 112, channels: 4, kernel: 3, stride: 2, padding: 1 },
+  ]
+) {
+  const { height, width, channels, kernel, stride, padding } = spec;
+  Deno.test(`maxPool of ${kernel}x${kernel} / ${stride}, border ${padding}, on ${height}x${width}x${channels} is exact and costs what it says`, async () => {
+    const parties = inProcess(ring), material = await freshMaterial(parties);
+    const numbers = Float64Array.from(
+      { length: height * width * channels },
+      (_, i) => Math.round(3e4 * Math.sin(i * 12.9898)) / 2 ** 14,
+    );
+    using x = encode(ring, numbers, 16, "x");
+    const shares = shareOf(x);
+    const [server, client] = await Promise.all([
+      maxPool.prepare(spec, parties.server, material.server),
+      maxPool.prepare(spec, parties.client, material.client),
+      maxPool.deal(spec, material.dealing),
+    ]);
+    const [y, other] = await both((role) =>
+      role === "server" ? server(shares.server) : client(shares.client)
+    );
+    assertEquals([...decode(add(y, other))], plainMaximum(numbers, spec));
+    const cost = maxPool.cost(spec), { peer } = parties.client;
+    assertEquals([peer.exchanges, peer.sent.bytes], [cost.exchanges, cost.bytesClient]);
+  });
+}
