@@ -1,5 +1,5 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
-import { query } from "../inference/roles.ts";
+import { classOf, query } from "../inference/roles.ts";
 import { seededImage } from "../models/weights.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -61,7 +61,7 @@ await runCommand({
       });
     });
     const { logits, onlineMs } = figures.queries.at(-1)!;
-    const label = logits.indexOf(Math.max(...logits));
+    const label = classOf(logits);
     reportLine(
       options.json,
       { ...figures, peakRssMB: peakRssMB() },

@@ -1,6 +1,6 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
 import { costOf, type Plan } from "../inference/plan.ts";
-import type { QueryFigures } from "../inference/roles.ts";
+import { classOf, type QueryFigures } from "../inference/roles.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";
@@ -122,21 +122,29 @@ function round(ms: number): number {
 
 /** Opened logits of all queries against the plaintext engines. */
 function compare(queries: readonly QueryFigures[], float: Float64Array, fixed: Float64Array) {
-  const differences = queries.flatMap(({ logits }) => logits.map((logit, i) => Math.abs(logit - float[i]!)));
-  const fromFixed = queries.flatMap(({ logits }) => logits.map((logit, i) => Math.abs(logit - fixed[i]!)));
-  const best = argMax(float);
+  const fromFloat = distance(queries, float), fromFixed = distance(queries, fixed);
+  const best = classOf(float);
   return {
-    maxAbsError: Math.max(...differences),
-    meanAbsError: differences.reduce((sum, d) => sum + d, 0) / differences.length,
-    oracleMaxAbsError: Math.max(...fromFixed),
-    largestLogit: Math.max(...float.map(Math.abs)),
-    argmaxAgrees: queries.every(({ logits }) => argMax(logits) === best),
-    label: argMax(queries.at(-1)!.logits),
+    maxAbsError: fromFloat.max,
+    meanAbsError: fromFloat.mean,
+    oracleMaxAbsError: fromFixed.max,
+    largestLogit: float.reduce((max, logit) => Math.max(max, Math.abs(logit)), 0),
+    argmaxAgrees: queries.every(({ logits }) => classOf(logits) === best),
+    label: classOf(queries.at(-1)!.logits),
   };
 }
 
-function argMax(values: ArrayLike<number>): number {
-  return Array.from(values).indexOf(Math.max(...Array.from(values)));
+/** Largest and mean difference of the logits of all queries. A loop: a single layer may open millions of values. */
+function distance(queries: readonly QueryFigures[], expected: Float64Array): { max: number; mean: number } {
+  let max = 0, sum = 0;
+  for (const { logits } of queries) {
+    for (let i = 0; i < expected.length; i++) {
+      const difference = Math.abs(logits[i]! - expected[i]!);
+      max = Math.max(max, difference);
+      sum += difference;
+    }
+  }
+  return { max, mean: sum / (queries.length * expected.length) };
 }
 
 type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & {

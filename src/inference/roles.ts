@@ -141,3 +141,7 @@ async function receiveNumbers(channel: Channel, tag: number, count: number): Pro
 }
 
 const receiveNumber = async (channel: Channel, tag: number) => (await receiveNumbers(channel, tag, 1))[0]!;
+
+/** The class with the largest logit. */
+export const classOf = (logits: ArrayLike<number>): number =>
+  Array.from(logits).reduce((best, logit, i, all) => logit > all[best]! ? i : best, 0);
