@@ -75,7 +75,7 @@ export const activationMicrobenchmark = defineExperiment({
         } activations over round-trip time; hollow: the public code on a GPU, ` +
         "January 2024, read off its plot.",
       x: { title: "round-trip time (ms)" },
-      y: { title: "time (ms)", scale: "log" },
+      y: { title: "time (ms)", min: 0 },
       series: [
         ...NAMES.map((name, style) => ({
           name,

@@ -120,7 +120,7 @@ export const truncationFailures = defineExperiment<TruncationCell>({
         points: [36, 63].map((x) => ({ x, y: 2 ** (x - 64) })),
       },
       ...SCALINGS.map((scaling, i) => ({
-        name: `measured, ${scaling} scaling`,
+        name: scaling === "ours" ? "measured, this artifact" : `measured, ${scaling} scaling`,
         style: i + 1,
         role: "points" as const,
         points: rows.filter((row) =>
