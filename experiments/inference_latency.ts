@@ -78,12 +78,11 @@ function profilesOf(
 /** Queries measured: many where one takes milliseconds, few where delay alone makes it seconds and its time certain. */
 function repetitions(
   size: Size,
-  { model, profile, activation }: LatencyCell,
+  { model, profile }: LatencyCell,
 ): { measured: number; warmUp: number } {
   if (model.startsWith("resnet50")) return { measured: size === "full" ? 3 : 1, warmUp: 1 };
   if (profile.startsWith("wan")) {
-    const few = size === "smoke" || activation === "relu" ? 1 : 2;
-    return { measured: size === "full" ? 3 : few, warmUp: size === "full" ? 1 : 0 };
+    return { measured: size === "full" ? 3 : 1, warmUp: 1 };
   }
   return { measured: { smoke: 3, quick: 9, full: 25 }[size], warmUp: 3 };
 }

@@ -1,4 +1,7 @@
-/** Claims about private inference: exchanges, bytes, latency, accuracy, and the links that they were measured on. */
+/**
+ * Claims about private inference: exchanges, bytes, latency, accuracy, and the links that they were measured on. A smoke run measures
+ * too little to judge a time, so claims about times ask for a quick one.
+ */
 import { type Claim, claim, type Data, where } from "./claim.ts";
 import { numberOf, optionalNumber, type Row } from "./csv.ts";
 
@@ -200,6 +203,7 @@ export const inferenceClaims: readonly Claim[] = [
       "At 100 ms round trip HoneyBadger is about 4 times faster than exact ReLU on the CIFAR networks.",
     source: "paper, early timings",
     experiment: "inference_latency",
+    size: "quick",
     expected: "3.5 to 5.2",
     tolerance: "every network inside",
     measure(rows) {
@@ -218,6 +222,7 @@ export const inferenceClaims: readonly Claim[] = [
     sentence: "Time on the WAN is the time without delay plus the one-way delays on the critical path.",
     source: "paper, early timings",
     experiment: "inference_latency",
+    size: "quick",
     expected: "measured / predicted = 1",
     tolerance: "within 5\u00a0%",
     measure(rows) {
@@ -337,6 +342,7 @@ export const inferenceClaims: readonly Claim[] = [
     sentence: "On the LAN profile a 64-byte ping takes 0.25 ms there and back.",
     source: "ours",
     experiment: "network_calibration",
+    size: "quick",
     expected: "0.25 ms",
     tolerance: "within 0.1 ms",
     measure: (rows) => where(rows, { profile: "lan" }).map((row) => numberOf(row, "measured_rtt_ms"))[0],
@@ -348,6 +354,7 @@ export const inferenceClaims: readonly Claim[] = [
     sentence: "Profiles with a bandwidth of up to 3 Gbit/s deliver it.",
     source: "ours",
     experiment: "network_calibration",
+    size: "quick",
     expected: "measured / configured = 1",
     tolerance: "within 10\u00a0%",
     measure(rows) {
