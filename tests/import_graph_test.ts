@@ -12,7 +12,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   protocols: ["ring", "random", "polynomial", "network", "dealer"],
   inference: ["ring", "random", "polynomial", "models", "network", "dealer", "protocols"],
   data: ["ring", "polynomial", "models"],
-  training: ["ring", "polynomial", "models"],
+  training: ["ring", "polynomial", "models", "data"],
   report: [],
 };
 

@@ -13,7 +13,7 @@ import {
   type Shape,
 } from "./graph.ts";
 import { addBias, affine, applyLinear, linearMatrix, maxPool, sumPool } from "./_layers.ts";
-import { SeededRandom } from "./_seeded_random.ts";
+import { SeededRandom } from "./seeded_random.ts";
 import { countModel } from "./counts.ts";
 import { activate } from "./float_engine.ts";
 import { BATCH_NORM_EPSILON, consumersOf, lastReaders, type LinearNode } from "./fold.ts";

@@ -1,0 +1,44 @@
+/** Labelled images as training and evaluation see them, whatever they were read from. */
+import type { Shape } from "../models/graph.ts";
+
+/** Labelled images of one size. */
+export interface Split {
+  readonly count: number;
+  /** Pixels [count][height][width][channels], 0...255. */
+  readonly images: Uint8Array;
+  /** Class of each image, 0...classes - 1. */
+  readonly labels: Uint16Array;
+}
+
+/** A classification task. The test images are for one final measurement of a run; choices use {@linkcode holdOut}. */
+export interface Dataset {
+  /** Identifier as on the command line: `cifar10`, `cifar100`, `shapes`, or `folder`. */
+  readonly name: string;
+  readonly classes: number;
+  readonly shape: Shape;
+  /** Mean and standard deviation of each channel, as fractions of 255: what normalisation subtracts and divides by. */
+  readonly mean: readonly number[];
+  readonly deviation: readonly number[];
+  readonly train: Split;
+  readonly test: Split;
+}
+
+/** Images `from`...`to` of a split, without a copy. */
+export function sliceSplit(split: Split, from: number, to: number): Split {
+  const size = split.images.length / split.count;
+  return {
+    count: to - from,
+    images: split.images.subarray(from * size, to * size),
+    labels: split.labels.subarray(from, to),
+  };
+}
+
+/** The same task with the last `count` training images in place of the test images: for choosing anything. */
+export function holdOut(dataset: Dataset, count = Math.floor(dataset.train.count / 10)): Dataset {
+  const kept = dataset.train.count - count;
+  return {
+    ...dataset,
+    train: sliceSplit(dataset.train, 0, kept),
+    test: sliceSplit(dataset.train, kept, dataset.train.count),
+  };
+}
