@@ -12,6 +12,11 @@ export { evaluate, evaluateLogits } from "./src/models/float_engine.ts";
 export { checkWeights, randomWeights, seededImage } from "./src/models/weights.ts";
 export { readSafetensors, writeSafetensors } from "./src/models/safetensors.ts";
 
+export type { Dataset, Split } from "./src/data/dataset.ts";
+export { readImageList, writeImageList } from "./src/data/image_list.ts";
+export { readModelFolder, writeModelFolder } from "./src/data/model_folder.ts";
+export { openDataset } from "./src/data/open_dataset.ts";
+
 export {
   evaluatePolynomial,
   formatPolynomial,

@@ -1,6 +1,14 @@
 /** Runs `infer --json` as a user would and gives its result a type. */
 import { type NewRow, runJson } from "./experiment.ts";
 
+/** Logits of a query: private, and of the plaintext engines; JSON has null for what is no finite number. */
+export interface Answer {
+  readonly logits: readonly (number | null)[];
+  readonly float: readonly (number | null)[];
+  /** Null where a value left the range of fixed point. */
+  readonly fixed: readonly (number | null)[] | null;
+}
+
 export interface Inference {
   readonly model: string;
   readonly classes: number;
@@ -22,6 +30,9 @@ export interface Inference {
   readonly oracleMaxAbsError: number;
   readonly largestLogit: number;
   readonly argmaxAgrees: boolean;
+  readonly grossErrors: number;
+  /** With `--logits`. */
+  readonly answers?: readonly Answer[];
 }
 
 export const PERMISSIONS = [

@@ -1,11 +1,17 @@
 /** All experiments, in the order of the report. */
+import { accuracyTable } from "./accuracy_table.ts";
 import { activationMicrobenchmark } from "./activation_microbenchmark.ts";
+import { clipAtInference } from "./clip_at_inference.ts";
+import { degreeSweep } from "./degree_sweep.ts";
+import { escapingActivations } from "./escaping_activations.ts";
 import type { Experiment } from "./experiment.ts";
 import { inferenceLatency } from "./inference_latency.ts";
 import { networkCalibration } from "./network_calibration.ts";
 import { polynomialFit } from "./polynomial_fit.ts";
+import { regularisationSweep } from "./regularisation_sweep.ts";
 import { ringWidth } from "./ring_width.ts";
 import { speedOfPlaintext } from "./speed_of_plaintext.ts";
+import { trainingAblation } from "./training_ablation.ts";
 import { truncationFailures } from "./truncation_failures.ts";
 
 export const experiments: readonly Experiment[] = [
@@ -16,4 +22,10 @@ export const experiments: readonly Experiment[] = [
   truncationFailures,
   ringWidth,
   polynomialFit,
+  degreeSweep,
+  escapingActivations,
+  regularisationSweep,
+  trainingAblation,
+  clipAtInference,
+  accuracyTable,
 ];

@@ -5,7 +5,10 @@
 import { assert, assertAlmostEquals, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { createCanvas } from "canvas";
+import { writeImageList } from "../src/data/image_list.ts";
 import { REQUEST_TAG } from "../src/dealer/request.ts";
+import { seededImage } from "../src/models/weights.ts";
+import { buildModel } from "../src/models/zoo.ts";
 import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
 import { type Certificates, makeCertificates } from "./support/certificates.ts";
 import { writeFolder } from "./support/model_folders.ts";
@@ -264,6 +267,34 @@ describe(
       const result = JSON.parse((await program.succeeds()).stdout);
       assertEquals(result.argmaxAgrees, true);
       assertAlmostEquals(result.maxAbsError, 0, 0.01 * result.largestLogit);
+    });
+
+    it("classifies a list of images, one a query, and tells the logits of each", async () => {
+      const graph = buildModel("convnet"), images = [1, 2, 3].map((seed) => seededImage(graph, seed));
+      const file = `${root}/images.f32`;
+      await writeImageList(file, images);
+      const { program } = await start(["--images", file, "--repetitions", "4", "--warm-up", "1", "--logits"]);
+      await using _ = program;
+      const { answers, maxAbsError, largestLogit } = JSON.parse((await program.succeeds()).stdout);
+      assertLess(maxAbsError, 0.01 * largestLogit);
+      // The warm-up takes the first image, the measured queries the others and then the first two again.
+      assertEquals(answers.length, 4);
+      assertEquals(answers[0].float, answers[3].float);
+      assertEquals(new Set(answers.map(({ float }: { float: number[] }) => float.join())).size, 3);
+      for (const { logits, float, fixed } of answers) {
+        for (const i of float.keys()) {
+          assertAlmostEquals(logits[i], float[i], maxAbsError);
+          assertAlmostEquals(fixed[i], float[i], 0.01 * largestLogit);
+        }
+      }
+    });
+    it("refuses a list of images that is no whole number of them with one sentence", async () => {
+      const file = `${root}/broken.f32`;
+      await Deno.writeFile(file, new Uint8Array(4 * 32 * 32 * 3 + 1));
+      const { program, leftBehind } = await start(["--images", file]);
+      await using _ = program;
+      await program.failsWith(["broken.f32 has 12289 bytes, not a multiple of 12288"], 4 * END_MS);
+      assertEquals(leftBehind(), []);
     });
 
     it("prints a table for a person", async () => {

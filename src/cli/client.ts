@@ -1,13 +1,20 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
 import { classOf, query } from "../inference/roles.ts";
-import { seededImage } from "../models/weights.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
 import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
-import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, profileFrom, THREADS_OPTION } from "./inference_options.ts";
+import {
+  IMAGES_OPTION,
+  LINK_OPTIONS,
+  PLAN_OPTIONS,
+  planFrom,
+  profileFrom,
+  THREADS_OPTION,
+} from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
+import { imagesFrom } from "./query_images.ts";
 import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
 
 await runCommand({
@@ -17,6 +24,7 @@ await runCommand({
   options: {
     ...PLAN_OPTIONS,
     image: { type: "string", value: "FILE", help: "image file (PNG, JPEG, ...) of the network's input size" },
+    images: IMAGES_OPTION,
     seed: {
       type: "integer",
       min: 0,
@@ -43,9 +51,7 @@ await runCommand({
     const plan = planFrom(options), profile = profileFrom(options.profile);
     const serverAt = await connecting(options, options.connect),
       dealerAt = await connecting(options, options.dealer);
-    const image = options.image === undefined
-      ? seededImage(plan.graph, options.seed)
-      : await (await import("../data/image_file.ts")).readImage(options.image, plan.graph.inputShape);
+    const images = await imagesFrom(options, plan.graph);
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTags(plan) };
@@ -56,7 +62,8 @@ await runCommand({
         peer,
         async () => hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" })),
       );
-      return await query({ pool, peer, dealer, plan }, image, options.repetitions, ({ onlineMs }) => {
+      const imageOf = (i: number) => images[i % images.length]!;
+      return await query({ pool, peer, dealer, plan }, imageOf, options.repetitions, ({ onlineMs }) => {
         if (options.json) console.log(JSON.stringify({ query: { onlineMs } }));
       });
     });

@@ -4,7 +4,8 @@ import { foldBatchNorm } from "../models/fold.ts";
 import { Ring } from "../ring/ring.ts";
 import { runCommand } from "./command.ts";
 import { activationFunction, INFER_OPTIONS, LINK_OPTIONS, PLAN_OPTIONS } from "./inference_options.ts";
-import { imageFrom, networkAndPlan } from "./network_and_plan.ts";
+import { networkAndPlan } from "./network_and_plan.ts";
+import { imagesFrom } from "./query_images.ts";
 import { formatTable } from "./table.ts";
 
 await runCommand({
@@ -16,10 +17,10 @@ await runCommand({
   options: { ...PLAN_OPTIONS, ...LINK_OPTIONS, ...INFER_OPTIONS },
   async run(options) {
     const { model, plan } = await networkAndPlan(options);
-    const image = await imageFrom(options, model.graph);
+    const [image] = await imagesFrom({ ...options, images: undefined }, model.graph);
     const { weights } = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(options.activation, plan.options.polynomial);
-    const explanation = await explain(await Ring.open(), plan, weights, activation, image);
+    const explanation = await explain(await Ring.open(), plan, weights, activation, image!);
     if (options.json) {
       return void console.log(JSON.stringify({ model: plan.graph.name, ...plan.options, ...explanation }));
     }

@@ -5,18 +5,20 @@ import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";
 import { median, quartiles } from "../report/statistics.ts";
-import { runCommand } from "./command.ts";
+import { runCommand, UsageError } from "./command.ts";
 import {
   activationFunction,
   formatPolynomialOption,
+  IMAGES_OPTION,
   INFER_OPTIONS,
   LINK_OPTIONS,
   PLAN_OPTIONS,
   profileFrom,
 } from "./inference_options.ts";
-import { imageFrom, networkAndPlan } from "./network_and_plan.ts";
+import { networkAndPlan } from "./network_and_plan.ts";
 import { FAST_KERNELS, type InferenceRunFigures, runInference } from "./processes.ts";
 import { Progress } from "./progress.ts";
+import { imagesFrom } from "./query_images.ts";
 import { formatTable } from "./table.ts";
 
 await runCommand({
@@ -31,29 +33,43 @@ await runCommand({
     "infer --model minionn-bn --linear beaver --repetitions 20 --json",
   ],
   interrupted: "the three processes were ended",
-  options: { ...PLAN_OPTIONS, ...LINK_OPTIONS, ...INFER_OPTIONS },
+  options: {
+    ...PLAN_OPTIONS,
+    ...LINK_OPTIONS,
+    ...INFER_OPTIONS,
+    images: IMAGES_OPTION,
+    logits: { type: "boolean", help: "with --json: the logits of every query too, and those of plaintext" },
+  },
   async run(options) {
+    if (options.logits && !options.json) throw new UsageError("--logits is part of the result of --json");
     const profile = profileFrom(options.profile);
     const { model, plan } = await networkAndPlan(options);
-    const image = await imageFrom(options, model.graph);
+    const images = await imagesFrom(options, model.graph);
     const folded = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(options.activation, plan.options.polynomial);
-    const float = evaluateLogits(folded.graph, folded.weights, activation, image);
-    const fixed = fixedPointLogits(plan, folded.weights, image);
-
     const queries = options.repetitions + options.warmUp;
+    const expected = images.slice(0, queries).map((image): Expected => ({
+      float: evaluateLogits(folded.graph, folded.weights, activation, image),
+      // Of many images one may leave the range of fixed point; the others still count.
+      fixed: orNull(options.images !== undefined, () => fixedPointLogits(plan, folded.weights, image)),
+    }));
+
     const progress = options.json
       ? null
       : new Progress(`${plan.graph.name}, ${options.activation}`, queries, { unit: "queries" });
+    const file = options.image ?? options.images;
     let done = 0;
     const figures = await runInference({
       plan: [...planArguments(plan, options.elements), "--threads", String(options.threads)],
       server: model.folder === null ? [] : ["--weights", model.folder],
-      client: options.image === undefined ? ["--seed", String(options.seed)] : ["--image", options.image],
+      client: file === undefined ? ["--seed", String(options.seed)] : [
+        options.image === undefined ? "--images" : "--image",
+        file,
+      ],
       link: ["--profile", options.profile, "--timeout", String(options.timeout)],
       reads: {
         server: model.folder === null ? [] : [model.folder],
-        client: options.image === undefined ? [] : [options.image],
+        client: file === undefined ? [] : [file],
       },
       decodesImage: options.image !== undefined,
       fastKernels: options.fastKernels,
@@ -73,9 +89,10 @@ await runCommand({
       repetitions: options.repetitions,
       threads: options.threads,
       ...summarise(figures, options.warmUp),
-      ...compare(figures.queries, float, fixed),
+      ...compare(figures.queries, expected),
       paperExchanges: costOf(plan).paperExchanges,
       flags: options.fastKernels ? [FAST_KERNELS] : [],
+      ...options.logits ? { answers: answersOf(figures.queries, expected, options.warmUp) } : {},
     };
     if (options.json) console.log(JSON.stringify(result));
     else print(result);
@@ -120,31 +137,69 @@ function round(ms: number): number {
   return Math.round(ms * 1000) / 1000;
 }
 
-/** Opened logits of all queries against the plaintext engines. */
-function compare(queries: readonly QueryFigures[], float: Float64Array, fixed: Float64Array) {
-  const fromFloat = distance(queries, float), fromFixed = distance(queries, fixed);
-  const best = classOf(float);
+/** What the plaintext engines give for an image; `fixed` is null where a value leaves the range of fixed point. */
+interface Expected {
+  readonly float: Float64Array;
+  readonly fixed: Float64Array | null;
+}
+
+function orNull<T>(forgive: boolean, compute: () => T): T | null {
+  try {
+    return compute();
+  } catch (error) {
+    if (forgive && error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
+/** Opened logits of all queries against the plaintext engines; those with a gross error are counted and left out. */
+function compare(queries: readonly QueryFigures[], expected: readonly Expected[]) {
+  const all = queries.map(({ logits }, i) => ({ logits, ...expected[i % expected.length]! }));
+  const sound = all.filter((answer) => !isGross(answer)), pairs = sound.length > 0 ? sound : all;
+  const fromFloat = distance(pairs.map(({ logits, float }) => [logits, float])),
+    fromFixed = distance(pairs.flatMap(({ logits, fixed }) => fixed === null ? [] : [[logits, fixed]]));
   return {
     maxAbsError: fromFloat.max,
     meanAbsError: fromFloat.mean,
     oracleMaxAbsError: fromFixed.max,
-    largestLogit: float.reduce((max, logit) => Math.max(max, Math.abs(logit)), 0),
-    argmaxAgrees: queries.every(({ logits }) => classOf(logits) === best),
+    largestLogit: Math.max(...expected.map(({ float }) => largest(float))),
+    argmaxAgrees: pairs.every(({ logits, float }) => classOf(logits) === classOf(float)),
+    grossErrors: all.length - sound.length,
     label: classOf(queries.at(-1)!.logits),
   };
 }
 
-/** Largest and mean difference of the logits of all queries. A loop: a single layer may open millions of values. */
-function distance(queries: readonly QueryFigures[], expected: Float64Array): { max: number; mean: number } {
-  let max = 0, sum = 0;
-  for (const { logits } of queries) {
+/** A logit further from fixed point than any rounding: a share was truncated across a wrap-around. */
+function isGross({ logits, fixed }: Expected & { readonly logits: readonly number[] }): boolean {
+  return fixed !== null && distance([[logits, fixed]]).max > Math.max(1, largest(fixed));
+}
+
+function largest(logits: Float64Array): number {
+  return logits.reduce((max, logit) => Math.max(max, Math.abs(logit)), 0);
+}
+
+/** Largest and mean difference of logits. A loop: a single layer may open millions of values. */
+function distance(
+  pairs: readonly (readonly [ArrayLike<number>, Float64Array])[],
+): { max: number; mean: number } {
+  let max = 0, sum = 0, count = 0;
+  for (const [logits, expected] of pairs) {
     for (let i = 0; i < expected.length; i++) {
       const difference = Math.abs(logits[i]! - expected[i]!);
       max = Math.max(max, difference);
       sum += difference;
     }
+    count += expected.length;
   }
-  return { max, mean: sum / (queries.length * expected.length) };
+  return { max, mean: sum / count };
+}
+
+/** The opened logits of the measured queries beside those of the plaintext engines. */
+function answersOf(queries: readonly QueryFigures[], expected: readonly Expected[], warmUp: number) {
+  return queries.slice(warmUp).map(({ logits }, i) => {
+    const { float, fixed } = expected[(i + warmUp) % expected.length]!;
+    return { logits, float: [...float], fixed: fixed === null ? null : [...fixed] };
+  });
 }
 
 type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & {

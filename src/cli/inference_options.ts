@@ -81,6 +81,15 @@ export const THREADS_OPTION = {
   help: "threads of each party",
 } as const;
 
+/** Many images for one session, of the roles that hold images. */
+export const IMAGES_OPTION = {
+  type: "string",
+  value: "FILE",
+  help:
+    "float32 little-endian images [count][height][width][channels], already normalised: query i takes image i, " +
+    "from the start again after the last",
+} as const;
+
 /** Of the commands that start all three roles on this machine. */
 export const INFER_OPTIONS = {
   weights: { type: "string", value: "DIR", help: "model folder (default: seeded random weights)" },

@@ -1,8 +1,6 @@
-/** The network that `infer` and `explain` run, its plan, and the image. */
+/** The network that `infer` and `explain` run, and its plan. */
 import type { Model } from "../data/model_folder.ts";
 import type { Plan } from "../inference/plan.ts";
-import type { Graph } from "../models/graph.ts";
-import { seededImage } from "../models/weights.ts";
 import {
   activationFunction,
   checkDescription,
@@ -41,15 +39,4 @@ async function networkOf(
     return { model: graph.name, classes, activation, graph, weights: new Map(), folder: null };
   }
   return await modelFrom(options.weights, { name: graph.name, classes, activation, seed: options.modelSeed });
-}
-
-/** The image in a file, or the seeded random one. */
-export async function imageFrom(
-  options: { readonly image: string | undefined; readonly seed: number },
-  graph: Graph,
-): Promise<Float32Array> {
-  if (options.image === undefined) return seededImage(graph, options.seed);
-  // Decoding takes native code: loaded only when there is something to decode.
-  const { readImage } = await import("../data/image_file.ts");
-  return await readImage(options.image, graph.inputShape);
 }

@@ -10,17 +10,32 @@ export interface Split {
   readonly labels: Uint16Array;
 }
 
+/** Mean and standard deviation of each channel, as fractions of 255: what is subtracted and divided by. */
+export interface Normalisation {
+  readonly mean: readonly number[];
+  readonly deviation: readonly number[];
+}
+
 /** A classification task. The test images are for one final measurement of a run; choices use {@linkcode holdOut}. */
-export interface Dataset {
+export interface Dataset extends Normalisation {
   /** Identifier as on the command line: `cifar10`, `cifar100`, `shapes`, or `folder`. */
   readonly name: string;
   readonly classes: number;
   readonly shape: Shape;
-  /** Mean and standard deviation of each channel, as fractions of 255: what normalisation subtracts and divides by. */
-  readonly mean: readonly number[];
-  readonly deviation: readonly number[];
   readonly train: Split;
   readonly test: Split;
+}
+
+/** CIFAR-10, and used for CIFAR-100 as well by the paper's code. */
+export const CIFAR: Normalisation = { mean: [0.4914, 0.4822, 0.4465], deviation: [0.2023, 0.1994, 0.2010] };
+export const IMAGENET: Normalisation = { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+
+/**
+ * The normalisation of images of a shape. The size decides and nothing else, so that inference, which knows
+ * the network but not its training data, does the same as training.
+ */
+export function normalisationOf([height]: Shape): Normalisation {
+  return height === 224 ? IMAGENET : CIFAR;
 }
 
 /** Images `from`...`to` of a split, without a copy. */

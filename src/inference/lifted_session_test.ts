@@ -79,7 +79,7 @@ Deno.test("lifted sends, deals and waits for what its closed formulas say, in se
   const [, , figures] = await Promise.all([
     runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 2 }),
     serve({ pool, peer, dealer, plan, weights }),
-    query({ pool, peer: clientPeer, dealer: clientDealer, plan }, seededImage(original, 2), 2),
+    query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => seededImage(original, 2), 2),
   ]);
   const cost = costOf(plan), activations = 173_056;
   for (const { exchanges, oneWayDelays, bytesSent, offlineBytes } of figures.queries) {
@@ -108,7 +108,7 @@ Deno.test("the server's share of the logits has no bits above the ring, which no
   await Promise.all([
     runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 3 }),
     serve({ pool, peer, dealer, plan, weights }),
-    query({ pool, peer: clientPeer, dealer: clientDealer, plan }, seededImage(original, 2), 3),
+    query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => seededImage(original, 2), 3),
   ]);
   const { ringBits, inputBits, valueBits } = plan.lifted!;
   assertEquals(sent.length, 30);

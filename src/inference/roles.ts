@@ -67,10 +67,10 @@ export async function serve(options: Omit<SessionOptions, "role">): Promise<numb
   return queries;
 }
 
-/** Classifies `image` `repetitions` times, each time with fresh correlations. */
+/** Classifies the images that `imageOf` gives for the queries 0...repetitions - 1, each with fresh correlations. */
 export async function query(
   options: Omit<SessionOptions, "role" | "weights">,
-  image: ArrayLike<number>,
+  imageOf: (query: number) => ArrayLike<number>,
   repetitions: number,
   onQuery?: (figures: QueryFigures) => void,
 ): Promise<SessionFigures> {
@@ -83,7 +83,7 @@ export async function query(
 
   const queries: QueryFigures[] = [];
   for (let i = 0; i < repetitions; i++) {
-    const figures = await oneQuery(session, peer, dealer, image);
+    const figures = await oneQuery(session, peer, dealer, imageOf(i));
     queries.push(figures);
     onQuery?.(figures);
   }

@@ -122,7 +122,7 @@ for (const { name: activation } of ACTIVATION_PROTOCOLS) {
       const [, , figures] = await Promise.all([
         runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 2 }),
         serve({ pool, peer, dealer, plan, weights }),
-        query({ pool, peer: clientPeer, dealer: clientDealer, plan }, seededImage(graph, 2), 2),
+        query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => seededImage(graph, 2), 2),
       ]);
       const cost = costOf(plan), seeds = 32, digests = 64;
       for (const { exchanges, oneWayDelays, bytesSent, offlineBytes } of figures.queries) {

@@ -2,10 +2,11 @@
 import { checkClaim, type CheckedClaim, type Claim, type Data } from "./claim.ts";
 import { fitClaims } from "./fit_claims.ts";
 import { inferenceClaims } from "./inference_claims.ts";
+import { trainingClaims } from "./training_claims.ts";
 
 export * from "./claim.ts";
 
-export const claims: readonly Claim[] = [...inferenceClaims, ...fitClaims];
+export const claims: readonly Claim[] = [...inferenceClaims, ...fitClaims, ...trainingClaims];
 
 /** Checks all claims, or those of some experiments. */
 export function checkClaims(

@@ -154,3 +154,15 @@ export function chiSquareTest(counts: ArrayLike<number>, weights?: ArrayLike<num
   const degreesOfFreedom = cells - 1;
   return { statistic, degreesOfFreedom, pValue: 1 - incompleteGamma(degreesOfFreedom / 2, statistic / 2) };
 }
+
+/** Wilson's interval of a proportion: `successes` of `trials`; never beyond 0 and 1, and not empty at either. */
+export function wilsonInterval(
+  successes: number,
+  trials: number,
+): { readonly value: number; readonly low: number; readonly high: number } {
+  // The normal quantile of a two-sided interval of 95 %.
+  const z2 = 1.959963984540054 ** 2, value = successes / trials, centre = value + z2 / (2 * trials);
+  const half = Math.sqrt(z2 * (value * (1 - value) / trials + z2 / (4 * trials ** 2))),
+    scale = 1 + z2 / trials;
+  return { value, low: Math.max(0, (centre - half) / scale), high: Math.min(1, (centre + half) / scale) };
+}

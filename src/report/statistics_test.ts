@@ -12,6 +12,7 @@ import {
   quartiles,
   tInterval,
   tQuantile,
+  wilsonInterval,
 } from "./statistics.ts";
 
 describe("median(), quartiles(), mean(), deviation()", () => {
@@ -85,5 +86,18 @@ describe("chiSquareTest()", () => {
     counts.fill(0)[1] = 1 << 16;
     assert(chiSquareTest(counts).pValue < 1e-12);
     assertThrows(() => chiSquareTest([1]), RangeError);
+  });
+});
+
+describe("wilsonInterval()", () => {
+  it("agrees with values worked out by hand and never leaves 0 to 1", () => {
+    const { value, low, high } = wilsonInterval(81, 263);
+    assertAlmostEquals(value, 0.308, 1e-3);
+    // Newcombe, "Two-sided confidence intervals for the single proportion", 1998, table I.
+    assertAlmostEquals(low, 0.2553, 1e-4);
+    assertAlmostEquals(high, 0.3662, 1e-4);
+    assertEquals(wilsonInterval(0, 20).low, 0);
+    assertAlmostEquals(wilsonInterval(0, 20).high, 0.1611, 1e-4);
+    assertEquals(wilsonInterval(20, 20).high, 1);
   });
 });

@@ -77,8 +77,22 @@ export interface TrainingEngine {
   close(): void;
 }
 
+/** How an engine is made. */
+export interface EngineOptions {
+  /** Images a step; must divide into the shards. */
+  readonly batchSize: number;
+  /**
+   * Parts of a batch, each with its own batch-norm statistics (default 2). Their number decides the result, the number
+   * of workers does not.
+   */
+  readonly shards?: number;
+  readonly workers?: number;
+  readonly backend?: string;
+  readonly initial: EngineState;
+}
+
 export type CreateEngine = (
   graph: Graph,
   activation: Activation,
-  options: { batchSize: number; workers?: number; backend?: string; initial: EngineState },
+  options: EngineOptions,
 ) => Promise<TrainingEngine>;

@@ -1,0 +1,222 @@
+/**
+ * Trains a network by `train --json` and measures it by `evaluate --json`, as a user would. Every number that an
+ * experiment chooses by comes from the held-out last tenth of the training images; the test images are measured
+ * once, after the last epoch, and always without the clip.
+ *
+ * Several experiments need the same training. Its result is kept in `runs/training/<digest>.json`, its weights
+ * and checkpoints in the folder beside it, and reused while recipe and training code are the same: that halves a
+ * full run, and an interrupted one continues in the middle of a training. A fresh clone has none of them.
+ */
+import { type Cell, runJson, type Size } from "./experiment.ts";
+import { writeFileAtomically } from "../src/report/csv.ts";
+
+/** What differs between the trainings of the experiments. */
+export interface Recipe {
+  readonly model: string;
+  /** As on the command line, for example `poly:4:real`. */
+  readonly activation: string;
+  readonly epochs: number;
+  /** The learning rate starts at `from` times its full value and grows over so many epochs. */
+  readonly warmUp: { readonly epochs: number; readonly from: number };
+  readonly batch: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly clip: number | null;
+  readonly penalty: Penalty | null;
+  /** Largest number of training images; null: all. */
+  readonly limit: number | null;
+}
+
+export interface Penalty {
+  readonly coefficient: number;
+  readonly range: number;
+  readonly exponent: number;
+  readonly warmUp: "paper" | "short" | "none";
+  readonly reduction: "sum" | "mean";
+}
+
+/** What `evaluate --json` measures. */
+export interface Measurement {
+  readonly images: number;
+  /** Percent. */
+  readonly accuracy: number;
+  readonly outOfRangePercent: number;
+  readonly imagesOutOfRangePercent: number;
+  /** Null: not finite. */
+  readonly outOfRangeMax: number | null;
+  readonly nonFinite: number;
+}
+
+/** Where training broke down. */
+export interface Divergence {
+  readonly epoch: number;
+  readonly step: number;
+}
+
+/** A training that has ended. */
+export interface Training {
+  readonly diverged: Divergence | null;
+  /** Largest |input| of each activation layer in the last steps, the last one last; null: not finite. */
+  readonly lastInputs: readonly (readonly (number | null)[])[];
+  /** Accuracy in the last epoch, with the clip and on augmented images. This and what follows is null if it diverged. */
+  readonly trainAccuracy: number | null;
+  readonly heldOut: Measurement | null;
+  readonly test: Measurement | null;
+  readonly trainImages: number;
+  readonly imagesPerSecond: number;
+  readonly seconds: number;
+}
+
+/** Beyond it an activation input is out of range; where `--clip` clips. */
+export const RANGE = 5;
+
+/** How long and on how much the sweeps train. */
+export const SCHEDULE: Readonly<Record<Size, Pick<Recipe, "epochs" | "warmUp" | "limit">>> = {
+  smoke: { epochs: 2, warmUp: { epochs: 1, from: 0.2 }, limit: 4096 },
+  quick: { epochs: 4, warmUp: { epochs: 1, from: 0.2 }, limit: null },
+  full: { epochs: 30, warmUp: { epochs: 2, from: 0.2 }, limit: null },
+};
+
+/** Figures 3 to 5: ConvNet with real coefficients and a penalty at full strength from the start. */
+export const figureRecipe = (size: Size, degree: number, coefficient: number): Recipe => ({
+  model: "convnet",
+  activation: `poly:${degree}:real`,
+  ...SCHEDULE[size],
+  batch: 256,
+  learningRate: 0.1,
+  weightDecay: 1e-4,
+  clip: 5,
+  penalty: { coefficient, range: 5, exponent: 10, warmUp: "none", reduction: "sum" },
+});
+
+/** The same without anything of PILLAR's but the polynomial. */
+export const unmodifiedRecipe = (size: Size, degree: number, learningRate: number): Recipe => ({
+  ...figureRecipe(size, degree, 0),
+  learningRate,
+  clip: null,
+  penalty: null,
+});
+
+/** A cell that trains one network. `run` counts the seeds from 1. */
+export interface TrainingCell extends Cell {
+  readonly recipe: Recipe;
+  readonly run: number;
+}
+
+/** Images a second of ConvNet that the estimates assume, and seconds to start and to measure. */
+const IMAGES_PER_SECOND = 12_000, OVERHEAD_SECONDS = 3;
+
+/** @param survives the part of its steps that a training is expected to reach */
+export const secondsOf = ({ epochs, limit }: Recipe, survives = 1): number =>
+  OVERHEAD_SECONDS + survives * epochs * (limit ?? 50_000) * 0.9 / IMAGES_PER_SECOND;
+
+/** CIFAR-10 if it lies in `data/`, else the shapes that are drawn from a seed. */
+export function sweepDataset(): "cifar10" | "shapes" {
+  return isThere("data/cifar-10-batches-bin/test_batch.bin") || isThere("data/test_batch.bin")
+    ? "cifar10"
+    : "shapes";
+}
+
+export function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+const PERMISSIONS = ["--allow-read", "--allow-write=runs", "--allow-env", "--allow-sys"];
+
+/** Options of `train` for a recipe. */
+export function optionsOf(recipe: Recipe, dataset: string, seed: number): string[] {
+  const { model, activation, epochs, warmUp, batch, learningRate, weightDecay, clip, penalty, limit } =
+    recipe;
+  const options: Record<string, string | number | undefined> = {
+    model,
+    dataset,
+    activation,
+    epochs,
+    batch,
+    "lr": learningRate,
+    "warm-up": warmUp.epochs,
+    "warm-up-from": warmUp.from,
+    "weight-decay": weightDecay,
+    clip: clip ?? "off",
+    beta: penalty?.coefficient ?? "off",
+    "penalty-range": penalty?.range,
+    "penalty-exponent": penalty?.exponent,
+    "penalty-warm-up": penalty?.warmUp,
+    "penalty-reduction": penalty?.reduction,
+    limit: limit ?? undefined,
+    seed,
+  };
+  return Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}=${value}`]
+  );
+}
+
+/** Trains a recipe, or finds that it has been done. */
+export async function train(recipe: Recipe, seed: number): Promise<Training> {
+  const folder = await weightsOf(recipe, seed), file = `${folder}.json`;
+  if (isThere(file)) return JSON.parse(await Deno.readTextFile(file));
+  const training = await trainNow(optionsOf(recipe, sweepDataset(), seed), folder);
+  writeFileAtomically(file, JSON.stringify(training));
+  return training;
+}
+
+/** Where the weights of a training lie: `runs/training/<digest of options and training code>`. */
+export async function weightsOf(recipe: Recipe, seed: number): Promise<string> {
+  codeDigest ??= digestOf("src/training", "src/data");
+  const digest = await sha256(JSON.stringify([optionsOf(recipe, sweepDataset(), seed), await codeDigest]));
+  return `runs/training/${digest.slice(0, 16)}`;
+}
+
+/** What `train --json` prints, as far as it is used here. */
+interface TrainResult extends Pick<Training, "diverged" | "lastInputs" | "trainAccuracy" | "trainImages"> {
+  readonly evaluation: Measurement | null;
+  readonly imagesPerSecond: number;
+  readonly seconds: number;
+}
+
+async function trainNow(options: readonly string[], folder: string): Promise<Training> {
+  const place = ["--out", folder, "--results", "runs/training/logs", "--resume"];
+  const protocol = ["--hold-out", "--evaluate", "last", "--json"];
+  const result = await runJson([...PERMISSIONS, "src/cli/train.ts", ...options, ...place, ...protocol], {
+    timeoutSeconds: 4 * 3600,
+  }) as TrainResult;
+  const { diverged, lastInputs, trainAccuracy, evaluation, trainImages, imagesPerSecond, seconds } = result;
+  const found = { diverged, lastInputs, trainImages, imagesPerSecond, seconds };
+  return diverged
+    ? { ...found, trainAccuracy: null, heldOut: null, test: null }
+    : { ...found, trainAccuracy, heldOut: evaluation, test: await evaluate(folder) };
+}
+
+/** Measures the weights of a folder on the test images of its dataset. */
+export const evaluate = async (folder: string, ...options: readonly "--clip"[]): Promise<Measurement> =>
+  await runJson([
+    ...PERMISSIONS,
+    "src/cli/evaluate.ts",
+    ...["--weights", folder, "--range", String(RANGE), "--json"],
+    ...options,
+  ]) as Measurement;
+
+let codeDigest: Promise<string> | undefined;
+
+/** Digest of the sources in folders, tests apart: independent of commits, so that other changes leave trainings alone. */
+async function digestOf(...folders: string[]): Promise<string> {
+  const texts: string[] = [];
+  for (const folder of folders) {
+    const entries = [...Deno.readDirSync(folder)].sort((a, b) => a.name < b.name ? -1 : 1);
+    for (const { name, isDirectory } of entries) {
+      if (isDirectory) texts.push(await digestOf(`${folder}/${name}`));
+      else if (name.endsWith(".ts") && !name.endsWith("_test.ts")) {
+        texts.push(name, await Deno.readTextFile(`${folder}/${name}`));
+      }
+    }
+  }
+  return await sha256(texts.join("\n"));
+}
+
+async function sha256(text: string): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
+}

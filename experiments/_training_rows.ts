@@ -1,0 +1,136 @@
+/** Trainings as rows of a CSV, and what is read from such rows: means over seeds, and coefficients chosen by them. */
+import { type Cell, type Measured, type NewRow, numberOf, type Point, type Row } from "./experiment.ts";
+import { mean, tInterval } from "../src/report/statistics.ts";
+import { type Measurement, type Recipe, sweepDataset, type Training } from "./_train.ts";
+
+/** Accuracy that counts for a network that does not exist: chance among ten classes. */
+export const CHANCE = 10;
+
+/** Columns of {@linkcode trainingRow}. */
+export const TRAINING_COLUMNS = {
+  model: "network",
+  dataset: "cifar10, or shapes where CIFAR-10 is not in data/",
+  train_images: "images trained on; the last tenth of the training images is held out",
+  epochs: "epochs asked for",
+  training_seed: "seed of this training",
+  activation: "relu, or poly:degree:bits of the coefficients",
+  batch: "images a step",
+  learning_rate: "largest learning rate: linear warm-up, then a cosine to 0",
+  weight_decay: "weight decay",
+  clip: "bound of activation inputs in training; off: none",
+  penalty: "coefficient of the penalty; off: none",
+  penalty_range: "its range R",
+  penalty_warm_up: "paper: four stages of an epoch; short: of an eighth of an epoch; none",
+  penalty_reduction: "sum (the paper's) or mean over the inputs of a layer",
+  outcome: "trained, or diverged: a loss that is no number ends the run",
+  diverged_epoch: "epoch in which it diverged, from 1",
+  diverged_step: "step of that epoch, from 1",
+  train_accuracy: "% in the last epoch, augmented images, with the clip; empty for a diverged run",
+  held_out_accuracy:
+    `% on the held-out images, no clip: what choices are made by; ${CHANCE} (chance) for a diverged run`,
+  test_accuracy: `% on the test images, no clip, after the last epoch; ${CHANCE} (chance) for a diverged run`,
+  out_of_range_percent: "activation inputs outside [-5, 5] on the test images, %",
+  images_out_of_range_percent: "test images with at least one such input, %",
+  largest_input: "largest |activation input| on the test images",
+  non_finite_images: "test images with a logit that is no finite number",
+  images_per_second: "speed of training",
+  train_seconds: "time of training, of the first run where it was reused",
+} as const;
+
+/** A number for a CSV where JSON has null for what is not finite. */
+export const finiteOr = (value: number | null): string | number =>
+  value !== null && Number.isFinite(value) ? value : "Infinity";
+
+/** A measurement on the test images; null: there is no network. */
+export function measuredRow(test: Measurement | null): NewRow {
+  return {
+    test_accuracy: test?.accuracy ?? CHANCE,
+    out_of_range_percent: test?.outOfRangePercent,
+    images_out_of_range_percent: test?.imagesOutOfRangePercent,
+    largest_input: test && finiteOr(test.outOfRangeMax),
+    non_finite_images: test?.nonFinite,
+  };
+}
+
+export function recipeRow(recipe: Recipe, seed: number): NewRow {
+  const { penalty } = recipe;
+  return {
+    model: recipe.model,
+    dataset: sweepDataset(),
+    epochs: recipe.epochs,
+    training_seed: seed,
+    activation: recipe.activation,
+    batch: recipe.batch,
+    learning_rate: recipe.learningRate,
+    weight_decay: recipe.weightDecay,
+    clip: recipe.clip ?? "off",
+    penalty: penalty?.coefficient ?? "off",
+    penalty_range: penalty?.range,
+    penalty_warm_up: penalty?.warmUp,
+    penalty_reduction: penalty?.reduction,
+  };
+}
+
+export function trainingRow(recipe: Recipe, seed: number, training: Training): NewRow {
+  const { diverged, trainAccuracy, heldOut, test, trainImages, imagesPerSecond, seconds } = training;
+  return {
+    ...recipeRow(recipe, seed),
+    train_images: trainImages,
+    outcome: diverged ? "diverged" : "trained",
+    diverged_epoch: diverged?.epoch,
+    diverged_step: diverged?.step,
+    train_accuracy: trainAccuracy,
+    held_out_accuracy: heldOut?.accuracy ?? CHANCE,
+    ...measuredRow(test),
+    images_per_second: Math.round(imagesPerSecond),
+    train_seconds: seconds,
+  };
+}
+
+/** A coefficient as people write it: 1e-5. */
+export const coefficientText = (coefficient: number | string): string =>
+  coefficient === "off" ? "off" : Number(coefficient).toExponential();
+
+/** Mean over the seeds with the 95 % t interval, which a single seed does not have. */
+export function meanOf(rows: readonly Row[], column: string): Measured {
+  const { mean: value, low, high } = tInterval(rows.map((row) => numberOf(row, column)));
+  return Number.isNaN(low) ? { value } : { value, low, high };
+}
+
+/** Mean and interval of an accuracy, the interval cut to what an accuracy can be. */
+export function accuracyOf(rows: readonly Row[], column = "test_accuracy"): Measured {
+  const { value, low, high } = meanOf(rows, column);
+  return low === undefined ? { value } : { value, low: Math.max(0, low), high: Math.min(100, high!) };
+}
+
+export const pointAt = (x: number, { value, ...interval }: Measured): Point => ({ x, y: value, ...interval });
+
+/** The rows of the coefficient with the best mean accuracy on the held-out images; none of no rows. */
+export function chosen(rows: readonly Row[]): Row[] {
+  const byCoefficient = Map.groupBy(rows, (row) => row["penalty"]!);
+  return [...byCoefficient.values()].reduce(
+    (best, same) => best.length === 0 || heldOutMean(same) > heldOutMean(best) ? same : best,
+    [] as Row[],
+  );
+}
+
+const heldOutMean = (rows: readonly Row[]) => mean(rows.map((row) => numberOf(row, "held_out_accuracy")));
+
+/** The largest value of a column over the rows; diverged runs have none and count as infinite. */
+export const largestOf = (rows: readonly Row[], column: string): number =>
+  Math.max(...rows.map((row) => row[column] === "" ? Infinity : numberOf(row, column)));
+
+/** "cifar10, 30 epochs, 2 seeds": the conditions of rows, for captions. */
+export function conditions(rows: readonly Row[]): string {
+  const distinct = (column: string) => [...new Set(rows.map((row) => row[column]!))];
+  const seeds = distinct("training_seed").length, epochs = distinct("epochs").join(" or ");
+  return `${distinct("dataset").map(datasetName).join(", ")}, ${epochs} epochs, ${seeds} ${
+    seeds === 1 ? "seed" : "seeds"
+  }`;
+}
+
+const datasetName = (name: string) => ({ cifar10: "CIFAR-10", cifar100: "CIFAR-100" })[name] ?? name;
+
+/** Cells of `runs` seeds each. */
+export const runsOf = <C extends Cell>(runs: number, cell: C): (C & { run: number })[] =>
+  Array.from({ length: runs }, (_, i) => ({ ...cell, run: i + 1, id: `${cell.id} run ${i + 1}` }));

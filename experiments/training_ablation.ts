@@ -1,0 +1,141 @@
+/** PILLAR with each of its parts taken away in turn. */
+import { type BarChart, defineExperiment, type Row, type Size } from "./experiment.ts";
+import { type Recipe, SCHEDULE, secondsOf, train, type TrainingCell } from "./_train.ts";
+import {
+  accuracyOf,
+  conditions,
+  largestOf,
+  meanOf,
+  runsOf,
+  TRAINING_COLUMNS,
+  trainingRow,
+} from "./_training_rows.ts";
+
+const RUNS: Readonly<Record<Size, number>> = { smoke: 1, quick: 1, full: 2 };
+
+/** Everything: ten-bit coefficients, the clip, and the penalty with its warm-up in four stages of an eighth of an epoch. */
+const wholeRecipe = (size: Size): Recipe => ({
+  model: "convnet",
+  activation: "poly:4:10",
+  ...SCHEDULE[size],
+  ...size === "full" ? { epochs: 12 } : {},
+  batch: 256,
+  learningRate: 0.1,
+  weightDecay: 1e-4,
+  clip: 5,
+  penalty: { coefficient: 1e-5, range: 4.8, exponent: 10, warmUp: "short", reduction: "sum" },
+});
+
+export const WHOLE = "PILLAR", CLIP_ONLY = "no penalty";
+
+/** What is taken away, by name, and the smallest size that trains it. */
+const VARIANTS: Readonly<
+  Record<string, { readonly from: Size; readonly change: (recipe: Recipe) => Recipe }>
+> = {
+  [WHOLE]: { from: "smoke", change: (recipe) => recipe },
+  "no clip": { from: "smoke", change: (recipe) => ({ ...recipe, clip: null }) },
+  [CLIP_ONLY]: { from: "smoke", change: (recipe) => ({ ...recipe, penalty: null }) },
+  "no penalty warm-up": { from: "quick", change: penalty({ warmUp: "none" }) },
+  "real coefficients": { from: "full", change: (recipe) => ({ ...recipe, activation: "poly:4:real" }) },
+  "mean in a layer": { from: "full", change: penalty({ reduction: "mean" }) },
+};
+
+function penalty(change: Partial<NonNullable<Recipe["penalty"]>>): (recipe: Recipe) => Recipe {
+  return (recipe) => ({ ...recipe, penalty: { ...recipe.penalty!, ...change } });
+}
+
+const SIZE_ORDER: readonly Size[] = ["smoke", "quick", "full"];
+
+interface AblationCell extends TrainingCell {
+  readonly variant: string;
+}
+
+/** The trainings of the ablation, which other experiments measure again. */
+export const ablationCells = (size: Size): AblationCell[] =>
+  Object.entries(VARIANTS).filter(([, { from }]) => SIZE_ORDER.indexOf(from) <= SIZE_ORDER.indexOf(size))
+    .flatMap(([variant, { change }]) => {
+      const recipe = change(wholeRecipe(size));
+      return runsOf(RUNS[size], { id: variant, variant, recipe, seconds: secondsOf(recipe) });
+    });
+
+export const byVariant = (
+  rows: readonly Row[],
+): [string, Row[]][] => [...Map.groupBy(rows, (row) => row["variant"]!)];
+
+export const trainingAblation = defineExperiment<AblationCell>({
+  key: "training_ablation",
+  title: "PILLAR without each of its parts",
+  source: "asked for by readers of the paper",
+  explanation:
+    "ConvNet, degree 4, coefficients of ten bits, clip at 5, penalty 1e-5 with range 4.8 and warm-up, at a fixed schedule; then " +
+    "the same without the clip, without the penalty, without the warm-up of the penalty, with real coefficients, and with the " +
+    "penalty as a mean over the inputs of a layer in place of their sum. Training accuracy is what a person sees who watches " +
+    "the run; test accuracy is measured without the clip, as a private inference works.",
+  columns: { variant: "what is taken away", ...TRAINING_COLUMNS },
+  cells: ablationCells,
+  async run({ recipe, run, variant }, { seed }) {
+    const trainingSeed = seed + run - 1;
+    return [{ variant, ...trainingRow(recipe, trainingSeed, await train(recipe, trainingSeed)) }];
+  },
+  figures: (rows) => [accuracyChart(rows), ...rangeChart(rows)],
+  table: (rows) =>
+    byVariant(rows).map(([variant, same]) => ({
+      variant,
+      seeds: same.length,
+      diverged: same.filter((row) => row["outcome"] === "diverged").length,
+      "training %": same.some((row) => row["train_accuracy"] === "")
+        ? null
+        : meanOf(same, "train_accuracy").value,
+      "test %": accuracyOf(same).value,
+      "largest input": largestOf(same, "largest_input"),
+    })),
+});
+
+function accuracyChart(rows: readonly Row[]): BarChart {
+  const variants = byVariant(rows);
+  return {
+    kind: "bars",
+    name: "training_ablation_accuracy",
+    caption:
+      `PILLAR on ConvNet without each of its parts (${
+        conditions(rows)
+      }; mean and 95 % t interval): accuracy in the last epoch of ` +
+      "training, with the clip, and on the test images, without it. Runs that diverged count as chance, 10 %, and have no training " +
+      "accuracy.",
+    width: "double",
+    categories: variants.map(([variant]) => variant),
+    y: { title: "accuracy (%)", min: 0, max: 100 },
+    labels: true,
+    series: [
+      {
+        name: "training, with the clip",
+        values: variants.map(([, same]) =>
+          same.some((row) => row["train_accuracy"] === "") ? null : accuracyOf(same, "train_accuracy")
+        ),
+      },
+      { name: "test, no clip", values: variants.map(([, same]) => accuracyOf(same)) },
+    ],
+  };
+}
+
+function rangeChart(rows: readonly Row[]): BarChart[] {
+  const variants = byVariant(rows.filter((row) => row["largest_input"] !== ""));
+  const finite = (same: readonly Row[]) => {
+    const value = largestOf(same, "largest_input");
+    return Number.isFinite(value) ? value : null;
+  };
+  if (variants.every(([, same]) => finite(same) === null)) return [];
+  return [{
+    kind: "bars",
+    name: "training_ablation_range",
+    caption:
+      `The largest activation input over the test images, without the clip (${
+        conditions(rows)
+      }; largest of all seeds; dashed: range of the fit). Runs that ` +
+      "diverged, and values beyond floating point, are left out.",
+    categories: variants.map(([variant]) => variant),
+    y: { title: "largest |activation input|", scale: "log" },
+    references: [{ axis: "y", value: 5, label: "" }],
+    series: [{ name: "largest input", values: variants.map(([, same]) => finite(same)) }],
+  }];
+}

@@ -1,0 +1,269 @@
+/**
+ * `deno task bench:training`: images per second of whole training steps (augmentation, forward, backward, exchange of
+ * gradients, update) on both engines, and the speed of the convolution kernels. Random images: the time of a step does
+ * not depend on them.
+ */
+import { CIFAR, type Dataset } from "../data/dataset.ts";
+import { type Graph, inferShapes } from "../models/graph.ts";
+import { SeededRandom } from "../models/seeded_random.ts";
+import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
+import { median } from "../report/statistics.ts";
+import { parseActivation } from "../training/activations.ts";
+import { trainingBatches } from "../training/batches.ts";
+import {
+  type ConvolutionKernels,
+  type ConvolutionShape,
+  hasFusedMultiplyAdd,
+  instantiateConvolutionKernels,
+  loadConvolutionModules,
+  outputSize,
+  planConvolution,
+  RESERVED_BYTES,
+} from "../training/convolution.ts";
+import type { CreateEngine, StepSettings } from "../training/engine.ts";
+import { initialState } from "../training/initial.ts";
+import { createWasmEngine } from "../training/wasm_engine.ts";
+import { measure } from "./bench_measure.ts";
+import { runCommand } from "./command.ts";
+import { formatTable } from "./table.ts";
+
+const DEFAULT_MODELS = ["convnet", "resnet20", "minionn-bn"] as const;
+/** PILLAR as the presets train it. */
+const SETTINGS: StepSettings = {
+  learningRate: 0.01,
+  momentum: 0.9,
+  weightDecay: 5e-4,
+  decayNorms: true,
+  clip: 5,
+  penalty: { coefficient: 5e-5, exponent: 10, range: 4.8, reduction: "sum" },
+  crossEntropyWeight: 1,
+  labelSmoothing: 0,
+  gradientNorm: 5,
+};
+const ACTIVATION = "poly:4:10";
+/** Batch of the TensorFlow.js engine: larger ones of the deep networks fill its memory. */
+const TFJS_BATCH = 16;
+const TFJS_STEPS = 2;
+const SECONDS_PER_KERNEL = 0.3;
+
+/** Milliseconds of a training step. */
+interface StepTiming {
+  readonly medianMs: number;
+  readonly bestMs: number;
+}
+
+/** Random images in the form of a dataset, enough for a number of steps. */
+function randomTask({ inputShape, classes }: Graph, count: number): Dataset {
+  const random = new SeededRandom(1, "bench"), pixels = inputShape.reduce((product, n) => product * n, 1);
+  const split = {
+    count,
+    images: Uint8Array.from({ length: count * pixels }, () => random.nextUint32() >>> 24),
+    labels: Uint16Array.from({ length: count }, (_, i) => i % classes),
+  };
+  return { name: "random", classes, shape: inputShape, ...CIFAR, train: split, test: split };
+}
+
+/** Times training steps as the trainer takes them: the next batch is made while the engine computes. */
+async function timeSteps(
+  create: CreateEngine,
+  graph: Graph,
+  options: { batchSize: number; workers?: number; steps: number; warmUp: number },
+): Promise<StepTiming> {
+  const { batchSize, steps, warmUp } = options, task = randomTask(graph, 4 * batchSize);
+  const batches = function* () {
+    for (let epoch = 0;; epoch++) {
+      yield* trainingBatches(task.train, task, {
+        batchSize,
+        seed: 1,
+        epoch,
+        augment: { crop: 4, flip: true },
+      });
+    }
+  }();
+  const engine = await create(graph, parseActivation(ACTIVATION), {
+    ...options,
+    initial: initialState(graph, 1),
+  });
+  try {
+    const times: number[] = [];
+    let batch = batches.next().value;
+    for (let step = 0; step < warmUp + steps; step++) {
+      const started = performance.now(), running = engine.step(batch, SETTINGS);
+      batch = batches.next().value;
+      await running;
+      if (step >= warmUp) times.push(performance.now() - started);
+    }
+    return { medianMs: median(times), bestMs: Math.min(...times) };
+  } finally {
+    engine.close();
+  }
+}
+
+/** The different convolutions and dense layers of some networks. */
+function linearShapes(models: readonly string[], batch: number): ConvolutionShape[] {
+  const shapes = new Map<string, ConvolutionShape>();
+  for (const graph of models.map((model) => buildModel(model))) {
+    const values = inferShapes(graph);
+    for (const node of graph.nodes) {
+      if (node.op !== "conv" && node.op !== "dense") continue;
+      const [height, width, inputs] = values.get(node.input)!;
+      const { kernel, stride, padding } = node.op === "conv" ? node : { kernel: 1, stride: 1, padding: 0 };
+      const shape = { batch, height, width, inputs, outputs: node.outputs, kernel, stride, padding };
+      shapes.set(JSON.stringify(shape), shape);
+    }
+  }
+  return [...shapes.values()];
+}
+
+interface KernelSpeed extends ConvolutionShape {
+  readonly method: string;
+  /** 10^9 operations a second on one thread, 2 for each multiplication of the direct convolution. */
+  readonly forward: number;
+  readonly inputGradient: number;
+  readonly weightGradient: number;
+}
+
+function timeKernels(modules: readonly WebAssembly.Module[], shape: ConvolutionShape): KernelSpeed {
+  const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
+  const plan = planConvolution(instantiateConvolutionKernels(memory, modules), shape);
+  const { batch, height, width, inputs, outputs, kernel } = shape;
+  const outHeight = outputSize(height, shape), outWidth = outputSize(width, shape);
+  let top = RESERVED_BYTES;
+  const block = (bytes: number) => {
+    const at = top;
+    top += Math.ceil((bytes + plan.slackBytes) / 64) * 64 + 192;
+    return at;
+  };
+  const image = (h: number, w: number, channels: number, border: number) =>
+    block(4 * batch * (h + 2 * border) * (w + 2 * border) * channels);
+  const x = image(height, width, inputs, plan.inputBorder), dx = image(height, width, inputs, 0);
+  const z = image(outHeight, outWidth, outputs, 0),
+    dz = image(outHeight, outWidth, outputs, plan.gradientBorder);
+  const weights = block(4 * kernel ** 2 * inputs * outputs), dw = block(4 * kernel ** 2 * inputs * outputs);
+  const packed = block(plan.packedBytes), scratch = block(plan.scratchBytes);
+  memory.grow(Math.ceil(top / 65536) - 16);
+  // Numbers of ordinary size; zeros would do for the speed of the kernels, but not for that of fresh memory.
+  const random = new SeededRandom(1, "kernels"),
+    noise = Float32Array.from({ length: 4099 }, () => random.normal());
+  const floats = new Float32Array(memory.buffer);
+  for (let at = RESERVED_BYTES / 4; at < floats.length; at += noise.length) {
+    floats.set(noise.subarray(0, floats.length - at), at);
+  }
+  plan.prepare(weights, packed);
+  const timings = measure([
+    { name: "forward", run: () => plan.forward(x, packed, 0, z, scratch) },
+    { name: "inputGradient", run: () => plan.inputGradient(dz, packed, dx, scratch) },
+    { name: "weightGradient", run: () => plan.weightGradient(x, dz, dw, scratch) },
+  ], SECONDS_PER_KERNEL);
+  const operations = 2 * batch * outHeight * outWidth * kernel ** 2 * inputs * outputs;
+  const speed = (name: string) => operations / timings.get(name)!.bestMs / 1e6;
+  return {
+    ...shape,
+    method: plan.method,
+    forward: speed("forward"),
+    inputGradient: speed("inputGradient"),
+    weightGradient: speed("weightGradient"),
+  };
+}
+
+function fusesMultiplyAdd(modules: readonly WebAssembly.Module[]): boolean {
+  const kernels: ConvolutionKernels = instantiateConvolutionKernels(
+    new WebAssembly.Memory({ initial: 16, maximum: 65536 }),
+    modules,
+  );
+  return hasFusedMultiplyAdd(kernels);
+}
+
+const rounded = (value: number) => Number(value.toPrecision(4));
+
+await runCommand({
+  name: "bench:training",
+  summary: "images per second of training on both engines, and the speed of the convolution kernels",
+  time: "about a minute, half of it for tfjs",
+  examples: ["bench:training", "bench:training --models convnet --no-tfjs --no-kernels --json"],
+  options: {
+    models: {
+      type: "list",
+      choices: MODEL_NAMES,
+      default: DEFAULT_MODELS,
+      help: "networks to train",
+    },
+    batch: { type: "integer", min: 2, max: 4096, default: 128, help: "images in a batch" },
+    workers: { type: "integer", min: 1, max: 2, default: 2, help: "threads of the wasm engine" },
+    steps: {
+      type: "integer",
+      min: 1,
+      max: 10_000,
+      help: "timed steps (default: as many as fit in 4 s, 5 at least)",
+    },
+    noTfjs: { type: "boolean", help: "leave the tfjs engine out" },
+    noKernels: { type: "boolean", help: "leave the convolution kernels out" },
+    json: { type: "boolean", help: "print one JSON object on one line" },
+  },
+  async run({ models, batch, workers, steps, noTfjs, noKernels, json }) {
+    const say = json ? () => {} : console.log;
+    const modules = await loadConvolutionModules(), fma = fusesMultiplyAdd(modules);
+    const rows: Record<string, unknown>[] = [];
+    const imagesPerSecond: Record<string, number> = {}, best: Record<string, number> = {};
+    const tfjs: Record<string, number> = {};
+    for (const model of models) {
+      const graph = buildModel(model), row: Record<string, unknown> = { model };
+      const probe = await timeSteps(createWasmEngine, graph, {
+        batchSize: batch,
+        workers,
+        steps: 2,
+        warmUp: 3,
+      });
+      const timing = await timeSteps(createWasmEngine, graph, {
+        batchSize: batch,
+        workers,
+        steps: steps ?? Math.max(5, Math.round(4000 / probe.medianMs)),
+        warmUp: Math.max(2, Math.round(1000 / probe.medianMs)),
+      });
+      imagesPerSecond[model] = rounded(1000 * batch / timing.medianMs);
+      best[model] = rounded(1000 * batch / timing.bestMs);
+      Object.assign(row, {
+        "step ms": rounded(timing.medianMs),
+        "images/s": imagesPerSecond[model],
+        "best images/s": best[model],
+      });
+      if (!noTfjs) {
+        const { createTensorflowEngine } = await import("../training/tensorflow_engine.ts");
+        const batchSize = Math.min(batch, TFJS_BATCH);
+        const { medianMs } = await timeSteps(
+          (graph, activation, options) =>
+            createTensorflowEngine(graph, activation, { ...options, backend: "wasm" }),
+          graph,
+          { batchSize, steps: TFJS_STEPS, warmUp: 1 },
+        );
+        tfjs[model] = rounded(1000 * batchSize / medianMs);
+        Object.assign(row, {
+          "tfjs images/s": tfjs[model],
+          ratio: rounded(imagesPerSecond[model] / tfjs[model]),
+        });
+      }
+      rows.push(row);
+    }
+    say(`training steps, batch ${batch}, ${workers} worker${workers > 1 ? "s" : ""}, ${ACTIVATION}, median:`);
+    say(formatTable(rows));
+    const kernels = noKernels
+      ? []
+      : linearShapes(models, Math.max(1, batch >> 1)).map((s) => timeKernels(modules, s));
+    if (kernels.length > 0) {
+      say(`\nconvolution kernels, ${Math.max(1, batch >> 1)} images, one thread, best GFLOP/s:`);
+      say(formatTable(kernels.map((k) => ({
+        layer: `${k.kernel}x${k.kernel}${
+          k.stride > 1 ? `/${k.stride}` : ""
+        } ${k.inputs}->${k.outputs} @${k.height}`,
+        method: k.method,
+        forward: rounded(k.forward),
+        "input gradient": rounded(k.inputGradient),
+        "weight gradient": rounded(k.weightGradient),
+      }))));
+    }
+    if (json) {
+      const settings = { batch, workers, activation: ACTIVATION, fma, v8: Deno.version.v8 };
+      console.log(JSON.stringify({ imagesPerSecond, best, tfjs, ...settings, kernels }));
+    }
+  },
+});

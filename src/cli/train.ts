@@ -1,0 +1,182 @@
+/** `deno task train`: trains a network so that its activations can be polynomials (PILLAR), or with ReLU. */
+import { holdOut } from "../data/dataset.ts";
+import { openDataset } from "../data/open_dataset.ts";
+import { buildModel } from "../models/zoo.ts";
+import { currentCommit, machineText } from "../report/environment.ts";
+import { parseActivation } from "../training/activations.ts";
+import type { Metrics } from "../training/evaluation.ts";
+import { initialState } from "../training/initial.ts";
+import { PRESETS } from "../training/presets.ts";
+import type { Run } from "../training/recipe.ts";
+import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
+import { runCommand } from "./command.ts";
+import { formatDuration, Progress } from "./progress.ts";
+import { formatTable } from "./table.ts";
+import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "./training_engine.ts";
+import { openRun, saveCheckpoint, speedOf, splitOf, writeLog, writeResult } from "./training_folder.ts";
+import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
+
+await runCommand({
+  name: "train",
+  summary: "train a network with polynomial activations (PILLAR) or with ReLU",
+  notes: [
+    "The folder of a run holds a checkpoint after every epoch; a run that was ended goes on with --resume and gives the " +
+    "same bits as an unbroken one. The result is the last epoch, never the best one; --hold-out measures on the last tenth " +
+    "of the training images instead of the test images, for choosing anything.",
+    "The coefficient beta multiplies a sum over the batch: for another --batch scale it by old / new.",
+    `Presets: ${Object.keys(PRESETS).join(", ")}`,
+  ],
+  time:
+    "ConvNet on two cores about 4 s an epoch of CIFAR-10, ResNet-20 and MiniONN-BN one and a half minutes",
+  disk: "three times the weights",
+  examples: [
+    "train --preset convnet-pillar-cpu",
+    "train --model minionn-bn --dataset shapes --activation poly:4:10 --epochs 10 --out runs/shapes",
+    "train --preset convnet-pillar-cpu --resume",
+  ],
+  interrupted: "the last whole epoch is kept: give the same command with --resume to go on",
+  options: {
+    ...RECIPE_OPTIONS,
+    seed: { type: "integer", min: 0, max: 2 ** 31 - 1, default: 1, help: "of weights, order, augmentation" },
+    ...ENGINE_OPTIONS,
+    data: { type: "string", value: "DIR", help: "folder of the dataset" },
+    limit: { type: "integer", min: 2, help: "at most so many images for training, and for evaluation" },
+    holdOut: { type: "boolean", help: "evaluate on the last tenth of the training images" },
+    evaluate: {
+      type: "string",
+      choices: ["each", "last"],
+      default: "each",
+      help: "epochs after which to evaluate",
+    },
+    alsoClipped: { type: "boolean", help: "evaluate with the clip as well, to show what it hides" },
+    out: {
+      type: "string",
+      value: "DIR",
+      help: "folder of the run (default: runs/ and a name that says what)",
+    },
+    results: {
+      type: "string",
+      value: "DIR",
+      default: "results/training",
+      help: "folder of the CSV, one row an epoch",
+    },
+    resume: { type: "boolean", help: "go on where the run in --out stopped, or begin it" },
+    json: { type: "boolean", help: "print one JSON object on one line; a divergence is a result" },
+  },
+  async run(options) {
+    const recipe = recipeFrom(options), choice = engineChoice(options), { seed, holdOut: held } = options;
+    const run: Run = {
+      ...recipe,
+      seed,
+      engine: choice.engine,
+      backend: choice.backend,
+      holdOut: held,
+      limit: options.limit ?? null,
+    };
+    const out = options.out ?? `runs/${runName(options.preset, run)}`;
+    const resumeFrom = openRun(out, run, options.resume);
+    const dataset = await datasetOf(run, options.data);
+    const graph = buildModel(run.model, dataset.classes), activation = parseActivation(run.activation);
+    const state = resumeFrom?.state ?? initialState(graph, seed);
+    const engine = await openEngine(choice, graph, activation, run.batch, state);
+    // Whether the folder can be written shows now, not after an epoch.
+    if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] });
+
+    const circumstances = {
+      workers: choice.workers,
+      flags: choice.flags,
+      fma: await fusedMultiplyAdd(choice),
+      commit: await currentCommit(),
+      machine: machineText(),
+      v8: Deno.version.v8,
+    };
+    const done = resumeFrom?.history.length ?? 0;
+    const progress = options.json
+      ? null
+      : new Progress(`${run.model}, ${run.activation}`, run.epochs, { unit: "epochs" });
+    const result = await train(engine, dataset, run, {
+      resumeFrom,
+      evaluate: options.evaluate,
+      alsoClipped: options.alsoClipped,
+      onProgress: (now) => progress && showProgress(progress, now, done, run.epochs),
+      onEpoch(checkpoint) {
+        saveCheckpoint(out, checkpoint);
+        writeLog(out, options.results, { ...checkpoint, diverged: null, circumstances });
+      },
+    });
+    progress?.finish();
+    writeLog(out, options.results, { run, ...result, circumstances });
+    await writeResult(out, { run, dataset, circumstances, result });
+
+    if (options.json) {
+      console.log(JSON.stringify(resultLine(out, run, dataset.train.count, result)));
+    } else if (result.diverged) throw new Error(divergenceText(result.diverged));
+    else print(out, run, dataset.classes, result);
+  },
+});
+
+/** A name for a run that says what it is, without characters that a file system might refuse. */
+function runName(preset: string | undefined, { dataset, model, activation, seed }: Run): string {
+  return `${preset ?? `${dataset}-${model}-${activation}`}-seed${seed}`.replaceAll(":", "-");
+}
+
+async function datasetOf(run: Run, folder: string | undefined) {
+  const { inputShape: shape } = buildModel(run.model);
+  const limit = run.limit === null ? {} : { train: run.limit, test: run.limit };
+  const dataset = await openDataset(run.dataset, { folder, shape, limit });
+  return run.holdOut ? holdOut(dataset) : dataset;
+}
+
+/** Shows how far a run is of which `done` epochs were there before this process: they took it no time. */
+function showProgress(progress: Progress, now: TrainingProgress, done: number, epochs: number): void {
+  const { epoch, step, stepsPerEpoch, imagesPerSecond, accuracy, outOfRangePercent } = now;
+  const note = `${Math.round(imagesPerSecond)} images/s, accuracy ${accuracy.toFixed(1)} %, ` +
+    `out of range ${outOfRangePercent.toPrecision(2)} %`;
+  const steps = (epoch - 1 - done) * stepsPerEpoch + step;
+  progress.update(epoch - 1, note, [steps, (epochs - done) * stepsPerEpoch]);
+}
+
+/** What `--json` prints: null stands for numbers that are not finite. */
+function resultLine(out: string, run: Run, trainImages: number, result: TrainingResult) {
+  const { history, diverged, layers, lastSteps } = result;
+  return {
+    out,
+    run,
+    trainImages,
+    epochsDone: history.length - (diverged ? 1 : 0),
+    evaluatedOn: splitOf(run),
+    evaluation: diverged ? null : history.at(-1)?.test ?? null,
+    clipped: diverged ? null : history.at(-1)?.clipped ?? null,
+    trainAccuracy: history.at(-1)?.trainAccuracy ?? null,
+    diverged,
+    layers,
+    lastInputs: lastSteps.map(({ largestInput }) => largestInput),
+    ...speedOf(history),
+  };
+}
+
+function print(out: string, run: Run, classes: number, { history }: TrainingResult): void {
+  const { test, clipped, trainAccuracy } = history.at(-1)!, { seconds, imagesPerSecond } = speedOf(history);
+  const row = (inference: string, metrics: Metrics | null) =>
+    metrics === null ? [] : [{
+      inference,
+      images: metrics.images,
+      "accuracy %": metrics.accuracy,
+      "out of range %": metrics.outOfRangePercent,
+      "images with any %": metrics.imagesOutOfRangePercent,
+      "largest input": metrics.outOfRangeMax ?? "infinite",
+      "not finite": metrics.nonFinite,
+    }];
+  console.log(
+    `${run.model} on ${run.dataset}, ${run.activation}: ${run.epochs} epochs in ${
+      formatDuration(seconds)
+    }, ` +
+      `${Math.round(imagesPerSecond)} images/s; ${trainAccuracy?.toFixed(1)} % of the training images\n`,
+  );
+  const images = `${splitOf(run)} images`;
+  console.log(formatTable([...row(`${images}, as inferred`, test), ...row(`${images}, clipped`, clipped)]));
+  const protocol = run.activation === "relu" ? " --activation relu" : "";
+  console.log(
+    `\nWritten to ${out}: deno task infer --model ${run.model} --classes ${classes}${protocol} --weights ${out}`,
+  );
+}

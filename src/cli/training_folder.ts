@@ -1,0 +1,218 @@
+/**
+ * The folder of a training run: `checkpoint.safetensors` after every epoch; in the end `model.json` and
+ * `weights.safetensors`, which inference reads, and `training.json`, which says how they came about. The log, a
+ * row an epoch, is `log.csv` there and `<run>.csv` among the results.
+ */
+import { basename } from "node:path";
+import { readCheckpoint, replaceFile, writeCheckpoint } from "../data/checkpoint.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { writeModelFolder } from "../data/model_folder.ts";
+import { formatCsv, type NewRow } from "../report/csv.ts";
+import { parseActivation } from "../training/activations.ts";
+import type { Metrics } from "../training/evaluation.ts";
+import { firstDifference, type Run } from "../training/recipe.ts";
+import {
+  type Divergence,
+  divergenceText,
+  type EpochRow,
+  type TrainingCheckpoint,
+  type TrainingResult,
+} from "../training/trainer.ts";
+
+const CHECKPOINT = "checkpoint.safetensors", DESCRIPTION = "training.json", LOG = "log.csv";
+
+/** Where and how a run is carried out: recorded beside the result, without influence on it. */
+export interface Circumstances {
+  readonly workers: number;
+  readonly flags: readonly string[];
+  /** Whether a product and a sum are rounded once; null where the engine leaves that open. */
+  readonly fma: boolean | null;
+  readonly commit: string;
+  readonly machine: string;
+  readonly v8: string;
+}
+
+/**
+ * The checkpoint of a run that goes on; undefined where a new one begins.
+ *
+ * @throws {Error} one sentence, if the folder holds a run and `resume` is false, or another run
+ */
+export function openRun(out: string, run: Run, resume: boolean): TrainingCheckpoint | undefined {
+  const stored = readCheckpoint(`${out}/${CHECKPOINT}`);
+  if (!stored) {
+    if (!isThere(`${out}/model.json`)) return undefined;
+    throw new Error(`${out} holds a model without a checkpoint to go on from; give another --out`);
+  }
+  const { run: begun, history } = stored.description as Pick<TrainingCheckpoint, "run" | "history">;
+  const difference = firstDifference(begun, run);
+  if (difference) {
+    const { field, first, second } = difference;
+    throw new Error(
+      `${out} holds a run with ${field} ${show(first)}, this one has ${show(second)}; ` +
+        "give the same options, or another --out",
+    );
+  }
+  if (!resume) {
+    const epochs = history.length === run.epochs ? "all" : history.length;
+    throw new Error(
+      `${out} holds this run already, ${epochs} of its ${run.epochs} epochs done; ` +
+        "give --resume to go on, or another --out",
+    );
+  }
+  const { weights, momentum, average } = stored.groups;
+  return { run, history, state: { weights, momentum }, average: average ?? null };
+}
+
+/** Refuses a folder without a trained network: a run that has not ended, or none at all. */
+export function checkFinished(folder: string): void {
+  if (isThere(`${folder}/model.json`)) return;
+  throw new Error(
+    isThere(`${folder}/${CHECKPOINT}`)
+      ? `${folder} holds a run that has not ended, or has diverged; deno task train --resume goes on with it`
+      : `${folder} is not a model folder: model.json is missing`,
+  );
+}
+
+const show = (value: unknown): string => value === null || value === undefined ? "off" : String(value);
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Replaces the checkpoint in the folder, which is made if it is missing. */
+export function saveCheckpoint(out: string, { run, state, average, history }: TrainingCheckpoint): void {
+  Deno.mkdirSync(out, { recursive: true });
+  writeCheckpoint(`${out}/${CHECKPOINT}`, {
+    groups: { ...state, ...average && { average } },
+    description: { run, history },
+  });
+}
+
+/** Writes what a run has found: a diverged one leaves no model behind. */
+export async function writeResult(
+  out: string,
+  { run, dataset, circumstances, result }: {
+    run: Run;
+    dataset: Dataset;
+    circumstances: Circumstances;
+    result: TrainingResult;
+  },
+): Promise<void> {
+  const { diverged, history, weights, layers, lastSteps } = result;
+  if (!diverged) {
+    const activation = parseActivation(run.activation);
+    await writeModelFolder(out, { model: run.model, classes: dataset.classes, activation }, weights);
+  }
+  const images = {
+    name: dataset.name,
+    classes: dataset.classes,
+    trainImages: dataset.train.count,
+    evaluationImages: dataset.test.count,
+    evaluatedOn: splitOf(run),
+  };
+  const description = {
+    run,
+    dataset: images,
+    ...circumstances,
+    ...speedOf(history),
+    diverged,
+    layers,
+    lastSteps,
+    history,
+  };
+  replaceFile(`${out}/${DESCRIPTION}`, JSON.stringify(description, null, 2) + "\n");
+}
+
+/** What `train` has written into a folder; undefined if it has written nothing there. */
+export async function readDescription(folder: string): Promise<{ run: Run } | undefined> {
+  try {
+    return JSON.parse(await Deno.readTextFile(`${folder}/${DESCRIPTION}`));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw new Error(`${folder}/${DESCRIPTION} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** Whether a run is measured on test images or on held-out ones. */
+export const splitOf = ({ holdOut }: Pick<Run, "holdOut">): "held-out" | "test" =>
+  holdOut ? "held-out" : "test";
+
+/** Seconds of all epochs, and images per second over them. */
+export function speedOf(history: readonly EpochRow[]): { seconds: number; imagesPerSecond: number } {
+  const seconds = history.reduce((sum, row) => sum + row.seconds, 0);
+  const images = history.reduce((sum, row) => sum + row.seconds * row.imagesPerSecond, 0);
+  return { seconds, imagesPerSecond: seconds > 0 ? images / seconds : 0 };
+}
+
+/** Writes the log of a run into its folder and among the results. */
+export function writeLog(
+  out: string,
+  results: string,
+  log: { run: Run; history: readonly EpochRow[]; diverged: Divergence | null; circumstances: Circumstances },
+): void {
+  const name = basename(out), rows = log.history.map((row) => logRow(name, row, log));
+  if (rows.length === 0) return;
+  const text = formatCsv(Object.keys(rows[0]), rows);
+  replaceFile(`${out}/${LOG}`, text);
+  Deno.mkdirSync(results, { recursive: true });
+  replaceFile(`${results}/${name}.csv`, text);
+}
+
+function logRow(
+  name: string,
+  row: EpochRow,
+  { run, history, diverged, circumstances }: Parameters<typeof writeLog>[2],
+): NewRow {
+  const { workers, flags, fma, commit, machine } = circumstances;
+  return {
+    run: name,
+    epoch: row.epoch,
+    learning_rate: row.learningRate,
+    train_cross_entropy: row.trainCrossEntropy,
+    penalty: row.penalty,
+    train_accuracy_percent: row.trainAccuracy,
+    train_out_of_range_percent: row.trainOutOfRangePercent,
+    train_largest_input: row.trainLargestInput,
+    evaluated_on: splitOf(run),
+    ...metricColumns(row.test),
+    clipped_accuracy_percent: row.clipped?.accuracy,
+    clipped_out_of_range_percent: row.clipped?.outOfRangePercent,
+    clipped_out_of_range_max: row.clipped?.outOfRangeMax,
+    images_per_second: Math.round(row.imagesPerSecond),
+    seconds: row.seconds,
+    diverged: diverged && row === history.at(-1) ? divergenceText(diverged) : "",
+    model: run.model,
+    dataset: run.dataset,
+    activation: run.activation,
+    epochs: run.epochs,
+    batch: run.batch,
+    clip: run.clip ?? "off",
+    beta: run.penalty?.coefficient ?? "off",
+    engine: run.backend === null ? run.engine : `${run.engine}-${run.backend}`,
+    workers,
+    flags: flags.join(" "),
+    fma,
+    seed: run.seed,
+    commit,
+    machine,
+  };
+}
+
+const metricColumns = (metrics: Metrics | null): NewRow => ({
+  images: metrics?.images,
+  accuracy_percent: metrics?.accuracy,
+  cross_entropy: metrics?.crossEntropy,
+  out_of_range: metrics?.outOfRange,
+  out_of_range_percent: metrics?.outOfRangePercent,
+  images_out_of_range: metrics?.imagesOutOfRange,
+  images_out_of_range_percent: metrics?.imagesOutOfRangePercent,
+  out_of_range_max: metrics?.outOfRangeMax,
+  out_of_range_mean: metrics?.outOfRangeMean,
+  out_of_range_deviation: metrics?.outOfRangeDeviation,
+  non_finite_images: metrics?.nonFinite,
+});

@@ -1,0 +1,127 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { parseCsv } from "../report/csv.ts";
+import { buildModel } from "../models/zoo.ts";
+import { initialState } from "../training/initial.ts";
+import { presetOf } from "../training/presets.ts";
+import type { Run } from "../training/recipe.ts";
+import type { EpochRow } from "../training/trainer.ts";
+import { type Circumstances, openRun, saveCheckpoint, speedOf, writeLog } from "./training_folder.ts";
+
+const RUN: Run = {
+  ...presetOf("convnet-pillar-cpu"),
+  epochs: 2,
+  seed: 1,
+  engine: "wasm",
+  backend: null,
+  holdOut: true,
+  limit: null,
+};
+const ROW: EpochRow = {
+  epoch: 1,
+  learningRate: 0.01,
+  trainCrossEntropy: 0.1 + 0.2,
+  penalty: null,
+  trainAccuracy: 50,
+  trainOutOfRangePercent: 0,
+  trainLargestInput: 4.5,
+  test: {
+    images: 10,
+    accuracy: 40,
+    crossEntropy: 1.5,
+    outOfRange: 1,
+    outOfRangePercent: 0.1,
+    imagesOutOfRange: 1,
+    imagesOutOfRangePercent: 10,
+    outOfRangeMax: null,
+    outOfRangeMean: null,
+    outOfRangeDeviation: null,
+    nonFinite: 0,
+  },
+  clipped: null,
+  seconds: 2,
+  imagesPerSecond: 100,
+};
+const CIRCUMSTANCES: Circumstances = {
+  workers: 2,
+  flags: [],
+  fma: true,
+  commit: "abc",
+  machine: "a machine",
+  v8: "15",
+};
+
+function inFolder(test: (folder: string) => void): void {
+  const folder = Deno.makeTempDirSync();
+  try {
+    test(folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+Deno.test("openRun() gives back the checkpoint of the same run", () =>
+  inFolder((folder) => {
+    const out = `${folder}/run`, { weights } = initialState(buildModel("convnet"), 1);
+    assertEquals(openRun(out, RUN, true), undefined);
+    for (const average of [null, weights]) {
+      const checkpoint = {
+        run: RUN,
+        state: initialState(buildModel("convnet"), 2),
+        average,
+        history: [ROW],
+      };
+      saveCheckpoint(out, checkpoint);
+      assertEquals(openRun(out, RUN, true), checkpoint);
+    }
+  }));
+
+Deno.test("openRun() refuses another run by the field that differs, and the same one without --resume", () =>
+  inFolder((out) => {
+    const checkpoint = {
+      run: RUN,
+      state: initialState(buildModel("convnet"), 2),
+      average: null,
+      history: [ROW],
+    };
+    saveCheckpoint(out, checkpoint);
+    const penalty = { ...RUN.penalty!, coefficient: 0.5 };
+    for (const resume of [true, false]) {
+      assertThrows(
+        () => openRun(out, { ...RUN, penalty }, resume),
+        Error,
+        `${out} holds a run with penalty.coefficient 0.00001, this one has 0.5; `,
+      );
+    }
+    assertThrows(() => openRun(out, { ...RUN, clip: null }, true), Error, "clip 5, this one has off");
+    assertThrows(() => openRun(out, RUN, false), Error, "1 of its 2 epochs done; give --resume");
+  }));
+
+Deno.test("openRun() does not write over a model that it cannot go on with", () =>
+  inFolder((out) => {
+    Deno.writeTextFileSync(`${out}/model.json`, "{}");
+    assertThrows(() => openRun(out, RUN, true), Error, "holds a model without a checkpoint");
+  }));
+
+Deno.test("writeLog() writes a row an epoch, with where it comes from", () =>
+  inFolder((folder) => {
+    const diverged = { epoch: 2, step: 3, layer: "act1", largestInput: 1e9 };
+    const history = [ROW, { ...ROW, epoch: 2, test: null }], out = `${folder}/r-seed1`;
+    Deno.mkdirSync(out);
+    writeLog(out, `${folder}/results`, { run: RUN, history, diverged, circumstances: CIRCUMSTANCES });
+    const text = Deno.readTextFileSync(`${folder}/results/r-seed1.csv`);
+    assertEquals(Deno.readTextFileSync(`${out}/log.csv`), text);
+    const { rows: [first, second] } = parseCsv(text);
+    assertEquals(
+      [first["run"], first["epoch"], first["accuracy_percent"], first["out_of_range_max"], first["diverged"]],
+      ["r-seed1", "1", "40", "", ""],
+    );
+    assertEquals([first["evaluated_on"], first["commit"], first["seed"]], ["held-out", "abc", "1"]);
+    assertEquals(second["diverged"], "diverged at epoch 2, step 3: act1 reached 1.0e+9");
+    assertEquals(second["accuracy_percent"], "");
+  }));
+
+Deno.test("speedOf() weighs epochs by their time", () => {
+  const history = [ROW, { ...ROW, seconds: 6, imagesPerSecond: 200 }];
+  assertEquals(speedOf(history), { seconds: 8, imagesPerSecond: 175 });
+  assertEquals(speedOf([]), { seconds: 0, imagesPerSecond: 0 });
+});

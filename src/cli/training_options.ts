@@ -1,0 +1,113 @@
+/** Options of `train` that make its recipe: a preset, or the usual one of a network, and what replaces its fields. */
+import { DATASET_NAMES } from "../data/open_dataset.ts";
+import { MODEL_NAMES } from "../models/zoo.ts";
+import { ACTIVATION_SYNTAX, parseActivation } from "../training/activations.ts";
+import { defaultRecipe, PENALTY, presetOf, withActivation } from "../training/presets.ts";
+import type { PenaltyRecipe, Recipe } from "../training/recipe.ts";
+import { type OptionSpecs, type OptionValues, UsageError } from "./command.ts";
+
+const NUMBER_OR_OFF = /^(off|\d*\.?\d+(e[+-]?\d+)?)$/i;
+
+/** Options of the recipe. Those without a value leave the preset as it is. */
+export const RECIPE_OPTIONS = {
+  preset: { type: "string", value: "NAME", help: "a published run, or a shortened one that ends in -cpu" },
+  model: { type: "string", choices: MODEL_NAMES, value: "NAME", help: "network (default: the preset's)" },
+  dataset: { type: "string", choices: DATASET_NAMES, help: "images (default: the preset's, cifar10)" },
+  activation: { type: "string", value: "NAME", help: ACTIVATION_SYNTAX },
+  epochs: { type: "integer", min: 1, max: 100_000, help: "epochs; the learning rate ends at 0 with them" },
+  batch: { type: "integer", min: 2, max: 65_536, help: "images a step; beta belongs to a batch size" },
+  lr: { type: "number", min: 0, max: 100, help: "largest learning rate" },
+  warmUp: { type: "integer", min: 0, max: 1000, help: "epochs until the learning rate is largest" },
+  warmUpFrom: { type: "number", min: 0, max: 1, help: "its first value, as a fraction of that" },
+  weightDecay: { type: "number", min: 0, max: 1, help: "weight decay" },
+  labelSmoothing: { type: "number", min: 0, max: 1, help: "label smoothing" },
+  gradientNorm: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "largest norm of the gradient",
+  },
+  clip: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "bound of the inputs of activations, in training only",
+  },
+  beta: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "coefficient of the penalty on inputs of activations",
+  },
+  penaltyRange: { type: "number", min: 0.1, max: 100, help: "R, by which the penalty divides inputs" },
+  penaltyExponent: { type: "integer", min: 2, max: 10, help: "even exponent of the penalty" },
+  penaltyReduction: { type: "string", choices: ["sum", "mean"], help: "over the elements of a layer" },
+  penaltyWarmUp: {
+    type: "string",
+    choices: ["paper", "short", "none"],
+    help: "four stages before the full penalty, of an epoch (paper) or an eighth (short)",
+  },
+} as const satisfies OptionSpecs;
+
+type RecipeOptions = OptionValues<typeof RECIPE_OPTIONS>;
+
+/**
+ * The recipe that the options ask for.
+ *
+ * @throws {Error} one sentence for an unknown name or options that contradict each other
+ */
+export function recipeFrom(options: RecipeOptions): Recipe {
+  const { preset, model, activation } = options;
+  if (preset === undefined && model === undefined) {
+    throw new UsageError("--preset or --model is needed, for example --preset convnet-pillar-cpu");
+  }
+  const base = preset === undefined ? defaultRecipe(model!) : presetOf(preset);
+  if (activation !== undefined) parseActivation(activation); // refuses what it does not know
+  const recipe = activation === undefined ? base : withActivation(base, activation);
+  return {
+    ...recipe,
+    model: model ?? recipe.model,
+    dataset: options.dataset ?? recipe.dataset,
+    epochs: options.epochs ?? recipe.epochs,
+    batch: options.batch ?? recipe.batch,
+    learningRate: options.lr ?? recipe.learningRate,
+    warmUp: {
+      epochs: options.warmUp ?? recipe.warmUp.epochs,
+      from: options.warmUpFrom ?? recipe.warmUp.from,
+    },
+    weightDecay: options.weightDecay ?? recipe.weightDecay,
+    labelSmoothing: options.labelSmoothing ?? recipe.labelSmoothing,
+    gradientNorm: numberOrOff(options.gradientNorm, recipe.gradientNorm),
+    clip: numberOrOff(options.clip, recipe.clip),
+    penalty: penaltyFrom(options, recipe.penalty),
+  };
+}
+
+function numberOrOff(text: string | undefined, otherwise: number | null): number | null {
+  if (text === undefined) return otherwise;
+  return text.toLowerCase() === "off" ? null : Number(text);
+}
+
+function penaltyFrom(options: RecipeOptions, preset: PenaltyRecipe | null): PenaltyRecipe | null {
+  const { beta, penaltyRange, penaltyExponent, penaltyReduction, penaltyWarmUp } = options;
+  const coefficient = numberOrOff(beta, preset?.coefficient ?? null);
+  if (coefficient === null) {
+    const shape = Object.entries({ penaltyRange, penaltyExponent, penaltyReduction, penaltyWarmUp });
+    if (shape.every(([, value]) => value === undefined)) return null;
+    throw new UsageError("options of the penalty are given but the penalty is off; give --beta X as well");
+  }
+  if (penaltyExponent !== undefined && penaltyExponent % 2 !== 0) {
+    throw new UsageError(`--penalty-exponent was given "${penaltyExponent}" but accepts even numbers`);
+  }
+  const base = preset ?? PENALTY;
+  return {
+    coefficient,
+    range: penaltyRange ?? base.range,
+    exponent: penaltyExponent ?? base.exponent,
+    reduction: penaltyReduction ?? base.reduction,
+    warmUp: penaltyWarmUp ?? base.warmUp,
+  };
+}

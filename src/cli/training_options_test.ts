@@ -1,0 +1,58 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { presetOf } from "../training/presets.ts";
+import { parseCommand, UsageError } from "./command.ts";
+import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
+
+function recipe(...args: string[]) {
+  const values = parseCommand({ name: "train", options: RECIPE_OPTIONS }, args);
+  if (values === "help") throw new Error("help was not asked for");
+  return recipeFrom(values);
+}
+
+Deno.test("recipeFrom() is the preset where nothing else is said", () => {
+  assertEquals(recipe("--preset=convnet-pillar"), presetOf("convnet-pillar"));
+  assertEquals(recipe("--model=resnet20"), presetOf("resnet20-pillar-cpu"));
+});
+
+Deno.test("recipeFrom() lets options replace single fields", () => {
+  const preset = presetOf("convnet-pillar");
+  assertEquals(
+    recipe(..."--preset=convnet-pillar --epochs=3 --lr=0.5 --beta=1e-3 --penalty-reduction=mean".split(" ")),
+    {
+      ...preset,
+      epochs: 3,
+      learningRate: 0.5,
+      penalty: { ...preset.penalty!, coefficient: 1e-3, reduction: "mean" },
+    },
+  );
+  assertEquals(recipe("--preset=convnet-pillar", "--clip=off", "--beta=off"), {
+    ...preset,
+    clip: null,
+    penalty: null,
+  });
+  assertEquals(recipe("--preset=convnet-pillar", "--warm-up=1", "--warm-up-from=0.2").warmUp, {
+    epochs: 1,
+    from: 0.2,
+  });
+});
+
+Deno.test("recipeFrom() trains ReLU without clip and penalty unless they are asked for", () => {
+  assertEquals(recipe("--preset=convnet-pillar", "--activation=relu"), presetOf("convnet-relu"));
+  const { clip, penalty } = recipe("--preset=convnet-relu", "--clip=4", "--beta=1e-4");
+  assertEquals([clip, penalty?.coefficient, penalty?.range], [4, 1e-4, 4.8]);
+});
+
+Deno.test("recipeFrom() answers mistakes in one sentence", () => {
+  for (
+    const [args, sentence] of [
+      [["--preset=convnet-piller"], 'unknown preset "convnet-piller"; presets: '],
+      [["--dataset=shapes"], "--preset or --model is needed"],
+      [["--model=convnet", "--activation=cubic"], 'unknown activation "cubic"'],
+      [["--model=convnet", "--activation=relu", "--penalty-range=4"], "the penalty is off"],
+      [["--model=convnet", "--penalty-exponent=5"], "accepts even numbers"],
+    ] as const
+  ) {
+    assertThrows(() => recipe(...args), Error, sentence);
+  }
+  assertThrows(() => recipe("--model=convnet", "--clip=-1"), UsageError, "accepts a number or off");
+});

@@ -1,0 +1,146 @@
+import { assertEquals } from "@std/assert";
+import { checkClaim, type Data } from "./claim.ts";
+import { csvText, type CsvValue, type Row } from "./csv.ts";
+import { trainingClaims } from "./training_claims.ts";
+
+const asRead = (rows: readonly Readonly<Record<string, CsvValue>>[]): Row[] =>
+  rows.map((row) =>
+    Object.fromEntries(Object.entries({ size: "full", ...row }).map(([k, v]) => [k, csvText(v)]))
+  );
+
+/** Verdict and measured text of a claim on rows by experiment. */
+function check(id: string, tables: Readonly<Record<string, readonly Readonly<Record<string, CsvValue>>[]>>) {
+  const data: Data = { rows: (key) => asRead(tables[key] ?? []), reference: () => [] };
+  const { verdict, measured } = checkClaim(trainingClaims.find((claim) => claim.id === id)!, data);
+  return [verdict, measured];
+}
+
+const degreeRow = (
+  series: string,
+  degree: number | null,
+  test_accuracy: number,
+  more: Record<string, CsvValue> = {},
+) => ({
+  ...{ series, degree, fitted_degree: degree === null ? null : degree - degree % 2, test_accuracy },
+  ...{
+    held_out_accuracy: test_accuracy,
+    penalty: series === "PILLAR" ? 1e-5 : "off",
+    largest_input: 9,
+    epochs: 30,
+  },
+  ...more,
+});
+
+Deno.test("unmodified-fails fails with one run of degree 6 or more that trains", () => {
+  const rows = [
+    degreeRow("unmodified", 4, 50),
+    degreeRow("unmodified", 6, 10),
+    degreeRow("unmodified, rate 0.01", 8, 14),
+  ];
+  assertEquals(check("unmodified-fails", { degree_sweep: rows }), [
+    "holds",
+    "degree 6: at most 10.0\u00a0%, degree 8: at most 14.0\u00a0%",
+  ]);
+  const trains = [...rows, degreeRow("unmodified, rate 0.01", 6, 40)];
+  assertEquals(check("unmodified-fails", { degree_sweep: trains })[0], "fails");
+  assertEquals(check("unmodified-fails", { degree_sweep: rows.slice(0, 1) })[0], "not measured");
+});
+
+Deno.test("pillar-trains asks for every degree and takes the coefficient that held-out images choose", () => {
+  const rows = [2, 3, 4, 5, 6, 7, 8].map((degree) => degreeRow("PILLAR", degree, 60 + degree));
+  assertEquals(check("pillar-trains", { degree_sweep: rows }), ["holds", "62.0\u00a0% to 68.0\u00a0%"]);
+  assertEquals(check("pillar-trains", { degree_sweep: rows.slice(1) })[0], "not measured");
+  const worse = degreeRow("PILLAR", 4, 20, { penalty: 1e-3, held_out_accuracy: 90 });
+  assertEquals(check("pillar-trains", { degree_sweep: [...rows, worse] }), [
+    "fails",
+    "20.0\u00a0% to 68.0\u00a0%",
+  ]);
+});
+
+Deno.test("pillar-near-relu compares means at degree 4", () => {
+  const rows = [
+    degreeRow("PILLAR", 4, 68),
+    degreeRow("PILLAR", 4, 70),
+    degreeRow("PILLAR", 8, 90),
+    degreeRow("ReLU", null, 71),
+  ];
+  assertEquals(check("pillar-near-relu", { degree_sweep: rows }), [
+    "holds",
+    "69.0\u00a0% (penalty 1e-5, largest input 9.00) against 71.0\u00a0%, 30 epochs",
+  ]);
+  assertEquals(
+    check("pillar-near-relu", { degree_sweep: [...rows, degreeRow("ReLU", null, 73.1)] })[0],
+    "fails",
+  );
+});
+
+Deno.test("range-kept wants one coefficient whose every run stays below 8, and shows what it costs", () => {
+  const row = (penalty: number, largest_input: CsvValue, test_accuracy: number) => ({
+    penalty,
+    largest_input,
+    test_accuracy,
+  });
+  const rows = [
+    row(1e-3, 7, 60),
+    row(1e-3, 7.9, 62),
+    row(1e-2, 5.5, 50),
+    row(1e-6, 30, 70),
+    row(1e-8, "Infinity", 50),
+  ];
+  assertEquals(check("range-kept", { regularisation_sweep: rows }), [
+    "holds",
+    "penalty 1e-3: largest 7.90, accuracy 61.0\u00a0%, best of all coefficients 70.0\u00a0%",
+  ]);
+  const [verdict, measured] = check("range-kept", {
+    regularisation_sweep: rows.filter(({ penalty }) => penalty < 1e-3),
+  });
+  assertEquals([verdict, measured], [
+    "fails",
+    "penalty 1e-6: largest 30.0, accuracy 70.0\u00a0%, best of all coefficients 70.0\u00a0%",
+  ]);
+  // A run that diverged has no largest input.
+  assertEquals(check("range-kept", { regularisation_sweep: [row(1e-3, null, 10)] })[0], "fails");
+});
+
+Deno.test("clip-alone-deceives wants health in training and a loss in inference", () => {
+  const tables = (none: number, clip = 56) => ({
+    training_ablation: [{ variant: "no penalty", train_accuracy: 57 }, {
+      variant: "PILLAR",
+      train_accuracy: 90,
+    }],
+    clip_at_inference: ([["clip", clip], ["no clip", none]] as const).map(([inference, test_accuracy]) => ({
+      ...{ from: "training_ablation", variant: "no penalty", inference, test_accuracy, largest_input: 1e9 },
+    })),
+  });
+  assertEquals(check("clip-alone-deceives", tables(25)), [
+    "holds",
+    "training 57.0\u00a0%, with clip 56.0\u00a0%, without 25.0\u00a0%, largest input 1.0e+9",
+  ]);
+  assertEquals(check("clip-alone-deceives", tables(50))[0], "fails");
+  assertEquals(check("clip-alone-deceives", tables(5, 30))[0], "fails");
+  assertEquals(check("clip-alone-deceives", { ...tables(25), training_ablation: [] })[0], "not measured");
+});
+
+Deno.test("private-accuracy and shipped-near-relu judge the shipped networks", () => {
+  const row = (activation: string, plaintext_accuracy: number, private_accuracy: number) => ({
+    ...{ model: "convnet", dataset: "cifar10", activation, plaintext_accuracy, private_accuracy },
+    ...{ plaintext_same_accuracy: 70, agreement: 99.8, private_images: 500 },
+  });
+  const rows = [row("relu", 71, 70), row("poly:4:10", 69.5, 70.4)];
+  assertEquals(check("private-accuracy", { accuracy_table: rows }), [
+    "holds",
+    "0.4 points at most on 500 images, classes agree in 99.8\u00a0% or more",
+  ]);
+  assertEquals(check("private-accuracy", { accuracy_table: [row("relu", 71, 69.4)] })[0], "fails");
+  const few = { ...row("relu", 71, 68), private_images: 50 };
+  assertEquals(check("private-accuracy", { accuracy_table: [few] })[0], "holds");
+  assertEquals(check("private-accuracy", { accuracy_table: [{ ...few, private_accuracy: 66 }] })[0], "fails");
+  assertEquals(check("shipped-near-relu", { accuracy_table: rows }), [
+    "holds",
+    "cifar10: 69.5\u00a0% against 71.0\u00a0%",
+  ]);
+  assertEquals(
+    check("shipped-near-relu", { accuracy_table: [row("relu", 73, 70), row("poly:4:10", 69, 70)] })[0],
+    "fails",
+  );
+});

@@ -1,0 +1,64 @@
+/** Activations as a command line names them: `relu`, `poly:4:10`, `silu:6`, ... */
+import type { Activation } from "../models/graph.ts";
+import { type FunctionName, integerFit, realFit } from "../polynomial/integer_fit.ts";
+import { formatPolynomial, type Polynomial } from "../polynomial/polynomial.ts";
+
+/** Polynomials are fitted on [-range, range] (PILLAR, section 4). */
+export const ACTIVATION_RANGE = 5;
+
+/** What {@linkcode parseActivation} accepts, for help texts. */
+export const ACTIVATION_SYNTAX = "relu, or poly, silu or gelu with a degree 2-10 (default 4) and " +
+  "a precision of 4-24 bits or real (default 10), as in poly:4:10, silu:6 or poly:8:real";
+
+const FITTED: Readonly<Record<string, FunctionName>> = { poly: "relu", silu: "silu", gelu: "gelu" };
+
+// Real coefficients lie on so fine a grid that a float32 does not feel it, and stay integers below 2^53 over it.
+const REAL_PRECISION = 40;
+
+/**
+ * The activation that a text names. `poly:D:P` is the best polynomial of degree D for ReLU whose coefficients
+ * are integers over 2^P, `poly:D:real` the one with real coefficients; `silu` and `gelu` are fitted in the
+ * same way. Highest coefficients that come out as 0 are left out: `poly:5:10` is `poly:4:10`.
+ *
+ * @throws {SyntaxError} of one sentence that says what is accepted
+ *
+ * @example
+ * ```ts
+ * import { parseActivation } from "./activations.ts";
+ *
+ * const activation = parseActivation("poly:4:10");
+ * console.log(activation.kind === "polynomial" && activation.coefficients); // [ 322, 512, 160, 0, -3 ]
+ * ```
+ */
+export function parseActivation(text: string): Activation {
+  if (text === "relu") return { kind: "relu" };
+  const [, name = "", degree = "4", precision = "10"] =
+    /^(poly|silu|gelu)(?::([2-9]|10)(?::([4-9]|1\d|2[0-4]|real))?)?$/.exec(text) ?? [];
+  if (!name) throw new SyntaxError(`unknown activation "${text}"; accepted: ${ACTIVATION_SYNTAX}`);
+  return fit(FITTED[name], Number(degree), precision === "real" ? REAL_PRECISION : Number(precision));
+}
+
+/** The shortest text that {@linkcode parseActivation} turns into this activation, else its formula. */
+export function formatActivation(activation: Activation): string {
+  if (activation.kind === "relu") return "relu";
+  const { coefficients, precision } = activation, degree = coefficients.length - 1;
+  const isKnown = degree >= 2 && degree <= 10 && precision >= 4 &&
+    (precision <= 24 || precision === REAL_PRECISION);
+  const name = isKnown &&
+    Object.keys(FITTED).find((name) =>
+      fit(FITTED[name], degree, precision).coefficients.join() === coefficients.join()
+    );
+  if (!name) return formatPolynomial(activation);
+  return `${name}:${degree}:${precision === REAL_PRECISION ? "real" : precision}`;
+}
+
+function fit(name: FunctionName, degree: number, precision: number): Polynomial {
+  const options = { degree, range: ACTIVATION_RANGE, function: name };
+  const coefficients = precision === REAL_PRECISION
+    ? [...realFit(options)].map((c) => Math.round(c * 2 ** precision) + 0) // no minus zeros
+    : [...integerFit({ ...options, precision }).polynomial.coefficients];
+  return { kind: "polynomial", coefficients: withoutLeadingZeros(coefficients), precision };
+}
+
+const withoutLeadingZeros = (coefficients: readonly number[]): number[] =>
+  coefficients.slice(0, coefficients.findLastIndex((c) => c !== 0) + 1);

@@ -1,0 +1,87 @@
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { FUNCTIONS } from "../polynomial/integer_fit.ts";
+import { evaluatePolynomial, type Polynomial } from "../polynomial/polynomial.ts";
+import { formatActivation, parseActivation } from "./activations.ts";
+
+const polynomial = (text: string): Polynomial => {
+  const activation = parseActivation(text);
+  assert(activation.kind === "polynomial");
+  return activation;
+};
+
+Deno.test("parseActivation() gives the paper's coefficients", () => {
+  assertEquals(parseActivation("relu"), { kind: "relu" });
+  const known: [text: string, precision: number, coefficients: number[]][] = [
+    ["poly:4", 10, [322, 512, 160, 0, -3]],
+    ["poly:4:10", 10, [322, 512, 160, 0, -3]],
+    ["poly:4:8", 8, [70, 128, 45, 0, -1]],
+    ["poly:2:10", 10, [479, 512, 96]],
+    ["poly:6:12", 12, [837, 2048, 966, 0, -48, 0, 1]],
+  ];
+  for (const [text, precision, coefficients] of known) {
+    assertEquals(parseActivation(text), { kind: "polynomial", coefficients, precision }, text);
+  }
+});
+
+Deno.test("parseActivation() leaves out highest coefficients that are 0: degree 5 at precision 10 is degree 4", () => {
+  for (const degree of [5, 6, 8]) {
+    assertEquals(parseActivation(`poly:${degree}:10`), parseActivation("poly:4:10"));
+  }
+  // The real fit of ReLU, which is x / 2 plus an even function, has no odd terms but x.
+  assertEquals(polynomial("poly:5:real").coefficients.length, 5);
+});
+
+Deno.test("parseActivation() with real coefficients is the real fit, in integers that doubles hold", () => {
+  const { coefficients, precision } = polynomial("poly:4:real");
+  [0.293262012, 0.5, 0.163898929, 0, -0.0032714488].forEach((c, k) =>
+    assertAlmostEquals(coefficients[k] / 2 ** precision, c, 5e-10)
+  );
+  for (const name of ["poly", "silu", "gelu"]) {
+    for (let degree = 2; degree <= 10; degree++) {
+      assert(polynomial(`${name}:${degree}:real`).coefficients.every(Number.isSafeInteger));
+    }
+  }
+});
+
+Deno.test("parseActivation() fits SiLU and GELU, degree 4 and precision 10 unless told otherwise", () => {
+  for (const name of ["silu", "gelu"] as const) {
+    assertEquals(parseActivation(name), parseActivation(`${name}:4:10`));
+    const fine = polynomial(`${name}:6:16`);
+    for (let x = -4.5; x <= 4.5; x += 0.5) {
+      assertAlmostEquals(evaluatePolynomial(fine, x), FUNCTIONS[name](x), 0.12, `${name}(${x})`);
+    }
+  }
+});
+
+Deno.test("formatActivation() names what parseActivation() takes", () => {
+  for (
+    const text of ["relu", "poly:4:10", "poly:8:real", "poly:6:12", "silu:4:10", "gelu:6:real", "poly:2:4"]
+  ) {
+    assertEquals(formatActivation(parseActivation(text)), text);
+  }
+  assertEquals(formatActivation(parseActivation("poly:5:10")), "poly:4:10");
+  const other: Polynomial = { kind: "polynomial", coefficients: [0, 0, 1], precision: 0 };
+  assertEquals(formatActivation(other), "(x^2) / 2^0");
+});
+
+Deno.test("parseActivation() answers what it does not know by one sentence with what is accepted", () => {
+  for (
+    const text of [
+      "",
+      "tanh",
+      "poly:1",
+      "poly:11",
+      "poly:4:3",
+      "poly:4:25",
+      "poly:4:",
+      "relu:4",
+      "poly:4:real:2",
+    ]
+  ) {
+    assertThrows(
+      () => parseActivation(text),
+      SyntaxError,
+      `"${text}"; accepted: relu, or poly, silu or gelu`,
+    );
+  }
+});

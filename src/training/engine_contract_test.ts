@@ -1,0 +1,454 @@
+/**
+ * What every training engine must do, run for each of them: gradients against central differences in doubles,
+ * reports, update rule, running statistics, saving, evaluation, and the same loss curve. Tiny networks, so
+ * that the plain JavaScript backend of TensorFlow.js can take part.
+ */
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import type { Activation, FloatTensor, Graph, Weights } from "../models/graph.ts";
+import { SeededRandom } from "../models/seeded_random.ts";
+import { openTensorflow } from "../models/tensorflow_backend.ts";
+import { buildModel } from "../models/zoo.ts";
+import { parseActivation } from "./activations.ts";
+import type {
+  Batch,
+  CreateEngine,
+  EngineState,
+  EvaluationReport,
+  StepReport,
+  StepSettings,
+  TrainingEngine,
+} from "./engine.ts";
+import { initialState } from "./initial.ts";
+import { createTensorflowEngine } from "./tensorflow_engine.ts";
+import { createWasmEngine } from "./wasm_engine.ts";
+import {
+  type Parameters,
+  parametersOf,
+  referenceGradient,
+  type ReferenceStep,
+  referenceStep,
+} from "./_reference.ts";
+
+interface Contender {
+  readonly name: string;
+  readonly create: CreateEngine;
+  readonly options: { readonly backend?: string; readonly workers?: number };
+  /** Too slow for the networks of the zoo. */
+  readonly tinyOnly?: boolean;
+}
+
+const ENGINES: Contender[] = [
+  { name: "tfjs on wasm", create: createTensorflowEngine, options: { backend: "wasm" } },
+  { name: "tfjs on cpu", create: createTensorflowEngine, options: { backend: "cpu" }, tinyOnly: true },
+  { name: "wasm with 1 worker", create: createWasmEngine, options: { workers: 1 } },
+  { name: "wasm with 2 workers", create: createWasmEngine, options: { workers: 2 } },
+];
+
+try {
+  await openTensorflow("webgpu");
+  ENGINES.push({ name: "tfjs on webgpu", create: createTensorflowEngine, options: { backend: "webgpu" } });
+} catch (error) {
+  Deno.test({ name: `tfjs on webgpu is left out: ${(error as Error).message}`, ignore: true, fn() {} });
+}
+
+// --- A tiny network with every kind of node ---
+
+const TINY: Graph = {
+  name: "tiny",
+  classes: 3,
+  inputShape: [8, 8, 2],
+  nodes: [
+    { id: "input", op: "input" },
+    { id: "conv1", op: "conv", input: "input", kernel: 3, stride: 1, padding: 1, outputs: 3, bias: true },
+    { id: "norm1", op: "batchNorm", input: "conv1" },
+    { id: "act1", op: "activation", input: "norm1" },
+    { id: "pool", op: "averagePool", input: "act1", kernel: 2, stride: 2, padding: 0 },
+    { id: "conv2", op: "conv", input: "pool", kernel: 3, stride: 2, padding: 1, outputs: 4, bias: false },
+    { id: "norm2", op: "batchNorm", input: "conv2" },
+    { id: "convS", op: "conv", input: "pool", kernel: 1, stride: 2, padding: 0, outputs: 4, bias: false },
+    { id: "normS", op: "batchNorm", input: "convS" },
+    { id: "sum", op: "add", input: "norm2", shortcut: "normS" },
+    { id: "act2", op: "activation", input: "sum" },
+    { id: "conv3", op: "conv", input: "act2", kernel: 1, stride: 1, padding: 0, outputs: 5, bias: true },
+    { id: "act3", op: "activation", input: "conv3" },
+    { id: "flatten", op: "flatten", input: "act3" },
+    { id: "dense1", op: "dense", input: "flatten", outputs: 5, bias: true },
+    { id: "act4", op: "activation", input: "dense1" },
+    { id: "classifier", op: "dense", input: "act4", outputs: 3, bias: true },
+  ],
+};
+const BATCH = 4, SHARDS = 2;
+
+/** Weights of ordinary size, nothing 0 or 1 that could hide a mistake. */
+function tinyState(): EngineState {
+  const { weights, momentum } = initialState(TINY, 11);
+  const varied = [...weights].map(([name, { shape, data }]): [string, FloatTensor] => {
+    const random = new SeededRandom(12, name);
+    const spread = /\.(scale|variance)$/.test(name) ? [0.8, 1.6] : [-0.7, 0.7];
+    return [name, { shape, data: data.map(() => random.uniform(spread[0], spread[1])) }];
+  });
+  return { weights: new Map(varied), momentum };
+}
+
+/** Normal pixels and, as mixed images have them, targets that are spread over the classes. */
+function randomBatch(graph: Graph, size: number, seed: number): Batch {
+  const random = new SeededRandom(seed, "batch"), [h, w, c] = graph.inputShape;
+  const images = Float32Array.from({ length: size * h * w * c }, () => random.normal());
+  const targets = new Float32Array(size * graph.classes);
+  for (let i = 0; i < size; i++) {
+    const first = random.nextUint32() % graph.classes, second = random.nextUint32() % graph.classes;
+    targets[i * graph.classes + first] += 0.75;
+    targets[i * graph.classes + second] += 0.25;
+  }
+  return { size, images, targets };
+}
+
+const PLAIN: StepSettings = {
+  learningRate: 1,
+  momentum: 0,
+  weightDecay: 0,
+  decayNorms: true,
+  clip: null,
+  penalty: null,
+  crossEntropyWeight: 1,
+  labelSmoothing: 0,
+  gradientNorm: null,
+};
+const SUM = { coefficient: 1e-5, exponent: 10, range: 1.2, reduction: "sum" } as const;
+const MEAN = { coefficient: 0.01, exponent: 4, range: 1.2, reduction: "mean" } as const;
+const FAR = { coefficient: 1e-13, exponent: 10, range: 0.05, reduction: "sum" } as const;
+
+/** Settings that depart from the plain ones, by activation. */
+const CASES: readonly (readonly [activation: string, Readonly<Record<string, Partial<StepSettings>>>])[] = [
+  ["relu", {
+    "no more": {},
+    "a clip": { clip: 1.3 },
+  }],
+  ["poly:8:real", {
+    "a clip": { clip: 3 },
+  }],
+  ["poly:4:10", {
+    "no more": {},
+    "a clip": { clip: 1.3 },
+    "a clip and a summed penalty": { clip: 1.3, penalty: SUM },
+    "an averaged penalty": { penalty: MEAN },
+    "inputs on the tangent of the penalty": { clip: 1.3, penalty: FAR },
+    "smoothed labels": { labelSmoothing: 0.1 },
+    "the penalty alone": { clip: 1.3, penalty: MEAN, crossEntropyWeight: 0 },
+    "a limit on the gradient": { gradientNorm: 0.125 },
+    "a limit too high to matter": { gradientNorm: 1e6 },
+    "decay of everything": { weightDecay: 0.1 },
+    "decay without norms": { weightDecay: 0.1, decayNorms: false, gradientNorm: 0.125 },
+  }],
+];
+
+/** Reference values are worked out once for all engines. */
+const references = new Map<string, { gradient: Parameters; step: ReferenceStep }>();
+
+function reference(
+  label: string,
+  activation: Activation,
+  weights: Weights,
+  batch: Batch,
+  settings: StepSettings,
+) {
+  let known = references.get(label);
+  if (!known) {
+    const parameters = parametersOf(weights);
+    const gradient = referenceGradient(TINY, activation, parameters, batch, settings, SHARDS);
+    known = {
+      gradient: decayed(limited(gradient, settings.gradientNorm), parameters, settings),
+      step: referenceStep(TINY, activation, parameters, batch, settings, SHARDS),
+    };
+    references.set(label, known);
+  }
+  return known;
+}
+
+function limited(gradient: Parameters, limit: number | null): Parameters {
+  const norm = Math.sqrt([...gradient.values()].flatMap((g) => [...g]).reduce((sum, v) => sum + v * v, 0));
+  const factor = limit === null ? 1 : Math.min(1, limit / norm);
+  return new Map([...gradient].map(([name, g]) => [name, g.map((v) => v * factor)]));
+}
+
+function decayed(
+  gradient: Parameters,
+  parameters: Parameters,
+  { weightDecay, decayNorms }: StepSettings,
+): Parameters {
+  return new Map([...gradient].map(([name, g]) => {
+    const isNorm = /\.(scale|offset)$/.test(name), factor = isNorm && !decayNorms ? 0 : weightDecay;
+    return [name, g.map((v, i) => v + factor * parameters.get(name)![i])];
+  }));
+}
+
+/**
+ * Largest difference as a share of the largest entry of the tensor, which must not be small beside all
+ * others.
+ */
+function assertClose(actual: Weights, expected: Parameters, tolerance: number): void {
+  const sizeOf = (values: Float64Array) => values.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+  const overall = Math.max(...[...expected.values()].map(sizeOf));
+  assertEquals([...actual.keys()].toSorted(), [...expected.keys()].toSorted());
+  for (const [name, values] of expected) {
+    const { data } = actual.get(name)!, scale = sizeOf(values) + overall / 100;
+    values.forEach((v, i) =>
+      assert(
+        Math.abs(data[i] - v) <= tolerance * scale,
+        `${name}[${i}] is ${data[i]}, expected ${v} within ${tolerance * scale}`,
+      )
+    );
+  }
+}
+
+/** The parameters have gone down along the momentum, up to the rounding of float32. */
+function assertDescent(after: Weights, before: Weights, momentum: Weights, learningRate: number): void {
+  for (const [name, { data }] of momentum) {
+    data.forEach((v, i) => {
+      const start = before.get(name)!.data[i], change = learningRate * v;
+      const rounding = 2e-7 * (Math.abs(start) + Math.abs(change));
+      assertAlmostEquals(after.get(name)!.data[i], start - change, rounding, `${name}[${i}]`);
+    });
+  }
+}
+
+async function open(
+  { create, options }: Contender,
+  graph: Graph,
+  activation: Activation,
+  initial: EngineState,
+  batchSize = BATCH,
+): Promise<TrainingEngine> {
+  return await create(graph, activation, { batchSize, shards: SHARDS, initial, ...options });
+}
+
+for (const contender of ENGINES) {
+  Deno.test(`${contender.name}: step() follows the gradient of central differences`, async (t) => {
+    const batch = randomBatch(TINY, BATCH, 3), initial = tinyState();
+    for (const [text, cases] of CASES) {
+      const activation = parseActivation(text), engine = await open(contender, TINY, activation, initial);
+      for (const [label, changes] of Object.entries(cases)) {
+        await t.step(`with ${text} and ${label}`, async () => {
+          const settings = { ...PLAIN, ...changes };
+          const { gradient, step } = reference(
+            `${text} ${label}`,
+            activation,
+            initial.weights,
+            batch,
+            settings,
+          );
+          engine.load(initial);
+          assertReport(await engine.step(batch, settings), step);
+          const { weights, momentum } = engine.save();
+          assertClose(momentum, gradient, 1e-4); // the first momentum is the gradient
+          assertDescent(weights, initial.weights, momentum, settings.learningRate);
+        });
+      }
+      engine.close();
+    }
+  });
+
+  Deno.test(`${contender.name}: step() adds momentum and decay as PyTorch does`, async () => {
+    const settings = {
+      ...PLAIN,
+      learningRate: 0.05,
+      momentum: 0.9,
+      weightDecay: 0.01,
+      clip: 2,
+      penalty: MEAN,
+    };
+    const activation = parseActivation("poly:4:10");
+    const engine = await open(contender, TINY, activation, tinyState());
+    await engine.step(randomBatch(TINY, BATCH, 3), settings);
+    const before = engine.save(), batch = randomBatch(TINY, BATCH, 4);
+    await engine.step(batch, settings);
+    const after = engine.save();
+    const { gradient } = reference("second step", activation, before.weights, batch, settings);
+    const expected = [...gradient].map(([name, g]): [string, Float64Array] => {
+      const { data } = before.momentum.get(name)!;
+      return [name, g.map((v, i) => 0.9 * data[i] + v)];
+    });
+    assertClose(after.momentum, new Map(expected), 1e-4);
+    assertDescent(after.weights, before.weights, after.momentum, settings.learningRate);
+    engine.close();
+  });
+
+  Deno.test(`${contender.name}: step() averages the statistics of the shards into the running ones`, async () => {
+    const graph: Graph = {
+      name: "norm",
+      classes: 2,
+      inputShape: [2, 2, 1],
+      nodes: [
+        { id: "input", op: "input" },
+        { id: "conv", op: "conv", input: "input", kernel: 1, stride: 1, padding: 0, outputs: 1, bias: false },
+        { id: "norm", op: "batchNorm", input: "conv" },
+        { id: "act", op: "activation", input: "norm" },
+        { id: "flatten", op: "flatten", input: "act" },
+        { id: "dense", op: "dense", input: "flatten", outputs: 2, bias: true },
+      ],
+    };
+    const { weights, momentum } = initialState(graph, 1);
+    const set = (name: string, ...values: number[]) => weights.get(name)!.data.set(values);
+    set("conv.weight", 1);
+    set("norm.mean", 10);
+    set("norm.variance", 20);
+    const engine = await open(contender, graph, { kind: "relu" }, { weights, momentum }, 2);
+    // Means 2.5 and 2, unbiased variances 5/3 and 16.
+    const images = Float32Array.of(1, 2, 3, 4, 0, 0, 0, 8);
+    await engine.step({ size: 2, images, targets: Float32Array.of(1, 0, 0, 1) }, PLAIN);
+    const after = engine.save().weights;
+    assertAlmostEquals(after.get("norm.mean")!.data[0], 0.9 * 10 + 0.1 * 2.25, 1e-5);
+    assertAlmostEquals(after.get("norm.variance")!.data[0], 0.9 * 20 + 0.1 * (5 / 3 + 16) / 2, 1e-5);
+    engine.close();
+  });
+
+  Deno.test(`${contender.name}: evaluate() counts what is out of range, not finite and correct`, async () => {
+    const graph: Graph = {
+      name: "square",
+      classes: 2,
+      inputShape: [1, 2, 2],
+      nodes: [
+        { id: "input", op: "input" },
+        { id: "conv", op: "conv", input: "input", kernel: 1, stride: 1, padding: 0, outputs: 2, bias: false },
+        { id: "act", op: "activation", input: "conv" },
+        { id: "flatten", op: "flatten", input: "act" },
+        { id: "dense", op: "dense", input: "flatten", outputs: 2, bias: true },
+      ],
+    };
+    const { weights, momentum } = initialState(graph, 1);
+    weights.get("conv.weight")!.data.set([1, 0, 0, 1]);
+    weights.get("dense.weight")!.data.set([1, 0, 0, 1, 0, 0, 0, 0]); // the logits are the first two squares
+    weights.get("dense.bias")!.data.set([0, 0]);
+    const square: Activation = { kind: "polynomial", coefficients: [0, 0, 4], precision: 2 };
+    const engine = await open(contender, graph, square, { weights, momentum });
+    const targets = Float32Array.of(0, 1, 1, 0, 1, 0, 1, 0);
+
+    const finite = Float32Array.of(1, -2, 3, 5, 6, -8, 0, 1, -1, 0, -7, 0, 0, 0, 0, 0);
+    const report = await engine.evaluate({ size: 4, images: finite, targets }, 5);
+    const { crossEntropy, outOfRangeMean, outOfRangeDeviation, ...counts } = report;
+    assertEquals(counts, {
+      images: 4,
+      correct: 3, // 1 < 4; 36 < 64 is wrong; 1 > 0; 0 = 0, the first
+      activations: 16,
+      outOfRange: 3,
+      imagesOutOfRange: 2,
+      largestInput: 8,
+      nonFinite: 0,
+    });
+    const expected = (Math.log1p(Math.exp(-3)) + 28 + Math.log1p(Math.exp(-1)) + Math.log(2)) / 4;
+    assertAlmostEquals(crossEntropy, expected, 1e-5);
+    assertAlmostEquals(outOfRangeMean, 7, 1e-6);
+    assertAlmostEquals(outOfRangeDeviation, Math.sqrt(2 / 3), 1e-6);
+
+    const clipped = await engine.evaluate({ size: 4, images: finite, targets }, 5, 2);
+    assertEquals([clipped.outOfRange, clipped.largestInput, clipped.correct], [3, 8, 4]); // 4 = 4, the first
+
+    // The convolution spreads NaN, and 0 times infinity, over the channels of a pixel.
+    const wild = Float32Array.of(1, -2, 3, 4, NaN, 0, 0, 0, 6, 1, 1, 1, 1, 1, 1, Infinity);
+    const other = await engine.evaluate({ size: 4, images: wild, targets }, 5);
+    assertEquals([other.outOfRange, other.imagesOutOfRange, other.largestInput], [5, 3, Infinity]);
+    assertEquals([other.outOfRangeMean, other.outOfRangeDeviation], [6, 0]);
+    assertEquals([other.nonFinite, other.correct], [2, 2]);
+    assertAlmostEquals(other.crossEntropy, Math.log1p(Math.exp(-3)) / 2, 1e-5);
+    engine.close();
+  });
+
+  Deno.test(`${contender.name}: save() copies, and load() continues bit for bit`, async () => {
+    const activation = parseActivation("poly:4:10");
+    const settings = { ...PLAIN, learningRate: 0.05, momentum: 0.9, clip: 2, penalty: SUM };
+    const train = async (engine: TrainingEngine, from: number, to: number) => {
+      for (let k = from; k < to; k++) await engine.step(randomBatch(TINY, BATCH, k), settings);
+      return engine.save();
+    };
+    const initial = tinyState(), untouched = structuredClone(initial);
+    const engine = await open(contender, TINY, activation, initial);
+    const saved = await train(engine, 0, 2), copy = structuredClone(saved);
+    const unbroken = await train(engine, 2, 4);
+    assertEquals(saved, copy, "a later step changed a saved state");
+    assertEquals(initial, untouched, "training changed the state it started from");
+    engine.load(saved);
+    assertEquals(await train(engine, 2, 4), unbroken);
+    engine.close();
+    const other = await open(contender, TINY, activation, saved);
+    assertEquals(await train(other, 2, 4), unbroken);
+    assertEquals(saved, copy, "training changed a state that was loaded");
+    other.close();
+  });
+
+  Deno.test(`${contender.name} refuses batches that do not fit`, async () => {
+    const relu: Activation = { kind: "relu" };
+    await assertRejects(
+      () =>
+        contender.create(TINY, relu, { batchSize: 5, shards: 2, initial: tinyState(), ...contender.options }),
+      RangeError,
+      "shards",
+    );
+    const engine = await open(contender, TINY, relu, tinyState());
+    await assertRejects(() => engine.step(randomBatch(TINY, 2, 1), PLAIN), RangeError, "batches of 4 images");
+    engine.close();
+  });
+}
+
+/**
+ * Networks of the zoo on which all engines are compared; the tolerance is the largest difference of the loss
+ * from that of the first engine, as a share of the loss. ResNet-20 has the shapes that fast convolution
+ * algorithms are made for.
+ */
+const CURVES: readonly { model: string; size: number; steps: number; tolerance: number }[] = [
+  { model: "convnet", size: 16, steps: 10, tolerance: 5e-6 },
+  { model: "resnet20", size: 4, steps: 4, tolerance: 2e-5 },
+];
+
+for (const { model, size, steps, tolerance } of CURVES) {
+  Deno.test(`all engines go down the same loss curve on ${model} and measure the same`, async () => {
+    const graph = buildModel(model),
+      initial = initialState(graph, 5),
+      activation = parseActivation("poly:4:10");
+    const settings: StepSettings = {
+      ...PLAIN,
+      learningRate: 0.05,
+      momentum: 0.9,
+      weightDecay: 5e-4,
+      clip: 5,
+      penalty: { coefficient: 1e-4, exponent: 10, range: 4.8, reduction: "sum" },
+      gradientNorm: 5,
+    };
+    const batches = [randomBatch(graph, size, 0), randomBatch(graph, size, 1)]; // two, so that it learns
+    const curves = new Map<string, number[]>();
+    let first: { losses: number[]; evaluation: EvaluationReport } | undefined;
+    for (const contender of ENGINES.filter(({ tinyOnly }) => !tinyOnly)) {
+      const engine = await open(contender, graph, activation, initial, size), losses: number[] = [];
+      for (let k = 0; k < steps; k++) {
+        const { crossEntropy, penalty } = await engine.step(batches[k % 2], settings);
+        losses.push(crossEntropy + penalty);
+      }
+      const evaluation = await engine.evaluate(batches[0], 2, 5);
+      engine.close();
+      curves.set(contender.name, losses);
+      assert(losses.at(-2)! < losses[0] - 0.1, `${contender.name} does not learn: ${losses}`);
+      first ??= { losses, evaluation };
+      const expected = first;
+      losses.forEach((loss, k) =>
+        assertAlmostEquals(loss, expected.losses[k], tolerance * loss, `${contender.name}, step ${k}`)
+      );
+      const { activations, crossEntropy, largestInput, outOfRange } = evaluation, other = expected.evaluation;
+      assertEquals(activations, other.activations);
+      assertAlmostEquals(crossEntropy, other.crossEntropy, 10 * tolerance * crossEntropy, contender.name);
+      assertAlmostEquals(largestInput, other.largestInput, 10 * tolerance * largestInput, contender.name);
+      assertAlmostEquals(outOfRange, other.outOfRange, 3 + 10 * tolerance * outOfRange, contender.name);
+    }
+    assertEquals(
+      curves.get("wasm with 1 worker"),
+      curves.get("wasm with 2 workers"),
+      "bits depend on workers",
+    );
+  });
+}
+
+function assertReport(actual: StepReport, expected: ReferenceStep): void {
+  assertAlmostEquals(actual.crossEntropy, expected.crossEntropy, 1e-5 * (1 + expected.crossEntropy));
+  assertAlmostEquals(actual.penalty, expected.penalty, 1e-4 * expected.penalty);
+  assertEquals(actual.outOfRange, expected.outOfRange);
+  assertEquals(actual.largestInput.length, expected.largestInput.length);
+  expected.largestInput.forEach((v, i) => assertAlmostEquals(actual.largestInput[i], v, 1e-4 * v));
+}

@@ -1,0 +1,382 @@
+/**
+ * Element-wise layers between two convolutions, fused: batch norm, residual sum, clip, activation, penalty and range
+ * record forward; the same backward with the sums that batch norm needs. A tensor is given by three numbers, the
+ * address of its first element and the bytes from row to row and from image to image, so that kernels read and write
+ * zero-bordered images in place.
+ *
+ * A row is `floats` numbers long, channels fastest. Tables hold one number a channel, repeated to a whole number of
+ * vectors: `period` is the least common multiple of 4 and the channels. A kernel takes one vector of channels after
+ * another over a piece of row that stays in the first-level cache: tables and sums are in registers meanwhile.
+ */
+
+const PIECE_FLOATS = 2048;
+/** Polynomial degrees with code of their own. */
+const DEGREES = Array.from({ length: 10 }, (_, i) => i + 1);
+
+/**
+ * Code of a kernel. A `paired` one is also printed for two vectors of channels side by side, so that its sums do not wait
+ * for each other; kernels with more to do than that lack the registers. `$` is the number of the vector, `@` its offset
+ * in bytes.
+ */
+interface Sweep {
+  readonly name: string;
+  readonly paired?: boolean;
+  /** Tensors, by the name of their pointer. */
+  readonly tensors: readonly string[];
+  /** Tables, by the name of the register that holds the current vector. */
+  readonly tables: readonly string[];
+  readonly parameters?: string;
+  readonly before?: string;
+  readonly laneStart?: string;
+  /** Code of one vector; `masked` where only the lanes of `mask` belong to the row. */
+  readonly element: (masked: boolean) => string;
+  readonly laneEnd?: string;
+  readonly after?: string;
+}
+
+function sweep(
+  { name, paired, tensors, tables, parameters = "", before = "", laneStart = "", element, laneEnd = "", after = "" }:
+    Sweep,
+): string {
+  const each = (print: (tensor: string) => string) => tensors.map(print).join(" ");
+  const lanes = (vectors: number) => {
+    const all = (code: string) =>
+      Array.from({ length: vectors }, (_, k) => code.replaceAll("$", `${k}`).replaceAll("@", `${16 * k}`)).join("\n");
+    return `
+        for (let lane = 0; lane < period; lane += ${4 * vectors}) {
+          const column = <usize>(start + lane) * 4;
+          ${each((t) => `let ${t}At = ${t}Start + column;`)}
+          ${all(tables.map((t, i) => `const ${t}$ = v128.load(tables + <usize>(${i} * period + lane) * 4, @);`).join(" "))}
+          ${all(laneStart)}
+          let left = count - lane;
+          for (; left >= ${4 * vectors}; left -= period) {
+            ${all(`{ ${element(false)} }`)}
+            ${each((t) => `${t}At += step;`)}
+          }
+          ${
+      vectors > 1 ? "" : `
+          if (left > 0) {
+            const mask = i32x4.gt_s(i32x4.splat(left), i32x4(0, 1, 2, 3));
+            ${all(element(true))}
+          }`
+    }
+          ${all(`{ ${laneEnd} }`)}
+        }`;
+  };
+  return `
+export function ${name}(
+  ${tensors.map((t) => `${t}Base: usize, ${t}Row: usize, ${t}Image: usize,`).join(" ")}
+  images: i32, rows: i32, floats: i32, tables: usize, period: i32${parameters && ", " + parameters}
+): void {
+  const step = <usize>period * 4, piece = max(1, ${PIECE_FLOATS} / period) * period;
+  ${before}
+  for (let n = 0; n < images; n++) {
+    ${each((t) => `let ${t}Start = ${t}Base + <usize>n * ${t}Image;`)}
+    for (let row = 0; row < rows; row++) {
+      for (let start = 0; start < floats; start += piece) {
+        const count = min(piece, floats - start);
+        ${paired ? `if (period % 8 == 0) { // then a row has no rest\n${lanes(2)}\n} else {\n${lanes(1)}\n}` : lanes(1)}
+      }
+      ${each((t) => `${t}Start += ${t}Row;`)}
+    }
+  }
+  ${after}
+}`;
+}
+
+const store = (tensor: string, value: string, masked: boolean) =>
+  masked ? `storeFirst(${tensor}At, ${value}, left);` : `v128.store(${tensor}At, ${value}, @);`;
+const keep = (value: string, masked: boolean) => masked ? `v128.and(${value}, mask)` : value;
+
+/** An activation f: its value at \`c\` and its derivative at \`v\`, as expressions over vectors. */
+interface Activation {
+  readonly name: string;
+  readonly constants: string;
+  readonly derivativeConstants: string;
+  readonly value: string;
+  readonly derivative: (dy: string) => string;
+}
+
+const horner = (name: string, degree: number, x: string) => {
+  let text = `${name}${degree}`;
+  for (let k = degree - 1; k >= 0; k--) text = `f32x4.relaxed_madd(${text}, ${x}, ${name}${k})`;
+  return text;
+};
+const splats = (name: string, degree: number, offset: number) =>
+  Array.from(
+    { length: degree + 1 },
+    (_, k) => `const ${name}${k} = v128.load32_splat(settings, ${offset + 4 * k});`,
+  ).join(" ");
+
+/** Layout of the settings, in bytes: clip, bound of the record, 1 / penalty range, exponent (0: no penalty), f, f'. */
+const COEFFICIENTS = 16, DERIVATIVE = 64;
+
+const ACTIVATIONS: readonly Activation[] = [
+  {
+    name: "Relu",
+    constants: "",
+    derivativeConstants: "",
+    value: "f32x4.pmax(c, f32x4.splat(0))",
+    derivative: (dy) => `v128.and(${dy}, f32x4.gt(v, f32x4.splat(0)))`,
+  },
+  ...DEGREES.map((degree): Activation => ({
+    name: `Polynomial${degree}`,
+    constants: splats("c", degree, COEFFICIENTS),
+    derivativeConstants: splats("d", degree - 1, DERIVATIVE),
+    value: horner("c", degree, "c"),
+    derivative: (dy) => `f32x4.mul(${dy}, ${horner("d", degree - 1, "v")})`,
+  })),
+];
+
+const PENALTY_CONSTANTS = `
+  const inverseRange = v128.load32_splat(settings, 8), exponent = load<i32>(settings, 12);`;
+/** power = square^(exponent / 2 + less), for exponents 2 to 10. The branches go the same way all the time. */
+const power = (less: 0 | -1) => {
+  const powers = ["f32x4.splat(1)", "square", "fourth", "f32x4.mul(fourth, square)", "f32x4.mul(fourth, fourth)"];
+  powers.push(`f32x4.mul(${powers[4]}, square)`);
+  const of = (exponent: number) => powers[exponent / 2 + less];
+  return `
+    const fourth = f32x4.mul(square, square);
+    const power = exponent == 10 ? ${of(10)} : exponent == 8 ? ${of(8)} : exponent == 6 ? ${of(6)} :
+      exponent == 4 ? ${of(4)} : ${of(2)};`;
+};
+const SIZE = "const size = v128.and(v, i32x4.splat(0x7fffffff));";
+
+/** Batch norm is z * factor + term; a fourth table, 1 / deviation, is not read here. */
+const NORM_TABLES = ["factor", "term"], GRADIENT_TABLES = [...NORM_TABLES, "mean"];
+
+/** The input of the activation: batch norm of z, plus the shortcut. */
+const activationInput = (shortcut: boolean) => {
+  const norm = `f32x4.relaxed_madd(z, factor$, term$)`;
+  return `const z = v128.load(zAt, @); let v = ${shortcut ? `f32x4.add(${norm}, v128.load(sAt, @))` : norm};`;
+};
+
+/** y = batch norm of z, plus the shortcut: no activation follows. */
+const identityForward = (shortcut: boolean) =>
+  sweep({
+    name: `forwardIdentity${shortcut ? "Shortcut" : ""}`,
+    tensors: ["z", ...(shortcut ? ["s"] : []), "y"],
+    tables: NORM_TABLES,
+    element: (masked) => `${activationInput(shortcut)} ${store("y", "v", masked)}`,
+  });
+
+/**
+ * y = f(clip(v)). The record grows: f64 sum of min(|v| / range, 16)^exponent (what the penalty adds beyond 16 ranges is
+ * found by `outliers`), i32 bits of the largest |v| (ordered as integers, NaN
+ * largest), i32 number of |v| outside the bound, NaN included.
+ */
+const activationForward = (f: Activation, shortcut: boolean) =>
+  sweep({
+    name: `forward${f.name}${shortcut ? "Shortcut" : ""}`,
+    tensors: ["z", ...(shortcut ? ["s"] : []), "y"],
+    tables: NORM_TABLES,
+    parameters: "settings: usize, record: usize",
+    before: `
+      const clip = v128.load32_splat(settings), low = f32x4.neg(clip), bound = v128.load32_splat(settings, 4);
+      ${PENALTY_CONSTANTS}
+      ${f.constants}
+      let largest = i32x4.splat(0), outside = i32x4.splat(0), total = f64x2.splat(0);`,
+    laneStart: "let sum$ = f32x4.splat(0);",
+    element: (masked) => `
+      ${activationInput(shortcut)}
+      ${masked ? "v = v128.and(v, mask);" : ""}
+      ${SIZE}
+      largest = i32x4.max_s(largest, size);
+      outside = i32x4.sub(outside, i32x4.gt_s(size, bound));
+      if (exponent) {
+        const ratio = f32x4.mul(v, inverseRange), square = f32x4.pmin(f32x4.mul(ratio, ratio), f32x4.splat(256));
+        ${power(0)}
+        sum$ = f32x4.add(sum$, power);
+      }
+      const c = f32x4.pmin(f32x4.pmax(v, low), clip);
+      ${store("y", f.value, masked)}`,
+    laneEnd: `total = f64x2.add(total, sumPairs(sum$));`,
+    after: `
+      store<f64>(record, load<f64>(record) + (f64x2.extract_lane(total, 0) + f64x2.extract_lane(total, 1)));
+      store<i32>(record, max(load<i32>(record, 8), largestLane(largest)), 8);
+      store<i32>(record, load<i32>(record, 12) + laneSum(outside), 12);`,
+  });
+
+/** Adds the sums of g and of g (z - mean) to \`sums\` (f64 [2][period]). */
+const GRADIENT_SUMS = {
+  laneStart: "let sumG$ = f32x4.splat(0), sumGZ$ = f32x4.splat(0);",
+  element: "sumG$ = f32x4.add(sumG$, g); sumGZ$ = f32x4.relaxed_madd(g, f32x4.sub(z, mean$), sumGZ$);",
+  laneEnd: `
+    const at = sums + <usize>(lane + 4 * $) * 8;
+    accumulate(at, sumG$);
+    accumulate(at + <usize>period * 8, sumGZ$);`,
+};
+
+const gradientIn = (second: boolean) => second ? "f32x4.add(v128.load(dyAt, @), v128.load(eyAt, @))" : "v128.load(dyAt, @)";
+
+/** g = dy (+ ey), with the sums of batch norm. */
+const identityBackward = (second: boolean) =>
+  sweep({
+    name: `backwardIdentity${second ? "Second" : ""}`,
+    tensors: ["dy", ...(second ? ["ey"] : []), "z", "g"],
+    tables: GRADIENT_TABLES,
+    parameters: "sums: usize",
+    laneStart: GRADIENT_SUMS.laneStart,
+    element: (masked) => `
+      const z = v128.load(zAt, @), g = ${keep(gradientIn(second), masked)};
+      ${GRADIENT_SUMS.element}
+      ${store("g", "g", masked)}`,
+    laneEnd: GRADIENT_SUMS.laneEnd,
+  });
+
+/** g = (dy (+ ey)) f'(v) inside the clip + factor * t^(exponent - 1): the gradient at v, with its sums; |t| <= 16. */
+const activationBackward = (f: Activation, shortcut: boolean, second: boolean) =>
+  sweep({
+    name: `backward${f.name}${shortcut ? "Shortcut" : ""}${second ? "Second" : ""}`,
+    tensors: ["dy", ...(second ? ["ey"] : []), "z", ...(shortcut ? ["s"] : []), "g"],
+    tables: GRADIENT_TABLES,
+    parameters: "sums: usize, settings: usize, factor: f32",
+    before: `
+      const clip = v128.load32_splat(settings), factors = f32x4.splat(factor);
+      ${PENALTY_CONSTANTS}
+      ${f.derivativeConstants}`,
+    laneStart: GRADIENT_SUMS.laneStart,
+    element: (masked) => `
+      ${activationInput(shortcut)}
+      ${masked ? "v = v128.and(v, mask);" : ""}
+      ${SIZE}
+      const dy = ${keep(gradientIn(second), masked)};
+      let g = v128.andnot(${f.derivative("dy")}, i32x4.gt_s(size, clip));
+      if (exponent) {
+        const scaled = f32x4.mul(v, inverseRange);
+        const ratio = f32x4.pmin(f32x4.pmax(scaled, f32x4.splat(-16)), f32x4.splat(16)), square = f32x4.mul(ratio, ratio);
+        ${power(-1)}
+        g = f32x4.relaxed_madd(f32x4.mul(factors, ratio), power, g);
+      }
+      ${GRADIENT_SUMS.element}
+      ${store("g", "g", masked)}`,
+    laneEnd: GRADIENT_SUMS.laneEnd,
+  });
+
+/** Sums of z - pivot and of its square, f64 [2][period]. */
+const MOMENTS = sweep({
+  name: "moments",
+  paired: true,
+  tensors: ["z"],
+  tables: ["pivot"],
+  parameters: "sums: usize",
+  laneStart: "let sum$ = f32x4.splat(0), squares$ = f32x4.splat(0);",
+  element: (masked) => `
+    const d = ${keep("f32x4.sub(v128.load(zAt, @), pivot$)", masked)};
+    sum$ = f32x4.add(sum$, d);
+    squares$ = f32x4.relaxed_madd(d, d, squares$);`,
+  laneEnd: `
+    const at = sums + <usize>(lane + 4 * $) * 8;
+    accumulate(at, sum$);
+    accumulate(at + <usize>period * 8, squares$);`,
+});
+
+/** dz = a g + b (z - mean) + d: the input gradient of batch norm. */
+const NORM_GRADIENT = sweep({
+  name: "normGradient",
+  tensors: ["g", "z", "dz"],
+  tables: ["a", "b", "mean", "d"],
+  element: (masked) => `
+    const centred = f32x4.sub(v128.load(zAt, @), mean$);
+    const dz = f32x4.relaxed_madd(a$, v128.load(gAt, @), f32x4.relaxed_madd(b$, centred, d$));
+    ${store("dz", "dz", masked)}`,
+});
+
+/** y = x + w, and y = x. Tables are not read. */
+const SUM = sweep({
+  name: "sum",
+  tensors: ["x", "w", "y"],
+  tables: [],
+  element: (masked) => store("y", "f32x4.add(v128.load(xAt, @), v128.load(wAt, @))", masked),
+});
+const COPY = sweep({
+  name: "copy",
+  tensors: ["x", "y"],
+  tables: [],
+  element: (masked) => store("y", "v128.load(xAt, @)", masked),
+});
+
+/**
+ * Of the activation inputs outside a bound: f64 number, sum of sizes and of squares of the finite ones. Called where
+ * there are such inputs, which is rare in a network worth training.
+ */
+const outliers = (shortcut: boolean) =>
+  sweep({
+    name: `outliers${shortcut ? "Shortcut" : ""}`,
+    tensors: ["z", ...(shortcut ? ["s"] : [])],
+    tables: NORM_TABLES,
+    parameters: "least: f32, result: usize",
+    before: "const bound = f32x4.splat(least);",
+    element: (masked) => `
+      ${activationInput(shortcut)}
+      ${masked ? "v = v128.and(v, mask);" : ""}
+      ${SIZE}
+      if (v128.any_true(i32x4.gt_s(size, bound))) {
+        addOutlier(f32x4.extract_lane(size, 0), least, result);
+        addOutlier(f32x4.extract_lane(size, 1), least, result);
+        addOutlier(f32x4.extract_lane(size, 2), least, result);
+        addOutlier(f32x4.extract_lane(size, 3), least, result);
+      }`,
+  });
+
+const HELPERS = `
+function storeFirst(at: usize, value: v128, left: i32): void {
+  store<f32>(at, f32x4.extract_lane(value, 0));
+  if (left > 1) store<f32>(at, f32x4.extract_lane(value, 1), 4);
+  if (left > 2) store<f32>(at, f32x4.extract_lane(value, 2), 8);
+}
+
+// @ts-ignore: decorator
+@inline
+function sumPairs(value: v128): v128 {
+  return f64x2.add(f64x2.promote_low_f32x4(value), f64x2.promote_low_f32x4(i64x2.shuffle(value, value, 1, 1)));
+}
+
+// @ts-ignore: decorator
+@inline
+function accumulate(at: usize, value: v128): void {
+  v128.store(at, f64x2.add(v128.load(at), f64x2.promote_low_f32x4(value)));
+  const high = i64x2.shuffle(value, value, 1, 1);
+  v128.store(at, f64x2.add(v128.load(at, 16), f64x2.promote_low_f32x4(high)), 16);
+}
+
+function largestLane(v: v128): i32 {
+  return max(
+    max(i32x4.extract_lane(v, 0), i32x4.extract_lane(v, 1)),
+    max(i32x4.extract_lane(v, 2), i32x4.extract_lane(v, 3))
+  );
+}
+
+function laneSum(v: v128): i32 {
+  return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
+}
+
+function addOutlier(size: f32, least: f32, result: usize): void {
+  if (!(size > least) || size == Infinity) return;
+  const value = <f64>size;
+  store<f64>(result, load<f64>(result) + 1);
+  store<f64>(result, load<f64>(result, 8) + value, 8);
+  store<f64>(result, load<f64>(result, 16) + value * value, 16);
+}`;
+
+const BOTH = [false, true];
+
+export default function source(): string {
+  return [
+    "// asc: --enable relaxed-simd",
+    HELPERS,
+    ...BOTH.map(identityForward),
+    ...BOTH.map(identityBackward),
+    ...ACTIVATIONS.flatMap((f) =>
+      BOTH.flatMap((shortcut) => [
+        activationForward(f, shortcut),
+        ...BOTH.map((second) => activationBackward(f, shortcut, second)),
+      ])
+    ),
+    MOMENTS,
+    NORM_GRADIENT,
+    SUM,
+    COPY,
+    ...BOTH.map(outliers),
+  ].join("\n");
+}

@@ -1,0 +1,66 @@
+/**
+ * The kernels of everything that is not a convolution, as TypeScript sees them. A tensor is three numbers: address of
+ * its first element, bytes from row to row, bytes from image to image. Sources are in `kernels/`.
+ */
+
+/** Address, bytes of a row, bytes of an image. */
+export type Place = readonly [at: number, row: number, image: number];
+/** Images, rows of an image, numbers of a row. */
+export type Extent = readonly [images: number, rows: number, floats: number];
+
+/** Kernels over all elements, named after activation and operands; tensors, extent, tables, period, then the rest. */
+type Elementwise = (...args: number[]) => void;
+
+export interface LayerKernels {
+  /** `forward<Activation>[Shortcut]`, `backward<Activation>[Shortcut][Second]`: see layers.gen.ts. */
+  readonly [fused: `${"forward" | "backward" | "outliers"}${string}`]: Elementwise;
+  moments: Elementwise;
+  normGradient: Elementwise;
+  sum: Elementwise;
+  copy: Elementwise;
+  averagePool: Elementwise;
+  averagePoolGradient: Elementwise;
+  averagePoolScatter: Elementwise;
+  maxPool: Elementwise;
+  maxPoolGradient: Elementwise;
+  clear: Elementwise;
+  /** total += part. */
+  addTo(total: number, part: number, n: number): void;
+  squaredSum(g: number, n: number): number;
+  /** d = factor * g + decay * w; v = momentum * v + d; w -= rate * v. */
+  descend(
+    w: number,
+    v: number,
+    g: number,
+    n: number,
+    factor: number,
+    decay: number,
+    momentum: number,
+    rate: number,
+  ): void;
+}
+
+const MODULES = ["layers", "layers_pooling", "layers_update"];
+
+/** Compiles `build/training_layers*.wasm`; the modules can be posted to workers. */
+export function loadLayerModules(): Promise<WebAssembly.Module[]> {
+  return Promise.all(MODULES.map(async (name) => {
+    const url = new URL(`../../build/training_${name}.wasm`, import.meta.url);
+    try {
+      const response = await fetch(url);
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      return await WebAssembly.compile(await response.arrayBuffer());
+    } catch (cause) {
+      throw new Error(`cannot load the kernels ${url}; run \`deno task build\``, { cause });
+    }
+  }));
+}
+
+/** Instantiates the kernels in `memory`, which must have at least 16 pages. */
+export function instantiateLayerKernels(
+  memory: WebAssembly.Memory,
+  modules: readonly WebAssembly.Module[],
+): LayerKernels {
+  const exports = modules.map((module) => new WebAssembly.Instance(module, { env: { memory } }).exports);
+  return Object.assign({}, ...exports) as LayerKernels;
+}

@@ -1,0 +1,82 @@
+/**
+ * All tensors of a network in one row of floats: first what the optimiser changes and decays (weights, biases), then
+ * what it changes and may leave undecayed (scales and offsets of batch norm), then running statistics. Gradients lie in
+ * the same order, with the statistics of the batch in the place of the running ones.
+ */
+import type { FloatTensor, Graph, Weights } from "../models/graph.ts";
+import { weightShapes } from "../models/weights.ts";
+import type { EngineState } from "./engine.ts";
+
+interface Slot {
+  readonly shape: readonly number[];
+  /** First float; a multiple of 4. */
+  readonly offset: number;
+  readonly size: number;
+}
+
+export interface ParameterLayout {
+  readonly slots: ReadonlyMap<string, Slot>;
+  /** Floats of weights and biases, of all that is trained, and of everything. */
+  readonly decayed: number;
+  readonly trained: number;
+  readonly total: number;
+}
+
+/** 0: weights and biases; 1: scale and offset of batch norm; 2: running statistics. */
+const rank = (name: string) => /\.(weight|bias)$/.test(name) ? 0 : /\.(scale|offset)$/.test(name) ? 1 : 2;
+
+export function layoutParameters(graph: Graph): ParameterLayout {
+  const slots = new Map<string, Slot>(), ends: number[] = [];
+  let top = 0;
+  for (const current of [0, 1, 2]) {
+    for (const [name, shape] of weightShapes(graph)) {
+      if (rank(name) !== current) continue;
+      const size = shape.reduce((product, n) => product * n, 1);
+      slots.set(name, { shape, offset: top, size });
+      top += Math.ceil(size / 4) * 4;
+    }
+    ends.push(top);
+  }
+  const [decayed, trained, total] = ends as [number, number, number];
+  return { slots, decayed, trained, total };
+}
+
+/** Floats that {@linkcode writeState} fills: all tensors, then the momentum of those that are trained. */
+export const stateFloats = ({ total, trained }: ParameterLayout): number => total + trained;
+
+/**
+ * Copies a state into a row of floats.
+ *
+ * @throws {RangeError} if a tensor is missing or has another shape
+ */
+export function writeState(
+  { slots, total, trained }: ParameterLayout,
+  { weights, momentum }: EngineState,
+  to: Float32Array,
+): void {
+  for (const [name, { shape, offset }] of slots) {
+    to.set(tensorOf(weights, "weight", name, shape), offset);
+    if (offset < trained) to.set(tensorOf(momentum, "momentum", name, shape), total + offset);
+  }
+}
+
+function tensorOf(tensors: Weights, kind: string, name: string, shape: readonly number[]): Float32Array {
+  const tensor = tensors.get(name);
+  if (!tensor || tensor.shape.join() !== shape.join()) {
+    const found = tensor ? `[${tensor.shape}]` : "none";
+    throw new RangeError(`training state: ${kind} tensor ${name} must have shape [${shape}], found ${found}`);
+  }
+  return tensor.data;
+}
+
+/** The state that a row of floats holds, copied. */
+export function readState({ slots, total, trained }: ParameterLayout, from: Float32Array): EngineState {
+  const weights = new Map<string, FloatTensor>(), momentum = new Map<string, FloatTensor>();
+  for (const [name, { shape, offset, size }] of slots) {
+    // A plain array, also where `from` lies in shared memory.
+    const copy = (start: number) => new Float32Array(from.subarray(start, start + size));
+    weights.set(name, { shape, data: copy(offset) });
+    if (offset < trained) momentum.set(name, { shape, data: copy(total + offset) });
+  }
+  return { weights, momentum };
+}

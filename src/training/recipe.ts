@@ -1,0 +1,84 @@
+/** Everything that decides the outcome of a training run, as plain data that can be stored and compared. */
+import type { Augmentation } from "./batches.ts";
+
+/** How a network is trained. A preset is a recipe with a name. */
+export interface Recipe {
+  /** Identifier of the network, see `src/models/zoo.ts`. */
+  readonly model: string;
+  /** Identifier of the data: `cifar10`, `cifar100`, `shapes`, `folder`. */
+  readonly dataset: string;
+  /** Activation as on the command line, for example `relu` or `poly:4:10` (degree, bits of the coefficients). */
+  readonly activation: string;
+  readonly epochs: number;
+  /** Images a step. */
+  readonly batch: number;
+  readonly learningRate: number;
+  /** The learning rate starts at the fraction `from` and reaches its full value after so many epochs. */
+  readonly warmUp: { readonly epochs: number; readonly from: number };
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** Whether weight decay also acts on batch norm. */
+  readonly decayNorms: boolean;
+  /** Bound of activation inputs in training; null: no clip. */
+  readonly clip: number | null;
+  readonly penalty: PenaltyRecipe | null;
+  readonly labelSmoothing: number;
+  /** Largest Euclidean norm of the gradient; null: unbounded. */
+  readonly gradientNorm: number | null;
+  readonly augment: Augmentation;
+  /** Parameters of the beta distributions of MixUp and CutMix; null: off. */
+  readonly mixup: number | null;
+  readonly cutmix: number | null;
+  /** Moving average of the weights, which is what is evaluated and kept; null: the weights themselves. */
+  readonly average: { readonly decay: number; readonly everySteps: number } | null;
+}
+
+/** The penalty on activation inputs (PILLAR, section 4). */
+export interface PenaltyRecipe {
+  /**
+   * beta. It multiplies a sum over the whole batch, so it belongs to the batch size of the recipe: for the
+   * same strength at another batch size scale it by old / new.
+   */
+  readonly coefficient: number;
+  /** R: inputs are divided by it before they are raised to the exponent. */
+  readonly range: number;
+  readonly exponent: number;
+  /** "sum" as in the paper; "mean" over the elements of a layer shows how much weaker that is. */
+  readonly reduction: "sum" | "mean";
+  readonly warmUp: "paper" | "short" | "none";
+}
+
+/** A recipe carried out: the rest of what decides the bits of the result. The number of workers does not. */
+export interface Run extends Recipe {
+  readonly seed: number;
+  readonly engine: string;
+  /** Backend of TensorFlow.js; null for engines that have none. */
+  readonly backend: string | null;
+  /** Whether the last tenth of the training images takes the place of the test images. */
+  readonly holdOut: boolean;
+  /** Largest number of training images; null: all. */
+  readonly limit: number | null;
+}
+
+/** A field in which two runs differ. */
+export interface Difference {
+  /** Path of the field, for example `penalty.coefficient`. */
+  readonly field: string;
+  readonly first: unknown;
+  readonly second: unknown;
+}
+
+/** The first field in which two runs differ; undefined if they are the same. */
+export function firstDifference(first: unknown, second: unknown, path = ""): Difference | undefined {
+  if (!isRecord(first) || !isRecord(second)) {
+    return Object.is(first, second) ? undefined : { field: path, first, second };
+  }
+  for (const key of new Set([...Object.keys(first), ...Object.keys(second)])) {
+    const found = firstDifference(first[key], second[key], path === "" ? key : `${path}.${key}`);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null;

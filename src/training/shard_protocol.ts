@@ -1,0 +1,161 @@
+/**
+ * How the engine and its workers talk, all through shared memory. The engine numbers its requests; request n lies in
+ * slot n mod 2, so that a batch can be handed over while the one before is being computed. A worker that has its answer
+ * ready arrives at the meeting of that request; the last one to arrive lets all go on.
+ */
+import type { Activation, Graph } from "../models/graph.ts";
+import { waitWhile } from "../ring/pool_protocol.ts";
+import type { StepSettings } from "./engine.ts";
+
+/** Control words: number of the last request; workers at the current meeting; meetings so far; failure. */
+export const REQUEST = 0, ARRIVED = 1, MEETINGS = 2, FAILED = 3;
+const CONTROL_WORDS = 4;
+const MESSAGE_BYTES = 1024;
+
+/** What a request asks for. */
+export const STEP = 1, EVALUATE = 2, SAVE = 3, LOAD = 4, EXIT = 5;
+
+/** Operation, images in the batch, then the settings of a step or the range and the clip of an evaluation. */
+export const OPERATION = 0, SIZE = 1, SETTINGS = 2, RANGE = 2, CLIP = 3;
+const REQUEST_DOUBLES = 16;
+
+export interface RequestSlot {
+  readonly request: Float64Array<SharedArrayBuffer>;
+  readonly images: Float32Array<SharedArrayBuffer>;
+  readonly targets: Float32Array<SharedArrayBuffer>;
+  /** By shard: the report of a step or an evaluation. */
+  readonly reports: readonly Float64Array<SharedArrayBuffer>[];
+  /** By shard: its gradients. */
+  readonly gradients: readonly Float32Array<SharedArrayBuffer>[];
+}
+
+/** Memory that the engine and its workers share. */
+export interface Exchange {
+  readonly control: Int32Array<SharedArrayBuffer>;
+  readonly message: Uint8Array<SharedArrayBuffer>;
+  readonly state: Float32Array<SharedArrayBuffer>;
+  readonly slots: readonly RequestSlot[];
+}
+
+/** Sizes of an exchange. */
+export interface ExchangeSizes {
+  readonly shards: number;
+  readonly images: number;
+  readonly targets: number;
+  readonly report: number;
+  readonly gradients: number;
+  readonly state: number;
+}
+
+export function openExchange({ shards, images, targets, report, gradients, state }: ExchangeSizes): Exchange {
+  const floats = (n: number) => new Float32Array(new SharedArrayBuffer(4 * n));
+  const doubles = (n: number) => new Float64Array(new SharedArrayBuffer(8 * n));
+  return {
+    control: new Int32Array(new SharedArrayBuffer(4 * CONTROL_WORDS)),
+    message: new Uint8Array(new SharedArrayBuffer(MESSAGE_BYTES)),
+    state: floats(state),
+    slots: [0, 1].map(() => ({
+      request: doubles(REQUEST_DOUBLES),
+      images: floats(images),
+      targets: floats(targets),
+      reports: Array.from({ length: shards }, () => doubles(report)),
+      gradients: Array.from({ length: shards }, () => floats(gradients)),
+    })),
+  };
+}
+
+/** What a worker is given at its start. */
+export interface ShardStart {
+  readonly graph: Graph;
+  readonly activation: Activation;
+  /** Images of a shard, number of shards, and those that are this worker's. */
+  readonly batch: number;
+  readonly shards: number;
+  readonly own: readonly number[];
+  readonly workers: number;
+  readonly modules: {
+    readonly convolutions: readonly WebAssembly.Module[];
+    readonly layers: readonly WebAssembly.Module[];
+  };
+  readonly exchange: Exchange;
+}
+
+/** Writes settings from double `SETTINGS` of a request on; null is Infinity. */
+export function writeStepSettings(settings: StepSettings, request: Float64Array): void {
+  const { penalty } = settings;
+  request.set([
+    settings.learningRate,
+    settings.momentum,
+    settings.weightDecay,
+    Number(settings.decayNorms),
+    settings.clip ?? Infinity,
+    settings.crossEntropyWeight,
+    settings.labelSmoothing,
+    settings.gradientNorm ?? Infinity,
+    Number(penalty !== null),
+    penalty?.coefficient ?? 0,
+    penalty?.exponent ?? 0,
+    penalty?.range ?? 0,
+    Number(penalty?.reduction === "mean"),
+  ], SETTINGS);
+}
+
+export function readStepSettings(request: Float64Array): StepSettings {
+  const [
+    learningRate,
+    momentum,
+    weightDecay,
+    decayNorms,
+    clip,
+    crossEntropyWeight,
+    labelSmoothing,
+    gradientNorm,
+    hasPenalty,
+    coefficient,
+    exponent,
+    range,
+    isMean,
+  ] = request.subarray(SETTINGS) as unknown as number[] & { length: 13 };
+  return {
+    learningRate: learningRate!,
+    momentum: momentum!,
+    weightDecay: weightDecay!,
+    decayNorms: decayNorms === 1,
+    clip: finiteOrNull(clip!),
+    crossEntropyWeight: crossEntropyWeight!,
+    labelSmoothing: labelSmoothing!,
+    gradientNorm: finiteOrNull(gradientNorm!),
+    penalty: hasPenalty
+      ? { coefficient: coefficient!, exponent: exponent!, range: range!, reduction: isMean ? "mean" : "sum" }
+      : null,
+  };
+}
+
+export const finiteOrNull = (value: number): number | null => value === Infinity ? null : value;
+
+/** Waits until all workers have arrived; false if one has failed. */
+export function meet({ control }: Exchange, workers: number): boolean {
+  const meeting = Atomics.load(control, MEETINGS);
+  if (Atomics.add(control, ARRIVED, 1) === workers - 1) {
+    Atomics.store(control, ARRIVED, 0);
+    Atomics.add(control, MEETINGS, 1);
+    Atomics.notify(control, MEETINGS);
+  } else waitWhile(control, MEETINGS, meeting);
+  return Atomics.load(control, FAILED) === 0;
+}
+
+/** Says why a worker cannot go on, and wakes everyone who waits. */
+export function fail({ control, message }: Exchange, error: unknown): void {
+  if (Atomics.compareExchange(control, FAILED, 0, 1) !== 0) return; // the first failure is the cause
+  const text = new TextEncoder().encode(error instanceof Error ? error.message : String(error));
+  message.set(text.subarray(0, MESSAGE_BYTES - 1));
+  Atomics.store(control, FAILED, 2);
+  Atomics.add(control, MEETINGS, 1);
+  Atomics.notify(control, MEETINGS);
+}
+
+export function failureOf({ control, message }: Exchange): Error | undefined {
+  if (Atomics.load(control, FAILED) === 0) return undefined;
+  const bytes = message.slice(0, message.indexOf(0));
+  return new Error(`a training worker has failed: ${new TextDecoder().decode(bytes)}`);
+}

@@ -1,0 +1,84 @@
+/** `deno task train` and `deno task evaluate` as a user meets them. */
+import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
+import { assertOneSentence, Program } from "./support/program.ts";
+
+async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function failure(command: string, args: readonly string[]): Promise<string> {
+  await using program = Program.start(command, args);
+  const { code, stderr } = await program.ended();
+  assertEquals(code, 1, stderr);
+  return assertOneSentence(stderr);
+}
+
+const SMALL = "--model convnet --dataset shapes --limit 128 --batch 32 --epochs 2 --seed 3".split(" ");
+
+Deno.test("train and evaluate answer every mistake in one sentence", () =>
+  inFolder(async (folder) => {
+    const train = (...args: string[]) => ["train", [...args, "--out", `${folder}/run`]] as const;
+    const evaluate = (...args: string[]) => ["evaluate", args] as const;
+    await Deno.mkdir(`${folder}/empty`);
+    for (
+      const [[command, args], part] of [
+        [train("--preset", "convnet-piller"), 'unknown preset "convnet-piller"'],
+        [train("--model", "convnot"), "did you mean convnet?"],
+        [train("--model", "convnet", "--dataset", "cifar"), "did you mean cifar10?"],
+        [train("--model", "convnet", "--activation", "poly:40"), 'unknown activation "poly:40"'],
+        [train("--model", "convnet", "--data", `${folder}/empty`), "deno task data"],
+        [train("--preset", "imagenet-resnet50-pillar", "--dataset", "shapes"), "not of 224 x 224 x 3"],
+        [train(...SMALL, "--batch", "33"), "--batch was given 2 times"],
+        [train("--model", "convnet", "--dataset", "shapes", "--limit", "20", "--batch", "32"), "20"],
+        [train(...SMALL, "--backend", "cpu"), "--backend is for --engine tfjs"],
+        [evaluate("--weights", `${folder}/empty`), "is not a model folder"],
+        [evaluate("--weights", `${folder}/run`), "deno task train --resume goes on"],
+      ] as const
+    ) {
+      assertStringIncludes(await failure(command, args), part);
+    }
+  }));
+
+Deno.test("train --json reports what evaluate --json measures again", () =>
+  inFolder(async (folder) => {
+    const out = `${folder}/run`;
+    await using program = Program.start("train", [
+      ...SMALL,
+      ...["--out", out, "--results", `${folder}/results`, "--json", "--turbo"],
+    ]);
+    const { stdout } = await program.succeeds(), line = JSON.parse(stdout);
+    assertEquals([line.epochsDone, line.diverged, line.evaluation.images], [2, null, 128]);
+    assertEquals(line.lastInputs.length, 8);
+    assertEquals(line.lastInputs[0].length, line.layers.length);
+
+    await using again = Program.start("evaluate", ["--weights", out, "--limit", "128", "--json"]);
+    const metrics = JSON.parse((await again.succeeds()).stdout);
+    for (const [name, value] of Object.entries(line.evaluation)) {
+      // Batches are of another size, so sums over them are rounded in another order.
+      if (typeof value === "number") assertAlmostEquals(metrics[name], value, 1e-6, name);
+      else assertEquals(metrics[name], value, name);
+    }
+    const description = JSON.parse(await Deno.readTextFile(`${out}/training.json`));
+    assertEquals(description.run, line.run);
+    assertEquals(description.flags, ["--no-wasm-bounds-checks", "--experimental-wasm-revectorize"]);
+    const csv = await Deno.readTextFile(`${folder}/results/run.csv`);
+    assertEquals(csv.split("\n").length, 1 + 2 + 1);
+    assert(csv.includes("--experimental-wasm-revectorize"));
+  }));
+
+Deno.test("train ends a run that diverges with epoch, step and layer, and keeps its row", () =>
+  inFolder(async (folder) => {
+    const out = `${folder}/run`, options = ["--clip", "off", "--beta", "off", "--lr", "100"];
+    const args = [...SMALL, ...options, "--out", out, "--results", `${folder}/results`];
+    assertStringIncludes(await failure("train", args), "error: diverged at epoch 1, step ");
+    assertStringIncludes(await Deno.readTextFile(`${folder}/results/run.csv`), "diverged at epoch 1, step ");
+    await using program = Program.start("train", [...args, "--resume", "--json"]);
+    const line = JSON.parse((await program.succeeds()).stdout);
+    assertEquals([line.diverged.epoch, line.evaluation], [1, null]);
+    assertStringIncludes(await failure("evaluate", ["--weights", out]), "has diverged");
+  }));
