@@ -431,13 +431,7 @@ function runnable(
 
     evaluate(images, targets, range, clip) {
       const size = targets.length / classes;
-      const total: ShardEvaluation = {
-        correct: 0,
-        crossEntropy: 0,
-        outOfRange: 0,
-        imagesOutOfRange: 0,
-      } as never;
-      for (const field of EVALUATION_FIELDS) total[field] = 0;
+      const total = Object.fromEntries(EVALUATION_FIELDS.map((field) => [field, 0])) as ShardEvaluation;
       if (size === 0) return total;
       writeSettings(clip, range, null);
       loadImages(images);

@@ -47,19 +47,49 @@ export interface ExchangeSizes {
   readonly state: number;
 }
 
-export function openExchange({ shards, images, targets, report, gradients, state }: ExchangeSizes): Exchange {
-  const floats = (n: number) => new Float32Array(new SharedArrayBuffer(4 * n));
-  const doubles = (n: number) => new Float64Array(new SharedArrayBuffer(8 * n));
+/** The memory of an exchange. It is handed to workers as buffers: Deno goes through posted views element by element. */
+export interface ExchangeBuffers {
+  readonly control: SharedArrayBuffer;
+  readonly message: SharedArrayBuffer;
+  readonly state: SharedArrayBuffer;
+  readonly slots: readonly {
+    readonly request: SharedArrayBuffer;
+    readonly images: SharedArrayBuffer;
+    readonly targets: SharedArrayBuffer;
+    readonly reports: readonly SharedArrayBuffer[];
+    readonly gradients: readonly SharedArrayBuffer[];
+  }[];
+}
+
+export function allocateExchange(sizes: ExchangeSizes): ExchangeBuffers {
+  const words = (n: number) => new SharedArrayBuffer(4 * n),
+    doubles = (n: number) => new SharedArrayBuffer(8 * n);
+  const shards = Array.from({ length: sizes.shards });
   return {
-    control: new Int32Array(new SharedArrayBuffer(4 * CONTROL_WORDS)),
-    message: new Uint8Array(new SharedArrayBuffer(MESSAGE_BYTES)),
-    state: floats(state),
+    control: words(CONTROL_WORDS),
+    message: new SharedArrayBuffer(MESSAGE_BYTES),
+    state: words(sizes.state),
     slots: [0, 1].map(() => ({
       request: doubles(REQUEST_DOUBLES),
-      images: floats(images),
-      targets: floats(targets),
-      reports: Array.from({ length: shards }, () => doubles(report)),
-      gradients: Array.from({ length: shards }, () => floats(gradients)),
+      images: words(sizes.images),
+      targets: words(sizes.targets),
+      reports: shards.map(() => doubles(sizes.report)),
+      gradients: shards.map(() => words(sizes.gradients)),
+    })),
+  };
+}
+
+export function openExchange({ control, message, state, slots }: ExchangeBuffers): Exchange {
+  return {
+    control: new Int32Array(control),
+    message: new Uint8Array(message),
+    state: new Float32Array(state),
+    slots: slots.map(({ request, images, targets, reports, gradients }) => ({
+      request: new Float64Array(request),
+      images: new Float32Array(images),
+      targets: new Float32Array(targets),
+      reports: reports.map((buffer) => new Float64Array(buffer)),
+      gradients: gradients.map((buffer) => new Float32Array(buffer)),
     })),
   };
 }
@@ -77,7 +107,7 @@ export interface ShardStart {
     readonly convolutions: readonly WebAssembly.Module[];
     readonly layers: readonly WebAssembly.Module[];
   };
-  readonly exchange: Exchange;
+  readonly buffers: ExchangeBuffers;
 }
 
 /** Writes settings from double `SETTINGS` of a request on; null is Infinity. */

@@ -5,12 +5,14 @@ import { EVALUATION_FIELDS, openShard, type Shard } from "./shard.ts";
 import {
   CLIP,
   EVALUATE,
+  type Exchange,
   EXIT,
   fail,
   FAILED,
   finiteOrNull,
   LOAD,
   meet,
+  openExchange,
   OPERATION,
   RANGE,
   readStepSettings,
@@ -23,8 +25,8 @@ import {
 } from "./shard_protocol.ts";
 import { workerData } from "node:worker_threads";
 
-function serve(start: ShardStart): void {
-  const { graph, activation, batch, shards, own, workers, modules, exchange } = start;
+function serve(start: ShardStart, exchange: Exchange): void {
+  const { graph, activation, batch, shards, own, workers, modules } = start;
   const { control, state, slots } = exchange;
   const shard = openShard(graph, activation, batch, modules);
   let isPrepared = false;
@@ -103,9 +105,9 @@ function evaluate(shard: Shard, slot: RequestSlot, index: number, start: ShardSt
   slot.reports[index]!.set(EVALUATION_FIELDS.map((field) => report[field]));
 }
 
-const start = workerData as ShardStart;
+const start = workerData as ShardStart, exchange = openExchange(start.buffers);
 try {
-  serve(start);
+  serve(start, exchange);
 } catch (error) {
-  fail(start.exchange, error);
+  fail(exchange, error);
 }

@@ -26,6 +26,7 @@ import {
 import { checkPenalty } from "./penalty.ts";
 import { EVALUATION_FIELDS, type ShardEvaluation } from "./shard.ts";
 import {
+  allocateExchange,
   CLIP,
   EVALUATE,
   type Exchange,
@@ -50,6 +51,7 @@ import { Worker } from "node:worker_threads";
 const DEFAULT_SHARDS = 2;
 /** Numbers of a step's report before the largest inputs. */
 const STEP_FIELDS = 4;
+const TIMEOUT_MS = 60_000;
 
 export interface WasmEngineOptions {
   readonly batchSize: number;
@@ -75,7 +77,7 @@ export async function createWasmEngine(
   const threads = Math.min(shards, workers ?? navigator.hardwareConcurrency);
   const layout = layoutParameters(graph),
     activationCount = graph.nodes.filter(({ op }) => op === "activation").length;
-  const exchange = openExchange({
+  const buffers = allocateExchange({
     shards,
     images: batchSize * sizeOf(graph.inputShape),
     targets: batchSize * graph.classes,
@@ -83,6 +85,7 @@ export async function createWasmEngine(
     gradients: layout.total,
     state: stateFloats(layout),
   });
+  const exchange = openExchange(buffers);
   const [convolutions, layers] = await Promise.all([loadConvolutionModules(), loadLayerModules()]);
   const indices = Array.from({ length: shards }, (_, shard) => shard);
   const team = Array.from({ length: threads }, (_, i) => {
@@ -95,7 +98,7 @@ export async function createWasmEngine(
       own,
       workers: threads,
       modules: { convolutions, layers },
-      exchange,
+      buffers,
     };
     const worker = new Worker(new URL("./shard_worker.ts", import.meta.url), { workerData });
     worker.on("error", (error) => fail(exchange, error));
@@ -279,7 +282,9 @@ class WasmEngine implements TrainingEngine {
   #askNow(operation: number): void {
     this.#checkIdle();
     const request = this.#post((slot) => void (slot.request[OPERATION] = operation));
-    waitWhile(this.exchange.control, MEETINGS, request - 1);
+    if (!waitWhile(this.exchange.control, MEETINGS, request - 1, TIMEOUT_MS)) {
+      throw new Error(`the workers of the wasm engine have not answered for ${TIMEOUT_MS / 1000} s`);
+    }
     this.#answered = request;
     const failure = failureOf(this.exchange);
     if (failure) throw failure;
