@@ -1,4 +1,5 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
+import { isUnreliable } from "../inference/guard.ts";
 import { costOf, type Plan } from "../inference/plan.ts";
 import { classOf, type QueryFigures } from "../inference/roles.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
@@ -9,6 +10,7 @@ import { runCommand } from "./command.ts";
 import {
   activationFunction,
   formatPolynomialOption,
+  formatRangesOption,
   INFER_OPTIONS,
   LINK_OPTIONS,
   PLAN_OPTIONS,
@@ -69,11 +71,12 @@ await runCommand({
       linear: options.linear,
       profile: profile.name,
       ringBits: plan.lifted?.ringBits ?? 64,
-      fractionBits: plan.lifted?.valueBits ?? options.fractionBits,
+      fractionBits: plan.lifted?.imageBits ?? options.fractionBits,
       repetitions: options.repetitions,
       threads: options.threads,
       ...summarise(figures, options.warmUp),
       ...compare(figures.queries, float, fixed),
+      ...verdict(plan, figures.queries),
       paperExchanges: costOf(plan).paperExchanges,
       flags: options.fastKernels ? [FAST_KERNELS] : [],
     };
@@ -91,6 +94,8 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
     ["--linear", options.linear],
     ["--fraction-bits", String(options.fractionBits)],
     options.ringBits === undefined ? [] : ["--ring-bits", String(options.ringBits)],
+    options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
+    options.force ? ["--force"] : [],
     // With "=", since a list of numbers may begin with a minus.
     [`--polynomial=${formatPolynomialOption(options.polynomial)}`],
   ].flat();
@@ -130,8 +135,13 @@ function compare(queries: readonly QueryFigures[], float: Float64Array, fixed: F
     oracleMaxAbsError: fromFixed.max,
     largestLogit: float.reduce((max, logit) => Math.max(max, Math.abs(logit)), 0),
     argmaxAgrees: queries.every(({ logits }) => classOf(logits) === best),
-    label: classOf(queries.at(-1)!.logits),
   };
+}
+
+/** The class that the client reports: none where the logits of a query are beyond their public bound. */
+function verdict(plan: Plan, queries: readonly QueryFigures[]) {
+  const unreliable = queries.some(({ logits }) => isUnreliable(plan, logits));
+  return { unreliable, class: unreliable ? null : classOf(queries.at(-1)!.logits) };
 }
 
 /** Largest and mean difference of the logits of all queries. A loop: a single layer may open millions of values. */
@@ -147,7 +157,7 @@ function distance(queries: readonly QueryFigures[], expected: Float64Array): { m
   return { max, mean: sum / (queries.length * expected.length) };
 }
 
-type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & {
+type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & ReturnType<typeof verdict> & {
   readonly [key: string]: unknown;
 };
 
@@ -182,8 +192,10 @@ function print(result: Result): void {
       `memory server ${peakRssMB.server}, client ${peakRssMB.client}, dealer ${peakRssMB.dealer} MB`,
   );
   console.log(
-    `class ${result.label}${
-      result.argmaxAgrees ? ", as in plaintext" : ", NOT as in plaintext"
+    `${
+      result.unreliable
+        ? "unreliable: logits beyond their public bound, no class"
+        : `class ${result.class}${result.argmaxAgrees ? ", as in plaintext" : ", NOT as in plaintext"}`
     }; logits differ by at most ` +
       `${result.maxAbsError.toExponential(1)} from floating point, ${
         result.oracleMaxAbsError.toExponential(1)
