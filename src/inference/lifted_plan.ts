@@ -65,9 +65,17 @@ export function liftedScales(plan: Plan, ringBits: number): LiftedScales {
         fractionBits.set(step.node.id, fractionBits.get(step.input)! + step.fractionBits);
         break;
       case "add": {
-        const finest = step.inputs.reduce((a, b) => fractionBits.get(b)! > fractionBits.get(a)! ? b : a);
-        extra.set(step.node.id, extra.get(finest)!);
-        fractionBits.set(step.node.id, fractionBits.get(finest)!);
+        const [coarse, finest] = step.inputs.toSorted((a, b) => fractionBits.get(a)! - fractionBits.get(b)!);
+        // Else the extra bits of the sum would not be empty, and v would show some of the client's words.
+        if (
+          fractionBits.get(finest!)! - extra.get(finest!)! < fractionBits.get(coarse!)! - extra.get(coarse!)!
+        ) {
+          throw new RangeError(
+            `${plan.graph.name}: the scales of ${coarse} and ${finest} do not fit in a sum`,
+          );
+        }
+        extra.set(step.node.id, extra.get(finest!)!);
+        fractionBits.set(step.node.id, fractionBits.get(finest!)!);
         break;
       }
       case "activation": {

@@ -26,6 +26,7 @@ import {
   imageLabel,
   LOGITS_TAG,
   materialOf,
+  observeOutputs,
   type OnlineTime,
   type PartySession,
   type PreparedQuery,
@@ -121,7 +122,7 @@ export class LiftedSession implements PartySession {
 
   /** Everything that the server adds to z before it replies is one word R: its share of B * a, bias, v and its mask. */
   async #prepareServer(number: number, of: (label: number) => Material): Promise<Prepared> {
-    const { plan, pool: { ring } } = this.options,
+    const { plan, pool: { ring }, observe } = this.options,
       constants: Parts = new Map(),
       gates = new Map<number, LiftedMaterial & { word: RingTensor<32> }>();
     for (const step of plan.steps) {
@@ -144,6 +145,7 @@ export class LiftedSession implements PartySession {
         const shares = step.kind === "linear" ? await this.#sharesOf(step, material) : [];
         passOn(step, this.scales, constants, (step, i) => this.#withBias(shares[i]!, step.nodes[i]!.id));
       }
+      if (observe) await observeOutputs(step, constants, observe);
       this.#forgetBut(step, constants);
     }
     return { number, gates, image: null, logits: constants.get(plan.output)! };
@@ -159,7 +161,7 @@ export class LiftedSession implements PartySession {
 
   /** The client's linear layers, on its masks; v = z_client + s_client goes to the server. */
   async #prepareClient(number: number, of: (label: number) => Material): Promise<Prepared> {
-    const { plan, pool: { ring } } = this.options,
+    const { plan, pool: { ring }, observe } = this.options,
       gates = new Map<number, LiftedMaterial & { word: RingTensor<32> }>();
     const image = await of(imageLabel(plan)).own32(plan.inputLength, this.scales.imageBits);
     const masks: Parts = new Map([[plan.input, image]]);
@@ -188,6 +190,7 @@ export class LiftedSession implements PartySession {
           return z;
         });
       }
+      if (observe) await observeOutputs(step, masks, observe);
       this.#forgetBut(step, masks, image, ...[...gates.values()].map(({ word }) => word));
     }
     return { number, gates, image, logits: masks.get(plan.output)! };
@@ -277,7 +280,7 @@ export class LiftedQuery implements PreparedQuery {
   }
 
   async #runServer(ring: Ring): Promise<null> {
-    const { prepared, plan, scales } = this, parts: Parts = new Map();
+    const { prepared, plan, scales, options: { observe } } = this, parts: Parts = new Map();
     parts.set(
       plan.input,
       await this.#receivePacked(
@@ -296,6 +299,7 @@ export class LiftedQuery implements PreparedQuery {
           return product(this.convolutions.get(id)!, id, scales, input!);
         });
       }
+      if (observe) await observeOutputs(step, parts, observe);
       forget(step, parts);
     }
     const logits = parts.get(plan.output)!;
