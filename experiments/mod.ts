@@ -1,5 +1,6 @@
 /** All experiments, in the order of the report. */
 import { activationMicrobenchmark } from "./activation_microbenchmark.ts";
+import { escapingInference } from "./escaping_inference.ts";
 import type { Experiment } from "./experiment.ts";
 import { inferenceLatency } from "./inference_latency.ts";
 import { networkCalibration } from "./network_calibration.ts";
@@ -14,6 +15,7 @@ export const experiments: readonly Experiment[] = [
   activationMicrobenchmark,
   networkCalibration,
   truncationFailures,
+  escapingInference,
   ringWidth,
   polynomialFit,
 ];

@@ -1,5 +1,5 @@
 /** Scales and costs of a plan whose activations are `lifted`: linear layers modulo 2^k, different fraction bits for every layer. */
-import type { Polynomial } from "../polynomial/polynomial.ts";
+import { horner, type Polynomial } from "../polynomial/polynomial.ts";
 import {
   checkSpec,
   costOfLifted,
@@ -16,10 +16,13 @@ import { type Plan, readsOf, type Step } from "./plan.ts";
 const RANGE_BITS = 4;
 /** The server's reply has at most this many bits. */
 const MOST_REPLY_BITS = 16;
-/** Precision below which a plan is refused: fraction bits of weights and of values that a linear layer reads, and of z at an activation. */
-const FEWEST_WEIGHT_BITS = 4, FEWEST_KEPT_BITS = 6;
-/** Logits keep this much more room than other values, so that what went wrong is seen. */
-const SPARE_LOGIT_BITS = 2;
+/**
+ * Precision below which ranges are refused: fraction bits of the weights and the inputs of a linear layer, and of what a reply can tell
+ * about z, which allows inputs of activations up to 16. Beyond, the slope of a polynomial makes much of every rounding error before it.
+ */
+const FEWEST_WEIGHT_BITS = 4, FEWEST_REPLY_BITS = 9;
+/** Logits keep more room than other values, so that one that went wrong is seen. */
+const SPARE_LOGIT_BITS = 1;
 
 export interface LiftedScales {
   /** k. */
@@ -126,6 +129,15 @@ const usualValueBits = (ringBits: number): number => Math.round((ringBits - 2 - 
 const shareOfValues = (inputBits: number, n: number): number =>
   Math.round((inputBits - Math.log2(n) / 2 + 3) / 2);
 
+/**
+ * Bits that outputs of an activation leave to the weights, whose errors they multiply, if some are larger than usual: half of what would
+ * suit a layer where all are.
+ */
+function forLargeOutputs({ coefficients, precision }: Polynomial, range: number): number {
+  const largest = horner(coefficients.map(Math.abs), range) / 2 ** precision, usual = 4;
+  return Math.max(0, Math.floor(Math.log2(largest / usual) / 4));
+}
+
 interface WantedBits {
   /** f_z by value, for values on the way to an activation or to the logits: what their range leaves. */
   readonly inputs: ReadonlyMap<string, number>;
@@ -144,6 +156,10 @@ function wantedBits(plan: Plan, ringBits: number): WantedBits {
     switch (step.kind) {
       case "activation":
         atMost(values, step.node, usual);
+        if (ranges) {
+          const bits = values.get(step.node)! - forLargeOutputs(plan.options.polynomial, ranges[step.node]!);
+          values.set(step.node, Math.max(bits, poolingBitsBefore(plan, step.node)));
+        }
         atMost(inputs, step.input, inputBitsOf(plan, ringBits, step.node, step.input));
         break;
       case "averagePool": {
@@ -176,7 +192,7 @@ function inputBitsOf(plan: Plan, ringBits: number, id: string, value: string): n
   const needed = integerBits(range), spare = isLogits ? SPARE_LOGIT_BITS : 0;
   const most = Math.min(
     ringBits - 2 - 2 * FEWEST_WEIGHT_BITS - summedBits(plan, value),
-    isLogits ? Infinity : MOST_REPLY_BITS - 2 - FEWEST_KEPT_BITS,
+    isLogits ? Infinity : MOST_REPLY_BITS - 2 - FEWEST_REPLY_BITS,
   );
   if (needed > most && !force) {
     throw new RangeError(
@@ -204,7 +220,7 @@ function keptBitsFor(
   const degree = degreeOf(polynomial), reply = MOST_REPLY_BITS - (ringBits - inputBits);
   const oneWord = Math.floor((64 - ringBits + outputBits - polynomial.precision) / degree);
   const twoWords = Math.floor((128 - ringBits + outputBits - polynomial.precision) / degree);
-  return Math.min(inputBits, reply, oneWord >= FEWEST_KEPT_BITS ? oneWord : twoWords);
+  return Math.min(inputBits, reply, oneWord >= 6 ? oneWord : twoWords);
 }
 
 /**
