@@ -29,7 +29,7 @@ import {
   type Size,
 } from "./experiment.ts";
 
-const SIZES = [4, 6, 10, 15, 30, 100, 1446];
+const SIZES = [4, 6, 10, 12, 30, 100, 1446];
 const PROTOCOLS = ["honeybadger", "espn", "tree", "lifted"];
 const IMAGES: Record<Size, number> = { smoke: 2, quick: 10, full: 100 };
 const CALIBRATION_IMAGES = 20;
@@ -105,7 +105,7 @@ async function runCell({ protocol, target, audited }: EscapeCell, size: Size, se
   const session = await openOrRefuse(protocol, ranges, changed, images.length);
   const row = {
     protocol,
-    size: target,
+    target,
     audited,
     images: images.length,
     largest_input: Math.max(...expected.map((values) => largest(values.get(LAYER)!))),
@@ -151,7 +151,7 @@ export const escapingInference = defineExperiment<EscapeCell>({
     "an audit that has seen such inputs, or from one that has not. A network that leaves too little head-room is refused and not run.",
   columns: {
     protocol: "activation protocol",
-    size: "largest |input| of the last activation that was aimed at",
+    target: "largest |input| of the last activation that was aimed at",
     audited: "whether the images of the audit show such inputs",
     images: "images classified",
     largest_input: "largest |input| of the last activation over all images, float engine",
@@ -164,7 +164,7 @@ export const escapingInference = defineExperiment<EscapeCell>({
     wrong_unnoticed: "share of images with another class that the client does not report",
   },
   cells: (size) =>
-    (size === "smoke" ? [4, 15, 1446] : SIZES).flatMap((target) =>
+    (size === "smoke" ? [4, 10, 1446] : SIZES).flatMap((target) =>
       PROTOCOLS.flatMap((protocol) =>
         [true, false].map((audited) => ({
           id: `${protocol} ${target}${audited ? " audited" : ""}`,
@@ -186,7 +186,7 @@ export const escapingInference = defineExperiment<EscapeCell>({
       series: [...new Set(shown.map(nameOf))].map((name) => ({
         name,
         points: shown.filter((row) => nameOf(row) === name && row["refused"] === "false").map((row) => ({
-          x: numberOf(row, "size"),
+          x: numberOf(row, "target"),
           y: numberOf(row, "spoiled_logits"),
         })),
       })),

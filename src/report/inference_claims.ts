@@ -379,11 +379,11 @@ export const inferenceClaims: readonly Claim[] = [
       const accepted = where(lifted, { refused: "false" });
       if (accepted.length === 0) return undefined;
       const excess = accepted.map((row) => {
-        const others = where(audited, { size: row["size"]! }).filter((other) => other !== row);
+        const others = where(audited, { target: row["target"]! }).filter((other) => other !== row);
         return numberOf(row, "spoiled_logits") -
           Math.min(...others.map((other) => numberOf(other, "spoiled_logits")));
       });
-      const sizesOf = (rows: readonly Row[]) => rows.map((row) => numberOf(row, "size"));
+      const sizesOf = (rows: readonly Row[]) => rows.map((row) => numberOf(row, "target"));
       return {
         excess: Math.max(...excess),
         sizes: sizesOf(accepted),
