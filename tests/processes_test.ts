@@ -429,6 +429,8 @@ const FIGURES = {
   oracleMaxAbsError: "number",
   largestLogit: "number",
   argmaxAgrees: "boolean",
+  unreliable: "boolean",
+  class: "number",
   flags: [],
 };
 

@@ -81,7 +81,7 @@ export async function comparePlans(peer: Channel, mine: Uint8Array): Promise<voi
   if (mine.some((byte, i) => byte !== theirs[i])) {
     throw new ProtocolError(
       "server and client were started with different plans; use the same model, classes, activation, linear protocol, " +
-        "polynomial and fraction bits on both sides",
+        "polynomial, fraction bits, ring bits and ranges on both sides",
     );
   }
 }
