@@ -53,9 +53,12 @@ export function liftedScales(plan: Plan, ringBits: number): LiftedScales {
       case "linear":
         for (const [i, node] of step.nodes.entries()) {
           const input = fractionBits.get(step.input)!, bits = (wanted.inputs.get(node.id) ?? 0) - input;
-          if (bits < (plan.options.ranges ? FEWEST_WEIGHT_BITS : 1)) {
+          const fewest = plan.options.ranges && !plan.options.force ? FEWEST_WEIGHT_BITS : 1;
+          if (bits < fewest) {
             throw new RangeError(
-              `${plan.graph.name}: ${ringBits} ring bits leave no fraction bits for the weights of ${node.id}; use a wider ring`,
+              `${plan.graph.name}: ${ringBits} ring bits leave ${
+                Math.max(0, bits)
+              } fraction bits for the weights of ${node.id}, fewer than ${fewest}; use a wider ring`,
             );
           }
           weightBits.set(node.id, bits);
