@@ -1,6 +1,6 @@
 /** Images on which a network is audited, and the fastest way to run it on them in the clear. */
 import type { Dataset } from "../data/dataset.ts";
-import { type Activation, type Graph, sizeOf, type Weights } from "../models/graph.ts";
+import { type Activation, type Graph, type Shape, sizeOf, type Weights } from "../models/graph.ts";
 import type { Forward } from "../models/ranges.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
 import { createTensorflowEngine } from "../models/tensorflow_engine.ts";
@@ -24,16 +24,15 @@ export function* seededImages(graph: Graph, count: number): Generator<Float32Arr
 
 /** The first training images of a dataset, normalised. */
 export async function trainingImages(
-  { name, inputShape }: Graph,
+  { inputShape }: Graph,
   count: number,
   from: { readonly name: string; readonly folder: string | undefined },
 ): Promise<Iterable<Float32Array>> {
-  const dataset = await openDataset(from.name, from.folder, count);
-  if (dataset.shape.join() !== inputShape.join()) {
-    throw new Error(
-      `${from.name} has images of ${dataset.shape.join("x")}, but ${name} takes ${inputShape.join("x")}`,
-    );
-  }
+  const dataset = await openDataset(from.name, {
+    folder: from.folder,
+    shape: inputShape,
+    limit: { train: count, test: 1 },
+  });
   return normalised(dataset, Math.min(count, dataset.train.count));
 }
 
@@ -48,8 +47,14 @@ export function* normalised(
   }
 }
 
-async function openDataset(name: string, folder: string | undefined, count: number): Promise<Dataset> {
+interface OpenOptions {
+  readonly folder: string | undefined;
+  readonly shape: Shape;
+  readonly limit: { readonly train: number; readonly test: number };
+}
+
+async function openDataset(name: string, options: OpenOptions): Promise<Dataset> {
   const module = new URL("../data/open_dataset.ts", import.meta.url).href;
   const { openDataset } = await import(module);
-  return await openDataset(name, { folder, limit: { train: count, test: 1 } });
+  return await openDataset(name, options);
 }
