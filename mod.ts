@@ -9,6 +9,7 @@ export { buildModel, MODEL_NAMES } from "./src/models/zoo.ts";
 export { countModel } from "./src/models/counts.ts";
 export { foldBatchNorm, foldGraph } from "./src/models/fold.ts";
 export { evaluate, evaluateLogits } from "./src/models/float_engine.ts";
+export { floatForward, measureRanges, type Ranges, rangesOf } from "./src/models/ranges.ts";
 export { checkWeights, randomWeights, seededImage } from "./src/models/weights.ts";
 export { readSafetensors, writeSafetensors } from "./src/models/safetensors.ts";
 
@@ -50,6 +51,8 @@ export {
 export { powerGroups } from "./src/protocols/activation/power_groups.ts";
 
 export { costOf, type Plan, planInference, type PlanOptions } from "./src/inference/plan.ts";
+export { type Audit, audit } from "./src/inference/audit.ts";
+export { isUnreliable, logitBound } from "./src/inference/guard.ts";
 export type { PartySession, PreparedQuery, SessionOptions } from "./src/inference/party_session.ts";
 export { openSession } from "./src/inference/session.ts";
 export { runDealer } from "./src/inference/dealer.ts";

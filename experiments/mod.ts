@@ -4,6 +4,7 @@ import { activationMicrobenchmark } from "./activation_microbenchmark.ts";
 import { clipAtInference } from "./clip_at_inference.ts";
 import { degreeSweep } from "./degree_sweep.ts";
 import { escapingActivations } from "./escaping_activations.ts";
+import { escapingInference } from "./escaping_inference.ts";
 import type { Experiment } from "./experiment.ts";
 import { inferenceLatency } from "./inference_latency.ts";
 import { networkCalibration } from "./network_calibration.ts";
@@ -20,6 +21,7 @@ export const experiments: readonly Experiment[] = [
   activationMicrobenchmark,
   networkCalibration,
   truncationFailures,
+  escapingInference,
   ringWidth,
   polynomialFit,
   degreeSweep,

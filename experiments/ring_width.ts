@@ -23,8 +23,8 @@ export const ringWidth = defineExperiment<WidthCell>({
   key: "ring_width",
   title: "Width of the ring",
   explanation:
-    "Lifted inference with linear layers modulo 2^k. Fewer bits make shorter messages and coarser weights: weights keep about k / 2 - 4 " +
-    "fraction bits, so the error of the logits (random weights here) falls by two with every two bits.",
+    "Lifted inference with linear layers modulo 2^k. Fewer bits make shorter messages and coarser weights: with every two bits weights " +
+    "and values gain one each, so the error of the logits (random weights here) falls by two.",
   columns: {
     model: "network",
     ring_bits: "k",

@@ -460,6 +460,8 @@ const FIGURES = {
   oracleMaxAbsError: "number",
   largestLogit: "number",
   argmaxAgrees: "boolean",
+  unreliable: "boolean",
+  class: "number",
   flags: [],
 };
 

@@ -1,4 +1,5 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
+import { isUnreliable } from "../inference/guard.ts";
 import { classOf, query } from "../inference/roles.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -67,12 +68,15 @@ await runCommand({
         if (options.json) console.log(JSON.stringify({ query: { onlineMs } }));
       });
     });
-    const { logits, onlineMs } = figures.queries.at(-1)!;
-    const label = classOf(logits);
+    const { logits, onlineMs } = figures.queries.at(-1)!, label = classOf(logits);
+    const unreliable = figures.queries.some(({ logits }) => isUnreliable(plan, logits));
+    const verdict = unreliable
+      ? "unreliable: logits beyond their public bound, no class"
+      : `class ${label}, logit ${logits[label]!.toFixed(4)}`;
     reportLine(
       options.json,
-      { ...figures, peakRssMB: peakRssMB() },
-      `client: class ${label}, logit ${logits[label]!.toFixed(4)}, ${onlineMs.toFixed(1)} ms online`,
+      { ...figures, unreliable, class: unreliable ? null : label, peakRssMB: peakRssMB() },
+      `client: ${verdict}, ${onlineMs.toFixed(1)} ms online`,
     );
   },
 });

@@ -29,7 +29,7 @@ await runCommand({
     const small = (value: number) => value === 0 ? "0" : value.toExponential(1);
     console.log(formatTable(
       explanation.layers.map((
-        { id, kind, values, fractionBits, range, fromFixed, fromFloat, nearWrap, departs },
+        { id, kind, values, fractionBits, range, fromFixed, fromFloat, added, nearWrap, departs },
       ) => ({
         layer: id,
         kind,
@@ -40,8 +40,13 @@ await runCommand({
         mean: fromFixed === null ? "-" : small(fromFixed.mean),
         "max from float": small(fromFloat.max),
         "mean ": small(fromFloat.mean),
+        ...(added === null ? {} : {
+          added: small(added.max),
+          bound: small(added.bound),
+        }),
         "near wrap": nearWrap === 0 ? "0" : `${(100 * nearWrap).toPrecision(2)} %`,
-        "": departs === null ? "" : "departs",
+        "": [departs === null ? "" : "departs", added?.within === false ? "beyond its bound" : ""].join(" ")
+          .trim(),
       })),
     ));
     if (explanation.fixedEngineStopped !== null) {

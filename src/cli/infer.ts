@@ -1,4 +1,5 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
+import { isUnreliable } from "../inference/guard.ts";
 import { costOf, type Plan } from "../inference/plan.ts";
 import { classOf, type QueryFigures } from "../inference/roles.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
@@ -9,6 +10,7 @@ import { runCommand, UsageError } from "./command.ts";
 import {
   activationFunction,
   formatPolynomialOption,
+  formatRangesOption,
   IMAGES_OPTION,
   INFER_OPTIONS,
   LINK_OPTIONS,
@@ -85,11 +87,12 @@ await runCommand({
       linear: options.linear,
       profile: profile.name,
       ringBits: plan.lifted?.ringBits ?? 64,
-      fractionBits: plan.lifted?.valueBits ?? options.fractionBits,
+      fractionBits: plan.lifted?.imageBits ?? options.fractionBits,
       repetitions: options.repetitions,
       threads: options.threads,
       ...summarise(figures, options.warmUp),
       ...compare(figures.queries, expected),
+      ...verdict(plan, figures.queries),
       paperExchanges: costOf(plan).paperExchanges,
       flags: options.fastKernels ? [FAST_KERNELS] : [],
       ...options.logits ? { answers: answersOf(figures.queries, expected, options.warmUp) } : {},
@@ -108,6 +111,8 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
     ["--linear", options.linear],
     ["--fraction-bits", String(options.fractionBits)],
     options.ringBits === undefined ? [] : ["--ring-bits", String(options.ringBits)],
+    options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
+    options.force ? ["--force"] : [],
     // With "=", since a list of numbers may begin with a minus.
     [`--polynomial=${formatPolynomialOption(options.polynomial)}`],
   ].flat();
@@ -165,7 +170,6 @@ function compare(queries: readonly QueryFigures[], expected: readonly Expected[]
     largestLogit: Math.max(...expected.map(({ float }) => largest(float))),
     argmaxAgrees: pairs.every(({ logits, float }) => classOf(logits) === classOf(float)),
     grossErrors: all.length - sound.length,
-    label: classOf(queries.at(-1)!.logits),
   };
 }
 
@@ -176,6 +180,12 @@ function isGross({ logits, fixed }: Expected & { readonly logits: readonly numbe
 
 function largest(logits: Float64Array): number {
   return logits.reduce((max, logit) => Math.max(max, Math.abs(logit)), 0);
+}
+
+/** The class that the client reports: none where the logits of a query are beyond their public bound. */
+function verdict(plan: Plan, queries: readonly QueryFigures[]) {
+  const unreliable = queries.some(({ logits }) => isUnreliable(plan, logits));
+  return { unreliable, class: unreliable ? null : classOf(queries.at(-1)!.logits) };
 }
 
 /** Largest and mean difference of logits. A loop: a single layer may open millions of values. */
@@ -202,7 +212,7 @@ function answersOf(queries: readonly QueryFigures[], expected: readonly Expected
   });
 }
 
-type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & {
+type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & ReturnType<typeof verdict> & {
   readonly [key: string]: unknown;
 };
 
@@ -237,8 +247,10 @@ function print(result: Result): void {
       `memory server ${peakRssMB.server}, client ${peakRssMB.client}, dealer ${peakRssMB.dealer} MB`,
   );
   console.log(
-    `class ${result.label}${
-      result.argmaxAgrees ? ", as in plaintext" : ", NOT as in plaintext"
+    `${
+      result.unreliable
+        ? "unreliable: logits beyond their public bound, no class"
+        : `class ${result.class}${result.argmaxAgrees ? ", as in plaintext" : ", NOT as in plaintext"}`
     }; logits differ by at most ` +
       `${result.maxAbsError.toExponential(1)} from floating point, ${
         result.oracleMaxAbsError.toExponential(1)

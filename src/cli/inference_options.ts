@@ -3,6 +3,7 @@ import type { ModelDescription } from "../data/model_folder.ts";
 import { costOf, DEFAULT_RING_BITS, LIFTED, type Plan, planInference } from "../inference/plan.ts";
 import { foldGraph } from "../models/fold.ts";
 import type { Activation, Graph } from "../models/graph.ts";
+import { auditedLayers, type Ranges } from "../models/ranges.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
@@ -52,6 +53,16 @@ export const PLAN_OPTIONS = {
     accepts: "integers C0,C1,... of degree 1 to 10 and their precision, as in 322,512,160,0,-3/10",
     help: "public polynomial sum of Ck / 2^P x^k (default: the paper's quartic, or that of --weights)",
   },
+  ranges: {
+    type: "string",
+    value: "R1,R2,...",
+    pattern: /^\d+(\.\d+)?(e[+-]?\d+)?(,\d+(\.\d+)?(e[+-]?\d+)?)*$/,
+    accepts: "numbers, one for each activation in order and one for the logits",
+    help:
+      "largest |input| of every activation and largest |logit| as `audit` prints them, public; scales of " +
+      `${LIFTED} and the bound of the logits follow (default: those of --weights)`,
+  },
+  force: { type: "boolean", help: "plan although a range leaves less than one bit of head-room" },
 } as const;
 
 /** How the parties reach each other. */
@@ -134,6 +145,8 @@ export interface PlanValues {
   readonly fractionBits: number;
   readonly ringBits: number | undefined;
   readonly polynomial: string | undefined;
+  readonly ranges: string | undefined;
+  readonly force: boolean;
 }
 
 /** "322,512,160,0,-3/10". */
@@ -151,6 +164,22 @@ export function parsePolynomialOption(text: string | undefined): Polynomial {
   return { kind: "polynomial", coefficients, precision: Number(precision) };
 }
 
+/** "2.71,3.04,0.93". */
+export const formatRangesOption = (graph: Graph, ranges: Ranges): string =>
+  auditedLayers(graph).map(({ id }) => ranges[id]).join();
+
+function parseRangesOption(graph: Graph, text: string): Ranges {
+  const layers = auditedLayers(graph), numbers = text.split(",").map(Number);
+  if (numbers.length !== layers.length) {
+    throw new UsageError(
+      `--ranges has ${numbers.length} numbers, but ${graph.name} has ${
+        layers.length - 1
+      } activations and its logits`,
+    );
+  }
+  return Object.fromEntries(layers.map(({ id }, i) => [id, numbers[i]!]));
+}
+
 /** The activation function that a protocol computes. */
 export const activationFunction = (protocol: string, polynomial: Polynomial): Activation =>
   protocol === "relu" ? { kind: "relu" } : polynomial;
@@ -165,6 +194,8 @@ export function planFrom(values: PlanValues): Plan {
     fractionBits: values.fractionBits,
     polynomial: parsePolynomialOption(values.polynomial),
     ...(values.ringBits === undefined ? {} : { ringBits: values.ringBits }),
+    ...(values.ranges === undefined ? {} : { ranges: parseRangesOption(graph, values.ranges) }),
+    force: values.force,
   });
   // A polynomial that does not fit its protocol is refused here, not in the middle of a session.
   costOf(plan);

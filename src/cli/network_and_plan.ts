@@ -5,6 +5,7 @@ import {
   activationFunction,
   checkDescription,
   formatPolynomialOption,
+  formatRangesOption,
   planFrom,
   type PlanValues,
 } from "./inference_options.ts";
@@ -18,14 +19,17 @@ interface NetworkOptions extends PlanValues {
 /** `folder` is null for a single activation layer, which has no weights. */
 export type LocatedModel = Model & { readonly folder: string | null };
 
-/** Trained weights bring their own polynomial unless one was asked for. */
+/** Trained weights bring their own polynomial, and audited ones their ranges with it, unless others were asked for. */
 export async function networkAndPlan(options: NetworkOptions): Promise<{ model: LocatedModel; plan: Plan }> {
   const wanted = planFrom(options);
   const model = await networkOf(options, wanted);
   const polynomial = options.polynomial === undefined && model.activation.kind === "polynomial"
     ? formatPolynomialOption(model.activation)
     : formatPolynomialOption(wanted.options.polynomial);
-  const plan = planFrom({ ...options, polynomial });
+  const fits = model.activation.kind === "relu" || polynomial === formatPolynomialOption(model.activation);
+  const ranges = options.ranges ??
+    (model.ranges && fits ? formatRangesOption(wanted.graph, model.ranges) : undefined);
+  const plan = planFrom({ ...options, polynomial, ranges });
   if (model.folder !== null) checkDescription(model.folder, model, plan);
   return { model, plan };
 }

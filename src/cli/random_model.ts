@@ -1,7 +1,10 @@
 /** Seeded random networks, kept between runs: calibrating ResNet-50 takes seconds, reading it back does not. */
 import { fileURLToPath } from "node:url";
 import { type Model, readModelFolder, writeModelFolder } from "../data/model_folder.ts";
+import { foldBatchNorm } from "../models/fold.ts";
 import type { Activation, Graph, Weights } from "../models/graph.ts";
+import { measureRanges, type Ranges, rangesOf } from "../models/ranges.ts";
+import { countModel } from "../models/counts.ts";
 import { checkWeights, randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import { formatPolynomial } from "../polynomial/polynomial.ts";
@@ -21,6 +24,27 @@ export function usableRandomWeights(graph: Graph, seed: number, activation: Acti
   return weights;
 }
 
+/** Work of the audit of random weights, in multiply-accumulates: decides its number of images. */
+const AUDIT_MACS = 2e10;
+
+/** Inputs of activations are made to stay below 5; but now and then an image escapes from a deep network, and says nothing about others. */
+const MOST_RANDOM_RANGE = 16;
+
+/** Ranges on seeded images; none if one of them escapes. */
+async function auditRandomModel(
+  graph: Graph,
+  weights: Weights,
+  activation: Activation,
+): Promise<{ ranges?: Ranges }> {
+  // Loaded here only: it brings TensorFlow.js with it.
+  const { fastForward, seededImages } = await import("./calibration.ts");
+  const folded = foldBatchNorm(graph, weights);
+  const images = Math.max(4, Math.min(100, Math.floor(AUDIT_MACS / countModel(graph).macs)));
+  using engine = await fastForward(folded.graph, folded.weights, activation);
+  const ranges = rangesOf(measureRanges(folded.graph, engine.forward, seededImages(graph, images)));
+  return Object.values(ranges).every((range) => range <= MOST_RANDOM_RANGE) ? { ranges } : {};
+}
+
 /** The folder (below `build/`) of the random network with this seed, made when it is missing. */
 export async function randomModelFolder(
   name: string,
@@ -32,17 +56,14 @@ export async function randomModelFolder(
     ? "relu"
     : `${activation.coefficients.join("_")}p${activation.precision}`;
   const folder = fileURLToPath(
-    new URL(`../../build/models/${name}-${classes}-${function_}-${seed}`, import.meta.url),
+    new URL(`../../build/models/${name}-${classes}-${function_}-${seed}-audited`, import.meta.url),
   );
   try {
     await Deno.stat(`${folder}/model.json`);
   } catch {
-    const graph = buildModel(name, classes);
-    await writeModelFolder(
-      folder,
-      { model: name, classes, activation },
-      usableRandomWeights(graph, seed, activation),
-    );
+    const graph = buildModel(name, classes), weights = usableRandomWeights(graph, seed, activation);
+    const audited = await auditRandomModel(graph, weights, activation);
+    await writeModelFolder(folder, { model: name, classes, activation, ...audited }, weights);
   }
   return folder;
 }

@@ -13,6 +13,7 @@ import {
   activationFunction,
   checkDescription,
   formatPolynomialOption,
+  formatRangesOption,
   LINK_OPTIONS,
   PLAN_OPTIONS,
   planFrom,
@@ -21,7 +22,7 @@ import {
 } from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
 import { usableRandomWeights } from "./random_model.ts";
-import type { Plan } from "../inference/plan.ts";
+import { LIFTED, type Plan } from "../inference/plan.ts";
 import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
 
 await runCommand({
@@ -94,6 +95,13 @@ async function loadWeights(
         `${folder} was trained with another polynomial; start all three roles with --polynomial=${trained}`,
       );
     }
+  }
+  if (activation === LIFTED && model.ranges && !plan.options.ranges) {
+    throw new Error(
+      `${folder} was audited; start all three roles with --ranges=${
+        formatRangesOption(plan.graph, model.ranges)
+      }`,
+    );
   }
   return foldBatchNorm(model.graph, model.weights).weights;
 }

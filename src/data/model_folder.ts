@@ -3,6 +3,7 @@
  * `weights.safetensors`.
  */
 import type { Activation, Graph, Weights } from "../models/graph.ts";
+import { checkRanges, type Ranges } from "../models/ranges.ts";
 import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
@@ -12,6 +13,8 @@ export interface ModelDescription {
   readonly model: string;
   readonly classes: number;
   readonly activation: Activation;
+  /** What an audit has measured. Public: the scales of `lifted` and the bound of the logits, which follow from it, are known to all roles. */
+  readonly ranges?: Ranges;
 }
 
 export interface Model extends ModelDescription {
@@ -25,7 +28,11 @@ const DESCRIPTION = "model.json", WEIGHTS = "weights.safetensors";
 export async function readModelFolder(folder: string): Promise<Model> {
   const description = parseDescription(`${folder}/${DESCRIPTION}`, await readFile(folder, DESCRIPTION));
   const { model, classes } = description, bytes = await readFile(folder, WEIGHTS);
-  const graph = naming(`${folder}/${DESCRIPTION}`, () => buildModel(model, classes));
+  const graph = naming(`${folder}/${DESCRIPTION}`, () => {
+    const graph = buildModel(model, classes);
+    if (description.ranges) checkRanges(graph, description.ranges);
+    return graph;
+  });
   return naming(`${folder}/${WEIGHTS}`, () => {
     const { weights } = readSafetensors(bytes);
     checkWeights(graph, weights);
@@ -49,11 +56,18 @@ export async function writeModelFolder(
   weights: Weights,
 ): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
-  const { model, classes, activation } = description;
   await replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights));
+  await writeDescription(folder, description);
+}
+
+/** Writes `model.json` alone: the ranges of an audit beside weights that stay. */
+export async function writeDescription(
+  folder: string,
+  { model, classes, activation, ranges }: ModelDescription,
+): Promise<void> {
   await replaceFile(
     `${folder}/${DESCRIPTION}`,
-    new TextEncoder().encode(JSON.stringify({ model, classes, activation }, null, 2) + "\n"),
+    new TextEncoder().encode(JSON.stringify({ model, classes, activation, ranges }, null, 2) + "\n"),
   );
 }
 
@@ -83,12 +97,21 @@ function parseDescription(path: string, bytes: Uint8Array): ModelDescription {
   } catch {
     throw new Error(`${path} is not valid JSON`);
   }
-  const { model, classes, activation } = (value ?? {}) as Record<string, unknown>;
+  const { model, classes, activation, ranges } = (value ?? {}) as Record<string, unknown>;
   if (typeof model !== "string" || !Number.isInteger(classes) || !isActivation(activation)) {
     throw new Error(`${path} must hold "model", "classes" and "activation"`);
   }
-  return { model, classes: classes as number, activation };
+  if (ranges !== undefined && !isRanges(ranges)) {
+    throw new Error(
+      `${path}: "ranges" must hold a number for every activation and the logits; audit the network again`,
+    );
+  }
+  return { model, classes: classes as number, activation, ...(ranges === undefined ? {} : { ranges }) };
 }
+
+const isRanges = (value: unknown): value is Ranges =>
+  typeof value === "object" && value !== null &&
+  Object.values(value).every((range) => typeof range === "number");
 
 function isActivation(value: unknown): value is Activation {
   const { kind, coefficients, precision } = (value ?? {}) as Record<string, unknown>;

@@ -3,14 +3,17 @@
  * opens every intermediate value, so it runs where all parties are one process and never over a network.
  */
 import { evaluate } from "../models/float_engine.ts";
-import type { FixedValue } from "../models/fixed_engine.ts";
+import { evaluateFixed, type FixedValue } from "../models/fixed_engine.ts";
 import type { Activation, Weights } from "../models/graph.ts";
-import { add, copy } from "../ring/arithmetic.ts";
-import { decode } from "../ring/fixed_point.ts";
+import { FITTED_RANGE } from "../models/ranges.ts";
+import { horner, realCoefficients } from "../polynomial/polynomial.ts";
+import { errorBound, type LiftedSpec } from "../protocols/activation/lifted.ts";
 import type { Ring } from "../ring/ring.ts";
-import { type RingTensor, words } from "../ring/tensor.ts";
+import type { RingTensor, Width } from "../ring/tensor.ts";
+import { ringLimits } from "./audit.ts";
 import { openInProcess } from "./in_process.ts";
-import { fixedPointValues, realOf } from "./oracle.ts";
+import type { LiftedScales } from "./lifted_plan.ts";
+import { arithmeticOf, fixedPointValues, realOf } from "./oracle.ts";
 import type { Plan } from "./plan.ts";
 
 export interface LayerReport {
@@ -23,7 +26,12 @@ export interface LayerReport {
   /** Largest and mean difference of the opened value from each engine; null where the fixed-point engine gave up. */
   readonly fromFixed: { readonly max: number; readonly mean: number } | null;
   readonly fromFloat: { readonly max: number; readonly mean: number };
-  /** Share of opened values within a factor two of wrapping around modulo 2^64. */
+  /**
+   * What this layer itself adds, for `lifted`: largest difference from the exact function of the values that it has read, the bound of
+   * the protocol note for it, and whether every element is within its own bound.
+   */
+  readonly added: { readonly max: number; readonly bound: number; readonly within: boolean } | null;
+  /** Share of opened values within a factor two of wrapping around in the ring. */
   readonly nearWrap: number;
   /** Why this layer departs from the float engine; null if it does not. */
   readonly departs: string | null;
@@ -39,9 +47,6 @@ export interface Explanation {
 
 /** A layer departs when a value differs from the float engine by more than this part of the layer's range (taken as at least 1). */
 const TOLERANCE = 0.02;
-/** The interval on which the paper's polynomials are fitted. */
-const FITTED_RANGE = 5;
-
 export async function explain(
   ring: Ring,
   plan: Plan,
@@ -49,18 +54,15 @@ export async function explain(
   activation: Activation,
   image: ArrayLike<number>,
 ): Promise<Explanation> {
-  if (plan.lifted !== null) {
-    throw new RangeError(
-      "explain compares shares modulo 2^64; lifted has none between its layers, choose another activation protocol",
-    );
-  }
   const float = evaluate(plan.graph, weights, activation, image);
   const { fixed, stopped } = fixedOrReason(plan, weights, image);
   const opened = await openedValues(ring, plan, weights, image);
-  const layers: LayerReport[] = [];
-  for (const [id, { values, fractionBits }] of opened) {
-    layers.push(reportLayer(plan, id, values, fractionBits, float, fixed?.get(id)));
-  }
+  const added = plan.lifted === null ? null : addedErrors(plan, plan.lifted, weights, image, opened);
+  const layers = plan.steps.flatMap((step) =>
+    step.kind === "linear"
+      ? step.nodes.map(({ id }) => id)
+      : [typeof step.node === "string" ? step.node : step.node.id]
+  ).map((id) => reportLayer(plan, id, opened.get(id)!, float, fixed?.get(id), added?.get(id) ?? null));
   return {
     layers,
     first: layers.find(({ departs }) => departs !== null) ?? null,
@@ -77,33 +79,102 @@ function fixedOrReason(plan: Plan, weights: Weights, image: ArrayLike<number>) {
   }
 }
 
-/** Runs one private inference and adds up both parties' shares after every step. */
-async function openedValues(ring: Ring, plan: Plan, weights: Weights, image: ArrayLike<number>) {
-  const opened = new Map<string, { values: Float64Array; fractionBits: number }>(),
-    waiting = new Map<string, RingTensor>();
+/** An opened value: real numbers, their scale, and the bits of the ring that hold one. */
+interface Opened {
+  readonly values: Float64Array;
+  readonly fractionBits: number;
+  readonly ringBits: number;
+}
+
+/** Runs one private inference and adds up what the parties show of every value. */
+async function openedValues(
+  ring: Ring,
+  plan: Plan,
+  weights: Weights,
+  image: ArrayLike<number>,
+): Promise<Map<string, Opened>> {
+  const sums = new Map<string, { readonly fractionBits: number; readonly words: BigInt64Array }>();
   const inference = await openInProcess(ring, plan, weights, 1, {
-    observe(id, share) {
-      const other = waiting.get(id);
-      if (other === undefined) waiting.set(id, copy(share, words(ring, share.length, share.fractionBits)));
-      else {
-        opened.set(id, { values: decode(add(other, share)), fractionBits: share.fractionBits });
-        other[Symbol.dispose]();
-      }
+    observe(id, part) {
+      const words = integersOf(part), sum = sums.get(id)?.words;
+      if (sum === undefined) sums.set(id, { words, fractionBits: part.fractionBits });
+      else for (let i = 0; i < sum.length; i++) sum[i]! += words[i]!;
       return Promise.resolve();
     },
   });
   await inference.infer(image);
   await inference.end();
-  return opened;
+  return new Map([...sums].map(([id, { words, fractionBits }]) => {
+    const ringBits = plan.lifted === null ? 64 : plan.lifted.ringBits + plan.lifted.extraBits.get(id)!;
+    const values = Float64Array.from(words, (v) => Number(BigInt.asIntN(ringBits, v)) * 2 ** -fractionBits);
+    return [id, { values, fractionBits, ringBits }];
+  }));
+}
+
+const integersOf = (part: RingTensor<Width>): BigInt64Array =>
+  part.width === 64 ? (part as RingTensor).int64.slice() : BigInt64Array.from(part.uint32, BigInt);
+
+/**
+ * Follows the opened values through the exact network of the plan: linear layers on integers, activations as real polynomials of
+ * their opened inputs.
+ */
+function addedErrors(
+  plan: Plan,
+  lifted: LiftedScales,
+  weights: Weights,
+  image: ArrayLike<number>,
+  opened: ReadonlyMap<string, Opened>,
+): Map<string, LayerReport["added"]> {
+  const specs = new Map<string, LiftedSpec>(
+    plan.steps.flatMap((step) =>
+      step.kind === "activation" ? [[step.node, lifted.specs.get(step.index)!] as const] : []
+    ),
+  );
+  const followed = evaluateFixed(plan.graph, weights, {
+    ...arithmeticOf(plan),
+    activation(id) {
+      const { values, fractionBits } = opened.get(id)!;
+      return { integers: values.map((v) => v * 2 ** fractionBits), fractionBits };
+    },
+  }, image);
+  const errors = new Map<string, LayerReport["added"]>();
+  for (const node of plan.graph.nodes) {
+    const { values } = opened.get(node.id) ?? {};
+    if (values === undefined || node.op === "input") continue;
+    if (node.op === "activation") {
+      const spec = specs.get(node.id)!, coefficients = realCoefficients(spec.polynomial);
+      const inputs = opened.get(node.input)!.values;
+      errors.set(
+        node.id,
+        compared(values, inputs.map((x) => horner(coefficients, x)), (i) => errorBound(spec, inputs[i]!)),
+      );
+    } else {
+      // Exact but for biases, which are rounded to the extra bits of Winograd too: half a unit each, two in a residual sum.
+      const { fractionBits } = followed.get(node.id)!;
+      errors.set(node.id, compared(values, realOf(followed.get(node.id)!), () => 2 ** -fractionBits));
+    }
+  }
+  return errors;
+}
+
+function compared(values: Float64Array, expected: Float64Array, boundOf: (i: number) => number) {
+  let max = 0, bound = 0, within = true;
+  for (let i = 0; i < values.length; i++) {
+    const difference = Math.abs(values[i]! - expected[i]!), allowed = boundOf(i);
+    max = Math.max(max, difference);
+    bound = Math.max(bound, allowed);
+    within &&= difference <= allowed;
+  }
+  return { max, bound, within };
 }
 
 function reportLayer(
   plan: Plan,
   id: string,
-  values: Float64Array,
-  fractionBits: number,
+  { values, fractionBits, ringBits }: Opened,
   float: ReadonlyMap<string, Float64Array>,
   fixed: FixedValue | undefined,
+  added: LayerReport["added"],
 ): LayerReport {
   const node = plan.graph.nodes.find((node) => node.id === id)!;
   // The secure value of an average over 7 x 7 is the sum over 2^6: its scale is right but for the factor in the next weights.
@@ -111,7 +182,7 @@ function reportLayer(
     ? node.kernel ** 2 / 2 ** Math.ceil(Math.log2(node.kernel ** 2))
     : 1;
   const expected = float.get(id)!.map((v) => v * factor), range = largest(expected);
-  const fromFloat = differences(values, expected), wrap = 2 ** (63 - fractionBits);
+  const fromFloat = differences(values, expected), wrap = 2 ** (ringBits - 1 - fractionBits);
   const report = {
     id,
     kind: node.op,
@@ -120,18 +191,31 @@ function reportLayer(
     range,
     fromFixed: fixed === undefined ? null : differences(values, realOf(fixed)),
     fromFloat,
+    added,
     nearWrap: values.filter((v) => Math.abs(v) >= wrap / 2).length / values.length,
   };
   const input = node.op === "activation" ? largest(float.get(node.input)!) : null;
-  return { ...report, departs: reasonOf(fromFloat.max, range, wrap, input) };
+  const limit = plan.lifted === null ? Infinity : ringLimits(plan).get(id) ?? Infinity;
+  return { ...report, departs: reasonOf(fromFloat.max, range, wrap, input, limit) };
 }
 
-function reasonOf(difference: number, range: number, wrap: number, input: number | null): string | null {
+function reasonOf(
+  difference: number,
+  range: number,
+  wrap: number,
+  input: number | null,
+  limit: number,
+): string | null {
   if (difference <= TOLERANCE * Math.max(1, range)) return null;
   if (range >= wrap) {
     return `wrap-around: values up to ${range.toPrecision(3)} do not fit, the ring ends at ${
       wrap.toPrecision(3)
     } at this scale`;
+  }
+  if (input !== null && input >= limit) {
+    return `range: an input of ${input.toPrecision(3)} is beyond the ${
+      limit.toPrecision(3)
+    } up to which the ring holds this layer; audit the network`;
   }
   if (input !== null && input > FITTED_RANGE) {
     return `range: an input of ${

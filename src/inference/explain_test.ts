@@ -1,6 +1,7 @@
 /** The explanation finds a planted fault, and finds none where there is none. */
 import { assert, assertEquals } from "@std/assert";
 import { foldBatchNorm } from "../models/fold.ts";
+import { floatForward, measureRanges, rangesOf } from "../models/ranges.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
@@ -72,4 +73,49 @@ Deno.test("explain names the activation whose input left the polynomial's range"
 Deno.test("explain sees that eight fraction bits are too coarse for this quartic", async () => {
   const { first } = await explain(ring, planOf(8), folded.weights, QUARTIC, seededImage(graph, 4));
   assert(first !== null && first.departs!.startsWith("rounding"), String(first?.departs));
+});
+
+/** A plan of `lifted` with ranges from two images. */
+function liftedNetwork(name: string) {
+  const original = buildModel(name),
+    { graph, weights } = foldBatchNorm(original, randomWeights(original, 1, QUARTIC));
+  const images = [100, 101].map((seed) => seededImage(original, seed));
+  const ranges = rangesOf(measureRanges(graph, floatForward(graph, weights, QUARTIC), images));
+  const options = { activation: "lifted", linear: "masked", fractionBits: 16, polynomial: QUARTIC };
+  return {
+    original,
+    weights,
+    plain: planInference(graph, options),
+    plan: planInference(graph, { ...options, ranges }),
+  };
+}
+
+for (const [name, audited] of [["minionn-bn", true], ["minionn-bn", false], ["resnet20", true]] as const) {
+  Deno.test(
+    `every layer of lifted ${name} ${
+      audited ? "with" : "without"
+    } ranges adds no more error than the bound of its note`,
+    async () => {
+      const { original, weights, plan, plain } = liftedNetwork(name), image = seededImage(original, 4);
+      const explained = await explain(ring, audited ? plan : plain, weights, QUARTIC, image);
+      assertEquals([explained.first?.departs, explained.fixedEngineStopped], [undefined, null]);
+      assertEquals(explained.layers.filter(({ added }) => !added!.within).map(({ id }) => id), []);
+      for (const { kind, added, fromFixed, nearWrap } of explained.layers) {
+        // A bound that is never nearly reached would show nothing.
+        if (kind === "activation") {
+          assert(added!.max > 0.3 * added!.bound, `${added!.max} of ${added!.bound}`);
+        }
+        assert(fromFixed!.max < 0.1 && nearWrap === 0);
+      }
+    },
+  );
+}
+
+Deno.test("explain finds the activation of lifted whose input the ring cannot hold", async () => {
+  const { original, weights, plan } = liftedNetwork("convnet");
+  const image = seededImage(original, 4).map((v) => 6 * v); // inputs up to about 25, of 16
+  const { first, layers } = await explain(ring, plan, weights, QUARTIC, image);
+  assertEquals(first?.id, "act1");
+  assert(first!.departs!.startsWith("range") && first!.departs!.includes("ring"), first!.departs!);
+  assertEquals(layers.filter(({ added }) => !added!.within)[0]?.id, "act1");
 });

@@ -1,5 +1,5 @@
 /** Scales and costs of a plan whose activations are `lifted`: linear layers modulo 2^k, different fraction bits for every layer. */
-import type { Polynomial } from "../polynomial/polynomial.ts";
+import { horner, type Polynomial } from "../polynomial/polynomial.ts";
 import {
   checkSpec,
   costOfLifted,
@@ -12,65 +12,93 @@ import { outputsOf, weightsOf } from "../protocols/linear/layers.ts";
 import { extraBits } from "../ring/convolution.ts";
 import { type Plan, readsOf, type Step } from "./plan.ts";
 
-/** Pre-activations stay within (-2^RANGE_BITS, 2^RANGE_BITS): what the ring leaves above the fraction bits, sign and one bit apart. */
-export const RANGE_BITS = 4;
+/** Without audited ranges pre-activations are taken to stay within (-2^RANGE_BITS, 2^RANGE_BITS). */
+const RANGE_BITS = 4;
 /** The server's reply has at most this many bits. */
 const MOST_REPLY_BITS = 16;
+/**
+ * Precision below which ranges are refused: fraction bits of the weights and the inputs of a linear layer, and of what a reply can tell
+ * about z, which allows inputs of activations up to 16. Beyond, the slope of a polynomial makes much of every rounding error before it.
+ */
+const FEWEST_WEIGHT_BITS = 4, FEWEST_REPLY_BITS = 9;
+/** Logits keep more room than other values, so that one that went wrong is seen. */
+const SPARE_LOGIT_BITS = 1;
 
 export interface LiftedScales {
   /** k. */
   readonly ringBits: number;
-  /** Fraction bits of images and of activations' outputs, and of pre-activations. */
-  readonly valueBits: number;
-  readonly inputBits: number;
+  /** Fraction bits of the image. */
+  readonly imageBits: number;
   /** Fraction bits of the weights of each linear node; public. */
   readonly weightBits: ReadonlyMap<string, number>;
-  /** Fraction bits of every value as the shares carry it, the extra ones of Winograd included. */
+  /** Fraction bits of every value as the shares carry it, the extra ones of Winograd included; and how many of these there are. */
   readonly fractionBits: ReadonlyMap<string, number>;
+  readonly extraBits: ReadonlyMap<string, number>;
+  /** Fraction bits of the logits as they are opened, and all bits of one: those of the ring that are above its scale. */
+  readonly logits: { readonly fractionBits: number; readonly bits: number };
   /** By index of the activation step. */
   readonly specs: ReadonlyMap<number, LiftedSpec>;
 }
 
-/** Chooses all scales from k and the polynomial. Throws a RangeError where the bounds of the protocol cannot be met. */
+/** Chooses all scales from k, the polynomial and the ranges. Throws a RangeError where the bounds of the protocol cannot be met. */
 export function liftedScales(plan: Plan, ringBits: number): LiftedScales {
-  const inputBits = ringBits - 2 - RANGE_BITS, valueBits = Math.round(inputBits / 2 + 1);
+  const wanted = wantedBits(plan, ringBits), { polynomial } = plan.options;
+  const imageBits = wanted.inputs.get(plan.input) ?? wanted.values.get(plan.input)!;
   const weightBits = new Map<string, number>(),
-    fractionBits = new Map<string, number>([[plan.input, valueBits]]);
+    fractionBits = new Map<string, number>([[plan.input, imageBits]]),
+    extra = new Map<string, number>([[plan.input, 0]]);
   const specs = new Map<number, LiftedSpec>();
   for (const step of plan.steps) {
     switch (step.kind) {
       case "linear":
         for (const [i, node] of step.nodes.entries()) {
-          const input = fractionBits.get(step.input)!,
-            bits = inputBits - input - poolingBitsAfter(plan, node.id);
-          if (bits < 1) {
+          const input = fractionBits.get(step.input)!, bits = (wanted.inputs.get(node.id) ?? 0) - input;
+          const fewest = plan.options.ranges && !plan.options.force ? FEWEST_WEIGHT_BITS : 1;
+          if (bits < fewest) {
             throw new RangeError(
-              `${plan.graph.name}: ${ringBits} ring bits leave no fraction bits for the weights of ${node.id}; use a wider ring`,
+              `${plan.graph.name}: ${ringBits} ring bits leave ${
+                Math.max(0, bits)
+              } fraction bits for the weights of ${node.id}, fewer than ${fewest}; use a wider ring`,
             );
           }
           weightBits.set(node.id, bits);
-          fractionBits.set(node.id, input + bits + extraBits(step.group.layers[i]!));
+          extra.set(node.id, extraBits(step.group.layers[i]!));
+          fractionBits.set(node.id, input + bits + extra.get(node.id)!);
         }
         break;
       case "averagePool":
+        extra.set(step.node.id, extra.get(step.input)!);
         fractionBits.set(step.node.id, fractionBits.get(step.input)! + step.fractionBits);
         break;
-      case "add":
-        fractionBits.set(step.node.id, Math.max(...step.inputs.map((id) => fractionBits.get(id)!)));
+      case "add": {
+        const [coarse, finest] = step.inputs.toSorted((a, b) => fractionBits.get(a)! - fractionBits.get(b)!);
+        // Else the extra bits of the sum would not be empty, and v would show some of the client's words.
+        if (
+          fractionBits.get(finest!)! - extra.get(finest!)! < fractionBits.get(coarse!)! - extra.get(coarse!)!
+        ) {
+          throw new RangeError(
+            `${plan.graph.name}: the scales of ${coarse} and ${finest} do not fit in a sum`,
+          );
+        }
+        extra.set(step.node.id, extra.get(finest!)!);
+        fractionBits.set(step.node.id, fractionBits.get(finest!)!);
         break;
+      }
       case "activation": {
-        const outputBits = valueBits - poolingBitsBefore(plan, step.node);
+        const outputBits = wanted.values.get(step.node)! - poolingBitsBefore(plan, step.node),
+          inputBits = fractionBits.get(step.input)! - extra.get(step.input)!;
         const spec = {
           length: step.spec.length,
-          polynomial: plan.options.polynomial,
+          polynomial,
           ringBits,
           inputBits,
           outputBits,
-          keptBits: keptBitsFor(plan.options.polynomial, ringBits, inputBits, outputBits),
-          extraBits: fractionBits.get(step.input)! - inputBits,
+          keptBits: keptBitsFor(polynomial, ringBits, inputBits, outputBits),
+          extraBits: extra.get(step.input)!,
         };
         checkSpec(spec, `${plan.graph.name}: ${step.node}`);
         specs.set(step.index, spec);
+        extra.set(step.node, 0);
         fractionBits.set(step.node, spec.outputBits);
         break;
       }
@@ -80,8 +108,107 @@ export function liftedScales(plan: Plan, ringBits: number): LiftedScales {
         );
     }
   }
-  return { ringBits, valueBits, inputBits, weightBits, fractionBits, specs };
+  const logitScale = fractionBits.get(plan.output)! - extra.get(plan.output)!,
+    opened = Math.min(usualValueBits(ringBits), logitScale);
+  return {
+    ringBits,
+    imageBits,
+    weightBits,
+    fractionBits,
+    extraBits: extra,
+    logits: { fractionBits: opened, bits: ringBits - (logitScale - opened) },
+    specs,
+  };
 }
+
+/** f_v where nothing is known about ranges. */
+const usualValueBits = (ringBits: number): number => Math.round((ringBits - 2 - RANGE_BITS) / 2 + 1);
+
+/**
+ * Of f_z = f_w + f_v the bits f_v that the inputs of a layer get. The rounding errors of n weights of size 1 / sqrt(n) grow with sqrt(n) in
+ * a sum, those of n values do not: half a bit more for the weights with every factor of two in sqrt(n). The constant keeps f_x, which
+ * falls with f_v, at its best for the quartic and k = 30.
+ */
+const shareOfValues = (inputBits: number, n: number): number =>
+  Math.round((inputBits - Math.log2(n) / 2 + 3) / 2);
+
+/**
+ * Bits that outputs of an activation leave to the weights, whose errors they multiply, if some are larger than usual: half of what would
+ * suit a layer where all are.
+ */
+function forLargeOutputs({ coefficients, precision }: Polynomial, range: number): number {
+  const largest = horner(coefficients.map(Math.abs), range) / 2 ** precision, usual = 4;
+  return Math.max(0, Math.floor(Math.log2(largest / usual) / 4));
+}
+
+interface WantedBits {
+  /** f_z by value, for values on the way to an activation or to the logits: what their range leaves. */
+  readonly inputs: ReadonlyMap<string, number>;
+  /** f_v by value, for the image and outputs of activations. */
+  readonly values: ReadonlyMap<string, number>;
+}
+
+/** Scales as they follow from ranges, from the last step to the first: a value that several steps read suits all of them. */
+function wantedBits(plan: Plan, ringBits: number): WantedBits {
+  const inputs = new Map<string, number>(), values = new Map<string, number>();
+  const atMost = (map: Map<string, number>, id: string, bits: number | undefined) =>
+    bits !== undefined && map.set(id, Math.min(bits, map.get(id) ?? Infinity));
+  const usual = usualValueBits(ringBits), { ranges } = plan.options;
+  atMost(inputs, plan.output, inputBitsOf(plan, ringBits, plan.output, plan.output));
+  for (const step of plan.steps.toReversed()) {
+    switch (step.kind) {
+      case "activation":
+        atMost(values, step.node, usual);
+        if (ranges) {
+          const bits = values.get(step.node)! - forLargeOutputs(plan.options.polynomial, ranges[step.node]!);
+          values.set(step.node, Math.max(bits, poolingBitsBefore(plan, step.node)));
+        }
+        atMost(inputs, step.input, inputBitsOf(plan, ringBits, step.node, step.input));
+        break;
+      case "averagePool": {
+        const bits = inputs.get(step.node.id);
+        atMost(inputs, step.input, bits && bits - step.fractionBits);
+        atMost(values, step.input, values.get(step.node.id));
+        break;
+      }
+      case "add":
+        for (const id of step.inputs) atMost(inputs, id, inputs.get(step.node.id));
+        break;
+      case "linear":
+        atMost(values, step.input, usual);
+        for (const [i, { id }] of (ranges ? step.nodes : []).entries()) {
+          const { kernel, inputs: channels } = step.group.layers[i]!;
+          atMost(values, step.input, shareOfValues(inputs.get(id)!, kernel ** 2 * channels));
+        }
+    }
+  }
+  return { inputs, values };
+}
+
+/**
+ * f_z of an activation or the logits: the ring without sign, one bit more, and the integer bits of twice the audited range. Throws a
+ * RangeError where that leaves too little precision, unless the plan is forced.
+ */
+function inputBitsOf(plan: Plan, ringBits: number, id: string, value: string): number {
+  const { ranges, force } = plan.options, range = ranges?.[id], isLogits = id === plan.output;
+  if (range === undefined) return ringBits - 2 - RANGE_BITS;
+  const needed = integerBits(range), spare = isLogits ? SPARE_LOGIT_BITS : 0;
+  const most = Math.min(
+    ringBits - 2 - 2 * FEWEST_WEIGHT_BITS - summedBits(plan, value),
+    isLogits ? Infinity : MOST_REPLY_BITS - 2 - FEWEST_REPLY_BITS,
+  );
+  if (needed > most && !force) {
+    throw new RangeError(
+      `${plan.graph.name}: ${isLogits ? "logits" : "inputs"} of ${id} up to ${range} leave no head-room: ` +
+        `twice that takes ${needed} integer bits, ${ringBits} ring bits have ${most}; use a wider ring or another network, or force it`,
+    );
+  }
+  return ringBits - 2 - Math.min(needed + spare, Math.max(most, 0));
+}
+
+/** Integer bits of values up to `range` with one bit of head-room. */
+export const integerBits = (range: number): number =>
+  range === 0 ? 0 : Math.max(0, Math.ceil(Math.log2(range)) + 1);
 
 /**
  * Kept bits f_x: as many as m + k <= 64 allows, m = d f_x + p - f_y, and a reply of at most 16 bits. Where one word would keep fewer
@@ -96,9 +223,8 @@ function keptBitsFor(
   const degree = degreeOf(polynomial), reply = MOST_REPLY_BITS - (ringBits - inputBits);
   const oneWord = Math.floor((64 - ringBits + outputBits - polynomial.precision) / degree);
   const twoWords = Math.floor((128 - ringBits + outputBits - polynomial.precision) / degree);
-  return Math.min(inputBits, reply, oneWord >= FEWEST_KEPT_BITS ? oneWord : twoWords);
+  return Math.min(inputBits, reply, oneWord >= 6 ? oneWord : twoWords);
 }
-const FEWEST_KEPT_BITS = 6;
 
 /**
  * Bits that average pooling adds to a value that nothing else reads: its activation leaves them out, so the average has the bits
@@ -110,10 +236,10 @@ function poolingBitsBefore(plan: Plan, id: string): number {
   return readers.length === 1 && only!.kind === "averagePool" ? only!.fractionBits : 0;
 }
 
-/** Bits that average pooling adds between a linear layer and the activation that it feeds. */
-function poolingBitsAfter(plan: Plan, id: string): number {
-  const step = plan.steps.find((step) => step.kind === "averagePool" && step.input === id);
-  return step?.kind === "averagePool" ? step.fractionBits + poolingBitsAfter(plan, step.node.id) : 0;
+/** Bits that average pooling adds on the way to a value. */
+function summedBits(plan: Plan, id: string): number {
+  const step = plan.steps.find((step) => step.kind === "averagePool" && step.node.id === id);
+  return step?.kind === "averagePool" ? step.fractionBits + summedBits(plan, step.input) : 0;
 }
 
 /** Online cost of one step. */

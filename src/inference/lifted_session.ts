@@ -26,6 +26,7 @@ import {
   imageLabel,
   LOGITS_TAG,
   materialOf,
+  observeOutputs,
   type OnlineTime,
   type PartySession,
   type PreparedQuery,
@@ -121,7 +122,7 @@ export class LiftedSession implements PartySession {
 
   /** Everything that the server adds to z before it replies is one word R: its share of B * a, bias, v and its mask. */
   async #prepareServer(number: number, of: (label: number) => Material): Promise<Prepared> {
-    const { plan, pool: { ring } } = this.options,
+    const { plan, pool: { ring }, observe } = this.options,
       constants: Parts = new Map(),
       gates = new Map<number, LiftedMaterial & { word: RingTensor<32> }>();
     for (const step of plan.steps) {
@@ -144,6 +145,7 @@ export class LiftedSession implements PartySession {
         const shares = step.kind === "linear" ? await this.#sharesOf(step, material) : [];
         passOn(step, this.scales, constants, (step, i) => this.#withBias(shares[i]!, step.nodes[i]!.id));
       }
+      if (observe) await observeOutputs(step, constants, observe);
       this.#forgetBut(step, constants);
     }
     return { number, gates, image: null, logits: constants.get(plan.output)! };
@@ -159,9 +161,9 @@ export class LiftedSession implements PartySession {
 
   /** The client's linear layers, on its masks; v = z_client + s_client goes to the server. */
   async #prepareClient(number: number, of: (label: number) => Material): Promise<Prepared> {
-    const { plan, pool: { ring } } = this.options,
+    const { plan, pool: { ring }, observe } = this.options,
       gates = new Map<number, LiftedMaterial & { word: RingTensor<32> }>();
-    const image = await of(imageLabel(plan)).own32(plan.inputLength, this.scales.valueBits);
+    const image = await of(imageLabel(plan)).own32(plan.inputLength, this.scales.imageBits);
     const masks: Parts = new Map([[plan.input, image]]);
     for (const step of plan.steps) {
       const material = of(step.index);
@@ -176,7 +178,7 @@ export class LiftedSession implements PartySession {
           spec.length,
         );
         await this.#peer.send(queryTag(step.index, number), v.bytes);
-        const word = await material.own32(spec.length, this.scales.valueBits);
+        const word = await material.own32(spec.length, spec.outputBits);
         gates.set(step.index, { ...held, word });
         masks.set(step.node, word);
       } else {
@@ -188,6 +190,7 @@ export class LiftedSession implements PartySession {
           return z;
         });
       }
+      if (observe) await observeOutputs(step, masks, observe);
       this.#forgetBut(step, masks, image, ...[...gates.values()].map(({ word }) => word));
     }
     return { number, gates, image, logits: masks.get(plan.output)! };
@@ -257,7 +260,7 @@ export class LiftedQuery implements PreparedQuery {
 
   async #runClient(ring: Ring, image: ArrayLike<number>): Promise<Float64Array> {
     const { prepared, plan, scales } = this, mask = prepared.image!;
-    using x = encode32(ring, image, scales.valueBits, "image");
+    using x = encode32(ring, image, scales.imageBits, "image");
     ring.kernels.sub32(x.address, mask.address, x.address, x.length);
     mask[Symbol.dispose]();
     await this.#sendPacked(x, scales.ringBits, queryTag(imageLabel(plan), prepared.number));
@@ -277,7 +280,7 @@ export class LiftedQuery implements PreparedQuery {
   }
 
   async #runServer(ring: Ring): Promise<null> {
-    const { prepared, plan, scales } = this, parts: Parts = new Map();
+    const { prepared, plan, scales, options: { observe } } = this, parts: Parts = new Map();
     parts.set(
       plan.input,
       await this.#receivePacked(
@@ -296,6 +299,7 @@ export class LiftedQuery implements PreparedQuery {
           return product(this.convolutions.get(id)!, id, scales, input!);
         });
       }
+      if (observe) await observeOutputs(step, parts, observe);
       forget(step, parts);
     }
     const logits = parts.get(plan.output)!;
@@ -346,32 +350,25 @@ export class LiftedQuery implements PreparedQuery {
     return values;
   }
 
-  /** Bits of a logit as it is opened: those of the ring above the scale of values. */
-  get #logitBits(): number {
-    const { ringBits, inputBits, valueBits, fractionBits } = this.scales,
-      cut = fractionBits.get(this.plan.output)! - valueBits;
-    return ringBits + fractionBits.get(this.plan.output)! - inputBits - cut;
-  }
-
   /**
-   * Truncate and reduce. The bits below the scale of values tell the client nothing that it asked for; those above the ring hold
+   * Truncate and reduce. The bits below the scale at which logits are opened tell the client nothing that it asked for; those above the ring hold
    * wrap-arounds of masked words times weights, which nothing masks: they must not leave the server.
    */
   #truncated(logits: RingTensor<32>): RingTensor<32> {
-    const words = logits.uint32,
-      cut = this.scales.fractionBits.get(this.plan.output)! - this.scales.valueBits;
-    const mask = 2 ** this.#logitBits - 1;
+    const words = logits.uint32, { fractionBits, bits } = this.scales.logits;
+    const cut = this.scales.fractionBits.get(this.plan.output)! - fractionBits, mask = 2 ** bits - 1;
     for (let i = 0; i < words.length; i++) words[i] = (words[i]! >>> cut) & mask;
     return logits;
   }
 
   #decodeLogits(other: RingTensor<32>): Float64Array {
-    const { ring } = other, mine = this.#truncated(this.prepared.logits), modulus = 2 ** this.#logitBits;
+    const { ring } = other, mine = this.#truncated(this.prepared.logits);
+    const { fractionBits, bits } = this.scales.logits, modulus = 2 ** bits;
     ring.kernels.add32(other.address, mine.address, other.address, other.length);
     mine[Symbol.dispose]();
     return Float64Array.from(other.uint32, (v) => {
       const reduced = v % modulus;
-      return (reduced >= modulus / 2 ? reduced - modulus : reduced) * 2 ** -this.scales.valueBits;
+      return (reduced >= modulus / 2 ? reduced - modulus : reduced) * 2 ** -fractionBits;
     });
   }
 }

@@ -110,10 +110,11 @@ Deno.test("the server's share of the logits has no bits above the ring, which no
     serve({ pool, peer, dealer, plan, weights }),
     query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => seededImage(original, 2), 3),
   ]);
-  const { ringBits, inputBits, valueBits } = plan.lifted!;
+  // 18 fraction bits in a ring of 24, opened with 10 of them.
+  assertEquals(plan.lifted!.logits, { fractionBits: 10, bits: 16 });
   assertEquals(sent.length, 30);
-  assert(sent.every((word) => word < 2 ** (ringBits - (inputBits - valueBits))));
-  assert(sent.some((word) => word >= 2 ** (ringBits - (inputBits - valueBits) - 1)));
+  assert(sent.every((word) => word < 2 ** 16));
+  assert(sent.some((word) => word >= 2 ** 15));
 });
 
 Deno.test("a lifted session frees all ring memory that it took", async () => {

@@ -11,13 +11,11 @@ export const fixedPointValues = (
   plan: Plan,
   weights: Weights,
   image: ArrayLike<number>,
-): Map<string, FixedValue> =>
-  evaluateFixed(
-    plan.graph,
-    weights,
-    plan.lifted === null ? arithmetic64(plan) : liftedArithmetic(plan, plan.lifted),
-    image,
-  );
+): Map<string, FixedValue> => evaluateFixed(plan.graph, weights, arithmeticOf(plan), image);
+
+/** The scales and activations of a plan. */
+export const arithmeticOf = (plan: Plan): FixedArithmetic =>
+  plan.lifted === null ? arithmetic64(plan) : liftedArithmetic(plan, plan.lifted);
 
 function arithmetic64({ options: { activation, fractionBits, polynomial } }: Plan): FixedArithmetic {
   const protocol = activationProtocol(activation);
@@ -41,7 +39,7 @@ function liftedArithmetic(plan: Plan, scales: LiftedScales): FixedArithmetic {
     ),
   );
   return {
-    inputBits: scales.valueBits,
+    inputBits: scales.imageBits,
     weightBits: (id) => scales.weightBits.get(id)!,
     activation(id, x) {
       const spec = specs.get(id)!;

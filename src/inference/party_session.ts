@@ -2,10 +2,10 @@
 import { ClientMaterial, type Material, ServerMaterial } from "../dealer/material.ts";
 import type { Weights } from "../models/graph.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
-import type { Party, Role } from "../protocols/protocol.ts";
+import type { Role } from "../protocols/protocol.ts";
 import type { Seed } from "../random/stream.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
-import type { RingTensor } from "../ring/tensor.ts";
+import type { RingTensor, Width } from "../ring/tensor.ts";
 import type { Plan, Step } from "./plan.ts";
 
 /** A party of a private inference after set-up. */
@@ -52,8 +52,26 @@ export interface SessionOptions {
   readonly plan: Plan;
   /** Weights of the folded graph: the server's, null at the client. */
   readonly weights: Weights | null;
-  /** Called with a party's share after each step, in debugging runs that open intermediate values. */
-  readonly observe?: (id: string, share: RingTensor, party: Party) => Promise<void>;
+  /**
+   * Called with what a party adds to a value after each step, in debugging runs that open intermediate values. On 64-bit words that
+   * is its share; for `lifted` the server calls twice, with its constants in the offline phase and its own part in the online phase.
+   */
+  readonly observe?: (id: string, part: RingTensor<Width>) => Promise<void>;
+}
+
+/** Shows a party's parts of what a step has made; a value to which it adds nothing is left out. */
+export async function observeOutputs(
+  step: Step,
+  parts: ReadonlyMap<string, RingTensor<Width>>,
+  observe: NonNullable<SessionOptions["observe"]>,
+): Promise<void> {
+  const ids = step.kind === "linear"
+    ? step.nodes.map((node) => node.id)
+    : [typeof step.node === "string" ? step.node : step.node.id];
+  for (const id of ids) {
+    const part = parts.get(id);
+    if (part) await observe(id, part);
+  }
 }
 
 /** Ends a session whose parties do not mean the same, before anything is sent. */
@@ -63,7 +81,7 @@ export async function comparePlans(peer: Channel, mine: Uint8Array): Promise<voi
   if (mine.some((byte, i) => byte !== theirs[i])) {
     throw new ProtocolError(
       "server and client were started with different plans; use the same model, classes, activation, linear protocol, " +
-        "polynomial and fraction bits on both sides",
+        "polynomial, fraction bits, ring bits and ranges on both sides",
     );
   }
 }

@@ -14,6 +14,7 @@ import {
   type Shape,
   sizeOf,
 } from "../models/graph.ts";
+import { auditedLayers, checkRanges, type Ranges } from "../models/ranges.ts";
 import type { Polynomial } from "../polynomial/polynomial.ts";
 import { costOfImage, costOfLiftedStep, type LiftedScales, liftedScales, setUpBytes } from "./lifted_plan.ts";
 import { maxPool, type MaxPoolSpec } from "../protocols/max_pool.ts";
@@ -39,6 +40,10 @@ export interface PlanOptions {
   readonly polynomial: Polynomial;
   /** Bits of the ring of the linear layers, for `lifted`. */
   readonly ringBits?: number;
+  /** Audited ranges: the scales of `lifted` follow from them, and a bound of the logits. */
+  readonly ranges?: Ranges;
+  /** Plan although a range leaves less than one bit of head-room. */
+  readonly force?: boolean;
 }
 
 /** Convolutions and dense layers that read the same value; opened once. */
@@ -138,7 +143,8 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
   if (options.activation === LIFTED) checkLiftedOptions(options);
   else activationProtocol(options.activation);
   linearProtocol(options.linear);
-  const { fractionBits } = options;
+  const { fractionBits, ranges } = options;
+  if (ranges) checkRanges(graph, ranges);
   if (!Number.isInteger(fractionBits) || fractionBits < 8 || fractionBits > 20) {
     throw new RangeError(`fraction bits must be an integer from 8 to 20, not ${fractionBits}`);
   }
@@ -391,13 +397,18 @@ function costOfLifted(plan: Plan, scales: LiftedScales): PlanCost {
 
 /** SHA-256 of everything that all three roles must agree on. */
 export async function digestOf(plan: Plan): Promise<Uint8Array<ArrayBuffer>> {
-  const { graph, options, lifted } = plan;
+  const { graph, options: { ranges, force = false, ...options }, lifted } = plan;
   const text = JSON.stringify([
     graph.nodes,
     graph.inputShape,
     graph.classes,
-    // Left out or given, the default width is the same plan.
-    { ...options, ringBits: lifted?.ringBits ?? null },
+    // Left out or given, the default width is the same plan; on 64-bit words ranges are the client's business alone.
+    {
+      ...options,
+      ringBits: lifted?.ringBits ?? null,
+      ranges: lifted && ranges ? auditedLayers(graph).map(({ id }) => ranges[id]) : null,
+      force: lifted !== null && force,
+    },
   ]);
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }

@@ -19,6 +19,7 @@ import type { AddStep, AveragePoolStep, LinearStep, Plan, Step } from "./plan.ts
 import {
   LOGITS_TAG,
   materialOf,
+  observeOutputs,
   type OnlineTime,
   type PartySession,
   type PreparedQuery,
@@ -153,7 +154,7 @@ export class Query64 implements PreparedQuery {
    * The online phase. The client brings the image, NHWC floats, and receives the logits; the server gets null.
    */
   async run(image: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }> {
-    const { role, pool, plan, observe } = this.options, { ring } = pool;
+    const { role, pool: { ring }, plan, observe } = this.options;
     if (this.#used) {
       throw new ProtocolError("the correlations of this query were used before; prepare another one");
     }
@@ -162,9 +163,7 @@ export class Query64 implements PreparedQuery {
     this.#used = true;
     for (const [i, step] of plan.steps.entries()) {
       await this.steps[i]!(values);
-      if (observe) {
-        await observeOutputs(step, values, { role, ring, pool, peer: this.peer, tag: step.index }, observe);
-      }
+      if (observe) await observeOutputs(step, values, observe);
       for (const id of step.lastUses) {
         values.get(id)![Symbol.dispose]();
         values.delete(id);
@@ -256,16 +255,4 @@ async function openLogits(
   using other = words(share.ring, share.length, share.fractionBits);
   await peer.receive(LOGITS_TAG, other.bytes);
   return decode(add(other, share));
-}
-
-async function observeOutputs(
-  step: Step,
-  values: ReadonlyMap<string, RingTensor>,
-  party: Party,
-  observe: NonNullable<SessionOptions["observe"]>,
-): Promise<void> {
-  const ids = step.kind === "linear"
-    ? step.nodes.map((node) => node.id)
-    : [typeof step.node === "string" ? step.node : step.node.id];
-  for (const id of ids) await observe(id, values.get(id)!, party);
 }

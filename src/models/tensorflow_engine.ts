@@ -8,12 +8,15 @@ import { type Polynomial, realCoefficients } from "../polynomial/polynomial.ts";
 import { checkImage } from "./float_engine.ts";
 import { consumersOf, isLinear, type LinearNode } from "./fold.ts";
 import { type Activation, type Graph, inputsOf, type Node, type Weights } from "./graph.ts";
+import type { Forward } from "./ranges.ts";
 import { checkWeights } from "./weights.ts";
 
 /** A network whose weights lie in the memory of TensorFlow.js. */
 export interface TensorflowEngine {
   /** The logits for an image in NHWC order; synchronous, transfers included. */
   run(image: ArrayLike<number>): Float32Array;
+  /** The same run with a look at the values of all nodes but those that are part of another. */
+  forward: Forward;
   /** Frees the weights. */
   dispose(): void;
 }
@@ -35,41 +38,50 @@ type Upload = (data: Float32Array, shape: readonly number[]) => tf.Tensor;
  * Uploads a network. Open the backend first: `openTensorflow` of `tensorflow_backend.ts`.
  *
  * @param graph without batch norm, as `foldBatchNorm` makes it
+ * @param fuse whether a ReLU becomes part of the linear layer before it, whose own value then is not to be seen
  * @throws {RangeError} for a batch norm, weights that do not fit or a constant activation
  */
 export function createTensorflowEngine(
   graph: Graph,
   weights: Weights,
   activation: Activation,
+  { fuse = true }: { readonly fuse?: boolean } = {},
 ): TensorflowEngine {
   checkWeights(graph, weights);
   const owned: tf.Tensor[] = [];
-  const steps = compile(graph, weights, activation, (data, shape) => {
+  const upload: Upload = (data, shape) => {
     const tensor = tf.tensor(data, [...shape]);
     owned.push(tensor);
     return tensor;
-  });
-  return {
-    run(image) {
-      checkImage(graph, image);
-      let logits!: Float32Array;
-      tf.tidy(() => {
-        const x = tf.tensor4d(Float32Array.from(image), [1, ...graph.inputShape]);
-        const values = new Map<string, tf.Tensor>([[graph.nodes[0].id, x]]);
-        for (const { id, inputs: [input, shortcut], evaluate, dropped } of steps) {
-          values.set(id, evaluate(values.get(input)!, values.get(shortcut)));
-          for (const id of dropped) values.get(id)!.dispose();
-        }
-        logits = values.get(steps.at(-1)!.id)!.dataSync() as Float32Array;
-      });
-      return logits;
-    },
-    dispose: () => tf.dispose(owned),
   };
+  const isFused = fuse && activation.kind === "relu";
+  const steps = compile(graph, weights, activation, isFused ? fusedActivations(graph) : new Map(), upload);
+  const run = (image: ArrayLike<number>, observe?: Parameters<Forward>[1]): Float32Array => {
+    checkImage(graph, image);
+    let logits!: Float32Array;
+    tf.tidy(() => {
+      const x = tf.tensor4d(Float32Array.from(image), [1, ...graph.inputShape]);
+      const values = new Map<string, tf.Tensor>([[graph.nodes[0].id, x]]);
+      for (const { id, inputs: [input, shortcut], evaluate, dropped } of steps) {
+        const value = evaluate(values.get(input)!, values.get(shortcut));
+        values.set(id, value);
+        observe?.(id, () => value.dataSync() as Float32Array);
+        for (const id of dropped) values.get(id)!.dispose();
+      }
+      logits = values.get(steps.at(-1)!.id)!.dataSync() as Float32Array;
+    });
+    return logits;
+  };
+  return { run: (image) => run(image), forward: run, dispose: () => tf.dispose(owned) };
 }
 
-function compile(graph: Graph, weights: Weights, activation: Activation, upload: Upload): Step[] {
-  const fused = activation.kind === "relu" ? fusedActivations(graph) : new Map<string, string>();
+function compile(
+  graph: Graph,
+  weights: Weights,
+  activation: Activation,
+  fused: ReadonlyMap<string, string>,
+  upload: Upload,
+): Step[] {
   const activate = activation.kind === "relu" ? tf.relu : polynomial(activation, upload);
   const withRelu = new Set(fused.values()), lastReader = new Map<string, string>();
   const steps = graph.nodes.filter((node) => node.op !== "input" && !fused.has(node.id)).map((node) => {

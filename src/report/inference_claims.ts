@@ -391,6 +391,36 @@ export const inferenceClaims: readonly Claim[] = [
     test: (ratios) => ratios.every((ratio) => Math.abs(ratio - 1) <= 0.1),
     show: (ratios) => range(ratios, 3),
   }),
+  claim<{ readonly excess: number; readonly sizes: readonly number[]; readonly refused: readonly number[] }>({
+    id: "escaping-inputs",
+    sentence:
+      "Where the audit accepts a network, lifted spoils no more logits by inputs that escape than any other protocol; where not, it refuses.",
+    source: "ours",
+    experiment: "escaping_inference",
+    expected: "no more spoiled logits",
+    tolerance: "half a percent of the logits",
+    measure: (rows) => {
+      const audited = where(rows, { audited: "true" }), lifted = where(audited, { protocol: "lifted" });
+      const accepted = where(lifted, { refused: "false" });
+      if (accepted.length === 0) return undefined;
+      const excess = accepted.map((row) => {
+        const others = where(audited, { target: row["target"]! }).filter((other) => other !== row);
+        return numberOf(row, "spoiled_logits") -
+          Math.min(...others.map((other) => numberOf(other, "spoiled_logits")));
+      });
+      const sizesOf = (rows: readonly Row[]) => rows.map((row) => numberOf(row, "target"));
+      return {
+        excess: Math.max(...excess),
+        sizes: sizesOf(accepted),
+        refused: sizesOf(where(lifted, { refused: "true" })),
+      };
+    },
+    test: ({ excess }) => excess <= 0.005,
+    show: ({ excess, sizes, refused }) =>
+      `${(100 * excess).toFixed(1)} % more at inputs of ${sizes.join(", ")}${
+        refused.length === 0 ? "" : `; refused at ${refused.join(", ")}`
+      }`,
+  }),
   claim<number>({
     id: "truncation-probability",
     sentence: "Local truncation of random shares of the integer v fails grossly with probability |v| / 2^64.",

@@ -15,7 +15,7 @@
  * constant term. Both roundings, that of z and that of y, are random and without bias. See docs/lifted.md.
  */
 import type { Dealing, Material } from "../../dealer/material.ts";
-import type { Polynomial } from "../../polynomial/polynomial.ts";
+import { horner, type Polynomial, realCoefficients } from "../../polynomial/polynomial.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import type { Cost } from "../protocol.ts";
@@ -145,6 +145,14 @@ export function evaluateLifted(
     const gate = isOneWord ? kernels.liftedGateClient64 : kernels.liftedGateClient128;
     gate(opened.address, g.address, degree, topBit, shift, mask.address, out.address, n);
   }
+}
+
+/** Bound of the error of y = P(z) as a real number, for z in range: both roundings go to a neighbour. */
+export function errorBound({ polynomial, keptBits, outputBits }: LiftedSpec, z: number): number {
+  const c = realCoefficients(polynomial), step = 2 ** -keptBits, furthest = Math.abs(z) + step;
+  const slope = horner(c.map((c, j) => j * c).slice(1), z);
+  const curvature = horner(c.map((c, j) => j * (j - 1) * Math.abs(c)).slice(2), furthest);
+  return Math.abs(slope) * step + curvature / 2 * step ** 2 + 2 ** -outputBits;
 }
 
 /** The plain integers: z rounded to the kept bits, the polynomial exactly, rounded to the output's. */

@@ -1,0 +1,101 @@
+/** `deno task audit`: how much room the ring of `lifted` has for a network, on calibration images. */
+import { writeDescription } from "../data/model_folder.ts";
+import { audit, type AuditedScale } from "../inference/audit.ts";
+import { foldBatchNorm } from "../models/fold.ts";
+import { FITTED_RANGE } from "../models/ranges.ts";
+import { fastForward, seededImages, trainingImages } from "./calibration.ts";
+import { runCommand, UsageError } from "./command.ts";
+import { formatRangesOption, INFER_OPTIONS, PLAN_OPTIONS } from "./inference_options.ts";
+import { networkAndPlan } from "./network_and_plan.ts";
+import { formatTable } from "./table.ts";
+
+const { model, classes, ringBits, polynomial } = PLAN_OPTIONS, { weights, modelSeed, json } = INFER_OPTIONS;
+const SEEDED = "seeded";
+
+await runCommand({
+  name: "audit",
+  summary:
+    "measure the inputs of all activations in the clear and say whether the ring of lifted has room for them",
+  notes:
+    "The ring must keep one bit of room above the largest value seen at every layer. The ranges are public metadata of a network: " +
+    "server, client and dealer all need them. Calibrate on training images, never on those of a test.",
+  time: "seconds for 100 images of a small network, a minute for ResNet-50",
+  examples: [
+    "audit --model resnet18",
+    "audit --model resnet18 --weights runs/resnet18 --dataset cifar10 --data data/cifar10 --write",
+  ],
+  options: {
+    model,
+    classes,
+    ringBits,
+    polynomial,
+    weights,
+    modelSeed,
+    dataset: {
+      type: "string",
+      default: SEEDED,
+      value: "NAME",
+      help:
+        `whose training images to calibrate on: ${SEEDED} (random images), cifar10, cifar100, shapes, folder`,
+    },
+    data: { type: "string", value: "DIR", help: "folder of the dataset" },
+    images: { type: "integer", min: 1, max: 100_000, default: 100, help: "images to calibrate on" },
+    write: { type: "boolean", help: "store the ranges in the model folder" },
+    force: { type: "boolean", help: "end well, and write, even if the ring has too little room" },
+    json,
+  },
+  async run(options) {
+    if (options.write && options.weights === undefined) {
+      throw new UsageError("--write stores ranges in the folder of --weights, which is not given");
+    }
+    const { model, plan } = await networkAndPlan({
+      ...options,
+      elements: undefined,
+      activation: "lifted",
+      linear: "masked",
+      fractionBits: PLAN_OPTIONS.fractionBits.default,
+      ranges: undefined,
+      // Ranges that were stored before may leave too little room; they are about to be replaced.
+      force: true,
+    });
+    const { graph, weights } = foldBatchNorm(model.graph, model.weights);
+    const images = options.dataset === SEEDED
+      ? seededImages(graph, options.images)
+      : await trainingImages(graph, options.images, { name: options.dataset, folder: options.data });
+    using engine = await fastForward(graph, weights, plan.options.polynomial);
+    const { ranges, layers, refused } = audit(graph, plan.options, engine.forward, images);
+    const isAccepted = refused === null || options.force;
+    if (options.write && isAccepted) await writeDescription(model.folder!, { ...model, ranges });
+
+    const { ringBits } = plan.lifted!;
+    if (options.json) console.log(JSON.stringify({ model: graph.name, ringBits, ranges, refused, layers }));
+    else {
+      console.log(formatTable(layers.map(rowOf)));
+      console.log(
+        "\nBeyond the ring: with the scales in force before this audit. What the ring holds, head-room and bits: with its ranges.\n" +
+          `--ranges=${formatRangesOption(graph, ranges)}`,
+      );
+      if (isAccepted) {
+        const by = refused === null ? "" : `, by force: ${refused}`;
+        console.log(`\n${graph.name} fits ${ringBits} ring bits${by}`);
+        if (options.write) console.log(`ranges written to ${model.folder}/model.json`);
+      }
+    }
+    if (!isAccepted) throw new Error(refused);
+  },
+});
+
+function rowOf(layer: AuditedScale) {
+  const share = (part: number) => part === 0 ? "0" : `${(100 * part).toPrecision(2)} %`;
+  return {
+    layer: layer.id,
+    "largest |z|": Number(layer.largest.toPrecision(3)),
+    [`beyond ${FITTED_RANGE}`]: layer.kind === "logits" ? "-" : share(layer.beyondInterval),
+    "beyond the ring": share(layer.beyondRing),
+    "integer bits": layer.integerBits,
+    "ring holds": layer.ringLimit,
+    "head-room": `${layer.headRoomBits.toFixed(1)} bits`,
+    "fraction bits": layer.fractionBits,
+    kept: layer.keptBits ?? "-",
+  };
+}

@@ -1,0 +1,125 @@
+/** Audited ranges become scales with a bit of head-room; what has none is refused; escaped logits are seen. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { evaluate, evaluateLogits } from "../models/float_engine.ts";
+import { foldBatchNorm } from "../models/fold.ts";
+import type { Weights } from "../models/graph.ts";
+import { auditedLayers, floatForward, type Ranges } from "../models/ranges.ts";
+import { randomWeights, seededImage } from "../models/weights.ts";
+import { buildModel } from "../models/zoo.ts";
+import { QUARTIC } from "../polynomial/polynomial.ts";
+import { Ring } from "../ring/ring.ts";
+import { audit, ringLimits } from "./audit.ts";
+import { isUnreliable, logitBound } from "./guard.ts";
+import { openInProcess } from "./in_process.ts";
+import { fixedPointLogits } from "./oracle.ts";
+import { digestOf, planInference } from "./plan.ts";
+
+const ring = await Ring.open();
+const original = buildModel("convnet");
+const { graph, weights } = foldBatchNorm(original, randomWeights(original, 1, QUARTIC));
+const images = Array.from({ length: 6 }, (_, i) => seededImage(original, 100 + i));
+const OPTIONS = { fractionBits: 16, polynomial: QUARTIC };
+
+const auditOf = (weights: Weights, ringBits = 30) =>
+  audit(graph, { ...OPTIONS, ringBits }, floatForward(graph, weights, QUARTIC), images);
+const planOf = (ranges?: Ranges, options = {}, activation = "lifted") =>
+  planInference(graph, { ...OPTIONS, activation, linear: "masked", ...(ranges && { ranges }), ...options });
+/** The weights with the bias of one channel of a layer moved. */
+function moved(id: string, by: number): Weights {
+  const changed = new Map(weights), bias = changed.get(`${id}.bias`)!;
+  changed.set(`${id}.bias`, { ...bias, data: bias.data.map((b, i) => i === 0 ? b + by : b) });
+  return changed;
+}
+
+Deno.test("audit() finds the largest values of the float engine and what lies beyond", () => {
+  const { layers, ranges } = auditOf(moved("conv2", 20));
+  for (const { id, value } of auditedLayers(graph)) {
+    const values = images.flatMap((x) => [...evaluate(graph, moved("conv2", 20), QUARTIC, x).get(value)!]);
+    const largest = Math.max(...values.map(Math.abs)), layer = layers.find((layer) => layer.id === id)!;
+    assertEquals([layer.largest, layer.values], [largest, values.length]);
+    assertEquals(layer.beyondInterval, values.filter((v) => Math.abs(v) > 5).length / values.length);
+    // Without ranges the ring holds values below 16, logits below 32.
+    const limit = id === "classifier" ? 32 : 16;
+    assertEquals(layer.beyondRing, values.filter((v) => Math.abs(v) >= limit).length / values.length);
+    assert(ranges[id]! >= largest && ranges[id]! < 1.01 * largest);
+  }
+  assert(layers.find(({ id }) => id === "act2")!.beyondRing > 0.05);
+});
+
+Deno.test("a plan from ranges keeps at least one bit of head-room, and no bit more at activations", () => {
+  for (const by of [0, 3, 6, 12]) {
+    const { ranges, refused } = auditOf(moved("dense1", by));
+    assertEquals(refused, null);
+    for (const [id, limit] of ringLimits(planOf(ranges))) {
+      assert(limit >= 2 * ranges[id]!, `${id}: ${ranges[id]} of ${limit}`);
+      if (id !== "classifier") assert(limit < 4 * ranges[id]!, `${id}: ${ranges[id]} of ${limit}`);
+    }
+  }
+});
+
+Deno.test("a network without head-room is refused with a sentence that names the layer, unless forced", () => {
+  const ranges = { ...auditOf(weights).ranges, act2: 40 };
+  assertThrows(() => planOf(ranges), RangeError, "convnet: inputs of act2 up to 40 leave no head-room");
+  assert(ringLimits(planOf(ranges, { force: true })).get("act2")! < 2 * ranges.act2);
+  const { refused } = auditOf(moved("dense1", 400));
+  assert(refused!.startsWith("convnet: logits of classifier"), refused!);
+  // The wide ring holds what the narrow one refuses.
+  const logits = { ...auditOf(weights).ranges, classifier: 60 };
+  planOf(logits);
+  assertThrows(() => planOf(logits, { ringBits: 16 }), RangeError, "classifier");
+});
+
+Deno.test("ranges that do not belong to the network are refused", () => {
+  const { ranges } = auditOf(weights);
+  assertThrows(() => planOf({ ...ranges, act9: 1 }), RangeError, "act9");
+  assertThrows(() => planOf({ ...ranges, act2: NaN }), RangeError, "act2");
+  assertThrows(() => planOf({ act1: 3 }), RangeError, "act2 is missing");
+});
+
+Deno.test("ranges are part of what the roles compare for lifted, and not for 64-bit words", async () => {
+  const { ranges } = auditOf(weights);
+  const differ = async (activation: string) =>
+    (await digestOf(planOf(ranges, {}, activation))).join() !==
+      (await digestOf(planOf(undefined, {}, activation))).join();
+  assertEquals([await differ("lifted"), await differ("honeybadger")], [true, false]);
+});
+
+for (const ringBits of [30, 20]) {
+  Deno.test(`with ${ringBits} ring bits audited ranges make the logits at least twice as precise`, () => {
+    const { ranges } = auditOf(weights, ringBits);
+    const errorOf = (plan: ReturnType<typeof planOf>) =>
+      Math.max(...[1, 2, 3].map((seed) => {
+        const image = seededImage(original, seed), exact = evaluateLogits(graph, weights, QUARTIC, image);
+        return Math.max(...fixedPointLogits(plan, weights, image).map((v, i) => Math.abs(v - exact[i]!)));
+      }));
+    const before = errorOf(planOf(undefined, { ringBits })), after = errorOf(planOf(ranges, { ringBits }));
+    assert(2 * after < before, `${before} and ${after}`);
+  });
+}
+
+for (const activation of ["lifted", "honeybadger"]) {
+  Deno.test(`${activation}: logits of an input that escapes are unreliable, those of an honest run are not`, async () => {
+    const { ranges } = auditOf(weights), plan = planOf(ranges, {}, activation);
+    const run = async (size: number) => {
+      const inference = await openInProcess(ring, plan, weights, 3);
+      const flags = [];
+      for (const seed of [1, 2, 3]) {
+        const image = seededImage(original, seed).map((v) => size * v);
+        flags.push(isUnreliable(plan, await inference.infer(image)));
+      }
+      await inference.end();
+      return flags;
+    };
+    assertEquals(await run(1), [false, false, false]);
+    assertEquals(await run(30), [true, true, true]);
+  });
+}
+
+Deno.test("logits have a bound where ranges or a small ring give one", () => {
+  const { ranges } = auditOf(weights);
+  assertEquals(logitBound(planOf(ranges)), 2 * ranges["classifier"]!);
+  assertEquals(logitBound(planOf()), 16);
+  assertEquals(logitBound(planOf(undefined, {}, "espn")), null);
+  assertEquals(logitBound(planOf(ranges, {}, "espn")), 2 * ranges["classifier"]!);
+  assert(isUnreliable(planOf(ranges), [0, NaN]));
+});
