@@ -6,7 +6,14 @@ import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
 import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
-import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, profileFrom, THREADS_OPTION } from "./inference_options.ts";
+import {
+  LINK_OPTIONS,
+  PLAN_OPTIONS,
+  planFrom,
+  PREPARE_OPTION,
+  profileFrom,
+  THREADS_OPTION,
+} from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
 import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
 
@@ -33,6 +40,7 @@ await runCommand({
     connect: connectOption(7700, "address of the server"),
     dealer: connectOption(7701, "address of the dealer"),
     ...LINK_OPTIONS,
+    prepare: PREPARE_OPTION,
     threads: THREADS_OPTION,
     ...SECURITY_OPTIONS,
     json: { type: "boolean", help: "report on standard output as JSON lines" },
@@ -56,8 +64,9 @@ await runCommand({
         peer,
         async () => hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" })),
       );
-      return await query({ pool, peer, dealer, plan }, image, options.repetitions, ({ onlineMs }) => {
-        if (options.json) console.log(JSON.stringify({ query: { onlineMs } }));
+      return await query({ pool, peer, dealer, plan }, image, options.repetitions, {
+        prepare: options.prepare,
+        onQuery: ({ onlineMs }) => options.json && console.log(JSON.stringify({ query: { onlineMs } })),
       });
     });
     const { logits, onlineMs } = figures.queries.at(-1)!;

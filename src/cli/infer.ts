@@ -12,6 +12,7 @@ import {
   INFER_OPTIONS,
   LINK_OPTIONS,
   PLAN_OPTIONS,
+  PREPARE_OPTION,
   profileFrom,
 } from "./inference_options.ts";
 import { imageFrom, networkAndPlan } from "./network_and_plan.ts";
@@ -24,14 +25,15 @@ await runCommand({
   summary: "classify an image by a private inference of three processes on this machine",
   notes:
     "Server, client and dealer run with narrow permissions over loopback TCP, shaped as --profile says. The logits are " +
-    "compared with plaintext engines in floating and fixed point.",
+    "compared with plaintext engines in floating and fixed point. With --prepare N the correlations of N queries are dealt before " +
+    "the first of them runs; when they are used up, those of the next N.",
   time: "seconds; ResNet-50 a minute",
   examples: [
     "infer --model resnet18 --activation espn --profile wan",
     "infer --model minionn-bn --linear beaver --repetitions 20 --json",
   ],
   interrupted: "the three processes were ended",
-  options: { ...PLAN_OPTIONS, ...LINK_OPTIONS, ...INFER_OPTIONS },
+  options: { ...PLAN_OPTIONS, ...LINK_OPTIONS, ...INFER_OPTIONS, prepare: PREPARE_OPTION },
   async run(options) {
     const profile = profileFrom(options.profile);
     const { model, plan } = await networkAndPlan(options);
@@ -50,7 +52,10 @@ await runCommand({
       plan: [...planArguments(plan, options.elements), "--threads", String(options.threads)],
       server: model.folder === null ? [] : ["--weights", model.folder],
       client: options.image === undefined ? ["--seed", String(options.seed)] : ["--image", options.image],
-      link: ["--profile", options.profile, "--timeout", String(options.timeout)],
+      parties: [
+        ...["--profile", options.profile, "--timeout", String(options.timeout)],
+        ...["--prepare", String(options.prepare)],
+      ],
       reads: {
         server: model.folder === null ? [] : [model.folder],
         client: options.image === undefined ? [] : [options.image],
@@ -72,6 +77,7 @@ await runCommand({
       fractionBits: plan.lifted?.valueBits ?? options.fractionBits,
       repetitions: options.repetitions,
       threads: options.threads,
+      prepare: options.prepare,
       ...summarise(figures, options.warmUp),
       ...compare(figures.queries, float, fixed),
       paperExchanges: costOf(plan).paperExchanges,
@@ -106,7 +112,12 @@ function summarise({ setup, queries, peakRssMB }: InferenceRunFigures, warmUp: n
     oneWayDelays: last.oneWayDelays,
     bytesSent: last.bytesSent,
     setup: { ms: round(setup.ms), bytes: setup.bytes },
-    offline: { ms: round(median(of((query) => query.offlineMs))), bytes: last.offlineBytes },
+    offline: {
+      ms: round(median(of((query) => query.offlineMs))),
+      bytes: last.offlineBytes,
+      partyBytes: last.offlinePartyBytes,
+    },
+    heldBytes: last.heldBytes,
     online: { medianMs: round(median(online)), q1Ms: round(low), q3Ms: round(high) },
     computeMs: {
       server: round(median(of((query) => query.computeMs.server))),
@@ -148,13 +159,14 @@ function distance(queries: readonly QueryFigures[], expected: Float64Array): { m
 }
 
 type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & {
+  readonly prepare: number;
   readonly [key: string]: unknown;
 };
 
 function print(result: Result): void {
   const ms = (value: number) => `${value.toFixed(1)} ms`,
     mb = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
-  const { setup, offline, online, bytesSent, computeMs, peakRssMB } = result;
+  const { setup, offline, online, heldBytes, bytesSent, computeMs, peakRssMB } = result;
   console.log(
     `${result.model} (${result.classes} classes), ${result.activation} + ${result.linear}, network ${result.profile}\n`,
   );
@@ -164,7 +176,9 @@ function print(result: Result): void {
       phase: "offline, per query",
       time: ms(offline.ms),
       traffic: mb(offline.bytes),
-      note: "from the dealer",
+      note: offline.partyBytes === 0
+        ? "from the dealer"
+        : `from the dealer; ${mb(offline.partyBytes)} more between the parties`,
     },
     {
       phase: "online, per query",
@@ -181,6 +195,13 @@ function print(result: Result): void {
     } and ${ms(computeMs.client)}; ` +
       `memory server ${peakRssMB.server}, client ${peakRssMB.client}, dealer ${peakRssMB.dealer} MB`,
   );
+  if (result.prepare > 1) {
+    console.log(
+      `${result.prepare} queries prepared at a time, each held in ${mb(heldBytes.server)} at the server and ${
+        mb(heldBytes.client)
+      } at the client`,
+    );
+  }
   console.log(
     `class ${result.label}${
       result.argmaxAgrees ? ", as in plaintext" : ", NOT as in plaintext"

@@ -81,6 +81,15 @@ export const THREADS_OPTION = {
   help: "threads of each party",
 } as const;
 
+/** Of `infer` and the two parties; the dealer holds nothing and deals when both ask. */
+export const PREPARE_OPTION = {
+  type: "integer",
+  min: 1,
+  max: 1000,
+  default: 1,
+  help: "queries whose correlations are dealt ahead and held in memory, each used at most once",
+} as const;
+
 /** Of the commands that start all three roles on this machine. */
 export const INFER_OPTIONS = {
   weights: { type: "string", value: "DIR", help: "model folder (default: seeded random weights)" },

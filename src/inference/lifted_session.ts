@@ -234,6 +234,10 @@ export class LiftedQuery implements PreparedQuery {
     private readonly plan: Plan,
   ) {}
 
+  get number(): number {
+    return this.prepared.number;
+  }
+
   async run(image: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }> {
     const { role, pool: { ring } } = this.options;
     if (this.#used) {

@@ -1,19 +1,20 @@
 /** `lifted` in one process: right over ring widths and degrees, costs as declared, no gross error ever. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { evaluateLogits } from "../models/float_engine.ts";
-import { foldBatchNorm } from "../models/fold.ts";
+import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
-import { buildModel } from "../models/zoo.ts";
+import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
+import { outputsOf } from "../protocols/linear/layers.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { LOGITS_TAG } from "./party_session.ts";
-import { costOf, digestOf, planInference } from "./plan.ts";
+import { costOf, digestOf, planInference, type Step } from "./plan.ts";
 import { query, serve } from "./roles.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
@@ -82,17 +83,32 @@ Deno.test("lifted sends, deals and waits for what its closed formulas say, in se
     query({ pool, peer: clientPeer, dealer: clientDealer, plan }, seededImage(original, 2), 2),
   ]);
   const cost = costOf(plan), activations = 173_056;
-  for (const { exchanges, oneWayDelays, bytesSent, offlineBytes } of figures.queries) {
+  for (const { exchanges, oneWayDelays, bytesSent, offlineBytes, offlinePartyBytes } of figures.queries) {
     assertEquals({ exchanges, oneWayDelays, bytesSent }, {
       exchanges: cost.total.exchanges,
       oneWayDelays: cost.oneWayDelays,
       bytesSent: { server: cost.total.bytesServer, client: cost.total.bytesClient },
     });
     assertEquals(offlineBytes, cost.total.dealtBytes + 32);
+    assertEquals(offlinePartyBytes, 4 * activations);
+    assertEquals(offlinePartyBytes, cost.offline.bytesServer + cost.offline.bytesClient);
     assert(bytesSent.server + bytesSent.client <= 5.9 * activations + 3072 * 30 / 8 + 8 * 10);
   }
   assertEquals(cost.total.exchanges, 2 * 7 + 2);
   assertEquals(figures.setup.bytes, cost.setUp.bytesServer + 32 + 64);
+});
+
+Deno.test("every network takes at most 72 dealt bytes per activation at degree 4, 5 per linear output, and 4 early ones", () => {
+  for (const name of MODEL_NAMES.filter((name) => name !== "resnet50")) {
+    const plan = planOf(foldGraph(buildModel(name)), QUARTIC, 30),
+      { linear, activation, offline } = costOf(plan);
+    const sum = (of: (step: Step) => number) => plan.steps.reduce((total, step) => total + of(step), 0);
+    const activations = sum((step) => step.kind === "activation" ? step.spec.length : 0);
+    const outputs = sum((step) => step.kind === "linear" ? outputsOf(step.group) : 0);
+    assert(activation.dealtBytes <= 72 * activations, name);
+    assert(linear.dealtBytes <= 5 * outputs, name);
+    assertEquals(offline, { bytesServer: 0, bytesClient: 4 * activations }, name);
+  }
 });
 
 Deno.test("the server's share of the logits has no bits above the ring, which nothing would mask", async () => {
