@@ -34,8 +34,10 @@ export interface LiftedScales {
 /** Chooses all scales from k and the polynomial. Throws a RangeError where the bounds of the protocol cannot be met. */
 export function liftedScales(plan: Plan, ringBits: number): LiftedScales {
   const inputBits = ringBits - 2 - RANGE_BITS, valueBits = Math.round(inputBits / 2 + 1);
+  // An image that goes straight into an activation, as where one layer is measured alone, is a pre-activation.
+  const isBare = plan.steps.some((step) => step.kind === "activation" && step.input === plan.input);
   const weightBits = new Map<string, number>(),
-    fractionBits = new Map<string, number>([[plan.input, valueBits]]);
+    fractionBits = new Map<string, number>([[plan.input, isBare ? inputBits : valueBits]]);
   const specs = new Map<number, LiftedSpec>();
   for (const step of plan.steps) {
     switch (step.kind) {

@@ -41,8 +41,8 @@ interface Prepared {
   readonly gates: ReadonlyMap<number, LiftedMaterial & { readonly word: RingTensor<32> }>;
   /** The client's mask of the image; null at the server. */
   readonly image: RingTensor<32> | null;
-  /** This party's part of the logits: the server's constants, the client's all. */
-  readonly logits: RingTensor<32>;
+  /** This party's part of the logits: the server's constants if there are any, the client's all. */
+  readonly logits: RingTensor<32> | undefined;
 }
 
 export class LiftedSession implements PartySession {
@@ -130,15 +130,15 @@ export class LiftedSession implements PartySession {
         const spec = this.scales.specs.get(step.index)!, held = await holdLifted(spec, material);
         using v = new RingTensor(ring, 32, spec.length);
         await this.#peer.receive(queryTag(step.index, number), v.bytes);
-        const word = new RingTensor(ring, 32, spec.length);
+        const word = new RingTensor(ring, 32, spec.length), constant = constants.get(step.input);
         ring.kernels.addShifted32(
-          constants.get(step.input)!.address,
+          v.address,
           held.mask.address,
           spec.extraBits,
           word.address,
           spec.length,
         );
-        ring.kernels.add32(word.address, v.address, word.address, spec.length);
+        if (constant) ring.kernels.add32(word.address, constant.address, word.address, spec.length);
         gates.set(step.index, { ...held, word });
       } else {
         const shares = step.kind === "linear" ? await this.#sharesOf(step, material) : [];
@@ -146,7 +146,7 @@ export class LiftedSession implements PartySession {
       }
       this.#forgetBut(step, constants);
     }
-    return { number, gates, image: null, logits: constants.get(plan.output)! };
+    return { number, gates, image: null, logits: constants.get(plan.output) };
   }
 
   #withBias(share: RingTensor<32>, id: string): RingTensor<32> {
@@ -161,7 +161,10 @@ export class LiftedSession implements PartySession {
   async #prepareClient(number: number, of: (label: number) => Material): Promise<Prepared> {
     const { plan, pool: { ring } } = this.options,
       gates = new Map<number, LiftedMaterial & { word: RingTensor<32> }>();
-    const image = await of(imageLabel(plan)).own32(plan.inputLength, this.scales.valueBits);
+    const image = await of(imageLabel(plan)).own32(
+      plan.inputLength,
+      this.scales.fractionBits.get(plan.input)!,
+    );
     const masks: Parts = new Map([[plan.input, image]]);
     for (const step of plan.steps) {
       const material = of(step.index);
@@ -190,7 +193,7 @@ export class LiftedSession implements PartySession {
       }
       this.#forgetBut(step, masks, image, ...[...gates.values()].map(({ word }) => word));
     }
-    return { number, gates, image, logits: masks.get(plan.output)! };
+    return { number, gates, image, logits: masks.get(plan.output) };
   }
 
   /** This party's shares of B * a, one tensor a layer. */
@@ -261,7 +264,7 @@ export class LiftedQuery implements PreparedQuery {
 
   async #runClient(ring: Ring, image: ArrayLike<number>): Promise<Float64Array> {
     const { prepared, plan, scales } = this, mask = prepared.image!;
-    using x = encode32(ring, image, scales.valueBits, "image");
+    using x = encode32(ring, image, scales.fractionBits.get(plan.input)!, "image");
     ring.kernels.sub32(x.address, mask.address, x.address, x.length);
     mask[Symbol.dispose]();
     await this.#sendPacked(x, scales.ringBits, queryTag(imageLabel(plan), prepared.number));
@@ -275,9 +278,10 @@ export class LiftedQuery implements PreparedQuery {
       evaluateLifted(spec, opened, g, word, y);
       await this.#sendPacked(y, spec.ringBits, tag);
     }
-    using other = new RingTensor(ring, 32, prepared.logits.length);
+    const mine = prepared.logits!;
+    using other = new RingTensor(ring, 32, mine.length);
     await this.peer.receive(LOGITS_TAG, other.bytes);
-    return this.#decodeLogits(other);
+    return this.#decodeLogits(other, mine);
   }
 
   async #runServer(ring: Ring): Promise<null> {
@@ -303,9 +307,12 @@ export class LiftedQuery implements PreparedQuery {
       forget(step, parts);
     }
     const logits = parts.get(plan.output)!;
-    ring.kernels.add32(logits.address, prepared.logits.address, logits.address, logits.length);
+    if (prepared.logits) {
+      ring.kernels.add32(logits.address, prepared.logits.address, logits.address, logits.length);
+      prepared.logits[Symbol.dispose]();
+    }
     await this.peer.send(LOGITS_TAG, this.#truncated(logits).bytes);
-    disposeAll([...parts.values(), prepared.logits]);
+    disposeAll([...parts.values()]);
     return null;
   }
 
@@ -350,11 +357,15 @@ export class LiftedQuery implements PreparedQuery {
     return values;
   }
 
-  /** Bits of a logit as it is opened: those of the ring above the scale of values. */
+  /** Bits that the opened logits leave out: those below the scale of values. */
+  get #cutBits(): number {
+    return this.scales.fractionBits.get(this.plan.output)! - this.scales.valueBits;
+  }
+
+  /** Bits of a logit as it is opened: those of the ring, and the extra ones of Winograd, above the scale of values. */
   get #logitBits(): number {
-    const { ringBits, inputBits, valueBits, fractionBits } = this.scales,
-      cut = fractionBits.get(this.plan.output)! - valueBits;
-    return ringBits + fractionBits.get(this.plan.output)! - inputBits - cut;
+    const { ringBits, inputBits, fractionBits } = this.scales;
+    return ringBits + Math.max(0, fractionBits.get(this.plan.output)! - inputBits) - this.#cutBits;
   }
 
   /**
@@ -362,16 +373,15 @@ export class LiftedQuery implements PreparedQuery {
    * wrap-arounds of masked words times weights, which nothing masks: they must not leave the server.
    */
   #truncated(logits: RingTensor<32>): RingTensor<32> {
-    const words = logits.uint32,
-      cut = this.scales.fractionBits.get(this.plan.output)! - this.scales.valueBits;
+    const words = logits.uint32, cut = this.#cutBits;
     const mask = 2 ** this.#logitBits - 1;
     for (let i = 0; i < words.length; i++) words[i] = (words[i]! >>> cut) & mask;
     return logits;
   }
 
-  #decodeLogits(other: RingTensor<32>): Float64Array {
-    const { ring } = other, mine = this.#truncated(this.prepared.logits), modulus = 2 ** this.#logitBits;
-    ring.kernels.add32(other.address, mine.address, other.address, other.length);
+  #decodeLogits(other: RingTensor<32>, mine: RingTensor<32>): Float64Array {
+    const { ring } = other, modulus = 2 ** this.#logitBits;
+    ring.kernels.add32(other.address, this.#truncated(mine).address, other.address, other.length);
     mine[Symbol.dispose]();
     return Float64Array.from(other.uint32, (v) => {
       const reduced = v % modulus;

@@ -41,7 +41,7 @@ function liftedArithmetic(plan: Plan, scales: LiftedScales): FixedArithmetic {
     ),
   );
   return {
-    inputBits: scales.valueBits,
+    inputBits: scales.fractionBits.get(plan.input)!,
     weightBits: (id) => scales.weightBits.get(id)!,
     activation(id, x) {
       const spec = specs.get(id)!;
