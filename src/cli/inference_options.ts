@@ -2,8 +2,8 @@
 import type { ModelDescription } from "../data/model_folder.ts";
 import { costOf, DEFAULT_RING_BITS, LIFTED, type Plan, planInference } from "../inference/plan.ts";
 import { foldGraph } from "../models/fold.ts";
-import type { Activation, Graph } from "../models/graph.ts";
-import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
+import type { Activation } from "../models/graph.ts";
+import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
 import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
@@ -169,16 +169,6 @@ export function planFrom(values: PlanValues): Plan {
   // A polynomial that does not fit its protocol is refused here, not in the middle of a session.
   costOf(plan);
   return plan;
-}
-
-/** A "network" of one activation layer and no weights, to measure a protocol alone. */
-function activationLayer(elements: number): Graph {
-  return {
-    name: `activation-${elements}`,
-    classes: elements,
-    inputShape: [1, 1, elements],
-    nodes: [{ id: "input", op: "input" }, { id: "activation", op: "activation", input: "input" }],
-  };
 }
 
 /** Checks that weights on disk belong to the plan. */

@@ -4,7 +4,7 @@ import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
-import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
+import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
 import { outputsOf } from "../protocols/linear/layers.ts";
@@ -97,6 +97,28 @@ Deno.test("lifted sends, deals and waits for what its closed formulas say, in se
   assertEquals(cost.total.exchanges, 2 * 7 + 2);
   assertEquals(figures.setup.bytes, cost.setUp.bytesServer + 32 + 64);
 });
+
+for (const ringBits of [30, 24]) {
+  Deno.test(`lifted runs one activation layer alone with ${ringBits} ring bits: its input, reply, next words and opening`, async () => {
+    const n = 300, plan = planOf(activationLayer(n), QUARTIC, ringBits), before = ring.bytesInUse;
+    const image = Float32Array.from({ length: n }, (_, i) => 16 * Math.sin(i));
+    const inference = await openInProcess(ring, plan, new Map(), 2);
+    for (let i = 0; i < 2; i++) {
+      const error = largest(await inference.infer(image), fixedPointLogits(plan, new Map(), image));
+      // |P'| is at most 44 for |x| < 16, and x is rounded to one of two neighbours.
+      assert(error <= 44 * 2 ** -plan.lifted!.specs.get(0)!.keptBits + 0.01, `off by ${error}`);
+    }
+    await inference.end();
+    assertEquals(ring.bytesInUse, before);
+    const { total, oneWayDelays } = costOf(plan), padded = 384 / 8;
+    const reply = ringBits - (ringBits - 6 - plan.lifted!.specs.get(0)!.keptBits);
+    assertEquals([oneWayDelays, total.bytesServer, total.bytesClient], [
+      4,
+      padded * reply + 4 * n,
+      2 * padded * ringBits,
+    ]);
+  });
+}
 
 Deno.test("every network takes at most 72 dealt bytes per activation at degree 4, 5 per linear output, and 4 early ones", () => {
   for (const name of MODEL_NAMES.filter((name) => name !== "resnet50")) {
