@@ -2,6 +2,7 @@
 import { activationMicrobenchmark } from "./activation_microbenchmark.ts";
 import type { Experiment } from "./experiment.ts";
 import { inferenceLatency } from "./inference_latency.ts";
+import { manyInferences } from "./many_inferences.ts";
 import { networkCalibration } from "./network_calibration.ts";
 import { polynomialFit } from "./polynomial_fit.ts";
 import { ringWidth } from "./ring_width.ts";
@@ -14,6 +15,7 @@ export const experiments: readonly Experiment[] = [
   activationMicrobenchmark,
   networkCalibration,
   truncationFailures,
+  manyInferences,
   ringWidth,
   polynomialFit,
 ];
