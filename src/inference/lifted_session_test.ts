@@ -1,5 +1,5 @@
 /** `lifted` in one process: right over ring widths and degrees, costs as declared, no gross error ever. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
@@ -8,6 +8,7 @@ import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
 import { outputsOf } from "../protocols/linear/layers.ts";
+import { Convolution } from "../ring/convolution.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
@@ -161,6 +162,44 @@ Deno.test("a lifted session frees all ring memory that it took", async () => {
   await inference.infer(seededImage(original, 2));
   await inference.end();
   assertEquals(ring.bytesInUse, before);
+});
+
+Deno.test("lifted opens the same logits from the same seeds with one and with two threads a role", async () => {
+  const { original, graph, weights } = network("minionn-bn", QUARTIC), plan = planOf(graph, QUARTIC, 30);
+  const image = seededImage(original, 3), { getRandomValues } = crypto;
+  const run = async (threads: number) => {
+    using pool = new ConvolutionPool(ring, threads);
+    const shared: boolean[] = [], convolution = pool.convolution.bind(pool);
+    pool.convolution = (...args) => {
+      const made = convolution(...args);
+      shared.push(!(made instanceof Convolution));
+      return made;
+    };
+    const [peer, clientPeer] = memoryPair();
+    const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
+    const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
+    let calls = 0;
+    // The dealer's seeds, the same in both runs.
+    crypto.getRandomValues = (bytes) => (new Uint8Array(bytes!.buffer).fill(++calls), bytes);
+    try {
+      const [, , { queries }] = await Promise.all([
+        runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 2 }),
+        serve({ pool, peer, dealer, plan, weights }),
+        query({ pool, peer: clientPeer, dealer: clientDealer, plan }, image, 2),
+      ]);
+      return { shared, logits: queries.map(({ logits }) => logits) };
+    } finally {
+      crypto.getRandomValues = getRandomValues;
+    }
+  };
+  const one = await run(1), two = await run(2);
+  assertEquals(two.logits, one.logits);
+  // Rounding is random, so other seeds give other logits: the comparison can fail.
+  assertNotEquals(one.logits[0], one.logits[1]);
+  assert(!one.shared.includes(true));
+  // The large layers of each of the three roles.
+  assertEquals(two.shared.filter(Boolean).length % 3, 0);
+  assert(two.shared.includes(true));
 });
 
 Deno.test("plans that break the bounds of lifted are refused with a sentence", () => {
