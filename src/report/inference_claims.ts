@@ -399,7 +399,7 @@ export const inferenceClaims: readonly Claim[] = [
   }),
   claim<number>({
     id: "no-gross-errors",
-    sentence: "lifted makes no gross error in any MiniONN-BN inference of a random image.",
+    sentence: "No MiniONN-BN inference of a random image by lifted has a gross error.",
     source: "ours",
     experiment: "many_inferences",
     expected: "0 inferences",
