@@ -2,17 +2,13 @@
 import type { Channel, Traffic } from "../network/channel.ts";
 
 export class TimedChannel implements Channel {
-  /** Milliseconds in sends, receives and exchanges so far; where they overlap, time counts once. */
+  /** Milliseconds in sends, receives and exchanges so far. */
   milliseconds = 0;
-  #pending = 0;
-  #since = 0;
 
   constructor(private readonly inner: Channel) {}
 
-  send = (tag: number, payload: Uint8Array, more?: boolean): Promise<void> =>
-    this.#time(this.inner.send(tag, payload, more));
-  receive = (tag: number, into: Uint8Array, more?: boolean): Promise<void> =>
-    this.#time(this.inner.receive(tag, into, more));
+  send = (tag: number, payload: Uint8Array): Promise<void> => this.#time(this.inner.send(tag, payload));
+  receive = (tag: number, into: Uint8Array): Promise<void> => this.#time(this.inner.receive(tag, into));
   exchange = (tag: number, payload: Uint8Array, into: Uint8Array): Promise<void> =>
     this.#time(this.inner.exchange(tag, payload, into));
 
@@ -33,11 +29,11 @@ export class TimedChannel implements Channel {
   }
 
   async #time(work: Promise<void>): Promise<void> {
-    if (this.#pending++ === 0) this.#since = performance.now();
+    const start = performance.now();
     try {
       await work;
     } finally {
-      if (--this.#pending === 0) this.milliseconds += performance.now() - this.#since;
+      this.milliseconds += performance.now() - start;
     }
   }
 }
