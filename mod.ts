@@ -5,7 +5,8 @@
  * @module
  */
 export * from "./src/models/graph.ts";
-export { buildModel, MODEL_NAMES } from "./src/models/zoo.ts";
+export type { FixedValue } from "./src/models/fixed_engine.ts";
+export { activationLayer, buildModel, MODEL_NAMES } from "./src/models/zoo.ts";
 export { countModel } from "./src/models/counts.ts";
 export { foldBatchNorm, foldGraph } from "./src/models/fold.ts";
 export { evaluate, evaluateLogits } from "./src/models/float_engine.ts";
@@ -49,7 +50,9 @@ export {
   linearProtocol,
 } from "./src/protocols/registry.ts";
 export { powerGroups } from "./src/protocols/activation/power_groups.ts";
+export { droppedBits, type LiftedSpec, shiftBits } from "./src/protocols/activation/lifted.ts";
 
+export { fixedPointValues, realOf } from "./src/inference/oracle.ts";
 export { costOf, type Plan, planInference, type PlanOptions } from "./src/inference/plan.ts";
 export { type Audit, audit } from "./src/inference/audit.ts";
 export { isUnreliable, logitBound } from "./src/inference/guard.ts";

@@ -22,7 +22,7 @@ export interface Inference {
   readonly paperExchanges: number;
   readonly bytesSent: { readonly server: number; readonly client: number };
   readonly setup: { readonly ms: number; readonly bytes: number };
-  readonly offline: { readonly ms: number; readonly bytes: number };
+  readonly offline: { readonly ms: number; readonly bytes: number; readonly partyBytes: number };
   readonly online: { readonly medianMs: number; readonly q1Ms: number; readonly q3Ms: number };
   readonly computeMs: { readonly server: number; readonly client: number };
   readonly peakRssMB: { readonly server: number; readonly client: number; readonly dealer: number };
@@ -60,6 +60,7 @@ export const FIGURE_COLUMNS = {
   setup_bytes: "bytes of the set-up, all links",
   offline_ms: "offline phase of a query, median; the dealer's link is not shaped",
   offline_bytes: "bytes from the dealer per query",
+  offline_party_bytes: "bytes between the parties per query, before the image is known",
   online_ms: "online phase from image to logits at the client, median",
   online_q1_ms: "lower quartile",
   online_q3_ms: "upper quartile",
@@ -76,6 +77,7 @@ export const figuresOf = (run: Inference): NewRow => ({
   setup_bytes: run.setup.bytes,
   offline_ms: run.offline.ms,
   offline_bytes: run.offline.bytes,
+  offline_party_bytes: run.offline.partyBytes,
   online_ms: run.online.medianMs,
   online_q1_ms: run.online.q1Ms,
   online_q3_ms: run.online.q3Ms,

@@ -7,6 +7,7 @@ import { escapingActivations } from "./escaping_activations.ts";
 import { escapingInference } from "./escaping_inference.ts";
 import type { Experiment } from "./experiment.ts";
 import { inferenceLatency } from "./inference_latency.ts";
+import { manyInferences } from "./many_inferences.ts";
 import { networkCalibration } from "./network_calibration.ts";
 import { polynomialFit } from "./polynomial_fit.ts";
 import { regularisationSweep } from "./regularisation_sweep.ts";
@@ -22,6 +23,7 @@ export const experiments: readonly Experiment[] = [
   networkCalibration,
   truncationFailures,
   escapingInference,
+  manyInferences,
   ringWidth,
   polynomialFit,
   degreeSweep,

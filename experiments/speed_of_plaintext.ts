@@ -62,6 +62,7 @@ export const speedOfPlaintext = defineExperiment<SpeedCell>({
     ratio: "online_ms / tfjs_ms",
     offline_ms: "offline phase of a query, median",
     offline_bytes: "bytes from the dealer per query",
+    offline_party_bytes: "bytes from the client to the server per query, before the image is known",
     online_bytes: "bytes that both parties send online",
     bytes_per_activation: "online_bytes over the activations of the network",
   },
@@ -105,6 +106,7 @@ export const speedOfPlaintext = defineExperiment<SpeedCell>({
         ratio: online / tfjs,
         offline_ms: middle(runs.map((run) => run.offline.ms)),
         offline_bytes: offline.bytes,
+        offline_party_bytes: offline.partyBytes,
         online_bytes: bytes,
         bytes_per_activation: bytes / activations,
       };

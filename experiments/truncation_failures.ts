@@ -2,7 +2,22 @@
  * How often local truncation fails grossly: for uniformly random shares of the integer v exactly with probability |v| / 2^64.
  * Measured on real shares, for the integers that the protocols truncate, and turned into failures per inference.
  */
-import { add, freshSeed, powerGroups, QUARTIC, rescale, Ring, Seed, subtract, words } from "../mod.ts";
+import {
+  activationLayer,
+  add,
+  droppedBits,
+  freshSeed,
+  openInProcess,
+  planInference,
+  powerGroups,
+  QUARTIC,
+  rescale,
+  Ring,
+  Seed,
+  shiftBits,
+  subtract,
+  words,
+} from "../mod.ts";
 import { type Cell, defineExperiment, numberOf, type Row, type Size } from "./experiment.ts";
 
 /** Shares tried per cell. */
@@ -17,8 +32,13 @@ const RESNET18 = 557_056;
  */
 const SCALINGS = ["old", "new", "ours"] as const;
 
+/** Rings and sizes at which `lifted` is tried; below 16, where a pre-activation leaves the ring. */
+const LIFTED = [[30, 1], [30, 2], [30, 5], [30, 16], [20, 16]] as const;
+
 interface TruncationCell extends Cell {
-  readonly scaling: typeof SCALINGS[number];
+  readonly scaling: typeof SCALINGS[number] | "lifted";
+  /** k of `lifted`. */
+  readonly ringBits?: number;
   readonly fractionBits: number;
   readonly size: number;
   /** log2 of the integer before truncation, and the bits that are cut off. */
@@ -62,6 +82,68 @@ async function countFailures(ring: Ring, log2Value: number, bits: number, trials
   return failures;
 }
 
+function liftedPlan(ringBits: number, elements: number) {
+  const options = { activation: "lifted", linear: "masked", fractionBits: 16, polynomial: QUARTIC, ringBits };
+  return planInference(activationLayer(elements), options);
+}
+
+function liftedCell(ringBits: number, size: number): TruncationCell {
+  const spec = liftedPlan(ringBits, 1).lifted!.specs.get(0)!;
+  const value = Math.max(...[size, -size].map((x) => Math.abs(polynomialAt(x))));
+  return {
+    id: `lifted k=${ringBits} |x|=${size}`,
+    scaling: "lifted",
+    ringBits,
+    fractionBits: spec.keptBits,
+    size,
+    log2Value: Math.log2(value) + shiftBits(spec) + spec.outputBits,
+    bits: shiftBits(spec),
+  };
+}
+
+const polynomialAt = (x: number) =>
+  QUARTIC.coefficients.reduceRight((sum, c) => sum * x + c, 0) / 2 ** QUARTIC.precision;
+
+/**
+ * Runs whole activation layers of `lifted` on the two values of this size, one step of the ring smaller, and counts results that are
+ * off by more than one unit of the output from the polynomial at both neighbours of x among the numbers of the kept bits.
+ */
+export async function countLiftedFailures(
+  ring: Ring,
+  ringBits: number,
+  size: number,
+  trials: number,
+  batch = 2 ** 18,
+): Promise<number> {
+  const plan = liftedPlan(ringBits, batch), spec = plan.lifted!.specs.get(0)!;
+  const unit = 2 ** plan.lifted!.logits.fractionBits,
+    shift = BigInt(shiftBits(spec)),
+    degree = BigInt(QUARTIC.coefficients.length - 1);
+  const signs = [1, -1].map((sign) => {
+    const integer = sign * (size * 2 ** spec.inputBits - 1),
+      low = BigInt(integer) >> BigInt(droppedBits(spec));
+    const results = [low, low + 1n].map((x) =>
+      QUARTIC.coefficients.reduce(
+        (sum, c, j) => sum + (BigInt(c) * x ** BigInt(j) << (degree - BigInt(j)) * BigInt(spec.keptBits)),
+        0n,
+      ) >> shift
+    ).map(Number);
+    return { x: integer / 2 ** spec.inputBits, low: Math.min(...results), high: Math.max(...results) + 1 };
+  });
+  const image = Float64Array.from({ length: batch }, (_, i) => signs[i & 1]!.x);
+  const inference = await openInProcess(ring, plan, new Map(), Math.ceil(trials / batch));
+  let failures = 0;
+  for (let done = 0; done < trials; done += batch) {
+    const results = await inference.infer(image);
+    for (let i = 0; i < batch; i++) {
+      const { low, high } = signs[i & 1]!, y = results[i]! * unit;
+      if (y < low || y > high) failures++;
+    }
+  }
+  await inference.end();
+  return failures;
+}
+
 export const truncationFailures = defineExperiment<TruncationCell>({
   key: "truncation_failures",
   title: "Gross failures of local truncation",
@@ -69,32 +151,42 @@ export const truncationFailures = defineExperiment<TruncationCell>({
   explanation:
     "Two parties truncate by shifting their own shares. For uniformly random shares of the integer v the result is off by a " +
     "multiple of 2^(64 - bits) with probability exactly |v| / 2^64. The integer here is the fourth power that the quartic " +
-    "needs, at three scalings; where |v| reaches 2^63 the power has overflown and there is no result at all.",
+    "needs, at three scalings; where |v| reaches 2^63 the power has overflown and there is no result at all. The rows lifted run that " +
+    "protocol's whole activation on real shares: its truncation cannot fail, however large the integer, up to the limit of its ring.",
   columns: {
     scaling:
-      "old: power at full precision; new: shares shifted first; ours: with the coefficient of the quartic",
+      "old: power at full precision; new: shares shifted first; ours: with the coefficient of the quartic; lifted: truncate and reduce",
+    ring_bits: "bits of the ring that the result is in",
     fraction_bits: "fraction bits p of x",
-    x: "size of the activation input",
+    x: "size of the activation input; of lifted one step of its ring less, with both signs",
     log2_value: "log2 of the integer before truncation",
     shift_bits: "bits cut off",
     trials: "random sharings",
     failures: "results off by more than one unit",
     measured: "failures / trials",
-    predicted: "|v| / 2^64; empty where the power overflows",
+    predicted: "|v| / 2^64; empty where the power overflows; 0 by construction for lifted",
     per_resnet18: "predicted failures in one ResNet-18 inference if all 557,056 activations had this size",
   },
-  cells: (size) =>
-    SCALINGS.flatMap((scaling) =>
+  cells: (size) => [
+    ...SCALINGS.flatMap((scaling) =>
       [10, 12, 16].flatMap((fractionBits) =>
         [1, 2, 5, 20].map((x) => ({ ...cellOf(scaling, fractionBits, x), seconds: TRIALS[size] / 2 ** 24 }))
       )
     ),
+    ...LIFTED.map(([ringBits, x]) => ({ ...liftedCell(ringBits, x), seconds: 6 * TRIALS[size] / 2 ** 24 })),
+  ],
   async run(cell, { size }) {
-    const { scaling, fractionBits, log2Value, bits } = cell, overflows = log2Value >= 63;
-    const trials = overflows ? 0 : TRIALS[size], predicted = 2 ** (log2Value - 64);
-    const failures = overflows ? null : await countFailures(await ringOnce(), log2Value, bits, trials);
+    const { scaling, ringBits, fractionBits, log2Value, bits } = cell, overflows = log2Value >= 63;
+    const trials = overflows ? 0 : TRIALS[size],
+      predicted = ringBits === undefined ? 2 ** (log2Value - 64) : 0;
+    const failures = overflows
+      ? null
+      : ringBits === undefined
+      ? await countFailures(await ringOnce(), log2Value, bits, trials)
+      : await countLiftedFailures(await ringOnce(), ringBits, cell.size, trials);
     return [{
       scaling,
+      ring_bits: ringBits ?? 64,
       fraction_bits: fractionBits,
       x: cell.size,
       log2_value: log2Value,
@@ -110,7 +202,9 @@ export const truncationFailures = defineExperiment<TruncationCell>({
     kind: "lines",
     name: "truncation_failures",
     caption:
-      "Gross failures of local truncation against the size of the integer: measured, and the line |v| / 2^64.",
+      `Gross failures of local truncation against the size of the integer: measured, and the line |v| / 2^64. ${
+        liftedCaption(rows)
+      }`,
     x: { title: "log2 of the integer before truncation" },
     y: { title: "probability of a gross failure", scale: "log" },
     series: [
@@ -131,7 +225,7 @@ export const truncationFailures = defineExperiment<TruncationCell>({
   }],
   table: (rows) =>
     rows.map((row) => ({
-      scaling: row["scaling"],
+      scaling: row["scaling"] === "lifted" ? `lifted, k = ${row["ring_bits"]}` : row["scaling"],
       p: row["fraction_bits"],
       "|x|": row["x"],
       measured: row["measured"] === "" ? "overflow" : row["measured"],
@@ -139,6 +233,14 @@ export const truncationFailures = defineExperiment<TruncationCell>({
       "failures per ResNet-18": row["per_resnet18"] === "" ? "-" : row["per_resnet18"],
     })),
 });
+
+function liftedCaption(rows: readonly Row[]): string {
+  const own = rows.filter((row) => row["scaling"] === "lifted"),
+    sum = (column: string) => own.reduce((total, row) => total + numberOf(row, column), 0);
+  return own.length === 0
+    ? ""
+    : `Lifted: ${sum("failures")} failures in ${sum("trials").toLocaleString("en")} activations.`;
+}
 
 /** With the interval of two standard deviations of a count. */
 function pointOf(row: Row) {

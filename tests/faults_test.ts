@@ -451,7 +451,7 @@ describe("roles that do not fit together", () => {
       "the client has other fraction bits",
       { client: ["--fraction-bits", "14"] },
       "different plans",
-      "fraction bits on both sides",
+      "fraction bits",
     ],
     [
       "the server has another polynomial",

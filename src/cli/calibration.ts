@@ -1,7 +1,7 @@
 /** Images on which a network is audited, and the fastest way to run it on them in the clear. */
 import { sliceSplit } from "../data/dataset.ts";
 import { openDataset } from "../data/open_dataset.ts";
-import { type Activation, type Graph, type Weights } from "../models/graph.ts";
+import type { Activation, Graph, Weights } from "../models/graph.ts";
 import type { Forward } from "../models/ranges.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
 import { createTensorflowEngine } from "../models/tensorflow_engine.ts";

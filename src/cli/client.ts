@@ -11,6 +11,7 @@ import {
   LINK_OPTIONS,
   PLAN_OPTIONS,
   planFrom,
+  PREPARE_OPTION,
   profileFrom,
   THREADS_OPTION,
 } from "./inference_options.ts";
@@ -42,6 +43,7 @@ await runCommand({
     connect: connectOption(7700, "address of the server"),
     dealer: connectOption(7701, "address of the dealer"),
     ...LINK_OPTIONS,
+    prepare: PREPARE_OPTION,
     threads: THREADS_OPTION,
     ...SECURITY_OPTIONS,
     json: { type: "boolean", help: "report on standard output as JSON lines" },
@@ -64,8 +66,9 @@ await runCommand({
         async () => hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" })),
       );
       const imageOf = (i: number) => images[i % images.length]!;
-      return await query({ pool, peer, dealer, plan }, imageOf, options.repetitions, ({ onlineMs }) => {
-        if (options.json) console.log(JSON.stringify({ query: { onlineMs } }));
+      return await query({ pool, peer, dealer, plan }, imageOf, options.repetitions, {
+        prepare: options.prepare,
+        onQuery: ({ onlineMs }) => options.json && console.log(JSON.stringify({ query: { onlineMs } })),
       });
     });
     const { logits, onlineMs } = figures.queries.at(-1)!, label = classOf(logits);

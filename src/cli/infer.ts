@@ -15,6 +15,7 @@ import {
   INFER_OPTIONS,
   LINK_OPTIONS,
   PLAN_OPTIONS,
+  PREPARE_OPTION,
   profileFrom,
 } from "./inference_options.ts";
 import { networkAndPlan } from "./network_and_plan.ts";
@@ -28,7 +29,8 @@ await runCommand({
   summary: "classify an image by a private inference of three processes on this machine",
   notes:
     "Server, client and dealer run with narrow permissions over loopback TCP, shaped as --profile says. The logits are " +
-    "compared with plaintext engines in floating and fixed point.",
+    "compared with plaintext engines in floating and fixed point. With --prepare N the correlations of N queries are dealt before " +
+    "the first of them runs; when they are used up, those of the next N.",
   time: "seconds; ResNet-50 a minute",
   examples: [
     "infer --model resnet18 --activation espn --profile wan",
@@ -39,6 +41,7 @@ await runCommand({
     ...PLAN_OPTIONS,
     ...LINK_OPTIONS,
     ...INFER_OPTIONS,
+    prepare: PREPARE_OPTION,
     images: IMAGES_OPTION,
     logits: { type: "boolean", help: "with --json: the logits of every query too, and those of plaintext" },
   },
@@ -68,7 +71,10 @@ await runCommand({
         options.image === undefined ? "--images" : "--image",
         file,
       ],
-      link: ["--profile", options.profile, "--timeout", String(options.timeout)],
+      parties: [
+        ...["--profile", options.profile, "--timeout", String(options.timeout)],
+        ...["--prepare", String(options.prepare)],
+      ],
       reads: {
         server: model.folder === null ? [] : [model.folder],
         client: file === undefined ? [] : [file],
@@ -90,6 +96,7 @@ await runCommand({
       fractionBits: plan.lifted?.imageBits ?? options.fractionBits,
       repetitions: options.repetitions,
       threads: options.threads,
+      prepare: options.prepare,
       ...summarise(figures, options.warmUp),
       ...compare(figures.queries, expected),
       ...verdict(plan, figures.queries),
@@ -128,7 +135,12 @@ function summarise({ setup, queries, peakRssMB }: InferenceRunFigures, warmUp: n
     oneWayDelays: last.oneWayDelays,
     bytesSent: last.bytesSent,
     setup: { ms: round(setup.ms), bytes: setup.bytes },
-    offline: { ms: round(median(of((query) => query.offlineMs))), bytes: last.offlineBytes },
+    offline: {
+      ms: round(median(of((query) => query.offlineMs))),
+      bytes: last.offlineBytes,
+      partyBytes: last.offlinePartyBytes,
+    },
+    heldBytes: last.heldBytes,
     online: { medianMs: round(median(online)), q1Ms: round(low), q3Ms: round(high) },
     computeMs: {
       server: round(median(of((query) => query.computeMs.server))),
@@ -213,13 +225,14 @@ function answersOf(queries: readonly QueryFigures[], expected: readonly Expected
 }
 
 type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & ReturnType<typeof verdict> & {
+  readonly prepare: number;
   readonly [key: string]: unknown;
 };
 
 function print(result: Result): void {
   const ms = (value: number) => `${value.toFixed(1)} ms`,
     mb = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
-  const { setup, offline, online, bytesSent, computeMs, peakRssMB } = result;
+  const { setup, offline, online, heldBytes, bytesSent, computeMs, peakRssMB } = result;
   console.log(
     `${result.model} (${result.classes} classes), ${result.activation} + ${result.linear}, network ${result.profile}\n`,
   );
@@ -229,7 +242,9 @@ function print(result: Result): void {
       phase: "offline, per query",
       time: ms(offline.ms),
       traffic: mb(offline.bytes),
-      note: "from the dealer",
+      note: offline.partyBytes === 0
+        ? "from the dealer"
+        : `from the dealer; ${mb(offline.partyBytes)} more between the parties`,
     },
     {
       phase: "online, per query",
@@ -246,6 +261,13 @@ function print(result: Result): void {
     } and ${ms(computeMs.client)}; ` +
       `memory server ${peakRssMB.server}, client ${peakRssMB.client}, dealer ${peakRssMB.dealer} MB`,
   );
+  if (result.prepare > 1) {
+    console.log(
+      `${result.prepare} queries prepared at a time, each held in ${mb(heldBytes.server)} at the server and ${
+        mb(heldBytes.client)
+      } at the client`,
+    );
+  }
   console.log(
     `${
       result.unreliable

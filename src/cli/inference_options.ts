@@ -4,7 +4,7 @@ import { costOf, DEFAULT_RING_BITS, LIFTED, type Plan, planInference } from "../
 import { foldGraph } from "../models/fold.ts";
 import type { Activation, Graph } from "../models/graph.ts";
 import { auditedLayers, type Ranges } from "../models/ranges.ts";
-import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
+import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
 import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
@@ -99,6 +99,15 @@ export const IMAGES_OPTION = {
   help:
     "float32 little-endian images [count][height][width][channels], already normalised: query i takes image i, " +
     "from the start again after the last",
+} as const;
+
+/** Of `infer` and the two parties; the dealer holds nothing and deals when both ask. */
+export const PREPARE_OPTION = {
+  type: "integer",
+  min: 1,
+  max: 1000,
+  default: 1,
+  help: "queries whose correlations are dealt ahead and held in memory, each used at most once",
 } as const;
 
 /** Of the commands that start all three roles on this machine. */
@@ -200,16 +209,6 @@ export function planFrom(values: PlanValues): Plan {
   // A polynomial that does not fit its protocol is refused here, not in the middle of a session.
   costOf(plan);
   return plan;
-}
-
-/** A "network" of one activation layer and no weights, to measure a protocol alone. */
-function activationLayer(elements: number): Graph {
-  return {
-    name: `activation-${elements}`,
-    classes: elements,
-    inputShape: [1, 1, elements],
-    nodes: [{ id: "input", op: "input" }, { id: "activation", op: "activation", input: "input" }],
-  };
 }
 
 /** Checks that weights on disk belong to the plan. */

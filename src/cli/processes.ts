@@ -21,8 +21,8 @@ export interface InferenceRun {
   readonly plan: readonly string[];
   readonly server: readonly string[];
   readonly client: readonly string[];
-  /** Of the link between server and client. */
-  readonly link: readonly string[];
+  /** Options of server and client: their link, and what they prepare ahead. */
+  readonly parties: readonly string[];
   /** Files and folders that the roles may read besides the program. */
   readonly reads: { readonly server: readonly string[]; readonly client: readonly string[] };
   /** Whether the client decodes an image file, which takes native code. */
@@ -72,7 +72,7 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
     const dealerAddress = ["--dealer", `127.0.0.1:${await dealer.listening()}`];
     const server = start(
       "server",
-      ["--listen", "127.0.0.1:0", ...dealerAddress, ...run.link, ...run.server],
+      ["--listen", "127.0.0.1:0", ...dealerAddress, ...run.parties, ...run.server],
       run.reads.server,
     );
     const serverPort = await server.listening();
@@ -82,7 +82,7 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
         "--connect",
         `127.0.0.1:${serverPort}`,
         ...dealerAddress,
-        ...run.link,
+        ...run.parties,
         ...run.client,
         "--repetitions",
         String(run.queries),

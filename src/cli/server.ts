@@ -17,6 +17,7 @@ import {
   LINK_OPTIONS,
   PLAN_OPTIONS,
   planFrom,
+  PREPARE_OPTION,
   profileFrom,
   THREADS_OPTION,
 } from "./inference_options.ts";
@@ -36,6 +37,10 @@ await runCommand({
     listen: listenOption(7700, "address on which the client is awaited"),
     dealer: connectOption(7701, "address of the dealer"),
     ...LINK_OPTIONS,
+    prepare: {
+      ...PREPARE_OPTION,
+      help: "most queries that the client may have prepared ahead, held in memory",
+    },
     threads: THREADS_OPTION,
     ...SECURITY_OPTIONS,
     json: { type: "boolean", help: "report on standard output as JSON lines" },
@@ -64,7 +69,7 @@ await runCommand({
         peer,
         async () => hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" })),
       );
-      return await serve({ pool, peer, dealer, plan, weights });
+      return await serve({ pool, peer, dealer, plan, weights }, options.prepare);
     });
     reportLine(options.json, { queries, peakRssMB: peakRssMB() }, `server: ${queries} queries answered`);
   },

@@ -257,6 +257,10 @@ export const costOfImage = (plan: Plan, { ringBits }: LiftedScales): Cost => ({
   dealtBytes: 0,
 });
 
+/** Bytes of the words v, one an activation, which the client sends before the image of a query is known. */
+export const earlyBytes = (plan: Plan): number =>
+  plan.steps.reduce((sum, step) => step.kind === "activation" ? sum + 4 * step.spec.length : sum, 0);
+
 /** Bytes of D = W - B that the server sends once per session. */
 export const setUpBytes = (plan: Plan): number =>
   plan.steps.reduce((sum, step) => step.kind === "linear" ? sum + 4 * weightsOf(step.group) : sum, 0);

@@ -42,8 +42,8 @@ interface Prepared {
   readonly gates: ReadonlyMap<number, LiftedMaterial & { readonly word: RingTensor<32> }>;
   /** The client's mask of the image; null at the server. */
   readonly image: RingTensor<32> | null;
-  /** This party's part of the logits: the server's constants, the client's all. */
-  readonly logits: RingTensor<32>;
+  /** This party's part of the logits: the server's constants if there are any, the client's all. */
+  readonly logits: RingTensor<32> | undefined;
 }
 
 export class LiftedSession implements PartySession {
@@ -131,15 +131,15 @@ export class LiftedSession implements PartySession {
         const spec = this.scales.specs.get(step.index)!, held = await holdLifted(spec, material);
         using v = new RingTensor(ring, 32, spec.length);
         await this.#peer.receive(queryTag(step.index, number), v.bytes);
-        const word = new RingTensor(ring, 32, spec.length);
+        const word = new RingTensor(ring, 32, spec.length), constant = constants.get(step.input);
         ring.kernels.addShifted32(
-          constants.get(step.input)!.address,
+          v.address,
           held.mask.address,
           spec.extraBits,
           word.address,
           spec.length,
         );
-        ring.kernels.add32(word.address, v.address, word.address, spec.length);
+        if (constant) ring.kernels.add32(word.address, constant.address, word.address, spec.length);
         gates.set(step.index, { ...held, word });
       } else {
         const shares = step.kind === "linear" ? await this.#sharesOf(step, material) : [];
@@ -148,7 +148,7 @@ export class LiftedSession implements PartySession {
       if (observe) await observeOutputs(step, constants, observe);
       this.#forgetBut(step, constants);
     }
-    return { number, gates, image: null, logits: constants.get(plan.output)! };
+    return { number, gates, image: null, logits: constants.get(plan.output) };
   }
 
   #withBias(share: RingTensor<32>, id: string): RingTensor<32> {
@@ -193,7 +193,7 @@ export class LiftedSession implements PartySession {
       if (observe) await observeOutputs(step, masks, observe);
       this.#forgetBut(step, masks, image, ...[...gates.values()].map(({ word }) => word));
     }
-    return { number, gates, image, logits: masks.get(plan.output)! };
+    return { number, gates, image, logits: masks.get(plan.output) };
   }
 
   /** This party's shares of B * a, one tensor a layer. */
@@ -237,6 +237,10 @@ export class LiftedQuery implements PreparedQuery {
     private readonly plan: Plan,
   ) {}
 
+  get number(): number {
+    return this.prepared.number;
+  }
+
   async run(image: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }> {
     const { role, pool: { ring } } = this.options;
     if (this.#used) {
@@ -274,9 +278,10 @@ export class LiftedQuery implements PreparedQuery {
       evaluateLifted(spec, opened, g, word, y);
       await this.#sendPacked(y, spec.ringBits, tag);
     }
-    using other = new RingTensor(ring, 32, prepared.logits.length);
+    const mine = prepared.logits!;
+    using other = new RingTensor(ring, 32, mine.length);
     await this.peer.receive(LOGITS_TAG, other.bytes);
-    return this.#decodeLogits(other);
+    return this.#decodeLogits(other, mine);
   }
 
   async #runServer(ring: Ring): Promise<null> {
@@ -303,9 +308,12 @@ export class LiftedQuery implements PreparedQuery {
       forget(step, parts);
     }
     const logits = parts.get(plan.output)!;
-    ring.kernels.add32(logits.address, prepared.logits.address, logits.address, logits.length);
+    if (prepared.logits) {
+      ring.kernels.add32(logits.address, prepared.logits.address, logits.address, logits.length);
+      prepared.logits[Symbol.dispose]();
+    }
     await this.peer.send(LOGITS_TAG, this.#truncated(logits).bytes);
-    disposeAll([...parts.values(), prepared.logits]);
+    disposeAll([...parts.values()]);
     return null;
   }
 
@@ -361,10 +369,9 @@ export class LiftedQuery implements PreparedQuery {
     return logits;
   }
 
-  #decodeLogits(other: RingTensor<32>): Float64Array {
-    const { ring } = other, mine = this.#truncated(this.prepared.logits);
-    const { fractionBits, bits } = this.scales.logits, modulus = 2 ** bits;
-    ring.kernels.add32(other.address, mine.address, other.address, other.length);
+  #decodeLogits(other: RingTensor<32>, mine: RingTensor<32>): Float64Array {
+    const { ring } = other, { fractionBits, bits } = this.scales.logits, modulus = 2 ** bits;
+    ring.kernels.add32(other.address, this.#truncated(mine).address, other.address, other.length);
     mine[Symbol.dispose]();
     return Float64Array.from(other.uint32, (v) => {
       const reduced = v % modulus;

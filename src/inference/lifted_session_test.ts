@@ -1,19 +1,21 @@
 /** `lifted` in one process: right over ring widths and degrees, costs as declared, no gross error ever. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { evaluateLogits } from "../models/float_engine.ts";
-import { foldBatchNorm } from "../models/fold.ts";
+import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
-import { buildModel } from "../models/zoo.ts";
+import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
+import { outputsOf } from "../protocols/linear/layers.ts";
+import { Convolution } from "../ring/convolution.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { LOGITS_TAG } from "./party_session.ts";
-import { costOf, digestOf, planInference } from "./plan.ts";
+import { costOf, digestOf, planInference, type Step } from "./plan.ts";
 import { query, serve } from "./roles.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
@@ -82,17 +84,54 @@ Deno.test("lifted sends, deals and waits for what its closed formulas say, in se
     query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => seededImage(original, 2), 2),
   ]);
   const cost = costOf(plan), activations = 173_056;
-  for (const { exchanges, oneWayDelays, bytesSent, offlineBytes } of figures.queries) {
+  for (const { exchanges, oneWayDelays, bytesSent, offlineBytes, offlinePartyBytes } of figures.queries) {
     assertEquals({ exchanges, oneWayDelays, bytesSent }, {
       exchanges: cost.total.exchanges,
       oneWayDelays: cost.oneWayDelays,
       bytesSent: { server: cost.total.bytesServer, client: cost.total.bytesClient },
     });
     assertEquals(offlineBytes, cost.total.dealtBytes + 32);
+    assertEquals(offlinePartyBytes, 4 * activations);
+    assertEquals(offlinePartyBytes, cost.offline.bytesServer + cost.offline.bytesClient);
     assert(bytesSent.server + bytesSent.client <= 5.9 * activations + 3072 * 30 / 8 + 8 * 10);
   }
   assertEquals(cost.total.exchanges, 2 * 7 + 2);
   assertEquals(figures.setup.bytes, cost.setUp.bytesServer + 32 + 64);
+});
+
+for (const ringBits of [30, 24]) {
+  Deno.test(`lifted runs one activation layer alone with ${ringBits} ring bits: its input, reply, next words and opening`, async () => {
+    const n = 300, plan = planOf(activationLayer(n), QUARTIC, ringBits), before = ring.bytesInUse;
+    const image = Float32Array.from({ length: n }, (_, i) => 16 * Math.sin(i));
+    const inference = await openInProcess(ring, plan, new Map(), 2);
+    for (let i = 0; i < 2; i++) {
+      const error = largest(await inference.infer(image), fixedPointLogits(plan, new Map(), image));
+      // |P'| is at most 44 for |x| < 16, and x is rounded to one of two neighbours.
+      assert(error <= 44 * 2 ** -plan.lifted!.specs.get(0)!.keptBits + 0.01, `off by ${error}`);
+    }
+    await inference.end();
+    assertEquals(ring.bytesInUse, before);
+    const { total, oneWayDelays } = costOf(plan), padded = 384 / 8;
+    const reply = ringBits - (ringBits - 6 - plan.lifted!.specs.get(0)!.keptBits);
+    assertEquals([oneWayDelays, total.bytesServer, total.bytesClient], [
+      4,
+      padded * reply + 4 * n,
+      2 * padded * ringBits,
+    ]);
+  });
+}
+
+Deno.test("every network takes at most 72 dealt bytes per activation at degree 4, 5 per linear output, and 4 early ones", () => {
+  for (const name of MODEL_NAMES.filter((name) => name !== "resnet50")) {
+    const plan = planOf(foldGraph(buildModel(name)), QUARTIC, 30),
+      { linear, activation, offline } = costOf(plan);
+    const sum = (of: (step: Step) => number) => plan.steps.reduce((total, step) => total + of(step), 0);
+    const activations = sum((step) => step.kind === "activation" ? step.spec.length : 0);
+    const outputs = sum((step) => step.kind === "linear" ? outputsOf(step.group) : 0);
+    assert(activation.dealtBytes <= 72 * activations, name);
+    assert(linear.dealtBytes <= 5 * outputs, name);
+    assertEquals(offline, { bytesServer: 0, bytesClient: 4 * activations }, name);
+  }
 });
 
 Deno.test("the server's share of the logits has no bits above the ring, which nothing would mask", async () => {
@@ -124,6 +163,44 @@ Deno.test("a lifted session frees all ring memory that it took", async () => {
   await inference.infer(seededImage(original, 2));
   await inference.end();
   assertEquals(ring.bytesInUse, before);
+});
+
+Deno.test("lifted opens the same logits from the same seeds with one and with two threads a role", async () => {
+  const { original, graph, weights } = network("minionn-bn", QUARTIC), plan = planOf(graph, QUARTIC, 30);
+  const image = seededImage(original, 3), { getRandomValues } = crypto;
+  const run = async (threads: number) => {
+    using pool = new ConvolutionPool(ring, threads);
+    const shared: boolean[] = [], convolution = pool.convolution.bind(pool);
+    pool.convolution = (...args) => {
+      const made = convolution(...args);
+      shared.push(!(made instanceof Convolution));
+      return made;
+    };
+    const [peer, clientPeer] = memoryPair();
+    const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
+    const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
+    let calls = 0;
+    // The dealer's seeds, the same in both runs.
+    crypto.getRandomValues = (bytes) => (new Uint8Array(bytes!.buffer).fill(++calls), bytes);
+    try {
+      const [, , { queries }] = await Promise.all([
+        runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 2 }),
+        serve({ pool, peer, dealer, plan, weights }),
+        query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => image, 2),
+      ]);
+      return { shared, logits: queries.map(({ logits }) => logits) };
+    } finally {
+      crypto.getRandomValues = getRandomValues;
+    }
+  };
+  const one = await run(1), two = await run(2);
+  assertEquals(two.logits, one.logits);
+  // Rounding is random, so other seeds give other logits: the comparison can fail.
+  assertNotEquals(one.logits[0], one.logits[1]);
+  assert(!one.shared.includes(true));
+  // The large layers of each of the three roles.
+  assertEquals(two.shared.filter(Boolean).length % 3, 0);
+  assert(two.shared.includes(true));
 });
 
 Deno.test("plans that break the bounds of lifted are refused with a sentence", () => {

@@ -18,6 +18,8 @@ export interface PartySession {
 
 /** One query whose offline phase is over. */
 export interface PreparedQuery {
+  /** Its place among the queries of the session, from 0 on. */
+  readonly number: number;
   /** The online phase, once. The client brings the image, NHWC floats, and receives the logits; the server gets null. */
   run(image: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }>;
 }

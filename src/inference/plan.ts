@@ -16,7 +16,14 @@ import {
 } from "../models/graph.ts";
 import { auditedLayers, checkRanges, type Ranges } from "../models/ranges.ts";
 import type { Polynomial } from "../polynomial/polynomial.ts";
-import { costOfImage, costOfLiftedStep, type LiftedScales, liftedScales, setUpBytes } from "./lifted_plan.ts";
+import {
+  costOfImage,
+  costOfLiftedStep,
+  earlyBytes,
+  type LiftedScales,
+  liftedScales,
+  setUpBytes,
+} from "./lifted_plan.ts";
 import { maxPool, type MaxPoolSpec } from "../protocols/max_pool.ts";
 import {
   type ActivationSpec,
@@ -307,6 +314,8 @@ export interface PlanCost {
   /** Opening the logits to the client: one message. */
   readonly opening: Cost;
   readonly total: Cost;
+  /** Between the parties for one query, before its image is known. */
+  readonly offline: { readonly bytesServer: number; readonly bytesClient: number };
   readonly setUp: { readonly bytesServer: number; readonly bytesClient: number };
   /** One-way delays on the critical path at the client, from the first message to the logits. */
   readonly oneWayDelays: number;
@@ -344,7 +353,17 @@ export function costOf(plan: Plan): PlanCost {
   };
   path.add(opening);
   const total = plus(plus(linear, nonLinear), opening);
-  return { linear, activation: nonLinear, opening, total, oneWayDelays: path.client, setUp, paperExchanges };
+  return {
+    linear,
+    activation: nonLinear,
+    opening,
+    total,
+    // The masks of these protocols are dealt; nothing else crosses before the image.
+    offline: { bytesServer: 0, bytesClient: 0 },
+    oneWayDelays: path.client,
+    setUp,
+    paperExchanges,
+  };
 }
 
 /**
@@ -388,6 +407,7 @@ function costOfLifted(plan: Plan, scales: LiftedScales): PlanCost {
     activation,
     opening,
     total,
+    offline: { bytesServer: 0, bytesClient: earlyBytes(plan) },
     // Every message waits for the one before.
     oneWayDelays: total.exchanges,
     setUp,

@@ -1,11 +1,13 @@
 /**
- * The server and the client of a session from set-up to end: the client drives, one control message announces each query.
- * Control messages and figures travel outside the measured phases.
+ * The server and the client of a session from set-up to end. The client drives: one control message asks for a query to be
+ * prepared, another for the next prepared one to run; both name its number, the server answers with the same one, and each side
+ * ends the session if they differ. Control messages and figures travel outside the measured phases.
  */
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import { REQUEST_TAG } from "../dealer/request.ts";
 import { describeStep, type Plan } from "./plan.ts";
-import { LOGITS_TAG, type PartySession, PLAN_TAG, type SessionOptions, stepOfTag } from "./party_session.ts";
+import { LOGITS_TAG, PLAN_TAG, type PreparedQuery, type SessionOptions, stepOfTag } from "./party_session.ts";
+import { PreparedQueries } from "./prepared_queries.ts";
 import { openSession } from "./session.ts";
 
 /** One query as the client saw it. */
@@ -14,6 +16,10 @@ export interface QueryFigures {
   readonly offlineMs: number;
   /** Bytes from the dealer to both parties. */
   readonly offlineBytes: number;
+  /** Bytes between the parties before the image is known. */
+  readonly offlinePartyBytes: number;
+  /** Ring memory that the prepared query holds until it runs. */
+  readonly heldBytes: { readonly server: number; readonly client: number };
   readonly onlineMs: number;
   /** Without sending, receiving and waiting. */
   readonly computeMs: { readonly server: number; readonly client: number };
@@ -31,8 +37,10 @@ export interface SessionFigures {
   readonly queries: readonly QueryFigures[];
 }
 
-const CONTROL_TAG = 0xd0000004, FIGURES_TAG = 0xd0000005;
-const END = 0, QUERY = 1;
+export const CONTROL_TAG = 0xd0000004;
+const FIGURES_TAG = 0xd0000005;
+/** First number of a control message of the client; the second is that of the query. */
+export const END = 0, PREPARE = 1, RUN = 2;
 
 /** Names a message of a session in errors. */
 export function describeTag(plan: Plan): (tag: number) => string | undefined {
@@ -49,22 +57,36 @@ export function describeTag(plan: Plan): (tag: number) => string | undefined {
   };
 }
 
-/** Serves one client until it says that it is done. Returns the number of queries. */
-export async function serve(options: Omit<SessionOptions, "role">): Promise<number> {
-  const { peer, dealer } = options;
+/** Serves one client until it says that it is done, and holds at most `most` queries prepared. Returns the number of queries. */
+export async function serve(options: Omit<SessionOptions, "role">, most = 1): Promise<number> {
+  const { peer, dealer, pool: { ring } } = options;
   const session = await openSession({ ...options, role: "server" });
   await sendNumbers(peer, CONTROL_TAG, [dealer.received.bytes]);
-  let queries = 0;
-  for (; await receiveNumber(peer, CONTROL_TAG) === QUERY; queries++) {
-    const start = performance.now(), before = dealer.received.bytes;
-    const query = await session.prepare();
-    const offline = [performance.now() - start, dealer.received.bytes - before];
-    await sendNumbers(peer, CONTROL_TAG, offline);
-    const { time } = await query.run(null);
-    await sendNumbers(peer, FIGURES_TAG, [time.milliseconds, time.computeMilliseconds]);
+  const stock = new PreparedQueries(session, most);
+  for (let queries = 0;;) {
+    const [code, number] = await receiveNumbers(peer, CONTROL_TAG, 2) as [number, number];
+    if (code === PREPARE) {
+      const start = performance.now(), dealt = dealer.received.bytes, held = ring.bytesInUse;
+      await stock.prepare(number);
+      const figures = [performance.now() - start, dealer.received.bytes - dealt, ring.bytesInUse - held];
+      await sendNumbers(peer, CONTROL_TAG, [number, ...figures]);
+    } else if (code === RUN) {
+      const query = stock.take(number);
+      await sendNumbers(peer, CONTROL_TAG, [number]);
+      const { time } = await query.run(null);
+      queries++;
+      await sendNumbers(peer, FIGURES_TAG, [number, time.milliseconds, time.computeMilliseconds]);
+    } else if (code === END) {
+      await session.end();
+      return queries;
+    } else throw new ProtocolError(`the client asked for ${code}, which is nothing that a server does`);
   }
-  await session.end();
-  return queries;
+}
+
+export interface QueryOptions {
+  /** Queries that are prepared ahead at a time, before the first of them runs. */
+  readonly prepare?: number;
+  readonly onQuery?: (figures: QueryFigures) => void;
 }
 
 /** Classifies the images that `imageOf` gives for the queries 0...repetitions - 1, each with fresh correlations. */
@@ -72,37 +94,65 @@ export async function query(
   options: Omit<SessionOptions, "role" | "weights">,
   imageOf: (query: number) => ArrayLike<number>,
   repetitions: number,
-  onQuery?: (figures: QueryFigures) => void,
+  { prepare = 1, onQuery }: QueryOptions = {},
 ): Promise<SessionFigures> {
   const { peer, dealer } = options;
   const start = performance.now();
   const session = await openSession({ ...options, role: "client", weights: null });
   const setupMs = performance.now() - start;
   const setupTraffic = peer.sent.bytes + peer.received.bytes + dealer.received.bytes;
-  const serverDealt = await receiveNumber(peer, CONTROL_TAG);
+  const [serverDealt] = await receiveNumbers(peer, CONTROL_TAG, 1);
 
+  const stock = new PreparedQueries(session, prepare), offline: OfflineFigures[] = [];
   const queries: QueryFigures[] = [];
-  for (let i = 0; i < repetitions; i++) {
-    const figures = await oneQuery(session, peer, dealer, imageOf(i));
+  for (let number = 0; number < repetitions; number++) {
+    if (stock.isEmpty) {
+      // The next ones, as soon as those that were prepared are used up.
+      while (stock.next < Math.min(number + prepare, repetitions)) {
+        offline.push(await prepareOne(options, stock));
+      }
+    }
+    const figures = { ...offline[number]!, ...await runOne(stock.take(number), peer, imageOf(number)) };
     queries.push(figures);
     onQuery?.(figures);
   }
-  await sendNumbers(peer, CONTROL_TAG, [END]);
+  await sendNumbers(peer, CONTROL_TAG, [END, repetitions]);
   await session.end();
-  return { setup: { ms: setupMs, bytes: setupTraffic + serverDealt }, queries };
+  return { setup: { ms: setupMs, bytes: setupTraffic + serverDealt! }, queries };
 }
 
-async function oneQuery(
-  session: PartySession,
+type OfflineFigures = Pick<QueryFigures, "offlineMs" | "offlineBytes" | "offlinePartyBytes" | "heldBytes">;
+
+/** The offline phase of the next query, at both parties at once. */
+async function prepareOne(
+  { peer, dealer, pool: { ring } }: Pick<SessionOptions, "peer" | "dealer" | "pool">,
+  stock: PreparedQueries,
+): Promise<OfflineFigures> {
+  const number = stock.next;
+  await sendNumbers(peer, CONTROL_TAG, [PREPARE, number]);
+  const start = performance.now(), dealt = dealer.received.bytes, held = ring.bytesInUse;
+  const before = peer.sent.bytes + peer.received.bytes;
+  await stock.prepare(number);
+  const offlineMs = performance.now() - start, heldByClient = ring.bytesInUse - held;
+  const offlinePartyBytes = peer.sent.bytes + peer.received.bytes - before;
+  const [confirmed, serverMs, serverDealt, heldByServer] = await receiveNumbers(peer, CONTROL_TAG, 4);
+  checkNumber(confirmed!, number, "prepared");
+  return {
+    offlineMs: Math.max(offlineMs, serverMs!),
+    offlineBytes: serverDealt! + dealer.received.bytes - dealt,
+    offlinePartyBytes,
+    heldBytes: { server: heldByServer!, client: heldByClient },
+  };
+}
+
+/** The online phase of a prepared query. That it is the next one is agreed before the image is known. */
+async function runOne(
+  prepared: PreparedQuery,
   peer: Channel,
-  dealer: Channel,
   image: ArrayLike<number>,
-): Promise<QueryFigures> {
-  await sendNumbers(peer, CONTROL_TAG, [QUERY]);
-  const start = performance.now(), before = dealer.received.bytes;
-  const prepared = await session.prepare();
-  const clientOfflineMs = performance.now() - start;
-  const [serverOfflineMs, serverDealt] = await receiveNumbers(peer, CONTROL_TAG, 2);
+): Promise<Omit<QueryFigures, keyof OfflineFigures>> {
+  await sendNumbers(peer, CONTROL_TAG, [RUN, prepared.number]);
+  checkNumber((await receiveNumbers(peer, CONTROL_TAG, 1))[0]!, prepared.number, "began");
 
   const sent = peer.sent.bytes, received = peer.received.bytes, exchanges = peer.exchanges;
   const delays = peer.oneWayDelays;
@@ -114,10 +164,9 @@ async function oneQuery(
     oneWayDelays: peer.oneWayDelays - delays,
   };
 
-  const [, serverComputeMs] = await receiveNumbers(peer, FIGURES_TAG, 2);
+  const [confirmed, , serverComputeMs] = await receiveNumbers(peer, FIGURES_TAG, 3);
+  checkNumber(confirmed!, prepared.number, "ran");
   return {
-    offlineMs: Math.max(clientOfflineMs, serverOfflineMs!),
-    offlineBytes: serverDealt! + dealer.received.bytes - before,
     onlineMs: time.milliseconds,
     computeMs: { server: serverComputeMs!, client: time.computeMilliseconds },
     exchanges: traffic.exchanges,
@@ -125,6 +174,14 @@ async function oneQuery(
     bytesSent: { server: traffic.server, client: traffic.client },
     logits: [...logits!],
   };
+}
+
+function checkNumber(confirmed: number, number: number, did: string): void {
+  if (confirmed !== number) {
+    throw new ProtocolError(
+      `the server says that it ${did} query ${confirmed}, but the client means query ${number}`,
+    );
+  }
 }
 
 async function sendNumbers(channel: Channel, tag: number, numbers: readonly number[]): Promise<void> {
@@ -139,8 +196,6 @@ async function receiveNumbers(channel: Channel, tag: number, count: number): Pro
   }
   return [...numbers];
 }
-
-const receiveNumber = async (channel: Channel, tag: number) => (await receiveNumbers(channel, tag, 1))[0]!;
 
 /** The class with the largest logit. */
 export const classOf = (logits: ArrayLike<number>): number =>

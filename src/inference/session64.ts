@@ -90,7 +90,7 @@ export class Session64 implements PartySession {
         ),
       );
     }
-    return new Query64(this.options, this.#peer, steps);
+    return new Query64(number, this.options, this.#peer, steps);
   }
 
   /** Tells the dealer that no more queries come and frees the weights. */
@@ -145,6 +145,7 @@ export class Query64 implements PreparedQuery {
   #used = false;
 
   constructor(
+    readonly number: number,
     private readonly options: SessionOptions,
     private readonly peer: TimedChannel,
     private readonly steps: readonly RunStep[],

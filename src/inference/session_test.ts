@@ -125,13 +125,14 @@ for (const { name: activation } of ACTIVATION_PROTOCOLS) {
         query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => seededImage(graph, 2), 2),
       ]);
       const cost = costOf(plan), seeds = 32, digests = 64;
-      for (const { exchanges, oneWayDelays, bytesSent, offlineBytes } of figures.queries) {
+      for (const { exchanges, oneWayDelays, bytesSent, offlineBytes, offlinePartyBytes } of figures.queries) {
         assertEquals({ exchanges, oneWayDelays, bytesSent }, {
           exchanges: cost.total.exchanges,
           oneWayDelays: cost.oneWayDelays,
           bytesSent: { server: cost.total.bytesServer, client: cost.total.bytesClient },
         });
         assertEquals(offlineBytes, cost.total.dealtBytes + seeds);
+        assertEquals(offlinePartyBytes, cost.offline.bytesServer + cost.offline.bytesClient);
       }
       assertEquals(figures.setup.bytes, cost.setUp.bytesServer + cost.setUp.bytesClient + seeds + digests);
     });

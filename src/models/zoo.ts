@@ -246,3 +246,13 @@ function join(b: Builder, at: string, start: string, projection?: { width: numbe
   }
   b.add(`${at}.add`, shortcut);
 }
+
+/** A "network" of one activation layer and no weights, to measure a protocol alone. */
+export function activationLayer(elements: number): Graph {
+  return {
+    name: `activation-${elements}`,
+    classes: elements,
+    inputShape: [1, 1, elements],
+    nodes: [{ id: "input", op: "input" }, { id: "activation", op: "activation", input: "input" }],
+  };
+}

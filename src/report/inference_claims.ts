@@ -77,6 +77,10 @@ const perActivation = (rows: readonly Row[], protocol: string): number | undefin
   return row && numberOf(row, "bytes_client") / numberOf(row, "elements");
 };
 
+/** The sum of a column, if there are rows. */
+const sumOf = (rows: readonly Row[], column: string): number | undefined =>
+  rows.length === 0 ? undefined : rows.reduce((sum, row) => sum + numberOf(row, column), 0);
+
 const LIMITS: Readonly<Record<string, readonly [exchanges: number, bytes: number]>> = {
   relu: [9, 23 * 8],
   tree: [2, 16],
@@ -437,5 +441,25 @@ export const inferenceClaims: readonly Claim[] = [
       ),
     test: (deviations) => deviations <= 5,
     show: (deviations) => `${deviations.toFixed(1)} standard deviations at most`,
+  }),
+  claim<number>({
+    id: "lifted-truncation",
+    sentence: "The truncation of lifted never fails, up to the largest value that its ring holds.",
+    source: "ours",
+    experiment: "truncation_failures",
+    expected: "0 failures",
+    tolerance: "none",
+    measure: (rows) => sumOf(where(rows, { scaling: "lifted" }), "failures"),
+    test: (failures) => failures === 0,
+  }),
+  claim<number>({
+    id: "no-gross-errors",
+    sentence: "No MiniONN-BN inference of a random image by lifted has a gross error.",
+    source: "ours",
+    experiment: "many_inferences",
+    expected: "0 inferences",
+    tolerance: "none",
+    measure: (rows) => sumOf(where(rows, { protocol: "lifted" }), "gross_errors"),
+    test: (errors) => errors === 0,
   }),
 ];
