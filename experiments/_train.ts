@@ -70,18 +70,22 @@ export interface Training {
 /** Beyond it an activation input is out of range; where `--clip` clips. */
 export const RANGE = 5;
 
-/** How long and on how much the sweeps train. */
-export const SCHEDULE: Readonly<Record<Size, Pick<Recipe, "epochs" | "warmUp" | "limit">>> = {
-  smoke: { epochs: 2, warmUp: { epochs: 1, from: 0.2 }, limit: 4096 },
-  quick: { epochs: 4, warmUp: { epochs: 1, from: 0.2 }, limit: null },
-  full: { epochs: 30, warmUp: { epochs: 2, from: 0.2 }, limit: null },
-};
+/** Training images of the data of the sweeps, the held-out ones included. */
+const TRAINING_IMAGES = { cifar10: 50_000, shapes: 20_000 } as const;
+
+/** How long and on how much the sweeps train: `shapes` has fewer images and more epochs. */
+export function scheduleOf(size: Size): Pick<Recipe, "epochs" | "warmUp" | "limit"> {
+  const short = sweepDataset() === "shapes", warmUp = { epochs: 1, from: 0.2 };
+  if (size === "smoke") return { epochs: 2, warmUp, limit: 4096 };
+  if (size === "quick") return { epochs: short ? 10 : 4, warmUp, limit: null };
+  return { epochs: short ? 60 : 30, warmUp: { epochs: 2, from: 0.2 }, limit: null };
+}
 
 /** Figures 3 to 5: ConvNet with real coefficients and a penalty at full strength from the start. */
 export const figureRecipe = (size: Size, degree: number, coefficient: number): Recipe => ({
   model: "convnet",
   activation: `poly:${degree}:real`,
-  ...SCHEDULE[size],
+  ...scheduleOf(size),
   batch: 256,
   learningRate: 0.1,
   weightDecay: 1e-4,
@@ -108,7 +112,7 @@ const IMAGES_PER_SECOND = 12_000, OVERHEAD_SECONDS = 3;
 
 /** @param survives the part of its steps that a training is expected to reach */
 export const secondsOf = ({ epochs, limit }: Recipe, survives = 1): number =>
-  OVERHEAD_SECONDS + survives * epochs * (limit ?? 50_000) * 0.9 / IMAGES_PER_SECOND;
+  OVERHEAD_SECONDS + survives * epochs * (limit ?? TRAINING_IMAGES[sweepDataset()]) * 0.9 / IMAGES_PER_SECOND;
 
 /** CIFAR-10 if it lies in `data/`, else the shapes that are drawn from a seed. */
 export function sweepDataset(): "cifar10" | "shapes" {

@@ -67,20 +67,13 @@ function cells(size: Size): DegreeCell[] {
       )
     )
   );
-  const unmodified = degrees.flatMap((degree) =>
-    Object.entries(UNMODIFIED).filter(([, rate]) => size !== "smoke" || rate === 0.1).flatMap((
-      [series, rate],
-    ) =>
+  const rates = Object.entries(UNMODIFIED).slice(0, size === "smoke" ? 1 : undefined);
+  const unmodified = (size === "smoke" ? [LAST_DEGREE] : degrees).flatMap((degree) =>
+    rates.flatMap(([series, rate]) => {
+      const recipe = unmodifiedRecipe(size, degree, rate);
       // Beyond degree 2 it is expected to end in the second or third epoch.
-      cellsOf(
-        runs,
-        `${series} ${degree}`,
-        series,
-        degree,
-        unmodifiedRecipe(size, degree, rate),
-        degree > 2 ? 0.15 : 1,
-      )
-    )
+      return cellsOf(runs, `${series} ${degree}`, series, degree, recipe, degree > 2 ? 0.15 : 1);
+    })
   );
   const relu = { ...unmodifiedRecipe(size, 2, 0.1), activation: "relu" };
   return [...pillar, ...unmodified, ...size === "smoke" ? [] : cellsOf(runs, RELU, RELU, null, relu)];

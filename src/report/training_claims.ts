@@ -148,11 +148,11 @@ export const trainingClaims: readonly Claim[] = [
   claim<ClipOnly>({
     id: "clip-alone-deceives",
     sentence:
-      "With the clip and without the penalty training looks healthy, and the network is useless in inference, which has no clip.",
+      "With the clip and without the penalty training looks healthy, and the network fails in inference, which has no clip.",
     source: "ours",
     experiment: "clip_at_inference",
     size: "quick",
-    expected: "test accuracy above 40\u00a0% with the clip, and at least 15 points less without it",
+    expected: "test accuracy above 40\u00a0% with the clip, and at least 10 points less without it",
     tolerance: "means over seeds",
     measure(rows, data) {
       const own = where(rows, { from: "training_ablation", variant: "no penalty" });
@@ -167,7 +167,7 @@ export const trainingClaims: readonly Claim[] = [
         largest: largestInput(unclipped!),
       };
     },
-    test: ({ clipped, unclipped }) => clipped > 40 && unclipped < clipped - 15,
+    test: ({ clipped, unclipped }) => clipped > 40 && unclipped < clipped - 10,
     show: ({ training, clipped, unclipped, largest }) =>
       `training ${percent(training)}, with clip ${percent(clipped)}, without ${
         percent(unclipped)
