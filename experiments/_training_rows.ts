@@ -1,5 +1,13 @@
 /** Trainings as rows of a CSV, and what is read from such rows: means over seeds, and coefficients chosen by them. */
-import { type Cell, type Measured, type NewRow, numberOf, type Point, type Row } from "./experiment.ts";
+import {
+  type Cell,
+  type Measured,
+  type NewRow,
+  numberOf,
+  type Point,
+  type Reference,
+  type Row,
+} from "./experiment.ts";
 import { mean, tInterval } from "../src/report/statistics.ts";
 import { type Measurement, type Recipe, sweepDataset, type Training } from "./_train.ts";
 
@@ -36,6 +44,10 @@ export const TRAINING_COLUMNS = {
   images_per_second: "speed of training",
   train_seconds: "time of training, of the first run where it was reused",
 } as const;
+
+/** The authors' values, which are of CIFAR-10; none beside rows of other images, with which they cannot be compared. */
+export const authorsOf = (rows: readonly Row[], reference: Reference, name: string): readonly Row[] =>
+  rows.every((row) => row["dataset"] === "cifar10") ? reference(name) : [];
 
 /** A number for a CSV where JSON has null for what is not finite. */
 export const finiteOr = (value: number | null): string | number =>

@@ -4,6 +4,7 @@ import {
   defineExperiment,
   type LineChart,
   numberOf,
+  type Point,
   type Reference,
   type Row,
   type Size,
@@ -11,6 +12,7 @@ import {
 import { figureRecipe, secondsOf, train, type TrainingCell } from "./_train.ts";
 import {
   accuracyOf,
+  authorsOf,
   CHANCE,
   coefficientText,
   conditions,
@@ -103,31 +105,39 @@ export const regularisationSweep = defineExperiment<RegularisationCell>({
 
 const coefficientAxis = { title: "coefficient of the penalty", scale: "log" } as const;
 
+/** The authors' values of a quantity as a series, where they are comparable. */
+function authorsSeries(
+  rows: readonly Row[],
+  reference: Reference,
+  point: (row: Row) => Point,
+): LineChart["series"] {
+  const points = authorsOf(rows, reference, "figure5").map(point);
+  return points.length === 0 ? [] : [{ name: "authors", style: 1, role: "points", points }];
+}
+
 function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
+  const authors = authorsSeries(rows, reference, (row) => ({
+    x: numberOf(row, "reg_coef"),
+    y: numberOf(row, "acc_mean"),
+    low: numberOf(row, "acc_ci95_low"),
+    high: numberOf(row, "acc_ci95_high"),
+  }));
   return {
     kind: "lines",
     name: "regularisation_sweep_accuracy",
     caption:
       `Test accuracy of ConvNet of degree 4 without the clip (${
         conditions(rows)
-      }; mean and 95 % t interval). Hollow: the ` +
-      "authors (Figure 5; 150 epochs, 5 seeds, best test accuracy of all epochs).",
+      }; mean and 95 % t interval).` +
+      (authors.length === 0
+        ? ""
+        : " Hollow: the authors (Figure 5; 150 epochs, 5 seeds, best test accuracy of all epochs)."),
     x: coefficientAxis,
     y: { title: "test accuracy (%)", min: 0 },
     references: [{ axis: "y", value: CHANCE, label: "chance" }],
     series: [
       { name: "measured", points: byCoefficient(rows).map(([x, same]) => pointAt(x, accuracyOf(same))) },
-      {
-        name: "authors",
-        style: 1,
-        role: "points",
-        points: reference("figure5").map((row) => ({
-          x: numberOf(row, "reg_coef"),
-          y: numberOf(row, "acc_mean"),
-          low: numberOf(row, "acc_ci95_low"),
-          high: numberOf(row, "acc_ci95_high"),
-        })),
-      },
+      ...authors,
     ],
   };
 }
@@ -147,28 +157,22 @@ function logChart(rows: readonly Row[], reference: Reference, quantity: {
     own = points.filter(shown);
   if (own.length === 0) return [];
   const lost = points.length - own.length;
+  const authors = authorsSeries(rows, reference, (row) => ({
+    x: numberOf(row, "reg_coef"),
+    y: numberOf(row, quantity.authors),
+  }));
   return [{
     kind: "lines",
     name: `regularisation_sweep_${quantity.name}`,
-    caption:
-      `${quantity.what}, without the clip, over all test images (${
-        conditions(trained)
-      }). Hollow: the authors (Figure 5).` +
+    caption: `${quantity.what}, without the clip, over all test images (${conditions(trained)}).` +
+      (authors.length === 0 ? "" : " Hollow: the authors (Figure 5).") +
       (lost > 0 ? ` Not shown: ${lost} values of 0 or without bound.` : ""),
     x: coefficientAxis,
     y: { title: quantity.title, scale: "log" },
     ...quantity.references ? { references: quantity.references } : {},
     series: [
       { name: "measured", points: own },
-      {
-        name: "authors",
-        style: 1,
-        role: "points",
-        points: reference("figure5").map((row) => ({
-          x: numberOf(row, "reg_coef"),
-          y: numberOf(row, quantity.authors),
-        })),
-      },
+      ...authors,
     ],
   }];
 }
