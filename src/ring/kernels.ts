@@ -4,6 +4,7 @@
  * the name. Element-wise kernels may work in place (`out` equal to an operand) and, with the 192 bytes of slack
  * behind every block, on any `n`. Sources are in `kernels/`; `deno task build` compiles them to `build/`.
  */
+import { instantiateModules, loadModules } from "./kernel_modules.ts";
 import type { LiftedKernels } from "./lifted_kernels.ts";
 import type { LinearKernels } from "./linear_kernels.ts";
 
@@ -93,22 +94,5 @@ const MODULES = [
 ];
 
 /** Instantiates the kernels in `memory`, which must have at least 16 pages. */
-export async function loadKernels(memory: WebAssembly.Memory): Promise<Kernels> {
-  const exports = await Promise.all(MODULES.map(async (name) => {
-    const module = await loadModule(new URL(`../../build/ring_${name}.wasm`, import.meta.url));
-    return (await WebAssembly.instantiate(module, { env: { memory } })).exports;
-  }));
-  return Object.assign({}, ...exports) as Kernels;
-}
-
-async function loadModule(url: URL): Promise<WebAssembly.Module> {
-  let bytes: ArrayBuffer;
-  try {
-    const response = await fetch(url);
-    if (!response.ok) throw new Error(`status ${response.status}`);
-    bytes = await response.arrayBuffer();
-  } catch (cause) {
-    throw new Error(`cannot load the kernels ${url}; run \`deno task build\``, { cause });
-  }
-  return await WebAssembly.compile(bytes);
-}
+export const loadKernels = async (memory: WebAssembly.Memory): Promise<Kernels> =>
+  await instantiateModules<Kernels>(memory, await loadModules("ring", MODULES));

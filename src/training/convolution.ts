@@ -4,6 +4,7 @@
  * offsets, multiples of 16. Every result is a fixed sequence of float operations: its bits depend on the shape, the
  * method, and on {@linkcode hasFusedMultiplyAdd}, nothing else.
  */
+import { instantiateModulesNow, loadModules } from "../ring/kernel_modules.ts";
 
 /** Addresses below are scratch of the kernels (constant-address panels); nothing in them outlives a call. */
 export const RESERVED_BYTES = 1 << 20;
@@ -67,27 +68,13 @@ export interface ConvolutionKernels {
 const MODULES = ["convolution", "winograd", "winograd_rows"];
 
 /** Compiles `build/training_*.wasm`; the modules can be posted to workers. */
-export function loadConvolutionModules(): Promise<WebAssembly.Module[]> {
-  return Promise.all(MODULES.map(async (name) => {
-    const url = new URL(`../../build/training_${name}.wasm`, import.meta.url);
-    try {
-      const response = await fetch(url);
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      return await WebAssembly.compile(await response.arrayBuffer());
-    } catch (cause) {
-      throw new Error(`cannot load the kernels ${url}; run \`deno task build\``, { cause });
-    }
-  }));
-}
+export const loadConvolutionModules = (): Promise<WebAssembly.Module[]> => loadModules("training", MODULES);
 
 /** Instantiates the kernels in `memory`: at least 16 pages and a maximum, at most 65536. */
-export function instantiateConvolutionKernels(
+export const instantiateConvolutionKernels = (
   memory: WebAssembly.Memory,
   modules: readonly WebAssembly.Module[],
-): ConvolutionKernels {
-  const exports = modules.map((module) => new WebAssembly.Instance(module, { env: { memory } }).exports);
-  return Object.assign({}, ...exports) as ConvolutionKernels;
-}
+): ConvolutionKernels => instantiateModulesNow<ConvolutionKernels>(memory, modules);
 
 /** Whether `f32x4.relaxed_madd` rounds once on this machine: results have other bits where it rounds twice. */
 export function hasFusedMultiplyAdd(kernels: ConvolutionKernels): boolean {

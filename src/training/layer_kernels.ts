@@ -2,6 +2,7 @@
  * The kernels of everything that is not a convolution, as TypeScript sees them. A tensor is three numbers: address of
  * its first element, bytes from row to row, bytes from image to image. Sources are in `kernels/`.
  */
+import { instantiateModulesNow, loadModules } from "../ring/kernel_modules.ts";
 
 /** Address, bytes of a row, bytes of an image. */
 export type Place = readonly [at: number, row: number, image: number];
@@ -43,24 +44,10 @@ export interface LayerKernels {
 const MODULES = ["layers", "layers_pooling", "layers_update"];
 
 /** Compiles `build/training_layers*.wasm`; the modules can be posted to workers. */
-export function loadLayerModules(): Promise<WebAssembly.Module[]> {
-  return Promise.all(MODULES.map(async (name) => {
-    const url = new URL(`../../build/training_${name}.wasm`, import.meta.url);
-    try {
-      const response = await fetch(url);
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      return await WebAssembly.compile(await response.arrayBuffer());
-    } catch (cause) {
-      throw new Error(`cannot load the kernels ${url}; run \`deno task build\``, { cause });
-    }
-  }));
-}
+export const loadLayerModules = (): Promise<WebAssembly.Module[]> => loadModules("training", MODULES);
 
 /** Instantiates the kernels in `memory`, which must have at least 16 pages. */
-export function instantiateLayerKernels(
+export const instantiateLayerKernels = (
   memory: WebAssembly.Memory,
   modules: readonly WebAssembly.Module[],
-): LayerKernels {
-  const exports = modules.map((module) => new WebAssembly.Instance(module, { env: { memory } }).exports);
-  return Object.assign({}, ...exports) as LayerKernels;
-}
+): LayerKernels => instantiateModulesNow<LayerKernels>(memory, modules);
