@@ -57,23 +57,6 @@ Deno.test("pillar-trains asks for every degree and takes the coefficient that he
   ]);
 });
 
-Deno.test("pillar-near-relu compares means at degree 4", () => {
-  const rows = [
-    degreeRow("PILLAR", 4, 68),
-    degreeRow("PILLAR", 4, 70),
-    degreeRow("PILLAR", 8, 90),
-    degreeRow("ReLU", null, 71),
-  ];
-  assertEquals(check("pillar-near-relu", { degree_sweep: rows }), [
-    "holds",
-    "69.0\u00a0% (penalty 1e-5, largest input 9.00) against 71.0\u00a0%, 30 epochs",
-  ]);
-  assertEquals(
-    check("pillar-near-relu", { degree_sweep: [...rows, degreeRow("ReLU", null, 73.1)] })[0],
-    "fails",
-  );
-});
-
 Deno.test("range-kept wants one coefficient whose every run stays below 8, and shows what it costs", () => {
   const row = (penalty: number, largest_input: CsvValue, test_accuracy: number) => ({
     penalty,
