@@ -26,6 +26,7 @@ export interface Inference {
   readonly online: { readonly medianMs: number; readonly q1Ms: number; readonly q3Ms: number };
   readonly computeMs: { readonly server: number; readonly client: number };
   readonly peakRssMB: { readonly server: number; readonly client: number; readonly dealer: number };
+  readonly cores: readonly number[] | null;
   readonly maxAbsError: number;
   readonly oracleMaxAbsError: number;
   readonly largestLogit: number;
@@ -64,6 +65,7 @@ export const FIGURE_COLUMNS = {
   online_ms: "online phase from image to logits at the client, median",
   online_q1_ms: "lower quartile",
   online_q3_ms: "upper quartile",
+  cores: "cores to which server and client were bound; empty: left to the scheduler",
 } as const;
 
 /** The figures of a run that every table wants. */
@@ -81,4 +83,5 @@ export const figuresOf = (run: Inference): NewRow => ({
   online_ms: run.online.medianMs,
   online_q1_ms: run.online.q1Ms,
   online_q3_ms: run.online.q3Ms,
+  cores: run.cores?.join(" ") ?? "",
 });

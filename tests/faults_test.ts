@@ -28,6 +28,10 @@ async function refused(
   assertEquals((await program.ended()).stdout, "");
 }
 
+const HONEYBADGER = "--activation honeybadger";
+/** A polynomial whose coefficient leaves 64 bits. */
+const STEEP = "0,0,0,0,0,0,0,0,0,0,1000000000/0";
+
 describe("a mistake on the command line", () => {
   const mistakes: readonly [command: string, args: string, ...parts: (string | RegExp)[]][] = [
     ["infer", "--model lenet", '--model was given "lenet"', MODEL_NAMES.join(", ")],
@@ -53,9 +57,14 @@ describe("a mistake on the command line", () => {
     ["infer", "resnet18", '"resnet18" is not an option'],
     ["dealer", "-x", "unknown option -x"],
     ["server", "--polynomial 1/2", '--polynomial was given "1/2"', "322,512,160,0,-3/10"],
-    ["infer", "--polynomial 0,0,0,0,0,0,0,0,0,0,1000000000/0", "does not fit 64-bit words", "fraction bits"],
+    ["infer", `${HONEYBADGER} --polynomial ${STEEP}`, "does not fit 64-bit words", "fraction bits"],
     ["client", "--polynomial 322,0,0/10", '--polynomial was given "322,0,0/10"', "constant"],
-    ["infer", "--polynomial 0,1/60", "no random weights", "choose another --polynomial"],
+    ["infer", `${HONEYBADGER} --polynomial 0,1/60`, "no random weights", "choose another --polynomial"],
+    ["infer", "--polynomial 0,1/10", "needs a polynomial of degree 2"],
+    ["infer", "--linear beaver", "lifted needs the weights in clear", "choose another activation protocol"],
+    ["infer", "--model resnet50", "no max pooling", "resnet50-avg"],
+    ["client", "--fraction-bits 14", "--fraction-bits belongs to shares modulo 2^64", "--ring-bits"],
+    ["server", `${HONEYBADGER} --ring-bits 24`, "--ring-bits belongs to lifted"],
     ["server", "--listen 7700", '--listen was given "7700"', "HOST:PORT"],
     ["client", "--connect 127.0.0.1:70000", "127.0.0.1:70000 names port 70000", "65535"],
     ["server", "--tls-cert cert.pem", "--tls-cert and --tls-key go together"],
@@ -191,17 +200,20 @@ describe("a model folder", () => {
     });
   }
 
-  it("with a weight too large for fixed point ends all roles with a sentence that names the layer", async () => {
-    const folder = `${root}/too-large`;
-    await writeFolder(folder, { change: (weights) => void (weights.get("conv2.weight")!.data[3] = 1e12) });
-    await using roles = await startRoles({ server: ["--weights", folder] });
-    for (const name of ROLE_NAMES) {
-      await roles[name].failsWith([
-        "weight of conv2: element 3",
-        "does not fit fixed point with 16 fraction bits",
-      ]);
-    }
-  });
+  for (
+    const [activation, room] of [
+      ["lifted", "does not fit 32-bit words with 11 fraction bits"],
+      ["honeybadger", "does not fit fixed point with 16 fraction bits"],
+    ] as const
+  ) {
+    it(`with a weight too large for ${activation} ends all roles with a sentence that names the layer`, async () => {
+      const folder = `${root}/too-large-${activation}`;
+      await writeFolder(folder, { change: (weights) => void (weights.get("conv2.weight")!.data[3] = 1e12) });
+      const all = ["--activation", activation];
+      await using roles = await startRoles({ all, server: ["--weights", folder] });
+      for (const name of ROLE_NAMES) await roles[name].failsWith(["weight of conv2: element 3", room]);
+    });
+  }
 });
 
 describe("an image", () => {
@@ -449,7 +461,7 @@ describe("roles that do not fit together", () => {
     ],
     [
       "the client has other fraction bits",
-      { client: ["--fraction-bits", "14"] },
+      { all: HONEYBADGER.split(" "), client: ["--fraction-bits", "14"] },
       "different plans",
       "fraction bits",
     ],
@@ -461,7 +473,7 @@ describe("roles that do not fit together", () => {
     ],
     [
       "the dealer has other fraction bits",
-      { dealer: ["--fraction-bits", "14"] },
+      { all: HONEYBADGER.split(" "), dealer: ["--fraction-bits", "14"] },
       "the dealer",
       "fraction bits",
     ],

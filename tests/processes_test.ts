@@ -245,7 +245,7 @@ describe(
       } = result;
       assertEquals(
         [model, classes, activation, linear, profile, ringBits, fractionBits, repetitions, threads, flags],
-        ["convnet", 10, "honeybadger", "masked", "none", 64, 16, 2, 1, []],
+        ["convnet", 10, "lifted", "masked", "none", 30, 12, 2, 1, []],
       );
       assertEquals(result.argmaxAgrees, true);
       assertLess(result.meanAbsError, result.maxAbsError);
@@ -308,7 +308,7 @@ describe(
       ]);
       const { stdout, code } = await program.ended();
       assertEquals(code, 0);
-      assertMatch(stdout, /convnet \(10 classes\), honeybadger \+ masked, network none/);
+      assertMatch(stdout, /convnet \(10 classes\), lifted \+ masked, network none/);
       assertMatch(stdout, /class \d, as in plaintext/);
     });
 

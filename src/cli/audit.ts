@@ -53,7 +53,7 @@ await runCommand({
       elements: undefined,
       activation: "lifted",
       linear: "masked",
-      fractionBits: PLAN_OPTIONS.fractionBits.default,
+      fractionBits: undefined,
       ranges: undefined,
       // Ranges that were stored before may leave too little room; they are about to be replaced.
       force: true,

@@ -1,6 +1,6 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
 import { isUnreliable } from "../inference/guard.ts";
-import { costOf, type Plan } from "../inference/plan.ts";
+import { costOf, LIFTED, type Plan } from "../inference/plan.ts";
 import { classOf, type QueryFigures } from "../inference/roles.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
@@ -34,7 +34,7 @@ await runCommand({
   time: "seconds; ResNet-50 a minute",
   examples: [
     "infer --model resnet18 --activation espn --profile wan",
-    "infer --model minionn-bn --linear beaver --repetitions 20 --json",
+    "infer --activation honeybadger --linear beaver --repetitions 20 --json",
   ],
   interrupted: "the three processes were ended",
   options: {
@@ -81,6 +81,7 @@ await runCommand({
       },
       decodesImage: options.image !== undefined,
       fastKernels: options.fastKernels,
+      bindsCores: options.threads === 1,
       queries,
       onQuery: () => progress?.update(++done),
     });
@@ -93,7 +94,7 @@ await runCommand({
       linear: options.linear,
       profile: profile.name,
       ringBits: plan.lifted?.ringBits ?? 64,
-      fractionBits: plan.lifted?.imageBits ?? options.fractionBits,
+      fractionBits: plan.lifted?.imageBits ?? plan.options.fractionBits,
       repetitions: options.repetitions,
       threads: options.threads,
       prepare: options.prepare,
@@ -116,7 +117,7 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
       : ["--elements", String(elements)],
     ["--activation", options.activation],
     ["--linear", options.linear],
-    ["--fraction-bits", String(options.fractionBits)],
+    options.activation === LIFTED ? [] : ["--fraction-bits", String(options.fractionBits)],
     options.ringBits === undefined ? [] : ["--ring-bits", String(options.ringBits)],
     options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
     options.force ? ["--force"] : [],
@@ -126,7 +127,7 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
 }
 
 /** Medians over the queries after the warm-up. */
-function summarise({ setup, queries, peakRssMB }: InferenceRunFigures, warmUp: number) {
+function summarise({ setup, queries, peakRssMB, cores }: InferenceRunFigures, warmUp: number) {
   const counted = queries.slice(warmUp), last = counted.at(-1)!;
   const of = (figure: (query: QueryFigures) => number) => counted.map(figure);
   const online = of((query) => query.onlineMs), { low, high } = quartiles(online);
@@ -147,6 +148,7 @@ function summarise({ setup, queries, peakRssMB }: InferenceRunFigures, warmUp: n
       client: round(median(of((query) => query.computeMs.client))),
     },
     peakRssMB,
+    cores,
   };
 }
 

@@ -10,6 +10,9 @@ import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
 import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { UsageError } from "./command.ts";
 
+/** Of the shares modulo 2^64. */
+export const DEFAULT_FRACTION_BITS = 16;
+
 const names = (protocols: readonly { readonly name: string }[]) => protocols.map(({ name }) => name);
 
 /** What all roles must agree on. */
@@ -30,7 +33,7 @@ export const PLAN_OPTIONS = {
   activation: {
     type: "string",
     choices: [...names(ACTIVATION_PROTOCOLS), LIFTED],
-    default: "honeybadger",
+    default: LIFTED,
     help: "activation protocol",
   },
   linear: {
@@ -45,7 +48,13 @@ export const PLAN_OPTIONS = {
     max: 30,
     help: `bits of the ring of the linear layers, for ${LIFTED} (default: ${DEFAULT_RING_BITS})`,
   },
-  fractionBits: { type: "integer", min: 8, max: 20, default: 16, help: "fraction bits of the fixed point" },
+  fractionBits: {
+    type: "integer",
+    min: 8,
+    max: 20,
+    help:
+      `fraction bits of the fixed point (default: ${DEFAULT_FRACTION_BITS}); ${LIFTED} chooses its own, layer by layer`,
+  },
   polynomial: {
     type: "string",
     value: "C0,C1,.../P",
@@ -151,7 +160,7 @@ export interface PlanValues {
   readonly classes: number | undefined;
   readonly activation: string;
   readonly linear: string;
-  readonly fractionBits: number;
+  readonly fractionBits: number | undefined;
   readonly ringBits: number | undefined;
   readonly polynomial: string | undefined;
   readonly ranges: string | undefined;
@@ -194,13 +203,14 @@ export const activationFunction = (protocol: string, polynomial: Polynomial): Ac
   protocol === "relu" ? { kind: "relu" } : polynomial;
 
 export function planFrom(values: PlanValues): Plan {
+  checkBits(values);
   const graph = values.elements === undefined
     ? foldGraph(buildModel(values.model, values.classes))
     : activationLayer(values.elements);
   const plan = planInference(graph, {
     activation: values.activation,
     linear: values.linear,
-    fractionBits: values.fractionBits,
+    fractionBits: values.fractionBits ?? DEFAULT_FRACTION_BITS,
     polynomial: parsePolynomialOption(values.polynomial),
     ...(values.ringBits === undefined ? {} : { ringBits: values.ringBits }),
     ...(values.ranges === undefined ? {} : { ranges: parseRangesOption(graph, values.ranges) }),
@@ -209,6 +219,20 @@ export function planFrom(values: PlanValues): Plan {
   // A polynomial that does not fit its protocol is refused here, not in the middle of a session.
   costOf(plan);
   return plan;
+}
+
+/** Refuses bits that the protocol would not use. */
+function checkBits({ activation, fractionBits, ringBits }: PlanValues): void {
+  if (activation === LIFTED && fractionBits !== undefined) {
+    throw new UsageError(
+      `--fraction-bits belongs to shares modulo 2^64; ${LIFTED} follows --ring-bits: give that, or another --activation`,
+    );
+  }
+  if (activation !== LIFTED && ringBits !== undefined) {
+    throw new UsageError(
+      `--ring-bits belongs to ${LIFTED}; ${activation} computes modulo 2^64: leave it out`,
+    );
+  }
 }
 
 /** Checks that weights on disk belong to the plan. */

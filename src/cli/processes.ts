@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import type { SessionFigures } from "../inference/roles.ts";
 import { onExit } from "./command.ts";
+import { bindToCores } from "./cores.ts";
 
 const path = (relative: string) => fileURLToPath(new URL(`../../${relative}`, import.meta.url));
 
@@ -28,12 +29,16 @@ export interface InferenceRun {
   /** Whether the client decodes an image file, which takes native code. */
   readonly decodesImage: boolean;
   readonly fastKernels: boolean;
+  /** Whether each party gets a core; not for parties of several threads. */
+  readonly bindsCores: boolean;
   readonly queries: number;
   readonly onQuery?: () => void;
 }
 
 export interface InferenceRunFigures extends SessionFigures {
   readonly peakRssMB: { readonly server: number; readonly client: number; readonly dealer: number };
+  /** Cores of server and client; null: as the scheduler likes. */
+  readonly cores: readonly number[] | null;
 }
 
 /** One session of three processes on this machine. If one of them fails, all end and its sentence is the error. */
@@ -90,11 +95,17 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
       [...run.reads.client, ...run.decodesImage ? [DECODER_READS] : []],
       run.decodesImage ? DECODER_FLAGS : [],
     );
-    client.onLine = () => run.onQuery?.();
+    let cores: Promise<readonly number[] | null> | undefined;
+    client.onLine = () => {
+      // Not before the first query is over: threads that a bound thread starts are bound as well.
+      cores ??= run.bindsCores ? bindToCores([server.pid, client.pid]) : Promise.resolve(null);
+      run.onQuery?.();
+    };
     const [dealt, served, figures] = await Promise.all([dealer.end(), server.end(), client.end()]);
     return {
       ...figures as unknown as SessionFigures,
       peakRssMB: { server: rss(served), client: rss(figures), dealer: rss(dealt) },
+      cores: await cores ?? null,
     };
   } catch (first) {
     // The first to fail says why, and what the others then say follows from it; but one that was killed said nothing.
@@ -141,6 +152,10 @@ class Role {
     this.#child = command.spawn();
     this.#lines = jsonLines(this.#child.stdout);
     this.#errors = new Response(this.#child.stderr).text();
+  }
+
+  get pid(): number {
+    return this.#child.pid;
   }
 
   /** The port on which this role says that it listens. */

@@ -273,6 +273,8 @@ export class LiftedQuery implements PreparedQuery {
       const spec = scales.specs.get(step.index)!,
         { g, word } = prepared.gates.get(step.index)!,
         tag = queryTag(step.index, prepared.number);
+      // This party would only wait for the server's convolution. From memory the dealt words, read once, cost as much as the arithmetic.
+      for (const dealt of [g, word]) ring.kernels.touch(dealt.address, dealt.byteLength);
       using opened = await this.#receivePacked(ring, spec.length, replyBits(spec), tag);
       using y = paddedTensor(ring, spec.length);
       evaluateLifted(spec, opened, g, word, y);

@@ -134,7 +134,7 @@ export const DEFAULT_RING_BITS = 30;
 function checkLiftedOptions({ linear, ringBits = DEFAULT_RING_BITS }: PlanOptions): void {
   if (linear !== "masked") {
     throw new RangeError(
-      `lifted needs the weights in clear at the server: linear protocol masked, not ${linear}`,
+      `lifted needs the weights in clear at the server: linear protocol masked, not ${linear}; or choose another activation protocol`,
     );
   }
   if (!Number.isInteger(ringBits) || ringBits < 16 || ringBits > 30) {

@@ -19,6 +19,8 @@ export interface LiftedKernels {
   reply32(y: number, r: number, out: number, n: number, shift: number, bits: number): void;
   /** out = a + (b << bits): a shortcut that has fewer fraction bits. */
   addShifted32(a: number, b: number, bits: number, out: number, n: number): void;
+  /** Brings `bytes` bytes into the cache, for a kernel that reads them soon. */
+  touch(a: number, bytes: number): void;
   /** out = a - b modulo 2^128, n numbers of two 64-bit words, low first. */
   sub128(a: number, b: number, out: number, n: number): void;
   /** out = -a. */

@@ -137,3 +137,11 @@ export function sub128(a: usize, b: usize, out: usize, n: i32): void {
     out += 16;
   }
 }
+
+/** Reads a word of every cache line. The sum is there so that the reads are: nobody needs it. */
+export function touch(a: usize, bytes: usize): u32 {
+  const end = a + bytes;
+  let sum: u32 = 0;
+  for (; a < end; a += 64) sum += load<u32>(a);
+  return sum;
+}
