@@ -11,6 +11,7 @@ import {
   type LiftedMaterial,
   packedBytes,
   PACKING,
+  partsOf,
   replyBits,
 } from "../protocols/activation/lifted.ts";
 import { disposeAll, weightsOf } from "../protocols/linear/layers.ts";
@@ -275,10 +276,17 @@ export class LiftedQuery implements PreparedQuery {
         tag = queryTag(step.index, prepared.number);
       // This party would only wait for the server's convolution. From memory the dealt words, read once, cost as much as the arithmetic.
       for (const dealt of [g, word]) ring.kernels.touch(dealt.address, dealt.byteLength);
-      using opened = await this.#receivePacked(ring, spec.length, replyBits(spec), tag);
-      using y = paddedTensor(ring, spec.length);
-      evaluateLifted(spec, opened, g, word, y);
-      await this.#sendPacked(y, spec.ringBits, tag);
+      const sent: Promise<void>[] = [];
+      for (const { spec: part, start, more, of } of partsOf(spec)) {
+        using opened = paddedTensor(ring, part.length);
+        await this.#receivePacked(opened, replyBits(spec), tag, more);
+        using y = paddedTensor(ring, part.length);
+        evaluateLifted(part, opened, of(g), word.view(start, part.length), y);
+        // Not awaited before the server's last part is read: until then the server does not read.
+        sent.push(this.#sendPacked(y, spec.ringBits, tag, more));
+        sent.at(-1)!.catch(() => {});
+      }
+      await Promise.all(sent);
     }
     const mine = prepared.logits!;
     using other = new RingTensor(ring, 32, mine.length);
@@ -288,15 +296,9 @@ export class LiftedQuery implements PreparedQuery {
 
   async #runServer(ring: Ring): Promise<null> {
     const { prepared, plan, scales, options: { observe } } = this, parts: Parts = new Map();
-    parts.set(
-      plan.input,
-      await this.#receivePacked(
-        ring,
-        plan.inputLength,
-        scales.ringBits,
-        queryTag(imageLabel(plan), prepared.number),
-      ),
-    );
+    const x = paddedTensor(ring, plan.inputLength);
+    await this.#receivePacked(x, scales.ringBits, queryTag(imageLabel(plan), prepared.number));
+    parts.set(plan.input, x);
     for (const step of plan.steps) {
       if (step.kind === "activation") {
         parts.set(step.node, await this.#serveActivation(ring, step, parts.get(step.input)!));
@@ -326,38 +328,43 @@ export class LiftedQuery implements PreparedQuery {
   ): Promise<RingTensor<32>> {
     const spec = this.scales.specs.get(step.index)!, { g, word } = this.prepared.gates.get(step.index)!;
     const { length: n } = spec, reply = replyBits(spec), tag = queryTag(step.index, this.prepared.number);
-    using e = paddedTensor(ring, n);
-    ring.kernels.reply32(
-      z.address,
-      word.address,
-      e.address,
-      n,
-      spec.inputBits - spec.keptBits + spec.extraBits,
-      reply,
-    );
-    // The reply travels while this party evaluates its own share.
-    const sent = this.#sendPacked(e, reply, tag);
     using y = new RingTensor(ring, 32, n, spec.outputBits);
-    evaluateLifted(spec, e, g, null, y);
-    await sent;
-    const masked = await this.#receivePacked(ring, n, spec.ringBits, tag);
+    for (const { spec: part, start, more, of } of partsOf(spec)) {
+      using e = paddedTensor(ring, part.length);
+      ring.kernels.reply32(
+        z.address + 4 * start,
+        word.address + 4 * start,
+        e.address,
+        part.length,
+        spec.inputBits - spec.keptBits + spec.extraBits,
+        reply,
+      );
+      // The reply travels while this party evaluates its own share.
+      const sent = this.#sendPacked(e, reply, tag, more);
+      evaluateLifted(part, e, of(g), null, y.view(start, part.length));
+      await sent;
+    }
+    const masked = paddedTensor(ring, n);
+    for (const { spec: { length }, start, more } of partsOf(spec)) {
+      await this.#receivePacked(masked.view(start, length), spec.ringBits, tag, more);
+    }
     ring.kernels.add32(masked.address, y.address, masked.address, n);
     return masked;
   }
 
-  async #sendPacked(values: RingTensor<32>, bits: number, tag: number): Promise<void> {
+  async #sendPacked(values: RingTensor<32>, bits: number, tag: number, more = false): Promise<void> {
     const { ring, length } = values, bytes = packedBytes(length, bits);
     using packed = new RingTensor(ring, 32, bytes / 4);
     ring.kernels.pack32(values.address, Math.ceil(length / PACKING) * PACKING, bits, packed.address);
-    await this.peer.send(tag, packed.bytes);
+    await this.peer.send(tag, packed.bytes, more);
   }
 
-  async #receivePacked(ring: Ring, length: number, bits: number, tag: number): Promise<RingTensor<32>> {
+  /** Fills `into`, a padded tensor or a part of one. */
+  async #receivePacked(into: RingTensor<32>, bits: number, tag: number, more = false): Promise<void> {
+    const { ring, length } = into;
     using packed = new RingTensor(ring, 32, packedBytes(length, bits) / 4);
-    await this.peer.receive(tag, packed.bytes);
-    const values = paddedTensor(ring, length);
-    ring.kernels.unpack32(packed.address, Math.ceil(length / PACKING) * PACKING, bits, values.address);
-    return values;
+    await this.peer.receive(tag, packed.bytes, more);
+    ring.kernels.unpack32(packed.address, Math.ceil(length / PACKING) * PACKING, bits, into.address);
   }
 
   /**

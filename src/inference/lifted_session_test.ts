@@ -121,6 +121,33 @@ for (const ringBits of [30, 24]) {
   });
 }
 
+for (const [polynomial, limbs] of [[QUARTIC, 1], [SEXTIC, 2]] as const) {
+  Deno.test(`messages of a large layer travel in parts and are counted as one, ${limbs} limb(s)`, async () => {
+    const n = 2 ** 15 + 300, plan = planOf(activationLayer(n), polynomial, 30), used = ring.bytesInUse;
+    const [peer, clientPeer] = memoryPair();
+    const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
+    const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
+    const image = Float32Array.from({ length: n }, (_, i) => 3 * Math.sin(i)), before = peer.sent.messages;
+    const [, , { queries }] = await Promise.all([
+      runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 1 }),
+      serve({ pool, peer, dealer, plan, weights: new Map() }),
+      query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => image, 1),
+    ]);
+    const { total, oneWayDelays } = costOf(plan),
+      [figures] = queries,
+      expected = fixedPointLogits(plan, new Map(), image);
+    assert(figures!.logits.every((y, i) => Math.abs(y - expected[i]!) < 0.02));
+    assertEquals(
+      [figures!.exchanges, figures!.oneWayDelays, figures!.bytesSent.server, figures!.bytesSent.client],
+      [total.exchanges, oneWayDelays, total.bytesServer, total.bytesClient],
+    );
+    assertEquals(total.exchanges, 4);
+    // Digest and set-up figures, two confirmations, three parts of the reply, the opening, figures of the query.
+    assertEquals(peer.sent.messages - before, 2 + 2 + 3 + 1 + 1);
+    assertEquals(ring.bytesInUse, used);
+  });
+}
+
 Deno.test("every network takes at most 72 dealt bytes per activation at degree 4, 5 per linear output, and 4 early ones", () => {
   for (const name of MODEL_NAMES.filter((name) => name !== "resnet50")) {
     const plan = planOf(foldGraph(buildModel(name)), QUARTIC, 30),

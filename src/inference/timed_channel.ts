@@ -2,13 +2,17 @@
 import type { Channel, Traffic } from "../network/channel.ts";
 
 export class TimedChannel implements Channel {
-  /** Milliseconds in sends, receives and exchanges so far. */
+  /** Milliseconds in sends, receives and exchanges so far; where they overlap, time counts once. */
   milliseconds = 0;
+  #pending = 0;
+  #since = 0;
 
   constructor(private readonly inner: Channel) {}
 
-  send = (tag: number, payload: Uint8Array): Promise<void> => this.#time(this.inner.send(tag, payload));
-  receive = (tag: number, into: Uint8Array): Promise<void> => this.#time(this.inner.receive(tag, into));
+  send = (tag: number, payload: Uint8Array, more?: boolean): Promise<void> =>
+    this.#time(this.inner.send(tag, payload, more));
+  receive = (tag: number, into: Uint8Array, more?: boolean): Promise<void> =>
+    this.#time(this.inner.receive(tag, into, more));
   exchange = (tag: number, payload: Uint8Array, into: Uint8Array): Promise<void> =>
     this.#time(this.inner.exchange(tag, payload, into));
 
@@ -29,11 +33,11 @@ export class TimedChannel implements Channel {
   }
 
   async #time(work: Promise<void>): Promise<void> {
-    const start = performance.now();
+    if (this.#pending++ === 0) this.#since = performance.now();
     try {
       await work;
     } finally {
-      this.milliseconds += performance.now() - start;
+      if (--this.#pending === 0) this.milliseconds += performance.now() - this.#since;
     }
   }
 }

@@ -12,10 +12,13 @@ export interface Traffic {
  * Views on WebAssembly memory may be sent and filled, if that memory does not grow before the promise resolves.
  */
 export interface Channel {
-  /** Sends `payload`; resolves when the caller may reuse its memory. Delivery keeps the order of calls. */
-  send(tag: number, payload: Uint8Array): Promise<void>;
-  /** Receives the next message into `into`, which has exactly its length. */
-  receive(tag: number, into: Uint8Array): Promise<void>;
+  /**
+   * Sends `payload`; resolves when the caller may reuse its memory. Delivery keeps the order of calls. With `more` the message
+   * goes on with the next call: its parts are counted as one message, whose other end receives them one by one.
+   */
+  send(tag: number, payload: Uint8Array, more?: boolean): Promise<void>;
+  /** Receives the next message, or part of one, into `into`, which has exactly its length. */
+  receive(tag: number, into: Uint8Array, more?: boolean): Promise<void>;
   /** Sends and receives at once: the two messages of one exchange cross on the wire. */
   exchange(tag: number, payload: Uint8Array, into: Uint8Array): Promise<void>;
   readonly sent: Traffic;

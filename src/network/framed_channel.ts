@@ -32,13 +32,13 @@ export class FramedChannel implements AbortableChannel {
     return this.#link.delays;
   }
 
-  send(tag: number, payload: Uint8Array): Promise<void> {
-    this.#exchanges++;
+  send(tag: number, payload: Uint8Array, more = false): Promise<void> {
+    if (!more) this.#exchanges++;
     return this.#link.send(FrameKind.data, tag, payload);
   }
 
-  receive(tag: number, into: Uint8Array): Promise<void> {
-    this.#exchanges++;
+  receive(tag: number, into: Uint8Array, more = false): Promise<void> {
+    if (!more) this.#exchanges++;
     return this.#link.receive(FrameKind.data, tag, into);
   }
 

@@ -97,7 +97,8 @@ function coefficientTable(ring: Ring, spec: LiftedSpec): RingTensor {
   return table;
 }
 
-const G_WORDS = (spec: LiftedSpec) => spec.length * 2 * degreeOf(spec.polynomial) * limbsOf(spec);
+/** Words of both sets of G for one element. */
+const wordsPerElement = (spec: LiftedSpec) => 2 * degreeOf(spec.polynomial) * limbsOf(spec);
 
 /** The dealer: s from both parties' own words, r = s - 2^(k-2), shares of both sets of G. */
 export async function dealLifted(spec: LiftedSpec, dealing: Dealing): Promise<void> {
@@ -106,7 +107,7 @@ export async function dealLifted(spec: LiftedSpec, dealing: Dealing): Promise<vo
   const masks = r.uint32, offset = 2 ** (ringBits - 2);
   for (let i = 0; i < n; i++) masks[i] -= offset;
   using table = coefficientTable(ring, spec);
-  using g = words(ring, G_WORDS(spec));
+  using g = words(ring, n * wordsPerElement(spec));
   const deal = limbsOf(spec) === 1 ? ring.kernels.liftedMasks64 : ring.kernels.liftedMasks128;
   deal(r.address, n, ringBits, droppedBits(spec), table.address, degree, g.address);
   await (limbsOf(spec) === 1 ? dealing.share(g) : dealing.share128(g));
@@ -122,7 +123,7 @@ export interface LiftedMaterial {
 
 export async function holdLifted(spec: LiftedSpec, material: Material): Promise<LiftedMaterial> {
   const mask = await material.own32(spec.length);
-  const g = words(mask.ring, G_WORDS(spec));
+  const g = words(mask.ring, spec.length * wordsPerElement(spec));
   await material.share(g);
   return { mask, g };
 }
@@ -153,6 +154,23 @@ export function errorBound({ polynomial, keptBits, outputBits }: LiftedSpec, z: 
   const slope = horner(c.map((c, j) => j * c).slice(1), z);
   const curvature = horner(c.map((c, j) => j * (j - 1) * Math.abs(c)).slice(2), furthest);
   return Math.abs(slope) * step + curvature / 2 * step ** 2 + 2 ** -outputBits;
+}
+
+/** Elements of a part of a message: while it travels, the next one is computed. A multiple of {@linkcode PACKING}. */
+const PART = 1 << 14;
+
+/** The parts in which the messages of a layer travel; small layers are one. */
+export function partsOf(spec: LiftedSpec) {
+  return Array.from({ length: Math.ceil(spec.length / PART) }, (_, i) => {
+    const start = i * PART, length = Math.min(PART, spec.length - start), each = wordsPerElement(spec);
+    return {
+      start,
+      spec: { ...spec, length },
+      /** Whether others follow. */
+      more: start + length < spec.length,
+      of: (g: RingTensor) => g.view(start * each, length * each),
+    };
+  });
 }
 
 /** The plain integers: z rounded to the kept bits, the polynomial exactly, rounded to the output's. */
