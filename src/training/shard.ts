@@ -6,6 +6,7 @@ import type { Activation, Graph, PoolNode } from "../models/graph.ts";
 import { instantiateConvolutionKernels } from "./convolution.ts";
 import { crossEntropy } from "./cross_entropy.ts";
 import type { StepSettings } from "./engine.ts";
+import { planGraph } from "./graph_plan.ts";
 import {
   type BackwardStep,
   type ConvolutionStep,
@@ -15,7 +16,6 @@ import {
   type MomentsStep,
   type NormGradientStep,
   place,
-  planGraph,
   type PointwiseGradientStep,
   type PointwiseStep,
   type PoolGradientStep,
@@ -23,7 +23,7 @@ import {
   RECORD_BYTES,
   type Tensor,
   type WeightGradientStep,
-} from "./graph_plan.ts";
+} from "./graph_steps.ts";
 import { instantiateLayerKernels, type LayerKernels } from "./layer_kernels.ts";
 import { PENALTY_LINEAR_BEYOND, penaltySlope } from "./penalty.ts";
 import { layoutParameters, type ParameterLayout, stateFloats } from "./parameter_layout.ts";
