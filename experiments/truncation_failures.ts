@@ -60,19 +60,19 @@ function cellOf(scaling: typeof SCALINGS[number], fractionBits: number, size: nu
 }
 
 /** Truncates random shares of an integer and counts results that are off by more than one unit. */
-async function countFailures(ring: Ring, log2Value: number, bits: number, trials: number): Promise<number> {
+function countFailures(ring: Ring, log2Value: number, bits: number, trials: number): number {
   // Exact to the 53 bits of a double.
   const exponent = Math.max(0, Math.floor(log2Value) - 52);
   const value = BigInt(Math.round(2 ** (log2Value - exponent))) << BigInt(exponent);
   const expected = value >> BigInt(bits);
-  const stream = (await Seed.of(freshSeed())).stream(0);
+  const stream = new Seed(freshSeed()).stream(0);
   using client = words(ring, BATCH),
     server = words(ring, BATCH),
     low = words(ring, BATCH, -bits),
     high = words(ring, BATCH, -bits);
   let failures = 0;
   for (let done = 0; done < trials; done += BATCH) {
-    await stream.fill(client.bytes);
+    stream.fill(client);
     server.int64.fill(BigInt.asIntN(64, value));
     subtract(server, client);
     // A scale of -bits relative to the integer: the local truncation by `bits`.
@@ -182,7 +182,7 @@ export const truncationFailures = defineExperiment<TruncationCell>({
     const failures = overflows
       ? null
       : ringBits === undefined
-      ? await countFailures(await ringOnce(), log2Value, bits, trials)
+      ? countFailures(await ringOnce(), log2Value, bits, trials)
       : await countLiftedFailures(await ringOnce(), ringBits, cell.size, trials);
     return [{
       scaling,

@@ -1,7 +1,7 @@
 /**
  * Correlated randomness of one step, seen from both sides.
  *
- * The client's part of everything is expanded from a 16-byte seed; the server expands what is its own from a seed of its
+ * The client's part of everything is expanded from a 32-byte seed; the server expands what is its own from a seed of its
  * own and receives the rest as corrections. So the client, whose link is thin, downloads nothing per query but a seed.
  * {@linkcode Material} is what a party draws from, {@linkcode Dealing} what the dealer writes to: both sides call in the
  * same order, which is the whole agreement between them.
@@ -28,15 +28,16 @@ export class ClientMaterial implements Material {
   constructor(private readonly ring: Ring, private readonly stream: Stream) {}
 
   own(n: number, fractionBits = 0): Promise<RingTensor> {
-    return draw(this.ring, this.stream, 64, n, fractionBits);
+    return Promise.resolve(draw(this.ring, this.stream, 64, n, fractionBits));
   }
 
   own32(n: number, fractionBits = 0): Promise<RingTensor<32>> {
-    return draw(this.ring, this.stream, 32, n, fractionBits);
+    return Promise.resolve(draw(this.ring, this.stream, 32, n, fractionBits));
   }
 
   share(into: RingTensor<Width>): Promise<void> {
-    return this.stream.fill(into.bytes);
+    this.stream.fill(into);
+    return Promise.resolve();
   }
 }
 
@@ -50,11 +51,11 @@ export class ServerMaterial implements Material {
   ) {}
 
   own(n: number, fractionBits = 0): Promise<RingTensor> {
-    return draw(this.ring, this.stream, 64, n, fractionBits);
+    return Promise.resolve(draw(this.ring, this.stream, 64, n, fractionBits));
   }
 
   own32(n: number, fractionBits = 0): Promise<RingTensor<32>> {
-    return draw(this.ring, this.stream, 32, n, fractionBits);
+    return Promise.resolve(draw(this.ring, this.stream, 32, n, fractionBits));
   }
 
   share(into: RingTensor<Width>): Promise<void> {
@@ -77,84 +78,84 @@ export class Dealing {
   }
 
   /** The words that the server draws next with {@linkcode Material.own}. */
-  ownOfServer(n: number): Promise<RingTensor> {
+  ownOfServer(n: number): RingTensor {
     return draw(this.ring, this.serverStream, 64, n);
   }
 
   /** The words that the client draws next with {@linkcode Material.own}. */
-  ownOfClient(n: number): Promise<RingTensor> {
+  ownOfClient(n: number): RingTensor {
     return draw(this.ring, this.clientStream, 64, n);
   }
 
   /** The sum of both parties' own words: a mask that neither of them knows. */
-  async mask(n: number): Promise<RingTensor> {
-    const mask = await this.ownOfServer(n);
-    using client = await this.ownOfClient(n);
+  mask(n: number): RingTensor {
+    const mask = this.ownOfServer(n);
+    using client = this.ownOfClient(n);
     return add(mask, client);
   }
 
   /** The exclusive or of both parties' own words: 64 mask bits a word that neither of them knows. */
-  async maskBits(n: number): Promise<RingTensor> {
-    const mask = await this.ownOfServer(n);
-    using client = await this.ownOfClient(n);
+  maskBits(n: number): RingTensor {
+    const mask = this.ownOfServer(n);
+    using client = this.ownOfClient(n);
     return xor(mask, client);
   }
 
   /** Shares `values` additively; overwrites them. */
   async share(values: RingTensor): Promise<void> {
-    using client = await draw(this.ring, this.clientStream, 64, values.length, values.fractionBits);
+    using client = draw(this.ring, this.clientStream, 64, values.length, values.fractionBits);
     subtract(values, client);
     await this.server.send(this.tag, values.bytes);
   }
 
   /** The 32-bit words that the server draws next with {@linkcode Material.own32}. */
-  ownOfServer32(n: number): Promise<RingTensor<32>> {
+  ownOfServer32(n: number): RingTensor<32> {
     return draw(this.ring, this.serverStream, 32, n);
   }
 
   /** The 32-bit words that the client draws next with {@linkcode Material.own32}. */
-  ownOfClient32(n: number): Promise<RingTensor<32>> {
+  ownOfClient32(n: number): RingTensor<32> {
     return draw(this.ring, this.clientStream, 32, n);
   }
 
   /** The sum of both parties' own 32-bit words. */
-  async mask32(n: number): Promise<RingTensor<32>> {
-    const mask = await this.ownOfServer32(n);
-    using client = await this.ownOfClient32(n);
+  mask32(n: number): RingTensor<32> {
+    const mask = this.ownOfServer32(n);
+    using client = this.ownOfClient32(n);
     this.ring.kernels.add32(mask.address, client.address, mask.address, n);
     return mask;
   }
 
   /** Shares 32-bit words additively; overwrites them. */
   async share32(values: RingTensor<32>): Promise<void> {
-    using client = await draw(this.ring, this.clientStream, 32, values.length);
+    using client = draw(this.ring, this.clientStream, 32, values.length);
     this.ring.kernels.sub32(values.address, client.address, values.address, values.length);
     await this.server.send(this.tag, values.bytes);
   }
 
   /** Shares numbers of two limbs, low first, modulo 2^128; overwrites them. */
   async share128(values: RingTensor): Promise<void> {
-    using client = await draw(this.ring, this.clientStream, 64, values.length);
+    using client = draw(this.ring, this.clientStream, 64, values.length);
     this.ring.kernels.sub128(values.address, client.address, values.address, values.length / 2);
     await this.server.send(this.tag, values.bytes);
   }
 
   /** Shares the bits of `values` by exclusive or; overwrites them. */
   async shareBits(values: RingTensor): Promise<void> {
-    using client = await draw(this.ring, this.clientStream, 64, values.length, values.fractionBits);
+    using client = draw(this.ring, this.clientStream, 64, values.length, values.fractionBits);
     xor(values, client);
     await this.server.send(this.tag, values.bytes);
   }
 }
 
-async function draw<W extends Width>(
+function draw<W extends Width>(
   ring: Ring,
   stream: Stream,
   width: W,
   n: number,
   fractionBits = 0,
-): Promise<RingTensor<W>> {
+): RingTensor<W> {
   const tensor = new RingTensor(ring, width, n, fractionBits);
-  await stream.fill(tensor.bytes);
+  stream.fill(tensor);
   return tensor;
 }

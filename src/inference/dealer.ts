@@ -50,11 +50,11 @@ export async function runDealer(
     handedOut.add(name);
 
     const start = performance.now();
-    const serverSeed = await Seed.of(await handOutSeed(server)),
-      clientSeed = await Seed.of(await handOutSeed(client));
+    const serverSeed = new Seed(await handOutSeed(server)),
+      clientSeed = new Seed(await handOutSeed(client));
     const dealingOf = (label: number) =>
       new Dealing(pool, serverSeed.stream(label), clientSeed.stream(label), server, label);
-    if (request.kind === "session") session = await openDealing(plan, dealingOf);
+    if (request.kind === "session") session = openDealing(plan, dealingOf);
     else if (session !== null) await session.deal(dealingOf);
     else throw new RangeError("the correlations of the session must be dealt before those of a query");
     onDealt?.(request, performance.now() - start);
@@ -65,7 +65,7 @@ export async function runDealer(
 const nameOf = (request: Request) =>
   request.kind === "query" ? `query ${request.number}` : `the ${request.kind}`;
 
-const openDealing = (plan: Plan, dealingOf: DealingOf): Promise<DealerSession> =>
+const openDealing = (plan: Plan, dealingOf: DealingOf): DealerSession =>
   plan.lifted === null ? Dealing64.open(plan, dealingOf) : LiftedDealing.open(plan, plan.lifted, dealingOf);
 
 /** The dealer of a plan on shares modulo 2^64. */
@@ -75,11 +75,11 @@ class Dealing64 implements DealerSession {
     private readonly linear: ReadonlyMap<number, LinearDealing>,
   ) {}
 
-  static async open(plan: Plan, dealingOf: DealingOf): Promise<Dealing64> {
+  static open(plan: Plan, dealingOf: DealingOf): Dealing64 {
     const linear = new Map<number, LinearDealing>(), protocol = linearProtocol(plan.options.linear);
     for (const step of plan.steps) {
       if (step.kind === "linear") {
-        linear.set(step.index, await protocol.dealSession(step.group, dealingOf(step.index)));
+        linear.set(step.index, protocol.dealSession(step.group, dealingOf(step.index)));
       }
     }
     return new Dealing64(plan, linear);

@@ -25,14 +25,14 @@ export class LiftedDealing implements DealerSession {
   ) {}
 
   /** The session: B of every layer, from the server's seed, packed for use in all queries. */
-  static async open(plan: Plan, scales: LiftedScales, dealingOf: DealingOf): Promise<LiftedDealing> {
+  static open(plan: Plan, scales: LiftedScales, dealingOf: DealingOf): LiftedDealing {
     const convolutions = new Map<string, RunnableConvolution>();
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
       const dealing = dealingOf(step.index);
       for (const [i, node] of step.nodes.entries()) {
         const layer = step.group.layers[i]!;
-        using b = await dealing.ownOfServer32(weightsOf(layer));
+        using b = dealing.ownOfServer32(weightsOf(layer));
         convolutions.set(node.id, dealing.pool.convolution(32, layer, b.address));
       }
     }
@@ -42,12 +42,12 @@ export class LiftedDealing implements DealerSession {
   /** One query. The parts here are the client's masks. */
   async deal(dealingOf: DealingOf): Promise<void> {
     const { plan, scales } = this, masks: Parts = new Map();
-    masks.set(plan.input, await dealingOf(imageLabel(plan)).ownOfClient32(plan.inputLength));
+    masks.set(plan.input, dealingOf(imageLabel(plan)).ownOfClient32(plan.inputLength));
     for (const step of plan.steps) {
       const dealing = dealingOf(step.index);
       if (step.kind === "activation") {
         await dealLifted(scales.specs.get(step.index)!, dealing);
-        masks.set(step.node, await dealing.ownOfClient32(step.spec.length));
+        masks.set(step.node, dealing.ownOfClient32(step.spec.length));
       } else if (step.kind === "linear") {
         const mask = masks.get(step.input);
         if (!mask) throw new RangeError(`${describeStep(step)} reads a value that no activation made`);

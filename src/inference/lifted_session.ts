@@ -69,7 +69,7 @@ export class LiftedSession implements PartySession {
     digest: Uint8Array,
   ): Promise<LiftedSession> {
     const { pool, peer, dealer, plan, weights } = options, { ring } = pool;
-    const seed = await Seed.of((await ask(dealer, { kind: "session" }, digest))!);
+    const seed = new Seed((await ask(dealer, { kind: "session" }, digest))!);
     const convolutions = new Map<string, RunnableConvolution>(), biases = new Map<string, RingTensor<32>>();
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
@@ -108,7 +108,7 @@ export class LiftedSession implements PartySession {
   /** The offline phase of the next query. */
   async prepare(): Promise<LiftedQuery> {
     const { role, plan, dealer } = this.options, number = this.#queries++;
-    const seed = await Seed.of((await ask(dealer, { kind: "query", number }, this.digest))!);
+    const seed = new Seed((await ask(dealer, { kind: "query", number }, this.digest))!);
     const of = (label: number) => materialOf(this.options, seed, label);
     const prepared = role === "server"
       ? await this.#prepareServer(number, of)

@@ -8,6 +8,7 @@ import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
 import { outputsOf } from "../protocols/linear/layers.ts";
+import { SEED_BYTES } from "../random/stream.ts";
 import { Convolution } from "../ring/convolution.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
@@ -90,13 +91,13 @@ Deno.test("lifted sends, deals and waits for what its closed formulas say, in se
       oneWayDelays: cost.oneWayDelays,
       bytesSent: { server: cost.total.bytesServer, client: cost.total.bytesClient },
     });
-    assertEquals(offlineBytes, cost.total.dealtBytes + 32);
+    assertEquals(offlineBytes, cost.total.dealtBytes + 2 * SEED_BYTES);
     assertEquals(offlinePartyBytes, 4 * activations);
     assertEquals(offlinePartyBytes, cost.offline.bytesServer + cost.offline.bytesClient);
     assert(bytesSent.server + bytesSent.client <= 5.9 * activations + 3072 * 30 / 8 + 8 * 10);
   }
   assertEquals(cost.total.exchanges, 2 * 7 + 2);
-  assertEquals(figures.setup.bytes, cost.setUp.bytesServer + 32 + 64);
+  assertEquals(figures.setup.bytes, cost.setUp.bytesServer + 2 * SEED_BYTES + 64);
 });
 
 for (const ringBits of [30, 24]) {

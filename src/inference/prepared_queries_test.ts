@@ -6,6 +6,7 @@ import { buildModel } from "../models/zoo.ts";
 import type { Channel } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
+import { SEED_BYTES } from "../random/stream.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
@@ -92,7 +93,7 @@ for (const activation of ["lifted", "honeybadger"]) {
         exchanges: cost.total.exchanges,
         oneWayDelays: cost.oneWayDelays,
         bytesSent: { server: cost.total.bytesServer, client: cost.total.bytesClient },
-        offlineBytes: cost.total.dealtBytes + 32,
+        offlineBytes: cost.total.dealtBytes + 2 * SEED_BYTES,
         offlinePartyBytes: cost.offline.bytesClient,
       });
       assert(logits.every((logit, i) => Math.abs(logit - expected[i]!) < 0.05));

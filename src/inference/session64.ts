@@ -48,7 +48,7 @@ export class Session64 implements PartySession {
   /** Set-up, after plans were compared: receives the session's correlations, opens the masked weights. */
   static async open(options: SessionOptions, digest: Uint8Array): Promise<Session64> {
     const { role, pool, peer, dealer, plan, weights } = options, { ring } = pool;
-    const seed = await Seed.of((await ask(dealer, { kind: "session" }, digest))!);
+    const seed = new Seed((await ask(dealer, { kind: "session" }, digest))!);
     const linear = new Map<number, LinearSession>(), biases = new Map<string, RingTensor>();
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
@@ -79,7 +79,7 @@ export class Session64 implements PartySession {
   async prepare(): Promise<Query64> {
     const { plan, dealer } = this.options;
     const number = this.#queries++;
-    const seed = await Seed.of((await ask(dealer, { kind: "query", number }, this.digest))!);
+    const seed = new Seed((await ask(dealer, { kind: "query", number }, this.digest))!);
     const steps: RunStep[] = [];
     for (const step of plan.steps) {
       steps.push(

@@ -13,6 +13,7 @@ import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
+import { SEED_BYTES } from "../random/stream.ts";
 import { openInProcess } from "./in_process.ts";
 import { costOf, digestOf, planInference } from "./plan.ts";
 import { query, serve } from "./roles.ts";
@@ -124,7 +125,7 @@ for (const { name: activation } of ACTIVATION_PROTOCOLS) {
         serve({ pool, peer, dealer, plan, weights }),
         query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => seededImage(graph, 2), 2),
       ]);
-      const cost = costOf(plan), seeds = 32, digests = 64;
+      const cost = costOf(plan), seeds = 2 * SEED_BYTES, digests = 64;
       for (const { exchanges, oneWayDelays, bytesSent, offlineBytes, offlinePartyBytes } of figures.queries) {
         assertEquals({ exchanges, oneWayDelays, bytesSent }, {
           exchanges: cost.total.exchanges,

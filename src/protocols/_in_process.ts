@@ -38,10 +38,10 @@ export function inProcess(ring: Ring): InProcess {
 }
 
 /** Both halves of the material of a step, under fresh seeds, and the dealer's side of it. */
-export async function freshMaterial(
+export function freshMaterial(
   { ring, pool, dealerToServer, serverToDealer }: InProcess,
-): Promise<{ server: Material; client: Material; dealing: Dealing }> {
-  const server = await Seed.of(freshSeed()), client = await Seed.of(freshSeed());
+): { server: Material; client: Material; dealing: Dealing } {
+  const server = new Seed(freshSeed()), client = new Seed(freshSeed());
   return {
     server: new ServerMaterial(ring, server.stream(1), serverToDealer, 1),
     client: new ClientMaterial(ring, client.stream(1)),

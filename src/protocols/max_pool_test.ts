@@ -43,7 +43,7 @@ for (
 ) {
   const { height, width, channels, kernel, stride, padding } = spec;
   Deno.test(`maxPool of ${kernel}x${kernel} / ${stride}, border ${padding}, on ${height}x${width}x${channels} is exact and costs what it says`, async () => {
-    const parties = inProcess(ring), material = await freshMaterial(parties);
+    const parties = inProcess(ring), material = freshMaterial(parties);
     const numbers = Float64Array.from(
       { length: height * width * channels },
       (_, i) => Math.round(3e4 * Math.sin(i * 12.9898)) / 2 ** 14,

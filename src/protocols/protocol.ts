@@ -88,7 +88,7 @@ export interface LinearProtocol {
   /** Bytes that the server and the client send once per session. */
   setUpCost(group: LinearGroup): { readonly bytesServer: number; readonly bytesClient: number };
   /** The dealer's work for a session. */
-  dealSession(group: LinearGroup, dealing: Dealing): Promise<LinearDealing>;
+  dealSession(group: LinearGroup, dealing: Dealing): LinearDealing;
   /**
    * Session set-up of a party; the server brings the encoded weights, one tensor [kernel, kernel, inputs, outputs] a layer,
    * which may be freed afterwards.

@@ -72,7 +72,16 @@ export interface ElementwiseKernels {
   shl32(a: number, bits: number, out: number, n: number): void;
   sar32(a: number, bits: number, out: number, n: number): void;
   shr32(a: number, bits: number, out: number, n: number): void;
+
+  /**
+   * The key stream of ChaCha20 from block number `block` on, `bytes` bytes (a multiple of 4) of it: 64-bit block numbers and nonces,
+   * a key of eight words.
+   */
+  chacha20(out: number, bytes: number, block: bigint, nonce: bigint, ...key: Key): void;
 }
+
+/** 256 bits as 32-bit words, little-endian. */
+export type Key = readonly [number, number, number, number, number, number, number, number];
 
 /** Everything that the modules export, by name. */
 export type Kernels = ElementwiseKernels & LinearKernels & LiftedKernels;
@@ -91,6 +100,7 @@ const MODULES = [
   "lifted_packing",
   "lifted_gate",
   "lifted_masks",
+  "chacha20",
 ];
 
 /** Instantiates the kernels in `memory`, which must have at least 16 pages. */

@@ -36,7 +36,7 @@ async function run(
   tap: (channel: Channel) => Channel = (channel) => channel,
   weaken: (material: Material) => Material = (material) => material,
 ) {
-  const parties = inProcess(ring), material = await freshMaterial(parties);
+  const parties = inProcess(ring), material = freshMaterial(parties);
   using value = encode(ring, x, spec.fractionBits, "x");
   const shares = shareOf(value);
   const server = { ...parties.server, peer: tap(parties.server.peer) };
@@ -156,7 +156,7 @@ async function chiSquareOfBytes(
 ) {
   const counts = new Float64Array(256);
   const record = (payload: Uint8Array) => payload.forEach((byte) => counts[byte]!++);
-  const parties = inProcess(ring), material = await freshMaterial(parties);
+  const parties = inProcess(ring), material = freshMaterial(parties);
   const peer = parties.server.peer;
   const tapped: Channel = {
     send: (tag, payload) => (record(payload), peer.send(tag, payload)),

@@ -80,8 +80,8 @@ function crossTable(ring: Ring, { degree, coefficients }: PowerGroup): RingTenso
 
 async function dealGroup(n: number, group: PowerGroup, dealing: Dealing): Promise<void> {
   const { ring } = dealing, rows = group.degree - 1;
-  using a = await dealing.ownOfServer(rows * n);
-  using b = await dealing.ownOfClient(rows * n);
+  using a = dealing.ownOfServer(rows * n);
+  using b = dealing.ownOfClient(rows * n);
   using cross = crossTable(ring, group);
   using k = words(ring, n);
   ring.bytes.fill(0, k.address, k.address + k.byteLength);

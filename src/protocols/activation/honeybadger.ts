@@ -60,7 +60,7 @@ export const honeybadger: ActivationProtocol = {
 /** G_0 ... G_(d-2) are dealt; G_(d-1) = c_(d-1) + d c_d r is linear in r and G_d = c_d public. */
 async function dealGroup(n: number, { degree, coefficients }: PowerGroup, dealing: Dealing): Promise<void> {
   const { ring } = dealing;
-  using r = await dealing.mask(n);
+  using r = dealing.mask(n);
   using rows = table(
     ring,
     degree - 1,

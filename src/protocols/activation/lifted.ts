@@ -103,7 +103,7 @@ const wordsPerElement = (spec: LiftedSpec) => 2 * degreeOf(spec.polynomial) * li
 /** The dealer: s from both parties' own words, r = s - 2^(k-2), shares of both sets of G. */
 export async function dealLifted(spec: LiftedSpec, dealing: Dealing): Promise<void> {
   const { ring } = dealing, { length: n, ringBits } = spec, degree = degreeOf(spec.polynomial);
-  using r = await dealing.mask32(n);
+  using r = dealing.mask32(n);
   const masks = r.uint32, offset = 2 ** (ringBits - 2);
   for (let i = 0; i < n; i++) masks[i] -= offset;
   using table = coefficientTable(ring, spec);

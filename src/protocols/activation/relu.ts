@@ -132,8 +132,8 @@ function bitPlanes(ring: Ring, x: RingTensor): RingTensor {
 // --- g = S and C: each operand is known to one party, so one mask a side is enough.
 
 async function dealOneSidedAnd(n: number, dealing: Dealing): Promise<void> {
-  using a = await dealing.ownOfServer(n);
-  using b = await dealing.ownOfClient(n);
+  using a = dealing.ownOfServer(n);
+  using b = dealing.ownOfClient(n);
   await dealing.shareBits(and(a, b, a));
 }
 
@@ -161,11 +161,11 @@ async function prepareOneSidedAnd(n: number, party: Party, material: Material) {
 // --- one level: g' = g_high xor (p_high and g_low), p' = p_high and p_low.
 
 async function dealLevel(pairs: number, w: number, dealing: Dealing): Promise<void> {
-  using a = await dealing.maskBits(pairs * w);
-  using b = await dealing.maskBits(pairs * w);
+  using a = dealing.maskBits(pairs * w);
+  using b = dealing.maskBits(pairs * w);
   await dealing.shareBits(and(a, b, b));
   if (pairs === 1) return;
-  using c = await dealing.maskBits((pairs - 1) * w);
+  using c = dealing.maskBits((pairs - 1) * w);
   await dealing.shareBits(and(a.view(w, c.length), c, c));
 }
 
@@ -223,7 +223,7 @@ function beaverAnd(
 // --- bit to arithmetic: rho is shared by exclusive or (own bits) and additively; b xor rho =: t is opened, b = t + rho - 2 t rho.
 
 async function dealBit(w: number, dealing: Dealing): Promise<void> {
-  using rho = await dealing.maskBits(w);
+  using rho = dealing.maskBits(w);
   using value = words(dealing.ring, 64 * w);
   dealing.ring.kernels.bitsToWords64(rho.address, value.address, 64 * w);
   await dealing.share(value);
@@ -251,8 +251,8 @@ async function prepareBit(w: number, party: Party, material: Material) {
 // --- x * b by a multiplication triple; b is an integer, so nothing is truncated.
 
 async function dealProduct(n: number, dealing: Dealing): Promise<void> {
-  using r = await dealing.mask(n);
-  using s = await dealing.mask(n);
+  using r = dealing.mask(n);
+  using s = dealing.mask(n);
   using product = words(dealing.ring, n);
   dealing.ring.kernels.mul64(r.address, s.address, product.address, n);
   await dealing.share(product);

@@ -70,7 +70,7 @@ export const tree: ActivationProtocol = {
   async deal(spec, dealing: Dealing) {
     const n = spec.length, masks = new Map<number, RingTensor>();
     for (const round of rounds(spec.polynomial)) {
-      for (const power of round.opened) masks.set(power, await dealing.mask(n));
+      for (const power of round.opened) masks.set(power, dealing.mask(n));
       for (const { low, high } of round.products) {
         using product = words(dealing.ring, n);
         await dealing.share(multiply(masks.get(low)!, masks.get(high)!, product));

@@ -37,14 +37,13 @@ export const beaver: LinearProtocol = {
     bytesClient: weightsOf(group) * WORD_BYTES,
   }),
 
-  async dealSession(group, dealing) {
-    const b: RingTensor[] = [];
-    for (const layer of group.layers) b.push(await dealing.mask(weightsOf(layer)));
+  dealSession(group, dealing) {
+    const b = group.layers.map((layer) => dealing.mask(weightsOf(layer)));
     const convolutions = prepareConvolutions(dealing.pool, group.layers, b);
     disposeAll(b);
     return {
       async deal(dealing) {
-        using a = await dealing.mask(group.inputs);
+        using a = dealing.mask(group.inputs);
         for (const convolution of convolutions) {
           using product = convolve(convolution, a);
           await dealing.share(product);

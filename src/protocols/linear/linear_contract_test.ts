@@ -43,7 +43,7 @@ const numbers = (length: number, scale: number, seed: number) =>
   Float64Array.from({ length }, (_, i) => scale * Math.sin(seed + 12.9898 * i * (i + 1)));
 
 async function run(protocol: LinearProtocol, group: LinearGroup, queries = 2) {
-  const parties = inProcess(ring), session = await freshMaterial(parties);
+  const parties = inProcess(ring), session = freshMaterial(parties);
   const weights = group.layers.map((spec, i) =>
     encode(ring, numbers(weightsOf(spec), 0.3, i), 16, "weights")
   );
@@ -56,7 +56,7 @@ async function run(protocol: LinearProtocol, group: LinearGroup, queries = 2) {
   const outputs: RingTensor[][] = [], inputs: RingTensor[] = [];
   let again = () => Promise.resolve<unknown>(undefined);
   for (let query = 0; query < queries; query++) {
-    const material = await freshMaterial(parties),
+    const material = freshMaterial(parties),
       x = encode(ring, numbers(group.inputs, 4, query), 16, "x"),
       shares = shareOf(x);
     const [evaluateServer, evaluateClient] = await Promise.all([
@@ -131,7 +131,7 @@ async function chiSquareOfBytes(
 ): Promise<number> {
   const group = GROUPS["a first layer"]!, counts = new Float64Array(256);
   const record = (payload: Uint8Array) => payload.forEach((byte) => counts[byte]!++);
-  const parties = inProcess(ring), session = await freshMaterial(parties), peer = parties.client.peer;
+  const parties = inProcess(ring), session = freshMaterial(parties), peer = parties.client.peer;
   const tapped = {
     ...parties.client,
     peer: {
@@ -153,7 +153,7 @@ async function chiSquareOfBytes(
     protocol.setUp(group, tapped, weaken(session.client), null),
     protocol.dealSession(group, session.dealing),
   ]);
-  const material = await freshMaterial(parties);
+  const material = freshMaterial(parties);
   const [evaluateServer, evaluateClient] = await Promise.all([
     server.prepare(parties.server, weaken(material.server)),
     client.prepare(tapped, weaken(material.client)),

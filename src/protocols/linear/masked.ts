@@ -33,14 +33,13 @@ export const masked: LinearProtocol = {
 
   setUpCost: (group) => ({ bytesServer: weightsOf(group) * WORD_BYTES, bytesClient: 0 }),
 
-  async dealSession(group, dealing) {
-    const b: RingTensor[] = [];
-    for (const layer of group.layers) b.push(await dealing.ownOfServer(weightsOf(layer)));
+  dealSession(group, dealing) {
+    const b = group.layers.map((layer) => dealing.ownOfServer(weightsOf(layer)));
     const convolutions = prepareConvolutions(dealing.pool, group.layers, b);
     disposeAll(b);
     return {
       async deal(dealing) {
-        using a = await dealing.ownOfClient(group.inputs);
+        using a = dealing.ownOfClient(group.inputs);
         for (const convolution of convolutions) {
           using product = convolve(convolution, a);
           await dealing.share(product);

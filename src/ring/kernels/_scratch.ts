@@ -13,3 +13,5 @@ export const TABLE = 0xb000;
 export const BIT_BLOCK = 0xc000;
 /** Eight transposed blocks. */
 export const BIT_STAGE = 0xd000;
+/** Four blocks of a key stream. */
+export const KEY_STREAM = 0xe000;
