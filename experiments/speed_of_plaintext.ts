@@ -40,7 +40,7 @@ function scheduleOf(size: Size, model: string, profile: string): Schedule {
 }
 
 /** Roughly, the offline phase included. */
-const secondsPerQuery = (model: string): number => countModel(buildModel(model)).activations / 1.8e6;
+const secondsPerQuery = (model: string): number => countModel(buildModel(model)).activations / 5e6;
 
 const YARDSTICKS = ["relu", "quartic"] as const;
 
