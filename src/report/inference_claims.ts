@@ -357,6 +357,7 @@ export const inferenceClaims: readonly Claim[] = [
       "A private inference of ResNet-18 by lifted sends at most 3.5 MB online, both directions together.",
     source: "ours",
     experiment: "inference_latency",
+    size: "quick",
     expected: "at most 3.5 MB",
     tolerance: "none",
     measure(rows) {
