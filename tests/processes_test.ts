@@ -251,6 +251,8 @@ describe(
       assertLess(result.meanAbsError, result.maxAbsError);
       assertLess(result.maxAbsError, 0.01 * result.largestLogit);
       assertLess(result.online.q1Ms, result.online.q3Ms);
+      // Bound to different cores where there is a way to bind them and more than one.
+      if (result.cores !== null) assertEquals(new Set(result.cores).size, 2);
       assertEquals(leftBehind(), []);
     });
 
