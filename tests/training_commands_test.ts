@@ -31,6 +31,10 @@ Deno.test("train and evaluate answer every mistake in one sentence", () =>
         [train("--model", "convnot"), "did you mean convnet?"],
         [train("--model", "convnet", "--dataset", "cifar"), "did you mean cifar10?"],
         [train("--model", "convnet", "--activation", "poly:40"), 'unknown activation "poly:40"'],
+        [
+          train("--model", "minionn-bn", "--activation", "hermite"),
+          "in minionn-bn conv2 pads act1 with zeros",
+        ],
         [train("--model", "convnet", "--data", `${folder}/empty`), "deno task data"],
         [train("--preset", "imagenet-resnet50-pillar", "--dataset", "shapes"), "not of 224 x 224 x 3"],
         [train(...SMALL, "--batch", "33"), "--batch was given 2 times"],
@@ -69,6 +73,42 @@ Deno.test("train --json reports what evaluate --json measures again", () =>
     const csv = await Deno.readTextFile(`${folder}/results/run.csv`);
     assertEquals(csv.split("\n").length, 1 + 2 + 1);
     assert(csv.includes("--experimental-wasm-revectorize"));
+  }));
+
+Deno.test("train with AESPA's activation leaves a network that evaluate measures and every protocol infers", () =>
+  inFolder(async (folder) => {
+    const out = `${folder}/run`, args = [...SMALL, "--activation", "hermite", "--out", out];
+    const place = ["--results", `${folder}/results`, "--json"];
+    await using program = Program.start("train", [...args, ...place]);
+    const { evaluation } = JSON.parse((await program.succeeds()).stdout);
+    const { activation } = JSON.parse(await Deno.readTextFile(`${out}/model.json`));
+    assertEquals(activation, { kind: "polynomial", coefficients: [0, 0, 1], precision: 0 });
+
+    await using again = Program.start("evaluate", ["--weights", out, "--limit", "128", "--json"]);
+    const metrics = JSON.parse((await again.succeeds()).stdout);
+    assertEquals([metrics.activation, metrics.accuracy], ["hermite", evaluation.accuracy]);
+    assertAlmostEquals(metrics.crossEntropy, evaluation.crossEntropy, 1e-4);
+
+    // The checkpoint is that of the trained graph: a run that has ended goes on to the same end.
+    await using resumed = Program.start("train", [...args, ...place, "--resume"]);
+    assertEquals(JSON.parse((await resumed.succeeds()).stdout).evaluation, evaluation);
+
+    for (const protocol of ["lifted", "honeybadger", "espn", "tree"]) {
+      const options = [
+        "--model",
+        "convnet",
+        "--weights",
+        out,
+        "--activation",
+        protocol,
+        "--repetitions",
+        "1",
+      ];
+      await using query = Program.start("infer", [...options, "--json"]);
+      const { maxAbsError, largestLogit } = JSON.parse((await query.succeeds()).stdout);
+      const share = maxAbsError / largestLogit;
+      assert(share < (protocol === "lifted" ? 0.03 : 0.003), `${protocol}: ${share}`);
+    }
   }));
 
 Deno.test("train ends a run that diverges with epoch, step and layer, and keeps its row", () =>

@@ -3,12 +3,12 @@ import { holdOut } from "../data/dataset.ts";
 import { openDataset } from "../data/open_dataset.ts";
 import { buildModel } from "../models/zoo.ts";
 import { currentCommit, machineText } from "../report/environment.ts";
-import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
 import { initialState } from "../training/initial.ts";
 import { PRESETS } from "../training/presets.ts";
 import type { Run } from "../training/recipe.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
+import { trainingGraph } from "../training/training_graph.ts";
 import { runCommand } from "./command.ts";
 import { formatDuration, Progress } from "./progress.ts";
 import { formatTable } from "./table.ts";
@@ -18,12 +18,15 @@ import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
 
 await runCommand({
   name: "train",
-  summary: "train a network with polynomial activations (PILLAR) or with ReLU",
+  summary: "train a network with polynomial activations (PILLAR or AESPA) or with ReLU",
   notes: [
     "The folder of a run holds a checkpoint after every epoch; a run that was ended goes on with --resume and gives the " +
     "same bits as an unbroken one. The result is the last epoch, never the best one; --hold-out measures on the last tenth " +
     "of the training images instead of the test images, for choosing anything.",
     "The coefficient beta multiplies a sum over the batch: for another --batch scale it by old / new.",
+    "With --activation hermite (AESPA) the folder holds an equivalent network whose activation is the square, for any private " +
+    "protocol. Inputs out of range are here those of the trained activation, which has no range to keep; for evaluate they are " +
+    "those of the square, whose root mean square is 1.",
     `Presets: ${Object.keys(PRESETS).join(", ")}`,
   ],
   time:
@@ -32,6 +35,7 @@ await runCommand({
   examples: [
     "train --preset convnet-pillar-cpu",
     "train --model minionn-bn --dataset shapes --activation poly:4:10 --epochs 10 --out runs/shapes",
+    "train --model convnet --dataset cifar10 --activation hermite",
     "train --preset convnet-pillar-cpu --resume",
   ],
   interrupted: "the last whole epoch is kept: give the same command with --resume to go on",
@@ -76,7 +80,10 @@ await runCommand({
     const out = options.out ?? `runs/${runName(options.preset, run)}`;
     const resumeFrom = openRun(out, run, options.resume);
     const dataset = await datasetOf(run, options.data);
-    const graph = buildModel(run.model, dataset.classes), activation = parseActivation(run.activation);
+    const { graph, activation, finish } = trainingGraph(
+      buildModel(run.model, dataset.classes),
+      run.activation,
+    );
     const state = resumeFrom?.state ?? initialState(graph, seed);
     const engine = await openEngine(choice, graph, activation, run.batch, state);
     // Whether the folder can be written shows now, not after an epoch.
@@ -106,7 +113,12 @@ await runCommand({
     });
     progress?.finish();
     writeLog(out, options.results, { run, ...result, circumstances });
-    await writeResult(out, { run, dataset, circumstances, result });
+    await writeResult(out, {
+      run,
+      dataset,
+      circumstances,
+      result: { ...result, weights: finish(result.weights) },
+    });
 
     if (options.json) {
       console.log(JSON.stringify(resultLine(out, run, dataset.train.count, result)));

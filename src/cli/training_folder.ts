@@ -93,7 +93,7 @@ export function saveCheckpoint(out: string, { run, state, average, history }: Tr
   });
 }
 
-/** Writes what a run has found: a diverged one leaves no model behind. */
+/** Writes what a run has found, with the network's own weights: a diverged one leaves no model behind. */
 export async function writeResult(
   out: string,
   { run, dataset, circumstances, result }: {

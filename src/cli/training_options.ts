@@ -1,9 +1,10 @@
 /** Options of `train` that make its recipe: a preset, or the usual one of a network, and what replaces its fields. */
 import { DATASET_NAMES } from "../data/open_dataset.ts";
-import { MODEL_NAMES } from "../models/zoo.ts";
-import { ACTIVATION_SYNTAX, parseActivation } from "../training/activations.ts";
+import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
+import { ACTIVATION_SYNTAX } from "../training/activations.ts";
 import { defaultRecipe, PENALTY, presetOf, withActivation } from "../training/presets.ts";
 import type { PenaltyRecipe, Recipe } from "../training/recipe.ts";
+import { trainingGraph } from "../training/training_graph.ts";
 import { type OptionSpecs, type OptionValues, UsageError } from "./command.ts";
 
 const NUMBER_OR_OFF = /^(off|\d*\.?\d+(e[+-]?\d+)?)$/i;
@@ -65,8 +66,8 @@ export function recipeFrom(options: RecipeOptions): Recipe {
     throw new UsageError("--preset or --model is needed, for example --preset convnet-pillar-cpu");
   }
   const base = preset === undefined ? defaultRecipe(model!) : presetOf(preset);
-  if (activation !== undefined) parseActivation(activation); // refuses what it does not know
   const recipe = activation === undefined ? base : withActivation(base, activation);
+  trainingGraph(buildModel(model ?? recipe.model), recipe.activation); // refuses what it does not know, or cannot train
   return {
     ...recipe,
     model: model ?? recipe.model,

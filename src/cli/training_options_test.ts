@@ -36,6 +36,16 @@ Deno.test("recipeFrom() lets options replace single fields", () => {
   });
 });
 
+Deno.test("recipeFrom() refuses an activation that does not fit the network", () => {
+  const { activation, clip, penalty } = recipe("--model=convnet", "--activation=hermite");
+  assertEquals([activation, clip, penalty], ["hermite", null, null]);
+  assertThrows(
+    () => recipe("--preset=resnet20-pillar-cpu", "--activation=hermite"),
+    RangeError,
+    "in resnet20 stage1.block1.conv1 pads act1 with zeros",
+  );
+});
+
 Deno.test("recipeFrom() trains ReLU without clip and penalty unless they are asked for", () => {
   assertEquals(recipe("--preset=convnet-pillar", "--activation=relu"), presetOf("convnet-relu"));
   const { clip, penalty } = recipe("--preset=convnet-relu", "--clip=4", "--beta=1e-4");

@@ -85,7 +85,8 @@ function normsByLayer(graph: Graph): Map<string, BatchNormNode> {
   return norms;
 }
 
-function rename(node: Node, renamed: ReadonlyMap<string, string>): Node {
+/** A node that reads each value under its new name, where it has one. */
+export function rename(node: Node, renamed: ReadonlyMap<string, string>): Node {
   if (node.op === "input") return node;
   const input = renamed.get(node.input) ?? node.input;
   return node.op === "add"

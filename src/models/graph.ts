@@ -41,6 +41,8 @@ export interface DenseNode extends NodeBase {
 export interface BatchNormNode extends NodeBase {
   readonly op: "batchNorm";
   readonly input: string;
+  /** What training sets `<id>.scale` to before the first step (default 1). */
+  readonly initialScale?: number;
 }
 
 /** Element-wise non-linearity: ReLU or a polynomial, chosen when the network is run, not here. */

@@ -1,24 +1,35 @@
-/** Activations as a command line names them: `relu`, `poly:4:10`, `silu:6`, ... */
+/** Activations as a command line names them: `relu`, `poly:4:10`, `silu:6`, `hermite`, ... */
 import type { Activation } from "../models/graph.ts";
 import { type FunctionName, integerFit, realFit } from "../polynomial/integer_fit.ts";
 import { formatPolynomial, type Polynomial } from "../polynomial/polynomial.ts";
+import { HERMITE, SQUARE } from "./hermite.ts";
 
 /** Polynomials are fitted on [-range, range] (PILLAR, section 4). */
 export const ACTIVATION_RANGE = 5;
 
 /** What {@linkcode parseActivation} accepts, for help texts. */
-export const ACTIVATION_SYNTAX = "relu, or poly, silu or gelu with a degree 2-10 (default 4) and " +
+export const ACTIVATION_SYNTAX =
+  "relu, hermite (AESPA's, for convnet alone), or poly, silu, gelu or sigmoid with a degree 2-10 (default 4) and " +
   "a precision of 4-24 bits or real (default 10), as in poly:4:10, silu:6 or poly:8:real";
 
-const FITTED: Readonly<Record<string, FunctionName>> = { poly: "relu", silu: "silu", gelu: "gelu" };
+const FITTED: Readonly<Record<string, FunctionName>> = {
+  poly: "relu",
+  silu: "silu",
+  gelu: "gelu",
+  sigmoid: "sigmoid",
+};
+const FITTED_TEXT = new RegExp(
+  `^(${Object.keys(FITTED).join("|")})(?::([2-9]|10)(?::([4-9]|1\\d|2[0-4]|real))?)?$`,
+);
 
 // Real coefficients lie on so fine a grid that a float32 does not feel it, and stay integers below 2^53 over it.
 const REAL_PRECISION = 40;
 
 /**
  * The activation that a text names. `poly:D:P` is the best polynomial of degree D for ReLU whose coefficients
- * are integers over 2^P, `poly:D:real` the one with real coefficients; `silu` and `gelu` are fitted in the
- * same way. Highest coefficients that come out as 0 are left out: `poly:5:10` is `poly:4:10`.
+ * are integers over 2^P, `poly:D:real` the one with real coefficients; `silu`, `gelu` and `sigmoid` are fitted
+ * in the same way. Highest coefficients that come out as 0 are left out: `poly:5:10` is `poly:4:10`. `hermite` is
+ * the square, all that is left of AESPA's activation in a trained network: see {@linkcode trainingGraph}.
  *
  * @throws {SyntaxError} of one sentence that says what is accepted
  *
@@ -32,8 +43,8 @@ const REAL_PRECISION = 40;
  */
 export function parseActivation(text: string): Activation {
   if (text === "relu") return { kind: "relu" };
-  const [, name = "", degree = "4", precision = "10"] =
-    /^(poly|silu|gelu)(?::([2-9]|10)(?::([4-9]|1\d|2[0-4]|real))?)?$/.exec(text) ?? [];
+  if (text === HERMITE) return SQUARE;
+  const [, name = "", degree = "4", precision = "10"] = FITTED_TEXT.exec(text) ?? [];
   if (!name) throw new SyntaxError(`unknown activation "${text}"; accepted: ${ACTIVATION_SYNTAX}`);
   return fit(FITTED[name], Number(degree), precision === "real" ? REAL_PRECISION : Number(precision));
 }
@@ -42,6 +53,7 @@ export function parseActivation(text: string): Activation {
 export function formatActivation(activation: Activation): string {
   if (activation.kind === "relu") return "relu";
   const { coefficients, precision } = activation, degree = coefficients.length - 1;
+  if (precision === SQUARE.precision && coefficients.join() === SQUARE.coefficients.join()) return HERMITE;
   const isKnown = degree >= 2 && degree <= 10 && precision >= 4 &&
     (precision <= 24 || precision === REAL_PRECISION);
   const name = isKnown &&

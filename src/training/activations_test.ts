@@ -43,8 +43,17 @@ Deno.test("parseActivation() with real coefficients is the real fit, in integers
   }
 });
 
-Deno.test("parseActivation() fits SiLU and GELU, degree 4 and precision 10 unless told otherwise", () => {
-  for (const name of ["silu", "gelu"] as const) {
+Deno.test("parseActivation() fits the sigmoid, which is odd but for a constant: degree 4 is degree 3", () => {
+  const cubic = polynomial("sigmoid:4:10");
+  assertEquals(cubic, parseActivation("sigmoid:3:10"));
+  assertEquals(cubic.coefficients.map((c) => c === 0), [false, false, true, false]);
+});
+
+Deno.test("parseActivation() knows AESPA's activation as the square", () =>
+  assertEquals(parseActivation("hermite"), { kind: "polynomial", coefficients: [0, 0, 1], precision: 0 }));
+
+Deno.test("parseActivation() fits SiLU, GELU and sigmoid, degree 4 and precision 10 unless told otherwise", () => {
+  for (const name of ["silu", "gelu", "sigmoid"] as const) {
     assertEquals(parseActivation(name), parseActivation(`${name}:4:10`));
     const fine = polynomial(`${name}:6:16`);
     for (let x = -4.5; x <= 4.5; x += 0.5) {
@@ -55,13 +64,16 @@ Deno.test("parseActivation() fits SiLU and GELU, degree 4 and precision 10 unles
 
 Deno.test("formatActivation() names what parseActivation() takes", () => {
   for (
-    const text of ["relu", "poly:4:10", "poly:8:real", "poly:6:12", "silu:4:10", "gelu:6:real", "poly:2:4"]
+    const text of [
+      ...["relu", "hermite", "poly:4:10", "poly:8:real", "poly:6:12", "silu:4:10", "gelu:6:real", "poly:2:4"],
+      ...["sigmoid:3:10", "sigmoid:5:real"],
+    ]
   ) {
     assertEquals(formatActivation(parseActivation(text)), text);
   }
   assertEquals(formatActivation(parseActivation("poly:5:10")), "poly:4:10");
-  const other: Polynomial = { kind: "polynomial", coefficients: [0, 0, 1], precision: 0 };
-  assertEquals(formatActivation(other), "(x^2) / 2^0");
+  const other: Polynomial = { kind: "polynomial", coefficients: [0, 0, 0, 1], precision: 0 };
+  assertEquals(formatActivation(other), "(x^3) / 2^0");
 });
 
 Deno.test("parseActivation() answers what it does not know by one sentence with what is accepted", () => {
@@ -75,13 +87,15 @@ Deno.test("parseActivation() answers what it does not know by one sentence with 
       "poly:4:25",
       "poly:4:",
       "relu:4",
+      "hermite:2",
+      "sigmoid:1",
       "poly:4:real:2",
     ]
   ) {
     assertThrows(
       () => parseActivation(text),
       SyntaxError,
-      `"${text}"; accepted: relu, or poly, silu or gelu`,
+      `"${text}"; accepted: relu, hermite (AESPA's, for convnet alone), or poly, silu, gelu or sigmoid`,
     );
   }
 });

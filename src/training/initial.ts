@@ -30,8 +30,8 @@ const RULES: Readonly<Record<string, { conv: Rule; dense: Rule }>> = {
   "resnet50-avg": KAIMING_FAN_OUT,
 };
 
-/** Batch norm starts as the identity on normalised values. */
-const BATCH_NORM: Readonly<Record<string, number>> = { scale: 1, offset: 0, mean: 0, variance: 1 };
+/** Batch norm starts as the identity on normalised values, unless its node says otherwise. */
+const BATCH_NORM = { scale: 1, offset: 0, mean: 0, variance: 1 };
 
 /** Whether an optimiser changes a tensor; the running statistics of batch norm are measured instead. */
 export const isTrainable = (name: string): boolean => !/\.(mean|variance)$/.test(name);
@@ -54,7 +54,8 @@ export function initialState(graph: Graph, seed: number): EngineState {
       add(`${node.id}.weight`, (random) => rule[node.op](random, fanIn, fanOut));
       if (node.bias) add(`${node.id}.bias`, (random) => uniform(random, fanIn, fanOut));
     } else if (node.op === "batchNorm") {
-      for (const [part, value] of Object.entries(BATCH_NORM)) add(`${node.id}.${part}`, () => value);
+      const start = { ...BATCH_NORM, scale: node.initialScale ?? BATCH_NORM.scale };
+      for (const [part, value] of Object.entries(start)) add(`${node.id}.${part}`, () => value);
     }
   }
   return stateOf(weights);

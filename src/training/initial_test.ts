@@ -23,6 +23,19 @@ Deno.test("initialState() gives every small network its tensors, and momentum to
   }
 });
 
+Deno.test("initialState() starts a batch norm at the scale that its node names", () => {
+  const graph = buildModel("convnet"),
+    start = (scale?: number) => {
+      const nodes = graph.nodes.map((node) =>
+        node.op === "batchNorm" && scale !== undefined ? { ...node, initialScale: scale } : node
+      );
+      return initialState({ ...graph, nodes }, 1).weights;
+    };
+  assertEquals(new Set(start().get("bn1.scale")!.data), new Set([1]));
+  assertEquals(new Set(start(0.25).get("bn1.scale")!.data), new Set([0.25]));
+  assertEquals(start(0.25).get("conv1.weight"), start().get("conv1.weight"));
+});
+
 Deno.test("initialState() draws ConvNet uniformly within 1 / sqrt(fan in), weights and biases", () => {
   const { weights } = initialState(buildModel("convnet"), 1);
   for (

@@ -50,9 +50,16 @@ Deno.test("defaultRecipe() prefers the shortened recipe of a network", () => {
   assertEquals(defaultRecipe("minionn"), { ...PRESETS["resnet20-pillar-cpu"], model: "minionn" });
 });
 
-Deno.test("withActivation() takes clip and penalty away for ReLU only", () => {
+Deno.test("the sigmoid of the paper's review is ResNet-18's run with another activation", () =>
+  assertEquals(presetOf("cifar10-resnet18-sigmoid"), {
+    ...presetOf("cifar10-resnet18-pillar"),
+    activation: "sigmoid:4:10",
+  }));
+
+Deno.test("withActivation() takes clip and penalty away for ReLU and AESPA's activation only", () => {
   const recipe = presetOf("convnet-pillar");
   assertEquals(withActivation(recipe, "relu"), presetOf("convnet-relu"));
+  assertEquals(withActivation(recipe, "hermite"), { ...presetOf("convnet-relu"), activation: "hermite" });
   assertEquals(withActivation(recipe, "poly:2"), { ...recipe, activation: "poly:2" });
 });
 

@@ -26,6 +26,7 @@ const POLYNOMIALS: Record<string, Polynomial> = {
   "degree 6": polynomial([837, 2048, 966, 0, -48, 0, 1], 12),
   "degree 10": polynomial([3, 8, 3, 1, -2, 1, 1, -1, 1, 1, -1], 14),
   linear: polynomial([1, 3], 2),
+  square: polynomial([0, 0, 1], 0),
 };
 
 /** Runs a protocol once on the real numbers `x`. */
