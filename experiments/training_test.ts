@@ -93,6 +93,7 @@ const DEGREE_ROWS = asRead(degreeSweep, [
   degreeRow("unmodified", 4, null, 1, DIVERGED),
   degreeRow("unmodified", 4, null, 2, trained(50, 51)),
   { ...degreeRow("ReLU", 2, null, 1, trained(70, 69)), degree: null, fitted_degree: null },
+  { ...degreeRow("AESPA", 2, null, 1, trained(66, 67)), activation: "hermite" },
 ]);
 
 const EXPERIMENTS = [
@@ -197,9 +198,20 @@ describe("degree_sweep", () => {
     assertEquals(accuracyOf(of("unmodified")), { value: 30.5, low: 0, high: 100 });
     assertEquals(accuracyOf(of("ReLU")), { value: 69 });
   });
+  it("has one row a seed of AESPA, after all others, and none of it in a smoke run", () => {
+    const own = (size: typeof sizes[number]) => degreeSweep.cells(size).map(({ id }) => id);
+    assertEquals(own("full").slice(-3), ["ReLU run 2", "AESPA 2 run 1", "AESPA 2 run 2"]);
+    assertEquals(own("quick").slice(-2), ["ReLU run 1", "AESPA 2 run 1"]);
+    assertEquals(own("smoke").filter((id) => id.startsWith("AESPA")), []);
+    const { recipe } = (degreeSweep.cells("full") as TrainingCell[]).at(-1)!;
+    assertEquals(recipe, { ...unmodifiedRecipe("full", 2, 0.1), activation: "hermite" });
+  });
   it("draws what was measured, and of the authors' values none that is padding", () => {
     const [accuracy, range] = draw(degreeSweep, DEGREE_ROWS);
     assertEquals(lineSeries(accuracy, "PILLAR")!.points.map(({ x, y }) => [x, y]), [[4, 65]]);
+    assertEquals(lineSeries(accuracy, "AESPA (degree 2)")!.points, [{ x: 2, y: 67 }]);
+    const [without] = draw(degreeSweep, DEGREE_ROWS.filter((row) => row["series"] !== "AESPA"));
+    assertEquals(lineSeries(without, "AESPA (degree 2)"), undefined);
     assertEquals(lineSeries(accuracy, "authors, unmodified")!.points.map(({ x }) => x), [2, 3, 4, 5]);
     assertEquals(lineSeries(accuracy, "authors, PILLAR")!.points.map(({ x }) => x), [2, 3, 4, 5, 6, 7, 8]);
     // An input beyond all bounds has no place on an axis: the coefficient with one is left to the other seed.

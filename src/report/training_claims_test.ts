@@ -44,12 +44,16 @@ Deno.test("unmodified-fails fails with one run of degree 6 or more that trains",
   const trains = [...rows, degreeRow("unmodified, rate 0.01", 6, 40)];
   assertEquals(check("unmodified-fails", { degree_sweep: trains })[0], "fails");
   assertEquals(check("unmodified-fails", { degree_sweep: rows.slice(0, 1) })[0], "not measured");
+  assertEquals(check("unmodified-fails", { degree_sweep: [...rows, degreeRow("AESPA", 2, 65)] })[0], "holds");
 });
 
 Deno.test("pillar-trains asks for every degree and takes the coefficient that held-out images choose", () => {
   const rows = [2, 3, 4, 5, 6, 7, 8].map((degree) => degreeRow("PILLAR", degree, 60 + degree));
   assertEquals(check("pillar-trains", { degree_sweep: rows }), ["holds", "62.0\u00a0% to 68.0\u00a0%"]);
   assertEquals(check("pillar-trains", { degree_sweep: rows.slice(1) })[0], "not measured");
+  const rival = degreeRow("AESPA", 2, 20, { held_out_accuracy: 90 });
+  assertEquals(check("pillar-trains", { degree_sweep: [rival, ...rows] })[1], "62.0\u00a0% to 68.0\u00a0%");
+  assertEquals(check("pillar-trains", { degree_sweep: [rival, ...rows.slice(1)] })[0], "not measured");
   const worse = degreeRow("PILLAR", 4, 20, { penalty: 1e-3, held_out_accuracy: 90 });
   assertEquals(check("pillar-trains", { degree_sweep: [...rows, worse] }), [
     "fails",

@@ -85,9 +85,9 @@ function placesOf(graph: Graph): Place[] {
           `${graph.name} ${reason}; networks that it fits: convnet`,
       );
     };
-    const layer = nodes.get(input)!,
-      isOwn = isLinear(layer) && layer.bias && consumers.get(input)!.length === 1;
-    const before = norms.get(id) ?? (isOwn ? layer : refuse(`${id} reads ${layer.op} ${input}`));
+    const layer = nodes.get(input)!, readers = consumers.get(input)!.length;
+    const own = isLinear(layer) && layer.bias && readers === 1 ? layer : undefined;
+    const before = norms.get(id) ?? own ?? refuse(`${id} reads ${layer.op} ${input}`);
     return { activation: id, before, after: layersAfter(id, consumers, refuse) };
   });
 }

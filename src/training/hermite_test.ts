@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { evaluate } from "../models/float_engine.ts";
-import type { FloatTensor, Graph } from "../models/graph.ts";
+import { type FloatTensor, type Graph, inputsOf } from "../models/graph.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { evaluatePolynomial } from "../polynomial/polynomial.ts";
@@ -27,18 +27,16 @@ Deno.test("hermiteGraph() puts two batch norms and their sum in the place of bat
   const node = (id: string) => graph.nodes.find((node) => node.id === id);
   assertEquals(node("act1"), { id: "act1", op: "activation", input: "conv1" });
   assertEquals(node("act3"), { id: "act3", op: "activation", input: "dense1" });
-  assertEquals(node("pool1"), { ...buildModel("convnet").nodes[4]!, input: "act1.sum" });
-  assertEquals(node("classifier"), { ...buildModel("convnet").nodes.at(-1)!, input: "act3.sum" });
+  assertEquals(inputsOf(node("pool1")!), ["act1.sum"]);
+  assertEquals(inputsOf(node("classifier")!), ["act3.sum"]);
 });
 
 Deno.test("hermiteGraph() leaves batch norms alone that something else than an activation reads", () => {
   const graph = hermiteGraph(buildModel("resnet18")), ids = names(graph);
   assertEquals(ids.includes("stage1.block1.bn1"), false);
   assertEquals(ids.includes("stage1.block1.bn2"), true);
-  const add = graph.nodes.find(({ id }) => id === "stage1.block1.add");
-  assertEquals([add?.op === "add" && add.input, add?.op === "add" && add.shortcut], [
-    ...["stage1.block1.bn2", "act1.sum"],
-  ]);
+  const add = graph.nodes.find(({ id }) => id === "stage1.block1.add")!;
+  assertEquals(inputsOf(add), ["stage1.block1.bn2", "act1.sum"]);
 });
 
 Deno.test("hermiteGraph() keeps activations, their order and the logits of every network", () => {
