@@ -209,7 +209,7 @@ describe("degree_sweep", () => {
   it("draws what was measured, and of the authors' values none that is padding", () => {
     const [accuracy, range] = draw(degreeSweep, DEGREE_ROWS);
     assertEquals(lineSeries(accuracy, "PILLAR")!.points.map(({ x, y }) => [x, y]), [[4, 65]]);
-    assertEquals(lineSeries(accuracy, "AESPA (degree 2)")!.points, [{ x: 2, y: 67 }]);
+    assertEquals(lineSeries(accuracy, "AESPA (degree 2)")!.points, [{ x: 1.85, y: 67 }]);
     const [without] = draw(degreeSweep, DEGREE_ROWS.filter((row) => row["series"] !== "AESPA"));
     assertEquals(lineSeries(without, "AESPA (degree 2)"), undefined);
     assertEquals(lineSeries(accuracy, "authors, unmodified")!.points.map(({ x }) => x), [2, 3, 4, 5]);
