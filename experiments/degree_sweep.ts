@@ -193,7 +193,10 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
   return {
     kind: "lines",
     name: "degree_sweep_accuracy",
-    caption: `Test accuracy of ConvNet against the degree (${conditions(rows)}; mean and 95 % t interval).` +
+    caption:
+      `Test accuracy of ConvNet against the degree (${
+        conditions(rows)
+      }; mean and 95 % t interval; dashed lines: chance, and ReLU by the same schedule).` +
       (aespa.length === 0 ? "" : ` ${AESPA} stands left of its degree, where nothing covers it.`) +
       (authors.length === 0
         ? ""
@@ -204,9 +207,7 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
     y: { title: "test accuracy (%)", min: 0 },
     references: [
       { axis: "y", value: CHANCE, label: "chance" },
-      ...relu
-        ? [{ axis: "y" as const, value: accuracyOf(relu.same).value, label: "ReLU, same schedule" }]
-        : [],
+      ...relu ? [{ axis: "y" as const, value: accuracyOf(relu.same).value, label: "ReLU" }] : [],
     ],
     series: [
       ours(PILLAR, 0),
