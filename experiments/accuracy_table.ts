@@ -53,7 +53,7 @@ export const accuracyTable = defineExperiment<AccuracyCell>({
   title: "Accuracy in private inference",
   source: "the paper's accuracy table, and Figure 1",
   explanation:
-    "Networks trained here and shipped under results/models/, with the ReLU network of each trained by the same schedule. " +
+    "Networks trained here and shipped under results/models/, with a ReLU network trained for as many epochs. " +
     "Plaintext accuracy is that in floating point over all test images. Private accuracy is that of two-party inference by " +
     "three processes over the first test images, each with fresh correlations; fixed-point and plaintext accuracy on the same " +
     "images stand beside it. Agreement counts equal classes of private and plaintext inference. Nothing is clipped. " +

@@ -10,7 +10,7 @@ import { mean } from "./statistics.ts";
 const CHANCE = 15, TRAINED = 45;
 
 /** Points by which the best polynomial network may fall behind ReLU, by data set. */
-const RELU_GAP: Readonly<Record<string, number>> = { cifar10: 3, shapes: 6 };
+const RELU_GAP: Readonly<Record<string, number>> = { cifar10: 2, shapes: 6 };
 
 const accuracy = (rows: readonly Row[]) => mean(rows.map((row) => numberOf(row, "test_accuracy")));
 const percent = (value: number) => `${value.toFixed(1)}\u00a0%`;
@@ -176,12 +176,12 @@ export const trainingClaims: readonly Claim[] = [
   claim<{ relu: number; pillar: number; network: string }[]>({
     id: "shipped-near-relu",
     sentence:
-      "The shipped polynomial ConvNet stays within 3 points of ReLU on CIFAR-10 and within 6 on the drawn shapes, at equal epochs, each at " +
-      "its own learning rate; 2 points were aimed at and are not reached.",
+      "The best shipped polynomial ConvNet, of degree 4, stays within 2 points of ReLU on CIFAR-10 and within 6 on the drawn shapes, at " +
+      "equal epochs, each at its own learning rate.",
     source: "ours",
     experiment: "accuracy_table",
     size: "quick",
-    expected: "at most 3 (CIFAR-10) and 6 (shapes) points below ReLU on all test images",
+    expected: "at most 2 (CIFAR-10) and 6 (shapes) points below ReLU on all test images",
     tolerance: "the best polynomial network of a data set; one training each",
     measure(rows) {
       const convnet = where(rows, { model: "convnet" });
@@ -195,7 +195,8 @@ export const trainingClaims: readonly Claim[] = [
       });
       return found.length > 0 ? found : undefined;
     },
-    test: (found) => found.every(({ network, relu, pillar }) => pillar >= relu - RELU_GAP[network]!),
+    // The last digits of a CSV are rounded.
+    test: (found) => found.every(({ network, relu, pillar }) => relu - pillar <= RELU_GAP[network]! + 1e-3),
     show: (found) =>
       found.map(({ network, relu, pillar }) => `${network}: ${percent(pillar)} against ${percent(relu)}`)
         .join(", "),
