@@ -16,7 +16,7 @@ await runCommand({
     "paper_figures/ and results/report.html are drawn again.",
     "Exit code 0 only if every cell ran and every claim that this size can judge holds.",
   ],
-  time: "smoke: about 3 min, quick: about 19 min, full: about 5 hours; told again before it starts",
+  time: "smoke: about 3 min, quick: about 20 min, full: about 5 hours; told again before it starts",
   disk: "a few MB",
   examples: [
     "reproduce --size smoke",
