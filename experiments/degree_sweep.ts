@@ -56,8 +56,6 @@ interface DegreeCell extends TrainingCell {
   readonly series: string;
   /** Null for ReLU. */
   readonly fittedDegree: number | null;
-  /** What was asked for, a row each. */
-  readonly degrees: readonly (number | null)[];
 }
 
 function cells(size: Size): DegreeCell[] {
@@ -69,7 +67,6 @@ function cells(size: Size): DegreeCell[] {
         `${PILLAR} ${degree} ${coefficientText(coefficient)}`,
         PILLAR,
         degree,
-        askedDegrees(degree),
         figureRecipe(size, degree, coefficient),
       )
     )
@@ -79,8 +76,7 @@ function cells(size: Size): DegreeCell[] {
     rates.flatMap(([series, rate]) => {
       const recipe = unmodifiedRecipe(size, degree, rate);
       // Beyond degree 2 it is expected to end in the second or third epoch.
-      const asked = askedDegrees(degree), survives = degree > 2 ? 0.15 : 1;
-      return cellsOf(runs, `${series} ${degree}`, series, degree, asked, recipe, survives);
+      return cellsOf(runs, `${series} ${degree}`, series, degree, recipe, degree > 2 ? 0.15 : 1);
     })
   );
   if (size === "smoke") return [...pillar, ...unmodified];
@@ -88,9 +84,8 @@ function cells(size: Size): DegreeCell[] {
     ...unmodifiedRecipe(size, AESPA_DEGREE, 0.1),
     activation,
   });
-  const relu = cellsOf(runs, RELU, RELU, null, [null], other("relu"));
-  const id = `${AESPA} ${AESPA_DEGREE}`;
-  const aespa = cellsOf(runs, id, AESPA, AESPA_DEGREE, [AESPA_DEGREE], other("hermite"));
+  const relu = cellsOf(runs, RELU, RELU, null, other("relu"));
+  const aespa = cellsOf(runs, `${AESPA} ${AESPA_DEGREE}`, AESPA, AESPA_DEGREE, other("hermite"));
   return [...pillar, ...unmodified, ...relu, ...aespa];
 }
 
@@ -99,11 +94,13 @@ const cellsOf = (
   id: string,
   series: string,
   fittedDegree: number | null,
-  degrees: DegreeCell["degrees"],
   recipe: Recipe,
   survives = 1,
-): DegreeCell[] =>
-  runsOf(runs, { id, series, fittedDegree, degrees, recipe, seconds: secondsOf(recipe, survives) });
+): DegreeCell[] => runsOf(runs, { id, series, fittedDegree, recipe, seconds: secondsOf(recipe, survives) });
+
+/** The degrees of which a training is a row: of a fit also the next one, which has the same polynomial. */
+const degreesOf = ({ series, fittedDegree }: DegreeCell): readonly (number | null)[] =>
+  fittedDegree === null || series === AESPA ? [fittedDegree] : askedDegrees(fittedDegree);
 
 export const degreeSweep = defineExperiment<DegreeCell>({
   key: "degree_sweep",
@@ -127,9 +124,10 @@ export const degreeSweep = defineExperiment<DegreeCell>({
     largest_input: `${TRAINING_COLUMNS.largest_input}; of AESPA: of the square, whose root mean square is 1`,
   },
   cells,
-  async run({ recipe, run, series, fittedDegree, degrees }, { seed }) {
+  async run(cell, { seed }) {
+    const { recipe, run, series, fittedDegree } = cell;
     const trainingSeed = seed + run - 1, training = await train(recipe, trainingSeed);
-    return degrees.map((degree) => ({
+    return degreesOf(cell).map((degree) => ({
       series,
       degree,
       fitted_degree: fittedDegree,

@@ -3,7 +3,7 @@ import { evaluate, evaluateLogits } from "../models/float_engine.ts";
 import type { FloatTensor, Graph, Node } from "../models/graph.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 import { checkWeights, seededImage } from "../models/weights.ts";
-import { buildModel } from "../models/zoo.ts";
+import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { HERMITE_2, hermiteGraph, SQUARE } from "./hermite.ts";
 import { checkFoldable, FARTHEST_VERTEX, foldHermite } from "./hermite_fold.ts";
 import { initialState } from "./initial.ts";
@@ -121,8 +121,20 @@ Deno.test("foldHermite() moves a vertex that is too far away, by no more than it
   }
 });
 
+Deno.test("checkFoldable() takes ConvNet alone of all networks, as its sentence says", () => {
+  const isFoldable = (name: string) => {
+    try {
+      checkFoldable(buildModel(name));
+      return true;
+    } catch (error) {
+      assert(error instanceof RangeError);
+      return false;
+    }
+  };
+  assertEquals(MODEL_NAMES.filter(isFoldable), ["convnet"]);
+});
+
 Deno.test("checkFoldable() names what is in the way, in one sentence", () => {
-  checkFoldable(buildModel("convnet"));
   checkFoldable(chain());
   const conv = { op: "conv", kernel: 1, stride: 1, padding: 0, outputs: 1 } as const;
   for (

@@ -39,7 +39,7 @@ Deno.test("hermiteGraph() leaves batch norms alone that something else than an a
   assertEquals(inputsOf(add), ["stage1.block1.bn2", "act1.sum"]);
 });
 
-Deno.test("hermiteGraph() keeps activations, their order and the logits of every network", () => {
+Deno.test("hermiteGraph() keeps activations, their order and the layer of the logits in networks of every family", () => {
   for (const name of MODEL_NAMES.filter((name) => /convnet|minionn|resnet(18|20)/.test(name))) {
     const graph = buildModel(name), hermite = hermiteGraph(graph);
     const activations = ({ nodes }: Graph) =>
