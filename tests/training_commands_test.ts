@@ -93,6 +93,12 @@ Deno.test("train with AESPA's activation leaves a network that evaluate measures
     await using resumed = Program.start("train", [...args, ...place, "--resume"]);
     assertEquals(JSON.parse((await resumed.succeeds()).stdout).evaluation, evaluation);
 
+    // By the scales of its default range lifted errs by 0.03 of the largest logit here, by audited ones by 0.004 (measured).
+    await using audit = Program.start("audit", [
+      ...["--model", "convnet", "--weights", out],
+      ...["--dataset", "shapes", "--write"],
+    ]);
+    await audit.succeeds();
     for (const protocol of ["lifted", "honeybadger", "espn", "tree"]) {
       const options = [
         "--model",
@@ -107,7 +113,7 @@ Deno.test("train with AESPA's activation leaves a network that evaluate measures
       await using query = Program.start("infer", [...options, "--json"]);
       const { maxAbsError, largestLogit } = JSON.parse((await query.succeeds()).stdout);
       const share = maxAbsError / largestLogit;
-      assert(share < (protocol === "lifted" ? 0.03 : 0.003), `${protocol}: ${share}`);
+      assert(share < (protocol === "lifted" ? 0.006 : 0.003), `${protocol}: ${share}`);
     }
   }));
 
