@@ -237,15 +237,20 @@ class WasmEngine implements TrainingEngine {
     slot.targets.set(targets);
   }
 
-  /** Hands a request to the workers, at once if a slot is free; resolves when it has been answered. */
-  #ask(fill: (slot: RequestSlot) => void): Promise<RequestSlot> {
-    if (this.#isClosed) return Promise.reject(new Error("the wasm engine is closed"));
+  /**
+   * Hands a request to the workers, at once if a slot is free; resolves when it has been answered. What has not been
+   * delivered when the engine is closed is rejected, whether or not the workers were done.
+   */
+  async #ask(fill: (slot: RequestSlot) => void): Promise<RequestSlot> {
+    this.#checkOpen();
     const isFree = this.#requests - this.#answered < this.exchange.slots.length;
     const answer = isFree
       ? this.#answer(this.#post(fill))
       : this.#line.catch(() => {}).then(() => this.#ask(fill));
     this.#line = answer;
-    return answer;
+    const slot = await answer;
+    this.#checkOpen();
+    return slot;
   }
 
   #post(fill: (slot: RequestSlot) => void): number {
@@ -273,8 +278,12 @@ class WasmEngine implements TrainingEngine {
     }
   }
 
-  #checkIdle(): void {
+  #checkOpen(): void {
     if (this.#isClosed) throw new Error("the wasm engine is closed");
+  }
+
+  #checkIdle(): void {
+    this.#checkOpen();
     if (this.#requests > this.#answered) throw new Error("the wasm engine is busy: await its steps first");
   }
 
