@@ -100,7 +100,7 @@ const CONVNET_GELU_CPU: Recipe = {
 const MINIONN_CPU: Recipe = {
   ...MINIONN,
   activation: "poly:4:10",
-  epochs: 20,
+  epochs: 12,
   gradientNorm: 1,
   warmUp: { epochs: 2, from: 0.2 },
   penalty: { ...CPU_PENALTY, range: 4.4 },
