@@ -175,6 +175,11 @@ describe("a model folder", () => {
       parts: ["trained with ReLU", "espn computes a polynomial", "--activation"],
     },
     {
+      what: "trained with the sigmoid",
+      options: { activation: { kind: "sigmoid" } },
+      parts: ["trained with the sigmoid", "no protocol computes", "sigmoid:4:10"],
+    },
+    {
       what: "trained with another polynomial than the default",
       options: { activation: { kind: "polynomial", coefficients: [1, 2, 3], precision: 4 } },
       parts: ["was trained with another polynomial", "--polynomial=1,2,3/4"],

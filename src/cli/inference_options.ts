@@ -244,6 +244,11 @@ export function checkDescription(folder: string, found: ModelDescription, plan: 
     );
   }
   const wanted = activationFunction(activation, polynomial);
+  if (found.activation.kind === "sigmoid") {
+    throw new Error(
+      `${folder} was trained with the sigmoid, which no protocol computes; train with its polynomial, sigmoid:4:10`,
+    );
+  }
   if (found.activation.kind !== wanted.kind) {
     throw new Error(
       `${folder} was trained with ${

@@ -26,7 +26,8 @@ export async function networkAndPlan(options: NetworkOptions): Promise<{ model: 
   const polynomial = options.polynomial === undefined && model.activation.kind === "polynomial"
     ? formatPolynomialOption(model.activation)
     : formatPolynomialOption(wanted.options.polynomial);
-  const fits = model.activation.kind === "relu" || polynomial === formatPolynomialOption(model.activation);
+  const fits = model.activation.kind !== "polynomial" ||
+    polynomial === formatPolynomialOption(model.activation);
   const ranges = options.ranges ??
     (model.ranges && fits ? formatRangesOption(wanted.graph, model.ranges) : undefined);
   const plan = planFrom({ ...options, polynomial, ranges });

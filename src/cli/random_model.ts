@@ -15,7 +15,7 @@ export function usableRandomWeights(graph: Graph, seed: number, activation: Acti
   try {
     checkWeights(graph, weights);
   } catch (cause) {
-    const function_ = activation.kind === "relu" ? "ReLU" : formatPolynomial(activation);
+    const function_ = activation.kind === "polynomial" ? formatPolynomial(activation) : activation.kind;
     throw new RangeError(
       `no random weights of ${graph.name} suit the activation ${function_}; choose another --polynomial`,
       { cause },
@@ -52,9 +52,9 @@ export async function randomModelFolder(
   activation: Activation,
   seed: number,
 ): Promise<string> {
-  const function_ = activation.kind === "relu"
-    ? "relu"
-    : `${activation.coefficients.join("_")}p${activation.precision}`;
+  const function_ = activation.kind === "polynomial"
+    ? `${activation.coefficients.join("_")}p${activation.precision}`
+    : activation.kind;
   const folder = fileURLToPath(
     new URL(`../../build/models/${name}-${classes}-${function_}-${seed}-audited`, import.meta.url),
   );

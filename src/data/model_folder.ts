@@ -115,7 +115,7 @@ const isRanges = (value: unknown): value is Ranges =>
 
 function isActivation(value: unknown): value is Activation {
   const { kind, coefficients, precision } = (value ?? {}) as Record<string, unknown>;
-  if (kind === "relu") return true;
+  if (kind === "relu" || kind === "sigmoid") return true;
   return kind === "polynomial" && Number.isInteger(precision) && Array.isArray(coefficients) &&
     coefficients.length >= 2 &&
     coefficients.length <= 11 && coefficients.every(Number.isInteger);

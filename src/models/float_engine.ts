@@ -16,6 +16,7 @@ import {
 import { addBias, affine, applyLinear, linearMatrix, maxPool, sumPool } from "./_layers.ts";
 import { batchNormAffine, lastReaders } from "./fold.ts";
 import { checkWeights } from "./weights.ts";
+import { FUNCTIONS } from "../polynomial/integer_fit.ts";
 import { horner, realCoefficients } from "../polynomial/polynomial.ts";
 
 /**
@@ -45,14 +46,9 @@ export function evaluateLogits(
 
 /** Applies an activation to every element. */
 export function activate(activation: Activation, x: Float64Array): Float64Array {
-  const y = new Float64Array(x.length);
-  if (activation.kind === "relu") {
-    for (let i = 0; i < x.length; i++) y[i] = x[i] > 0 ? x[i] : 0;
-  } else {
-    const coefficients = Float64Array.from(realCoefficients(activation));
-    for (let i = 0; i < x.length; i++) y[i] = horner(coefficients, x[i]);
-  }
-  return y;
+  if (activation.kind !== "polynomial") return x.map(FUNCTIONS[activation.kind]);
+  const coefficients = Float64Array.from(realCoefficients(activation));
+  return x.map((v) => horner(coefficients, v));
 }
 
 function run(

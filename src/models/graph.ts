@@ -104,6 +104,8 @@ export interface FloatTensor {
 /** An activation function as every engine understands it. */
 export type Activation =
   | { readonly kind: "relu" }
+  /** 1 / (1 + e^-x), in training and in the clear alone: no protocol evaluates it. */
+  | { readonly kind: "sigmoid" }
   /** P(x) = sum over k of coefficients[k] / 2^precision * x^k; coefficients are integers. */
   | { readonly kind: "polynomial"; readonly coefficients: readonly number[]; readonly precision: number };
 

@@ -245,9 +245,9 @@ class Calibration {
   }
 }
 
-/** Smallest argument in [0, 2] from which a polynomial is as steep as the stream wants; undefined for ReLU. */
+/** Smallest argument in [0, 2] from which a polynomial is as steep as the stream wants; undefined for another function. */
 function streamMean(activation: Activation): number | undefined {
-  if (activation.kind === "relu") return undefined;
+  if (activation.kind !== "polynomial") return undefined;
   const derivative = realCoefficients(activation).map((a, k) => k * a).slice(1);
   let x = 0;
   while (x < 2 && horner(derivative, x) < STREAM_SLOPE) x += 0.01;

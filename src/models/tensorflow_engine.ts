@@ -82,7 +82,7 @@ function compile(
   fused: ReadonlyMap<string, string>,
   upload: Upload,
 ): Step[] {
-  const activate = activation.kind === "relu" ? tf.relu : polynomial(activation, upload);
+  const activate = activation.kind === "polynomial" ? polynomial(activation, upload) : tf[activation.kind];
   const withRelu = new Set(fused.values()), lastReader = new Map<string, string>();
   const steps = graph.nodes.filter((node) => node.op !== "input" && !fused.has(node.id)).map((node) => {
     const inputs = inputsOf(node).map((id) => fused.get(id) ?? id);

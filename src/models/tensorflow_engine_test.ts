@@ -17,6 +17,7 @@ const RELU: Activation = { kind: "relu" };
 const QUINTIC: Activation = { kind: "polynomial", coefficients: [90, 500, 120, -7, 2, 3], precision: 10 };
 const CASES: readonly (readonly [string, Activation])[] = [
   ["convnet", RELU],
+  ["convnet", { kind: "sigmoid" }],
   ["convnet", QUARTIC],
   ["convnet", QUINTIC],
   ["convnet", { kind: "polynomial", coefficients: [0, 3], precision: 2 }],
@@ -27,7 +28,9 @@ const CASES: readonly (readonly [string, Activation])[] = [
 ];
 
 for (const [name, activation] of CASES) {
-  const label = activation.kind === "relu" ? "relu" : `degree ${activation.coefficients.length - 1}`;
+  const label = activation.kind === "polynomial"
+    ? `degree ${activation.coefficients.length - 1}`
+    : activation.kind;
   Deno.test(`TensorFlow.js computes the logits of the float engine, ${name} with ${label}`, () => {
     const model = buildModel(name);
     const { graph, weights } = foldBatchNorm(model, randomWeights(model, 7, activation));

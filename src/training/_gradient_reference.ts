@@ -227,11 +227,13 @@ function statistics(x: Values, channels: number) {
 
 function valueAt(activation: Activation, x: number): number {
   if (activation.kind === "relu") return Math.max(0, x);
+  if (activation.kind === "sigmoid") return 1 / (1 + Math.exp(-x));
   return activation.coefficients.reduce((sum, c, k) => sum + c / 2 ** activation.precision * x ** k, 0);
 }
 
 function derivativeAt(activation: Activation, x: number): number {
   if (activation.kind === "relu") return x > 0 ? 1 : 0;
+  if (activation.kind === "sigmoid") return valueAt(activation, x) * valueAt(activation, -x);
   return activation.coefficients.reduce(
     (sum, c, k) => k === 0 ? 0 : sum + k * c / 2 ** activation.precision * x ** (k - 1),
     0,

@@ -10,6 +10,7 @@ import {
   type Shape,
   type Weights,
 } from "../models/graph.ts";
+import { FUNCTIONS } from "../polynomial/integer_fit.ts";
 import { evaluatePolynomial } from "../polynomial/polynomial.ts";
 import type { Batch, StepSettings } from "./engine.ts";
 import { isTrainable } from "./initial.ts";
@@ -138,7 +139,7 @@ function forward(
 }
 
 const value = (activation: Activation, x: number): number =>
-  activation.kind === "relu" ? Math.max(0, x) : evaluatePolynomial(activation, x);
+  activation.kind === "polynomial" ? evaluatePolynomial(activation, x) : FUNCTIONS[activation.kind](x);
 
 type Geometry = Pick<Extract<Node, { op: "conv" }>, "kernel" | "stride" | "padding">;
 

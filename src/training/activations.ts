@@ -9,8 +9,11 @@ export const ACTIVATION_RANGE = 5;
 
 /** What {@linkcode parseActivation} accepts, for help texts. */
 export const ACTIVATION_SYNTAX =
-  "relu, hermite (AESPA's, for convnet alone), or poly, silu, gelu or sigmoid with a degree 2-10 (default 4) and " +
+  "relu, hermite (AESPA's, for convnet alone), sigmoid:exact (in the clear alone), or poly, silu, gelu or sigmoid with a degree 2-10 (default 4) and " +
   "a precision of 4-24 bits or real (default 10), as in poly:4:10, silu:6 or poly:8:real";
+
+/** The function itself, where `sigmoid` names polynomials fitted to it. */
+export const EXACT_SIGMOID = "sigmoid:exact";
 
 const FITTED: Readonly<Record<string, FunctionName>> = {
   poly: "relu",
@@ -28,7 +31,7 @@ const REAL_PRECISION = 40;
 /**
  * The activation that a text names. `poly:D:P` is the best polynomial of degree D for ReLU whose coefficients
  * are integers over 2^P, `poly:D:real` the one with real coefficients; `silu`, `gelu` and `sigmoid` are fitted
- * in the same way. Highest coefficients that come out as 0 are left out: `poly:5:10` is `poly:4:10`. `hermite` is
+ * in the same way; `sigmoid:exact` is the sigmoid itself. Highest coefficients that come out as 0 are left out: `poly:5:10` is `poly:4:10`. `hermite` is
  * the square, all that is left of AESPA's activation in a trained network: see {@linkcode trainingGraph}.
  *
  * @throws {SyntaxError} of one sentence that says what is accepted
@@ -43,6 +46,7 @@ const REAL_PRECISION = 40;
  */
 export function parseActivation(text: string): Activation {
   if (text === "relu") return { kind: "relu" };
+  if (text === EXACT_SIGMOID) return { kind: "sigmoid" };
   if (text === HERMITE) return SQUARE;
   const [, name = "", degree = "4", precision = "10"] = FITTED_TEXT.exec(text) ?? [];
   if (!name) throw new SyntaxError(`unknown activation "${text}"; accepted: ${ACTIVATION_SYNTAX}`);
@@ -52,6 +56,7 @@ export function parseActivation(text: string): Activation {
 /** The shortest text that {@linkcode parseActivation} turns into this activation, else its formula. */
 export function formatActivation(activation: Activation): string {
   if (activation.kind === "relu") return "relu";
+  if (activation.kind === "sigmoid") return EXACT_SIGMOID;
   const { coefficients, precision } = activation, degree = coefficients.length - 1;
   if (precision === SQUARE.precision && coefficients.join() === SQUARE.coefficients.join()) return HERMITE;
   const isKnown = degree >= 2 && degree <= 10 && precision >= 4 &&

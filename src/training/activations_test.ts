@@ -66,7 +66,7 @@ Deno.test("formatActivation() names what parseActivation() takes", () => {
   for (
     const text of [
       ...["relu", "hermite", "poly:4:10", "poly:8:real", "poly:6:12", "silu:4:10", "gelu:6:real", "poly:2:4"],
-      ...["sigmoid:3:10", "sigmoid:5:real"],
+      ...["sigmoid:3:10", "sigmoid:5:real", "sigmoid:exact"],
     ]
   ) {
     assertEquals(formatActivation(parseActivation(text)), text);
@@ -89,13 +89,14 @@ Deno.test("parseActivation() answers what it does not know by one sentence with 
       "relu:4",
       "hermite:2",
       "sigmoid:1",
+      "silu:exact",
       "poly:4:real:2",
     ]
   ) {
     assertThrows(
       () => parseActivation(text),
       SyntaxError,
-      `"${text}"; accepted: relu, hermite (AESPA's, for convnet alone), or poly, silu, gelu or sigmoid`,
+      `"${text}"; accepted: relu, hermite (AESPA's, for convnet alone), sigmoid:exact (in the clear alone), or poly, silu, gelu or sigmoid`,
     );
   }
 });

@@ -142,6 +142,9 @@ const CASES: readonly Cases[] = [
     "no more": {},
     "a clip": { clip: 1.3 },
   }),
+  onTiny("sigmoid:exact", {
+    "a clip and a summed penalty": { clip: 1.3, penalty: SUM },
+  }),
   onTiny("poly:8:real", {
     "a clip": { clip: 3 },
   }),

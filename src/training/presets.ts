@@ -4,6 +4,7 @@
  *
  * beta, the coefficient of the penalty, is tied to the batch size: see {@linkcode PenaltyRecipe}.
  */
+import { EXACT_SIGMOID } from "./activations.ts";
 import { HERMITE } from "./hermite.ts";
 import type { PenaltyRecipe, Recipe } from "./recipe.ts";
 
@@ -33,7 +34,7 @@ export const PENALTY: PenaltyRecipe = {
 
 /** The quartic with coefficients of ten bits, the clip and the penalty: what the published runs use. */
 const PILLAR = { activation: "poly:4:10", clip: 5, penalty: PENALTY } satisfies Partial<Recipe>;
-/** What ReLU and AESPA's activation go without: they are trained without a bound on their inputs. */
+/** What activations that were not fitted on a range go without: a bound on their inputs. */
 const UNBOUNDED = { clip: null, penalty: null } satisfies Partial<Recipe>;
 /** The same network with ReLU. */
 const RELU = { activation: "relu", ...UNBOUNDED } satisfies Partial<Recipe>;
@@ -146,8 +147,9 @@ const twins = (name: string, recipe: Recipe, suffix = ""): Record<string, Recipe
 /** Every preset, by name. */
 export const PRESETS: Readonly<Record<string, Recipe>> = {
   ...twins("cifar10-resnet18", CIFAR10_RESNET18),
-  // Asked for in the paper's review: another function than ReLU, fitted and bounded in the same way.
-  "cifar10-resnet18-sigmoid": { ...CIFAR10_RESNET18, activation: "sigmoid:4:10" },
+  // Asked for in the paper's review: another function than ReLU, and its polynomial, bounded in the same way.
+  "cifar10-resnet18-sigmoid": { ...CIFAR10_RESNET18, activation: EXACT_SIGMOID, ...UNBOUNDED },
+  "cifar10-resnet18-poly-sigmoid": { ...CIFAR10_RESNET18, activation: "sigmoid:4:10" },
   ...twins("cifar10-resnet110", { ...RESNET, dataset: "cifar10", model: "resnet110" }),
   ...twins("cifar10-minionn-bn", MINIONN),
   ...twins("cifar10-vgg16-bn-avg", { ...VGG, dataset: "cifar10" }),
@@ -199,10 +201,10 @@ export function defaultRecipe(model: string): Recipe {
 }
 
 /**
- * A recipe with another activation. With ReLU and with AESPA's, clip and penalty go: they are there for
- * polynomials fitted on a range.
+ * A recipe with another activation. Clip and penalty are there for polynomials fitted on a range; with ReLU, the
+ * sigmoid itself and AESPA's activation they go.
  */
 export function withActivation(recipe: Recipe, activation: string): Recipe {
-  const bounds = activation === "relu" || activation === HERMITE ? UNBOUNDED : {};
-  return { ...recipe, activation, ...bounds };
+  const isFitted = !["relu", EXACT_SIGMOID, HERMITE].includes(activation);
+  return { ...recipe, activation, ...(isFitted ? {} : UNBOUNDED) };
 }

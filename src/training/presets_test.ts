@@ -50,16 +50,18 @@ Deno.test("defaultRecipe() prefers the shortened recipe of a network", () => {
   assertEquals(defaultRecipe("minionn"), { ...PRESETS["resnet20-pillar-cpu"], model: "minionn" });
 });
 
-Deno.test("the sigmoid of the paper's review is ResNet-18's run with another activation", () =>
-  assertEquals(presetOf("cifar10-resnet18-sigmoid"), {
-    ...presetOf("cifar10-resnet18-pillar"),
-    activation: "sigmoid:4:10",
-  }));
+Deno.test("the sigmoids of the paper's review are ResNet-18's run with other activations", () => {
+  const run = presetOf("cifar10-resnet18-pillar");
+  assertEquals(presetOf("cifar10-resnet18-sigmoid"), withActivation(run, "sigmoid:exact"));
+  assertEquals(presetOf("cifar10-resnet18-poly-sigmoid"), withActivation(run, "sigmoid:4:10"));
+});
 
-Deno.test("withActivation() takes clip and penalty away for ReLU and AESPA's activation only", () => {
+Deno.test("withActivation() takes clip and penalty away where no polynomial was fitted", () => {
   const recipe = presetOf("convnet-pillar");
   assertEquals(withActivation(recipe, "relu"), presetOf("convnet-relu"));
-  assertEquals(withActivation(recipe, "hermite"), { ...presetOf("convnet-relu"), activation: "hermite" });
+  for (const activation of ["hermite", "sigmoid:exact"]) {
+    assertEquals(withActivation(recipe, activation), { ...presetOf("convnet-relu"), activation });
+  }
   assertEquals(withActivation(recipe, "poly:2"), { ...recipe, activation: "poly:2" });
 });
 

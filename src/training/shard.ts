@@ -106,9 +106,11 @@ export function openShard(
   return runnable(plan, layout, activationKernel(activation), kernels, memory);
 }
 
+const FUNCTION_KERNELS = { relu: "Relu", sigmoid: "Sigmoid" };
+
 /** The part of a kernel's name that names the activation, and its coefficients. */
 function activationKernel(activation: Activation): { name: string; coefficients: readonly number[] } {
-  if (activation.kind === "relu") return { name: "Relu", coefficients: [] };
+  if (activation.kind !== "polynomial") return { name: FUNCTION_KERNELS[activation.kind], coefficients: [] };
   const coefficients = activation.coefficients.map((c) => c / 2 ** activation.precision);
   if (coefficients.length > MAX_DEGREE + 1) {
     throw new RangeError(

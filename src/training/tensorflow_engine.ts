@@ -179,10 +179,10 @@ const clipped = (x: tf.Tensor, clip: number | null): tf.Tensor =>
   clip === null ? x : tf.clipByValue(x, -clip, clip);
 
 /**
- * ReLU, or a polynomial and its derivative by Horner's rule, the order in which the fast engine rounds too.
+ * A function that TensorFlow.js has, or a polynomial and its derivative by Horner's rule, the order in which the fast engine rounds too.
  */
 function activationOf(activation: Activation): Operation {
-  if (activation.kind === "relu") return tf.relu;
+  if (activation.kind !== "polynomial") return tf[activation.kind];
   const coefficients = realCoefficients(activation);
   if (coefficients.length < 2) throw new RangeError("the activation is constant");
   return elementwise(horner(coefficients), horner(coefficients.map((c, k) => k * c).slice(1)));

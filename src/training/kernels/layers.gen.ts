@@ -119,6 +119,13 @@ const ACTIVATIONS: readonly Activation[] = [
     value: "f32x4.pmax(c, f32x4.splat(0))",
     derivative: (dy) => `v128.and(${dy}, f32x4.gt(v, f32x4.splat(0)))`,
   },
+  {
+    name: "Sigmoid",
+    constants: "",
+    derivativeConstants: "",
+    value: "sigmoid(c)",
+    derivative: (dy) => `f32x4.mul(${dy}, sigmoidSlope(v))`,
+  },
   ...DEGREES.map((degree): Activation => ({
     name: `Polynomial${degree}`,
     constants: splats("c", degree, COEFFICIENTS),
@@ -319,6 +326,12 @@ const outliers = (shortcut: boolean) =>
       }`,
   });
 
+/** The first ten bits of ln 2. */
+const LN2_HIGH = 0.693359375;
+/** Taylor's series of e^r to r^7, within 2^-27 for |r| up to ln 2 / 2. */
+const EXPONENTIAL_SERIES = [5040, 720, 120, 24, 6, 2, 1, 1].map((factorial) => `f32x4.splat(${1 / factorial})`)
+  .reduce((sum, term) => `f32x4.relaxed_madd(${sum}, r, ${term})`);
+
 const HELPERS = `
 function storeFirst(at: usize, value: v128, left: i32): void {
   store<f32>(at, f32x4.extract_lane(value, 0));
@@ -338,6 +351,34 @@ function accumulate(at: usize, value: v128): void {
   v128.store(at, f64x2.add(v128.load(at), f64x2.promote_low_f32x4(value)));
   const high = i64x2.shuffle(value, value, 1, 1);
   v128.store(at, f64x2.add(v128.load(at, 16), f64x2.promote_low_f32x4(high)), 16);
+}
+
+/** e^-|x|, to 1e-7 of itself; where it is below 2^-126 that. */
+// @ts-ignore: decorator
+@inline
+function decay(x: v128): v128 {
+  const y = f32x4.max(f32x4.neg(f32x4.abs(x)), f32x4.splat(-87));
+  const n = f32x4.nearest(f32x4.mul(y, f32x4.splat(${Math.LOG2E})));
+  // ln 2 in two parts: n times the first is exact.
+  let r = f32x4.sub(y, f32x4.mul(n, f32x4.splat(${LN2_HIGH})));
+  r = f32x4.relaxed_nmadd(n, f32x4.splat(${Math.LN2 - LN2_HIGH}), r);
+  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return f32x4.mul(power, ${EXPONENTIAL_SERIES});
+}
+
+// @ts-ignore: decorator
+@inline
+function sigmoid(x: v128): v128 {
+  const t = decay(x), one = f32x4.splat(1);
+  const numerator = v128.bitselect(one, t, f32x4.ge(x, f32x4.splat(0)));
+  return f32x4.div(numerator, f32x4.add(one, t));
+}
+
+// @ts-ignore: decorator
+@inline
+function sigmoidSlope(x: v128): v128 {
+  const t = decay(x), sum = f32x4.add(f32x4.splat(1), t);
+  return f32x4.div(t, f32x4.mul(sum, sum));
 }
 
 function largestLane(v: v128): i32 {
