@@ -30,6 +30,7 @@ import {
   type ReferenceStep,
   referenceStep,
 } from "./_reference.ts";
+import { ONE_CHANNEL, randomBatch } from "./_test_network.ts";
 
 interface Contender {
   readonly name: string;
@@ -90,19 +91,6 @@ function tinyState(graph = TINY): EngineState {
     return [name, { shape, data: data.map(() => random.uniform(spread[0], spread[1])) }];
   });
   return { weights: new Map(varied), momentum };
-}
-
-/** Normal pixels and, as mixed images have them, targets that are spread over the classes. */
-function randomBatch(graph: Graph, size: number, seed: number): Batch {
-  const random = new SeededRandom(seed, "batch"), [h, w, c] = graph.inputShape;
-  const images = Float32Array.from({ length: size * h * w * c }, () => random.normal());
-  const targets = new Float32Array(size * graph.classes);
-  for (let i = 0; i < size; i++) {
-    const first = random.nextUint32() % graph.classes, second = random.nextUint32() % graph.classes;
-    targets[i * graph.classes + first] += 0.75;
-    targets[i * graph.classes + second] += 0.25;
-  }
-  return { size, images, targets };
 }
 
 const PLAIN: StepSettings = {
@@ -304,25 +292,12 @@ for (const contender of ENGINES) {
   });
 
   Deno.test(`${contender.name}: step() averages the statistics of the shards into the running ones`, async () => {
-    const graph: Graph = {
-      name: "norm",
-      classes: 2,
-      inputShape: [2, 2, 1],
-      nodes: [
-        { id: "input", op: "input" },
-        { id: "conv", op: "conv", input: "input", kernel: 1, stride: 1, padding: 0, outputs: 1, bias: false },
-        { id: "norm", op: "batchNorm", input: "conv" },
-        { id: "act", op: "activation", input: "norm" },
-        { id: "flatten", op: "flatten", input: "act" },
-        { id: "dense", op: "dense", input: "flatten", outputs: 2, bias: true },
-      ],
-    };
-    const { weights, momentum } = initialState(graph, 1);
+    const { weights, momentum } = initialState(ONE_CHANNEL, 1);
     const set = (name: string, ...values: number[]) => weights.get(name)!.data.set(values);
     set("conv.weight", 1);
     set("norm.mean", 10);
     set("norm.variance", 20);
-    const engine = await open(contender, graph, { kind: "relu" }, { weights, momentum }, 2);
+    const engine = await open(contender, ONE_CHANNEL, { kind: "relu" }, { weights, momentum }, 2);
     // Means 2.5 and 2, unbiased variances 5/3 and 16.
     const images = Float32Array.of(1, 2, 3, 4, 0, 0, 0, 8);
     await engine.step({ size: 2, images, targets: Float32Array.of(1, 0, 0, 1) }, PLAIN);

@@ -6,6 +6,7 @@ import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { evaluatePolynomial } from "../polynomial/polynomial.ts";
 import { HERMITE_2, hermiteGraph } from "./hermite.ts";
 import { initialState } from "./initial.ts";
+import { ONE_CHANNEL } from "./_test_network.ts";
 
 const F1 = 0.5, F2 = 0.28209479177387814;
 
@@ -64,20 +65,7 @@ Deno.test("the activation starts with the coefficients of ReLU in the normalised
 });
 
 Deno.test("the network computes equation 5 of AESPA, known answers by hand", () => {
-  const graph: Graph = {
-    name: "one",
-    classes: 2,
-    inputShape: [2, 2, 1],
-    nodes: [
-      { id: "input", op: "input" },
-      { id: "conv", op: "conv", input: "input", kernel: 1, stride: 1, padding: 0, outputs: 1, bias: false },
-      { id: "norm", op: "batchNorm", input: "conv" },
-      { id: "act", op: "activation", input: "norm" },
-      { id: "flatten", op: "flatten", input: "act" },
-      { id: "dense", op: "dense", input: "flatten", outputs: 2, bias: true },
-    ],
-  };
-  const hermite = hermiteGraph(graph), { weights } = initialState(hermite, 1);
+  const hermite = hermiteGraph(ONE_CHANNEL), { weights } = initialState(hermite, 1);
   const set = (name: string, value: number) => (weights.get(name) as FloatTensor).data.fill(value);
   set("conv.weight", 1);
   // x = -1, 0, 1, 2 has mean 1/2 and variance 5/4; x^2 = 1, 0, 1, 4 has mean 3/2 and variance 9/4.

@@ -2,9 +2,10 @@ import { assertAlmostEquals, assertEquals, assertNotEquals, assertRejects } from
 import type { Activation, Graph, Node } from "../models/graph.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 import { referenceStep } from "./_gradient_reference.ts";
-import type { Batch, StepSettings } from "./engine.ts";
+import type { StepSettings } from "./engine.ts";
 import { initialState } from "./initial.ts";
 import { createWasmEngine } from "./wasm_engine.ts";
+import { randomBatch } from "./_test_network.ts";
 
 const QUARTIC: Activation = { kind: "polynomial", coefficients: [322, 512, 160, 0, -3], precision: 10 };
 const SEXTIC: Activation = { kind: "polynomial", coefficients: [200, 512, 190, 0, -9, 0, 1], precision: 10 };
@@ -82,14 +83,6 @@ const WIDE = build("wide", [64, 64, 2], [
   { id: "flatten", op: "flatten", input: "pool2" },
   { id: "classifier", op: "dense", input: "flatten", outputs: 3, bias: true },
 ]);
-
-function randomBatch({ inputShape, classes }: Graph, size: number, seed: number): Batch {
-  const random = new SeededRandom(seed, "batch"), pixels = inputShape.reduce((product, n) => product * n, 1);
-  const images = Float32Array.from({ length: size * pixels }, () => random.normal());
-  const targets = new Float32Array(size * classes);
-  for (let i = 0; i < size; i++) targets[i * classes + random.nextUint32() % classes] = 1;
-  return { size, images, targets };
-}
 
 /** A state whose scales, offsets and running statistics are not the trivial ones. */
 function variedState(graph: Graph) {
