@@ -97,14 +97,17 @@ const CONVNET_GELU_CPU: Recipe = {
   clip: 7,
   penalty: { ...PENALTY, range: 5, coefficient: 4e-6, warmUp: "none" },
 };
-/** The gradient's bound lets the quartic keep the published learning rate after a warm-up of two epochs. */
+/**
+ * The gradient's bound lets the quartic keep the published learning rate after a warm-up of two epochs. Over so few epochs
+ * the published beta, 5e-5, costs several points: 66.9 % of the training images after the seventh, where this one has 70.7 %.
+ */
 const MINIONN_CPU: Recipe = {
   ...MINIONN,
   activation: "poly:4:10",
   epochs: 12,
   gradientNorm: 1,
   warmUp: { epochs: 2, from: 0.2 },
-  penalty: { ...CPU_PENALTY, range: 4.4 },
+  penalty: { ...CPU_PENALTY, range: 4.4, coefficient: 1e-6 },
 };
 const RESNET20_CPU: Recipe = {
   ...RESNET,
