@@ -212,11 +212,14 @@ export async function describeDepartures(
   }).join("; ");
 }
 
-/** A bar a row: the protocol, and the folder of the network. */
-const labelOf = (row: Row) => [row["protocol"], ...row["weights"]!.split("/").at(-1)!.split("-")].join("\n");
+/** Colours and hatches of `inference_latency`, which also has `tree`. */
+const STYLES: Readonly<Record<string, number>> = { relu: 0, honeybadger: 2, espn: 3, lifted: 4 };
 
+/** A group a network, named by its folder; a bar a protocol. */
 function accuracyChart(rows: readonly Row[]): BarChart {
   const images = Math.max(...rows.map((row) => numberOf(row, "private_images")));
+  const networks = [...new Set(rows.map((row) => row["weights"]!))];
+  const shown = Object.keys(STYLES).filter((protocol) => rows.some((row) => row["protocol"] === protocol));
   return {
     kind: "bars",
     name: "accuracy_table_private",
@@ -224,24 +227,38 @@ function accuracyChart(rows: readonly Row[]): BarChart {
       `Accuracy of private inference on the first ${images} test images (95 % Wilson intervals); diamonds: plaintext on the same ` +
       "images. One trained network each.",
     width: "double",
-    categories: rows.map(labelOf),
+    categories: networks.map((folder) => folder.split("/").at(-1)!.replaceAll("-", "\n")),
     y: { title: "private accuracy (%)", min: 0, max: 100 },
     markName: "plaintext, same images",
-    series: [{
-      name: "private",
-      values: rows.map((row) => ({
-        value: numberOf(row, "private_accuracy"),
-        low: numberOf(row, "private_low"),
-        high: numberOf(row, "private_high"),
-      })),
-      marks: rows.map((row) => numberOf(row, "plaintext_same_accuracy")),
-    }],
+    series: shown.map((protocol) => {
+      const own = networks.map((network) =>
+        rows.find((row) => row["weights"] === network && row["protocol"] === protocol)
+      );
+      return {
+        name: protocol,
+        style: STYLES[protocol]!,
+        values: own.map((row) =>
+          row
+            ? {
+              value: numberOf(row, "private_accuracy"),
+              low: numberOf(row, "private_low"),
+              high: numberOf(row, "private_high"),
+            }
+            : null
+        ),
+        marks: own.map((row) => row ? numberOf(row, "plaintext_same_accuracy") : null),
+      };
+    }),
   };
 }
 
+const TIMED = [{ protocol: "relu", name: "relu" }, { protocol: "honeybadger", name: "polynomial" }];
+
 /** Figure 1: up and to the left is better. */
 function overTime(rows: readonly Row[]): ChartDescription[] {
-  const all = rows.filter((row) => optionalNumber(row, "wan_ms") !== undefined);
+  const all = rows.filter((row) =>
+    optionalNumber(row, "wan_ms") !== undefined && TIMED.some(({ protocol }) => row["protocol"] === protocol)
+  );
   // Accuracies on different images do not belong on one axis.
   const photos = all.filter((row) => row["dataset"] === "cifar10"), timed = photos.length > 0 ? photos : all;
   if (timed.length === 0) return [];
@@ -251,7 +268,8 @@ function overTime(rows: readonly Row[]): ChartDescription[] {
     kind: "lines",
     name: "accuracy_table_over_time",
     caption: `Test accuracy (${timed[0]!["dataset"]}, all test images, 95 % Wilson interval) against ` +
-      "the time of a private inference on the WAN (100 ms round trip). Up and to the left is better.",
+      "the time of a private inference on the WAN (100 ms round trip). Up and to the left is better. " +
+      "Polynomials by HoneyBadger; ESPN and lifted take the same number of delays.",
     x: {
       title: "online time on the WAN (s)",
       scale: "log",
@@ -261,9 +279,9 @@ function overTime(rows: readonly Row[]): ChartDescription[] {
     },
     y: { title: "test accuracy (%)" },
     series: models.flatMap((model, m) =>
-      [...RELU_PROTOCOLS, ...POLYNOMIAL_PROTOCOLS].map((protocol, p) => ({
-        name: models.length > 1 ? `${model}, ${protocol}` : protocol,
-        style: 4 * m + p,
+      TIMED.map(({ protocol, name }, p) => ({
+        name: models.length > 1 ? `${model}, ${name}` : name,
+        style: 2 * m + p,
         role: "points" as const,
         points: timed.filter((row) => row["model"] === model && row["protocol"] === protocol).map((row) => ({
           x: numberOf(row, "wan_ms") / 1000,
