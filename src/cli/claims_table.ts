@@ -6,7 +6,8 @@ import { formatTable } from "./table.ts";
 /** Formats claims as a table, verdict first, with a summary below. */
 export function claimsTable(claims: readonly CheckedClaim[]): string {
   if (claims.length === 0) return "No claim is about these results.";
-  const colours = { holds: "\x1b[32m", fails: "\x1b[1;31m", "not measured": "\x1b[33m" };
+  const open = "\x1b[33m";
+  const colours = { holds: "\x1b[32m", fails: "\x1b[1;31m", "not measured": open, "not judged": open };
   const paint = Deno.stdout.isTerminal() && !Deno.noColor;
   const rows = claims.map((claim) => ({
     ...claim,

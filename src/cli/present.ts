@@ -121,5 +121,7 @@ export async function presentRun(
   }
   const claims = drawn.claims.filter(({ experiment }) => keys.includes(experiment));
   console.log(claimsTable(claims));
-  return claims.every(({ verdict, needs }) => verdict === "holds" || needs !== undefined);
+  return claims.every(({ verdict, needs }) =>
+    verdict === "holds" || verdict === "not judged" || needs !== undefined
+  );
 }

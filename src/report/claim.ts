@@ -32,12 +32,14 @@ export interface Claim<T = unknown> {
   /** The value, or `undefined` if the rows that it needs are not there. */
   measure(rows: readonly Row[], data: Data): T | undefined;
   test(value: T): boolean;
+  /** Why the value decides nothing, if so: it was measured where the claim does not apply. */
+  unjudged?(value: T): string | undefined;
   /** The value in words; default: as it is. */
   show?(value: T): string;
 }
 
 /** Whether a claim holds. */
-export type Verdict = "holds" | "fails" | "not measured";
+export type Verdict = "holds" | "fails" | "not measured" | "not judged";
 
 /** A claim and what became of it. */
 export interface CheckedClaim {
@@ -109,5 +111,7 @@ export function checkClaim(claim: Claim, data: Data): CheckedClaim {
     : typeof value === "number"
     ? String(Number(value.toPrecision(4)))
     : String(value);
+  const obstacle = claim.unjudged?.(value);
+  if (obstacle !== undefined) return result("not judged", `${text}, ${obstacle}`);
   return result(claim.test(value) ? "holds" : "fails", text);
 }

@@ -31,6 +31,7 @@ describe("checkClaim()", () => {
     assertEquals(check({}), ["holds", "1.5"]);
     assertEquals(check({ test: () => false }), ["fails", "1.5"]);
     assertEquals(check({ show: (value: number) => `${value} times` }), ["holds", "1.5 times"]);
+    assertEquals(check({ test: () => false, unjudged: () => "elsewhere" }), ["not judged", "1.5, elsewhere"]);
     assertEquals(check({ experiment: "other" }), ["not measured", "no rows of other"]);
     assertEquals(check({ measure: () => undefined }), ["not measured", "rows are missing"]);
     assertEquals(check({ size: "full" }), ["not measured", "needs a run of size full, rows are quick"]);

@@ -72,7 +72,7 @@ th.number, td.number { text-align: right; padding-left: .6rem; white-space: nowr
 .claims { width: 100%; }
 .claims td:first-child { white-space: nowrap; font-weight: 600; }
 .claims small { color: var(--soft); display: block; font-size: .76rem; }
-.holds { color: var(--good); } .fails { color: var(--bad); } .not-measured { color: var(--soft); }
+.holds { color: var(--good); } .fails { color: var(--bad); } .not-measured, .not-judged { color: var(--soft); }
 .figures { display: flex; flex-wrap: wrap; gap: 1.2rem; margin: 1.2rem 0; }
 figure { margin: 0; break-inside: avoid; max-width: 100%; background: #ffffff; border-radius: 6px; padding: .7rem;
   border: 1px solid var(--line); }
@@ -107,7 +107,12 @@ function renderTable(
     `<tbody>\n${body}\n</tbody></table></div>`;
 }
 
-const marks: Readonly<Record<Verdict, string>> = { holds: "✓", fails: "✗", "not measured": "–" };
+const marks: Readonly<Record<Verdict, string>> = {
+  holds: "✓",
+  fails: "✗",
+  "not measured": "–",
+  "not judged": "–",
+};
 
 function renderClaims(claims: readonly CheckedClaim[]): string {
   const rows = claims.map((claim) =>
@@ -169,10 +174,13 @@ function renderSection(section: ReportSection): string {
 /** How many claims hold, in words. */
 export function summarise(claims: readonly CheckedClaim[]): string {
   const count = (verdict: Verdict) => claims.filter((claim) => claim.verdict === verdict).length;
-  const fails = count("fails"), open = count("not measured");
+  const fails = count("fails");
   const parts = [`${count("holds")} of ${claims.length} claims hold`];
   if (fails > 0) parts.push(`${fails} ${fails === 1 ? "fails" : "fail"}`);
-  if (open > 0) parts.push(`${open} ${open === 1 ? "is" : "are"} not measured`);
+  for (const verdict of ["not measured", "not judged"] as const) {
+    const open = count(verdict);
+    if (open > 0) parts.push(`${open} ${open === 1 ? "is" : "are"} ${verdict}`);
+  }
   return parts.join(", ") + ".";
 }
 

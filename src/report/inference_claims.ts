@@ -92,6 +92,20 @@ interface SpeedUps {
   readonly ratios: readonly number[];
   /** Whether the rows are from the kind of machine on which the public code was measured. */
   readonly sameKind: boolean;
+  /** How many times slower than on that machine TensorFlow.js was in the same run; 1 if the run did not measure it. */
+  readonly slowness: number;
+}
+
+/** ms of a plaintext inference of ResNet-18 with ReLU by TensorFlow.js on the machine of the committed times. */
+const TENSORFLOW_MS = 34;
+/** A machine that is slower by more than this, shared or throttled, says nothing about a time measured on a faster one. */
+const MOST_SLOWNESS = 1.3;
+
+/** Machines of one name differ by a factor of two, so the run's own time of TensorFlow.js tells. */
+function slownessOf({ commit, size }: Row, data: Data): number {
+  const run = { commit: commit!, size: size!, profile: "none", model: "resnet18", tfjs_activation: "relu" };
+  const [row] = where(data.rows("speed_of_plaintext"), run);
+  return row === undefined ? 1 : numberOf(row, "tfjs_ms") / TENSORFLOW_MS;
 }
 
 /**
@@ -122,10 +136,11 @@ function speedUps(
   return {
     ratios: own.map(({ ratio }) => ratio),
     sameKind: own.every(({ row }) => row["machine"]!.includes("EPYC")),
+    slowness: slownessOf(own[0]!.row, data),
   };
 }
 
-/** A claim about speed, judged on the kind of machine on which the public code was measured. */
+/** A claim about speed, judged on the kind of machine on which the public code was measured, where it is as fast. */
 const speedClaim = (
   id: string,
   sentence: string,
@@ -143,10 +158,18 @@ const speedClaim = (
     experiment,
     size,
     expected: `at least ${least}x`,
-    tolerance: "not judged on another kind of machine",
+    tolerance:
+      `not judged on another kind of machine; if missed, not where TensorFlow.js is ${MOST_SLOWNESS} times slower`,
     measure,
-    test: ({ ratios, sameKind }) => !sameKind || Math.min(...ratios) >= least,
-    show: ({ ratios, sameKind }) => `${range(ratios, 1)}x${sameKind ? "" : ", on another kind of machine"}`,
+    test: ({ ratios }) => Math.min(...ratios) >= least,
+    unjudged({ ratios, sameKind, slowness }) {
+      if (!sameKind) return "on another kind of machine";
+      const isMissed = Math.min(...ratios) < least;
+      return isMissed && slowness > MOST_SLOWNESS
+        ? `on a machine ${slowness.toFixed(1)} times slower`
+        : undefined;
+    },
+    show: ({ ratios }) => `${range(ratios, 1)}x`,
   });
 
 /** Where `lifted` is measured on 100 queries: it is so short that the nine of a quick latency run depend on the moment. */
