@@ -9,8 +9,9 @@ export const ACTIVATION_RANGE = 5;
 
 /** What {@linkcode parseActivation} accepts, for help texts. */
 export const ACTIVATION_SYNTAX =
-  "relu, hermite (AESPA's, for convnet alone), sigmoid:exact (in the clear alone), or poly, silu, gelu or sigmoid with a degree 2-10 (default 4) and " +
-  "a precision of 4-24 bits or real (default 10), as in poly:4:10, silu:6 or poly:8:real";
+  "relu, hermite (AESPA's, for convnet alone), sigmoid:exact (in the clear alone), or poly, silu, gelu or " +
+  "sigmoid with a degree 2-10 (default 4) and a precision of 4-24 bits or real (default 10), as in poly:4:10, " +
+  "silu:6 or poly:8:real";
 
 /** The function itself, where `sigmoid` names polynomials fitted to it. */
 export const EXACT_SIGMOID = "sigmoid:exact";
@@ -31,8 +32,9 @@ const REAL_PRECISION = 40;
 /**
  * The activation that a text names. `poly:D:P` is the best polynomial of degree D for ReLU whose coefficients
  * are integers over 2^P, `poly:D:real` the one with real coefficients; `silu`, `gelu` and `sigmoid` are fitted
- * in the same way; `sigmoid:exact` is the sigmoid itself. Highest coefficients that come out as 0 are left out: `poly:5:10` is `poly:4:10`. `hermite` is
- * the square, all that is left of AESPA's activation in a trained network: see {@linkcode trainingGraph}.
+ * in the same way; `sigmoid:exact` is the sigmoid itself. Highest coefficients that come out as 0 are left out:
+ * `poly:5:10` is `poly:4:10`. `hermite` is the square, all that is left of AESPA's activation in a trained network:
+ * see {@linkcode trainingGraph}.
  *
  * @throws {SyntaxError} of one sentence that says what is accepted
  *

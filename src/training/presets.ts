@@ -98,8 +98,9 @@ const CONVNET_GELU_CPU: Recipe = {
   penalty: { ...PENALTY, range: 5, coefficient: 4e-6, warmUp: "none" },
 };
 /**
- * The gradient's bound lets the quartic keep the published learning rate after a warm-up of two epochs. Over so few epochs
- * the published beta, 5e-5, costs several points: 66.9 % of the training images after the seventh, where this one has 70.7 %.
+ * The gradient's bound lets the quartic keep the published learning rate after a warm-up of two epochs. Over so few
+ * epochs the published beta, 5e-5, costs several points: 66.9 % of the training images after the seventh, where this
+ * one has 70.7 %.
  */
 const MINIONN_CPU: Recipe = {
   ...MINIONN,
