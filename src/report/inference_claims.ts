@@ -92,13 +92,13 @@ interface SpeedUps {
   readonly ratios: readonly number[];
   /** Whether the rows are from the kind of machine on which the public code was measured. */
   readonly sameKind: boolean;
-  /** How many times slower than on that machine TensorFlow.js was in the same run; 1 if the run did not measure it. */
+  /** Time of TensorFlow.js in the same run, in units of the committed one; 1 if the run did not measure it. */
   readonly slowness: number;
 }
 
-/** ms of a plaintext inference of ResNet-18 with ReLU by TensorFlow.js on the machine of the committed times. */
+/** ms of a plaintext inference of ResNet-18 with ReLU by TensorFlow.js, committed in `results/speed_of_plaintext.csv`. */
 const TENSORFLOW_MS = 34;
-/** A machine that is slower by more than this, shared or throttled, says nothing about a time measured on a faster one. */
+/** Quiet runs differed by a tenth (31.9 to 34.9 ms); beyond this factor the machine is shared or throttled. */
 const MOST_SLOWNESS = 1.3;
 
 /** Machines of one name differ by a factor of two, so the run's own time of TensorFlow.js tells. */
@@ -159,13 +159,13 @@ const speedClaim = (
     size,
     expected: `at least ${least}x`,
     tolerance:
-      `not judged on another kind of machine; if missed, not where TensorFlow.js is ${MOST_SLOWNESS} times slower`,
+      `not judged on another kind of machine; if missed, not where TensorFlow.js in the same run is slower by ${MOST_SLOWNESS} and by as much as is missing`,
     measure,
     test: ({ ratios }) => Math.min(...ratios) >= least,
     unjudged({ ratios, sameKind, slowness }) {
       if (!sameKind) return "on another kind of machine";
-      const isMissed = Math.min(...ratios) < least;
-      return isMissed && slowness > MOST_SLOWNESS
+      const ratio = Math.min(...ratios), isExplained = ratio < least && ratio * slowness >= least;
+      return isExplained && slowness > MOST_SLOWNESS
         ? `on a machine ${slowness.toFixed(1)} times slower`
         : undefined;
     },

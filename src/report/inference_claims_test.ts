@@ -50,6 +50,11 @@ Deno.test("a speed claim that a slow machine misses is not judged; one that it m
   assertEquals(speedVerdict(80, { tensorflow }), ["holds", "12.5 to 12.5x"]);
 });
 
+Deno.test("a speed claim fails on a slow machine where slowness does not explain what is missing", () => {
+  const tensorflow = { ...RUN, tfjs_ms: "68" };
+  assertEquals(speedVerdict(200, { tensorflow }), ["fails", "5.0 to 5.0x"]);
+});
+
 Deno.test("TensorFlow.js's time in another run excuses nothing", () => {
   for (const other of [{ commit: "def" }, { size: "full" }, { profile: "lan" }]) {
     const tensorflow = { ...RUN, tfjs_ms: "68", ...other };
