@@ -22,6 +22,7 @@ import {
 } from "../training/convolution.ts";
 import type { CreateEngine, StepSettings } from "../training/engine.ts";
 import { initialState } from "../training/initial.ts";
+import { type PlannedStep, takeSteps } from "../training/take_steps.ts";
 import { createWasmEngine } from "../training/wasm_engine.ts";
 import { measure } from "./bench_measure.ts";
 import { runCommand } from "./command.ts";
@@ -63,37 +64,35 @@ function randomTask({ inputShape, classes }: Graph, count: number): Dataset {
   return { name: "random", classes, shape: inputShape, ...CIFAR, train: split, test: split };
 }
 
-/** Times training steps as the trainer takes them: the next batch is made while the engine computes. */
+/** Times training steps as the trainer takes them, from report to report. */
 async function timeSteps(
   create: CreateEngine,
   graph: Graph,
   options: { batchSize: number; workers?: number; steps: number; warmUp: number },
 ): Promise<StepTiming> {
   const { batchSize, steps, warmUp } = options, task = randomTask(graph, 4 * batchSize);
-  const batches = function* () {
+  const planned = function* (): Generator<PlannedStep> {
     for (let epoch = 0;; epoch++) {
-      yield* trainingBatches(task.train, task, {
-        batchSize,
-        seed: 1,
-        epoch,
-        augment: { crop: 4, flip: true },
-      });
+      const augment = { crop: 4, flip: true };
+      const batches = trainingBatches(task.train, task, { batchSize, seed: 1, epoch, augment });
+      for (const batch of batches) yield { batch, settings: SETTINGS };
     }
-  }();
+  };
   const engine = await create(graph, parseActivation(ACTIVATION), {
     ...options,
     initial: initialState(graph, 1),
   });
   try {
     const times: number[] = [];
-    let batch = batches.next().value;
-    for (let step = 0; step < warmUp + steps; step++) {
-      const started = performance.now(), running = engine.step(batch, SETTINGS);
-      batch = batches.next().value;
-      await running;
-      if (step >= warmUp) times.push(performance.now() - started);
+    let last = performance.now();
+    for await (const _report of takeSteps(engine, planned())) {
+      const now = performance.now();
+      times.push(now - last);
+      last = now;
+      if (times.length === warmUp + steps) break;
     }
-    return { medianMs: median(times), bestMs: Math.min(...times) };
+    const timed = times.slice(warmUp);
+    return { medianMs: median(timed), bestMs: Math.min(...timed) };
   } finally {
     engine.close();
   }

@@ -69,6 +69,10 @@ export interface EvaluationReport {
 
 export interface TrainingEngine {
   readonly name: string;
+  /**
+   * Takes a step. The next one may be asked for while it runs, and follows it; further ones, saving, loading and
+   * evaluation only when it is done. A batch must not change before its promise has settled.
+   */
   step(batch: Batch, settings: StepSettings): Promise<StepReport>;
   /** Runs the inference graph (running statistics, no clip) and measures range and accuracy. */
   evaluate(batch: Batch, range: number, clip?: number | null): Promise<EvaluationReport>;

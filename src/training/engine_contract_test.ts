@@ -21,6 +21,7 @@ import type {
 import { HERMITE_2, hermiteGraph } from "./hermite.ts";
 import { initialState } from "./initial.ts";
 import { createTensorflowEngine } from "./tensorflow_engine.ts";
+import { takeSteps } from "./take_steps.ts";
 import { trainingGraph } from "./training_graph.ts";
 import { createWasmEngine } from "./wasm_engine.ts";
 import {
@@ -289,6 +290,22 @@ for (const contender of ENGINES) {
     assertClose(after.momentum, new Map(expected), 1e-4);
     assertDescent(after.weights, before.weights, after.momentum, settings.learningRate);
     engine.close();
+  });
+
+  Deno.test(`${contender.name}: a step asked for while another runs gives the same bits as one after it`, async () => {
+    const settings = { ...PLAIN, momentum: 0.9, clip: 2, penalty: MEAN };
+    const activation = parseActivation("poly:4:10");
+    const batches = [1, 2, 3, 4].map((seed) => randomBatch(TINY, BATCH, seed));
+    const [inTurn, ahead] = await Promise.all(
+      [0, 1].map(() => open(contender, TINY, activation, tinyState())),
+    ) as [TrainingEngine, TrainingEngine];
+    const expected: StepReport[] = [];
+    for (const batch of batches) expected.push(await inTurn.step(batch, settings));
+    const steps = batches.map((batch) => ({ batch, settings }));
+    assertEquals(await Array.fromAsync(takeSteps(ahead, steps)), expected);
+    assertEquals(ahead.save(), inTurn.save());
+    inTurn.close();
+    ahead.close();
   });
 
   Deno.test(`${contender.name}: step() averages the statistics of the shards into the running ones`, async () => {

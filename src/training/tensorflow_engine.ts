@@ -54,24 +54,32 @@ export const createTensorflowEngine: CreateEngine = async (
   await openTensorflow(backend);
   const weights = variables(initial.weights), momentum = variables(initial.momentum);
 
+  // One step after another: the next one disposes of the tensors that the last one still downloads.
+  let line: Promise<unknown> = Promise.resolve();
+  const take = async (batch: Batch, settings: StepSettings): Promise<StepReport> => {
+    await openTensorflow(backend);
+    const measured = tf.tidy(() => {
+      const parts = shardsOf(graph, batch, shards).map((shard) =>
+        tf.tidy(() => differentiate(graph, weights, activate, shard, batchSize, settings))
+      );
+      updateStatistics(weights, parts);
+      descend(weights, momentum, batchGradients(parts, settings.gradientNorm), settings);
+      return [tf.concat(parts.map(({ logits }) => logits)), ...parts.map(({ numbers }) => numbers)];
+    });
+    const [logits, ...numbers] = await download(measured);
+    await prefetch(weights, momentum);
+    return stepReport(batch, logits, numbers);
+  };
+
   return {
     name: `tfjs-${backend}`,
 
     async step(batch, settings) {
       checkBatch(graph, batch, batchSize);
       if (settings.penalty) checkPenalty(settings.penalty);
-      await openTensorflow(backend);
-      const measured = tf.tidy(() => {
-        const parts = shardsOf(graph, batch, shards).map((shard) =>
-          tf.tidy(() => differentiate(graph, weights, activate, shard, batchSize, settings))
-        );
-        updateStatistics(weights, parts);
-        descend(weights, momentum, batchGradients(parts, settings.gradientNorm), settings);
-        return [tf.concat(parts.map(({ logits }) => logits)), ...parts.map(({ numbers }) => numbers)];
-      });
-      const [logits, ...numbers] = await download(measured);
-      await prefetch(weights, momentum);
-      return stepReport(batch, logits, numbers);
+      const step = line.then(() => take(batch, settings));
+      line = step.catch(() => {});
+      return await step;
     },
 
     async evaluate(batch, range, clip = null) {

@@ -11,6 +11,7 @@ import type { EngineState, StepReport, TrainingEngine } from "./engine.ts";
 import { evaluateSplit, finite, type Metrics } from "./evaluation.ts";
 import type { Run } from "./recipe.ts";
 import { averageDecay, stepSettings } from "./schedule.ts";
+import { type PlannedStep, takeSteps } from "./take_steps.ts";
 
 /** One epoch in numbers. Figures that are not finite, or were not measured, are null. */
 export interface EpochRow {
@@ -79,7 +80,7 @@ export interface TrainingOptions {
   /** Called after every epoch that has not diverged, and awaited. */
   readonly onEpoch?: (checkpoint: TrainingCheckpoint) => void | Promise<void>;
   readonly onProgress?: (progress: TrainingProgress) => void;
-  /** Ends the run between two steps: `train` rejects with its reason. */
+  /** Ends the run before its next step: `train` rejects with its reason, once no step runs any more. */
   readonly signal?: AbortSignal;
   /** Epochs after which the dataset's test images are evaluated; default: each. */
   readonly evaluate?: "each" | "last";
@@ -181,29 +182,16 @@ interface TrainedEpoch {
 }
 
 async function trainEpoch(task: Task, epoch: number, average: Weights | null): Promise<TrainedEpoch> {
-  const { engine, dataset, run, options: { signal, onProgress } } = task, { batch: batchSize, seed } = run;
-  const stepsPerEpoch = Math.floor(dataset.train.count / batchSize), totals = new Totals(task, batchSize);
-  const batches = trainingBatches(dataset.train, dataset, {
-    batchSize,
-    seed,
-    epoch,
-    augment: run.augment,
-    mixup: run.mixup ?? undefined,
-    cutmix: run.cutmix ?? undefined,
-  });
+  const { engine, dataset, run, options: { onProgress } } = task;
+  const stepsPerEpoch = Math.floor(dataset.train.count / run.batch), totals = new Totals(task, run.batch);
   const { learningRate } = stepSettings(run, epoch, 0, stepsPerEpoch);
   const done = (diverged: Divergence | null): TrainedEpoch => ({
     row: { epoch: epoch + 1, learningRate, ...totals.row() },
     average,
     diverged,
   });
-  let next = batches.next();
-  for (let step = 0; !next.done; step++) {
-    signal?.throwIfAborted();
-    const running = engine.step(next.value, stepSettings(run, epoch, step, stepsPerEpoch));
-    // While the workers of the engine compute, this thread makes the next batch.
-    next = batches.next();
-    const report = await running;
+  let step = 0;
+  for await (const report of takeSteps(engine, plannedSteps(task, epoch, stepsPerEpoch))) {
     record(task.lastSteps, {
       epoch: epoch + 1,
       step: step + 1,
@@ -211,10 +199,33 @@ async function trainEpoch(task: Task, epoch: number, average: Weights | null): P
     });
     if (!isSound(report)) return done(divergenceOf(task));
     totals.add(report);
-    average = updatedAverage(task, epoch, step, average);
-    onProgress?.({ epoch: epoch + 1, step: step + 1, stepsPerEpoch, ...totals.progress() });
+    if (isAveraged(run, step)) average = updatedAverage(task, epoch, step, average);
+    step++;
+    onProgress?.({ epoch: epoch + 1, step, stepsPerEpoch, ...totals.progress() });
   }
   return done(null);
+}
+
+/** The steps of an epoch; throws the reason of the signal once it is aborted. */
+function* plannedSteps(
+  { dataset, run, options: { signal } }: Task,
+  epoch: number,
+  stepsPerEpoch: number,
+): Generator<PlannedStep> {
+  const batches = trainingBatches(dataset.train, dataset, {
+    batchSize: run.batch,
+    seed: run.seed,
+    epoch,
+    augment: run.augment,
+    mixup: run.mixup ?? undefined,
+    cutmix: run.cutmix ?? undefined,
+  });
+  let step = 0;
+  for (const batch of batches) {
+    signal?.throwIfAborted();
+    yield { batch, settings: stepSettings(run, epoch, step, stepsPerEpoch), isStop: isAveraged(run, step) };
+    step++;
+  }
 }
 
 function record(steps: StepRecord[], step: StepRecord): void {
@@ -295,6 +306,10 @@ class Totals {
   }
 }
 
+/** Whether the weights after a step go into a moving average. */
+const isAveraged = ({ average }: Run, step: number): boolean =>
+  average !== null && step % average.everySteps === 0;
+
 /**
  * The moving average after a step. Until the learning rate has warmed up it is the weights themselves, as in
  * torchvision's training script.
@@ -304,8 +319,7 @@ function updatedAverage(
   epoch: number,
   step: number,
   average: Weights | null,
-): Weights | null {
-  if (run.average === null || step % run.average.everySteps !== 0) return average;
+): Weights {
   const { weights } = engine.save(),
     warmedUp = epoch > run.warmUp.epochs || (epoch === run.warmUp.epochs && step > 0);
   return average && warmedUp ? blend(average, weights, averageDecay(run)) : weights;

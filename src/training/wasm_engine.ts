@@ -63,8 +63,8 @@ export interface WasmEngineOptions {
 }
 
 /**
- * Opens an engine. `step` may be called while another step runs: the batch is copied at once and follows without a
- * pause (one step ahead; further ones wait). A batch must not change before its promise has settled.
+ * Opens an engine. A step that is asked for while another runs follows without a pause: its batch lies ready in the
+ * second slot.
  *
  * @throws {RangeError} if the batch does not divide into shards, or the graph or the activation cannot be trained
  */
