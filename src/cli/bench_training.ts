@@ -16,14 +16,13 @@ import {
   hasFusedMultiplyAdd,
   instantiateConvolutionKernels,
   loadConvolutionModules,
-  outputSize,
-  planConvolution,
-  RESERVED_BYTES,
 } from "../training/convolution.ts";
 import type { CreateEngine, StepSettings } from "../training/engine.ts";
 import { initialState } from "../training/initial.ts";
 import { type PlannedStep, takeSteps } from "../training/take_steps.ts";
 import { createWasmEngine } from "../training/wasm_engine.ts";
+import { placeConvolution } from "./bench_convolution.ts";
+import { Gauge, USUAL_GFLOPS } from "./bench_gauge.ts";
 import { measure } from "./bench_measure.ts";
 import { runCommand } from "./command.ts";
 import { formatTable } from "./table.ts";
@@ -45,6 +44,9 @@ const ACTIVATION = "poly:4:10";
 /** Batch of the TensorFlow.js engine: larger ones of the deep networks fill its memory. */
 const TFJS_BATCH = 16;
 const TFJS_STEPS = 2;
+const ROUNDS = 12, SECONDS_PER_ROUND = 0.4;
+/** Before each round and after the last. */
+const GAUGE_MS = 150;
 const SECONDS_PER_KERNEL = 0.3;
 
 /** Milliseconds of a training step. */
@@ -64,35 +66,51 @@ function randomTask({ inputShape, classes }: Graph, count: number): Dataset {
   return { name: "random", classes, shape: inputShape, ...CIFAR, train: split, test: split };
 }
 
+interface TimingOptions {
+  readonly batchSize: number;
+  readonly workers?: number;
+  /** Timed steps of a round; default: as many as fit in its seconds, 1 at least. */
+  readonly stepsOfRound?: number | undefined;
+  readonly rounds?: number;
+  /** Runs before each round and after the last. */
+  readonly between?: () => Promise<void>;
+}
+
 /** Times training steps as the trainer takes them, from report to report. */
 async function timeSteps(
   create: CreateEngine,
   graph: Graph,
-  options: { batchSize: number; workers?: number; steps: number; warmUp: number },
+  { stepsOfRound, rounds = 1, between = async () => {}, ...options }: TimingOptions,
 ): Promise<StepTiming> {
-  const { batchSize, steps, warmUp } = options, task = randomTask(graph, 4 * batchSize);
-  const planned = function* (): Generator<PlannedStep> {
-    for (let epoch = 0;; epoch++) {
+  const { batchSize } = options, task = randomTask(graph, 4 * batchSize);
+  const planned = function* (count: number): Generator<PlannedStep> {
+    for (let epoch = 0, step = 0;; epoch++) {
       const augment = { crop: 4, flip: true };
-      const batches = trainingBatches(task.train, task, { batchSize, seed: 1, epoch, augment });
-      for (const batch of batches) yield { batch, settings: SETTINGS };
+      for (const batch of trainingBatches(task.train, task, { batchSize, seed: 1, epoch, augment })) {
+        if (step++ === count) return;
+        yield { batch, settings: SETTINGS };
+      }
     }
   };
   const engine = await create(graph, parseActivation(ACTIVATION), {
     ...options,
     initial: initialState(graph, 1),
   });
+  const timesOf = async (steps: number) => {
+    const reports: number[] = [];
+    for await (const _ of takeSteps(engine, planned(steps + 1))) reports.push(performance.now());
+    return reports.slice(1).map((at, i) => at - reports[i]!);
+  };
   try {
+    const warmUp = await timesOf(2); // compiled and in place
+    const steps = stepsOfRound ?? Math.max(1, Math.round(1000 * SECONDS_PER_ROUND / warmUp.at(-1)!));
     const times: number[] = [];
-    let last = performance.now();
-    for await (const _report of takeSteps(engine, planned())) {
-      const now = performance.now();
-      times.push(now - last);
-      last = now;
-      if (times.length === warmUp + steps) break;
+    for (let round = 0; round < rounds; round++) {
+      await between();
+      times.push(...await timesOf(steps));
     }
-    const timed = times.slice(warmUp);
-    return { medianMs: median(timed), bestMs: Math.min(...timed) };
+    await between();
+    return { medianMs: median(times), bestMs: Math.min(...times) };
   } finally {
     engine.close();
   }
@@ -123,42 +141,16 @@ interface KernelSpeed extends ConvolutionShape {
 }
 
 function timeKernels(modules: readonly WebAssembly.Module[], shape: ConvolutionShape): KernelSpeed {
-  const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
-  const plan = planConvolution(instantiateConvolutionKernels(memory, modules), shape);
-  const { batch, height, width, inputs, outputs, kernel } = shape;
-  const outHeight = outputSize(height, shape), outWidth = outputSize(width, shape);
-  let top = RESERVED_BYTES;
-  const block = (bytes: number) => {
-    const at = top;
-    top += Math.ceil((bytes + plan.slackBytes) / 64) * 64 + 192;
-    return at;
-  };
-  const image = (h: number, w: number, channels: number, border: number) =>
-    block(4 * batch * (h + 2 * border) * (w + 2 * border) * channels);
-  const x = image(height, width, inputs, plan.inputBorder), dx = image(height, width, inputs, 0);
-  const z = image(outHeight, outWidth, outputs, 0),
-    dz = image(outHeight, outWidth, outputs, plan.gradientBorder);
-  const weights = block(4 * kernel ** 2 * inputs * outputs), dw = block(4 * kernel ** 2 * inputs * outputs);
-  const packed = block(plan.packedBytes), scratch = block(plan.scratchBytes);
-  memory.grow(Math.ceil(top / 65536) - 16);
-  // Numbers of ordinary size; zeros would do for the speed of the kernels, but not for that of fresh memory.
-  const random = new SeededRandom(1, "kernels"),
-    noise = Float32Array.from({ length: 4099 }, () => random.normal());
-  const floats = new Float32Array(memory.buffer);
-  for (let at = RESERVED_BYTES / 4; at < floats.length; at += noise.length) {
-    floats.set(noise.subarray(0, floats.length - at), at);
-  }
-  plan.prepare(weights, packed);
+  const { method, operations, forward, inputGradient, weightGradient } = placeConvolution(modules, shape);
   const timings = measure([
-    { name: "forward", run: () => plan.forward(x, packed, 0, z, scratch) },
-    { name: "inputGradient", run: () => plan.inputGradient(dz, packed, dx, scratch) },
-    { name: "weightGradient", run: () => plan.weightGradient(x, dz, dw, scratch) },
+    { name: "forward", run: forward },
+    { name: "inputGradient", run: inputGradient },
+    { name: "weightGradient", run: weightGradient },
   ], SECONDS_PER_KERNEL);
-  const operations = 2 * batch * outHeight * outWidth * kernel ** 2 * inputs * outputs;
   const speed = (name: string) => operations / timings.get(name)!.bestMs / 1e6;
   return {
     ...shape,
-    method: plan.method,
+    method,
     forward: speed("forward"),
     inputGradient: speed("inputGradient"),
     weightGradient: speed("weightGradient"),
@@ -193,7 +185,7 @@ await runCommand({
       type: "integer",
       min: 1,
       max: 10_000,
-      help: "timed steps (default: as many as fit in 4 s, 5 at least)",
+      help: "timed steps (default: as many as fit in 5 s, 12 at least)",
     },
     noTfjs: { type: "boolean", help: "leave the tfjs engine out" },
     noKernels: { type: "boolean", help: "leave the convolution kernels out" },
@@ -204,27 +196,29 @@ await runCommand({
     const modules = await loadConvolutionModules(), fma = fusesMultiplyAdd(modules);
     const rows: Record<string, unknown>[] = [];
     const imagesPerSecond: Record<string, number> = {}, best: Record<string, number> = {};
+    const gaugeGflops: Record<string, number> = {}, atUsualPace: Record<string, number> = {};
     const tfjs: Record<string, number> = {};
+    const gauge = await Gauge.open(workers);
     for (const model of models) {
       const graph = buildModel(model), row: Record<string, unknown> = { model };
-      const probe = await timeSteps(createWasmEngine, graph, {
-        batchSize: batch,
-        workers,
-        steps: 2,
-        warmUp: 3,
-      });
       const timing = await timeSteps(createWasmEngine, graph, {
         batchSize: batch,
         workers,
-        steps: steps ?? Math.max(5, Math.round(4000 / probe.medianMs)),
-        warmUp: Math.max(2, Math.round(1000 / probe.medianMs)),
+        stepsOfRound: steps === undefined ? undefined : Math.ceil(steps / ROUNDS),
+        rounds: ROUNDS,
+        between: () => gauge.read(GAUGE_MS),
       });
-      imagesPerSecond[model] = rounded(1000 * batch / timing.medianMs);
+      const gflops = gauge.take(), speed = 1000 * batch / timing.medianMs;
+      imagesPerSecond[model] = rounded(speed);
       best[model] = rounded(1000 * batch / timing.bestMs);
+      gaugeGflops[model] = rounded(gflops);
+      atUsualPace[model] = rounded(speed * USUAL_GFLOPS / gflops);
       Object.assign(row, {
         "step ms": rounded(timing.medianMs),
         "images/s": imagesPerSecond[model],
         "best images/s": best[model],
+        "gauge GFLOP/s": gaugeGflops[model],
+        [`images/s at ${USUAL_GFLOPS}`]: atUsualPace[model],
       });
       if (!noTfjs) {
         const { createTensorflowEngine } = await import("../training/tensorflow_engine.ts");
@@ -233,7 +227,7 @@ await runCommand({
           (graph, activation, options) =>
             createTensorflowEngine(graph, activation, { ...options, backend: "wasm" }),
           graph,
-          { batchSize, steps: TFJS_STEPS, warmUp: 1 },
+          { batchSize, stepsOfRound: TFJS_STEPS },
         );
         tfjs[model] = rounded(1000 * batchSize / medianMs);
         Object.assign(row, {
@@ -243,8 +237,13 @@ await runCommand({
       }
       rows.push(row);
     }
+    gauge.close();
     say(`training steps, batch ${batch}, ${workers} worker${workers > 1 ? "s" : ""}, ${ACTIVATION}, median:`);
     say(formatTable(rows));
+    say(
+      `gauge: GFLOP/s a thread of the direct 3x3 convolution of 64 channels, in turns with the steps and on as many ` +
+        `threads;\n"at ${USUAL_GFLOPS}": images/s where it reaches what it did on the undisturbed cores it was written on`,
+    );
     const kernels = noKernels
       ? []
       : linearShapes(models, Math.max(1, batch >> 1)).map((s) => timeKernels(modules, s));
@@ -262,7 +261,9 @@ await runCommand({
     }
     if (json) {
       const settings = { batch, workers, activation: ACTIVATION, fma, v8: Deno.version.v8 };
-      console.log(JSON.stringify({ imagesPerSecond, best, tfjs, ...settings, kernels }));
+      console.log(
+        JSON.stringify({ imagesPerSecond, best, gaugeGflops, atUsualPace, tfjs, ...settings, kernels }),
+      );
     }
   },
 });
