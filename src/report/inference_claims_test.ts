@@ -67,3 +67,18 @@ Deno.test("a speed claim is not judged on another kind of machine", () =>
     "not judged",
     "100.0 to 100.0x, on another kind of machine",
   ]));
+
+Deno.test("the LAN's ping is not judged where loopback alone takes as long, but a too short one fails", () => {
+  const claim = inferenceClaims.find(({ id }) => id === "lan-is-real")!;
+  const verdict = (lan: string, loopback: string) => {
+    const rows = [["lan", lan], ["none", loopback]].map(([profile, measured_rtt_ms]): Row => ({
+      ...{ size: "quick", profile: profile!, measured_rtt_ms: measured_rtt_ms! },
+    }));
+    return checkClaim(claim, { rows: () => rows, reference: () => [] }).verdict;
+  };
+  assertEquals(verdict("0.26", "0.04"), "holds");
+  assertEquals(verdict("0.26", "0.38"), "holds");
+  assertEquals(verdict("0.52", "0.38"), "not judged");
+  assertEquals(verdict("0.52", "0.04"), "fails");
+  assertEquals(verdict("0.1", "0.38"), "fails");
+});
