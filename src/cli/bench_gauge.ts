@@ -6,8 +6,8 @@
 import { loadConvolutionModules } from "../training/convolution.ts";
 import { Worker } from "node:worker_threads";
 
-/** GFLOP/s a thread of the kernel on the undisturbed cores (AMD EPYC, Deno's default flags) that it was written on. */
-export const USUAL_GFLOPS = 53;
+/** Nominal GFLOP/s a thread, to which speeds are scaled: a unit, not a measurement. Four fused lanes bound it near 60. */
+export const NOMINAL_GFLOPS = 53;
 
 export interface GaugeStart {
   readonly modules: readonly WebAssembly.Module[];

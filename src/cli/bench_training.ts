@@ -22,7 +22,7 @@ import { initialState } from "../training/initial.ts";
 import { type PlannedStep, takeSteps } from "../training/take_steps.ts";
 import { createWasmEngine } from "../training/wasm_engine.ts";
 import { placeConvolution } from "./bench_convolution.ts";
-import { Gauge, USUAL_GFLOPS } from "./bench_gauge.ts";
+import { Gauge, NOMINAL_GFLOPS } from "./bench_gauge.ts";
 import { measure } from "./bench_measure.ts";
 import { runCommand } from "./command.ts";
 import { formatTable } from "./table.ts";
@@ -196,7 +196,7 @@ await runCommand({
     const modules = await loadConvolutionModules(), fma = fusesMultiplyAdd(modules);
     const rows: Record<string, unknown>[] = [];
     const imagesPerSecond: Record<string, number> = {}, best: Record<string, number> = {};
-    const gaugeGflops: Record<string, number> = {}, atUsualPace: Record<string, number> = {};
+    const gaugeGflops: Record<string, number> = {}, atNominalPace: Record<string, number> = {};
     const tfjs: Record<string, number> = {};
     const gauge = await Gauge.open(workers);
     for (const model of models) {
@@ -212,13 +212,13 @@ await runCommand({
       imagesPerSecond[model] = rounded(speed);
       best[model] = rounded(1000 * batch / timing.bestMs);
       gaugeGflops[model] = rounded(gflops);
-      atUsualPace[model] = rounded(speed * USUAL_GFLOPS / gflops);
+      atNominalPace[model] = rounded(speed * NOMINAL_GFLOPS / gflops);
       Object.assign(row, {
         "step ms": rounded(timing.medianMs),
         "images/s": imagesPerSecond[model],
         "best images/s": best[model],
         "gauge GFLOP/s": gaugeGflops[model],
-        [`images/s at ${USUAL_GFLOPS}`]: atUsualPace[model],
+        [`images/s at ${NOMINAL_GFLOPS}`]: atNominalPace[model],
       });
       if (!noTfjs) {
         const { createTensorflowEngine } = await import("../training/tensorflow_engine.ts");
@@ -242,7 +242,7 @@ await runCommand({
     say(formatTable(rows));
     say(
       `gauge: GFLOP/s a thread of the direct 3x3 convolution of 64 channels, in turns with the steps and on as many ` +
-        `threads;\n"at ${USUAL_GFLOPS}": images/s where it reaches what it did on the undisturbed cores it was written on`,
+        `threads;\n"at ${NOMINAL_GFLOPS}": images/s scaled to that nominal gauge, to compare machines or moments`,
     );
     const kernels = noKernels
       ? []
@@ -262,7 +262,7 @@ await runCommand({
     if (json) {
       const settings = { batch, workers, activation: ACTIVATION, fma, v8: Deno.version.v8 };
       console.log(
-        JSON.stringify({ imagesPerSecond, best, gaugeGflops, atUsualPace, tfjs, ...settings, kernels }),
+        JSON.stringify({ imagesPerSecond, best, gaugeGflops, atNominalPace, tfjs, ...settings, kernels }),
       );
     }
   },
