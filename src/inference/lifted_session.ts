@@ -10,7 +10,6 @@ import {
   holdLifted,
   type LiftedMaterial,
   packedBytes,
-  PACKING,
   partsOf,
   replyBits,
 } from "../protocols/activation/lifted.ts";
@@ -265,7 +264,7 @@ export class LiftedQuery implements PreparedQuery {
 
   async #runClient(ring: Ring, image: ArrayLike<number>): Promise<Float64Array> {
     const { prepared, plan, scales } = this, mask = prepared.image!;
-    using x = encode32(ring, image, scales.imageBits, "image");
+    using x = encode32(ring, image, scales.imageBits, "image", scales.ringBits);
     ring.kernels.sub32(x.address, mask.address, x.address, x.length);
     mask[Symbol.dispose]();
     await this.#sendPacked(x, scales.ringBits, queryTag(imageLabel(plan), prepared.number));
@@ -278,9 +277,9 @@ export class LiftedQuery implements PreparedQuery {
       for (const dealt of [g, word]) ring.kernels.touch(dealt.address, dealt.byteLength);
       const sent: Promise<void>[] = [];
       for (const { spec: part, start, more, of } of partsOf(spec)) {
-        using opened = paddedTensor(ring, part.length);
+        using opened = new RingTensor(ring, 32, part.length);
         await this.#receivePacked(opened, replyBits(spec), tag, more);
-        using y = paddedTensor(ring, part.length);
+        using y = new RingTensor(ring, 32, part.length);
         evaluateLifted(part, opened, of(g), word.view(start, part.length), y);
         // Not awaited before the server's last part is read: until then the server does not read.
         sent.push(this.#sendPacked(y, spec.ringBits, tag, more));
@@ -296,7 +295,7 @@ export class LiftedQuery implements PreparedQuery {
 
   async #runServer(ring: Ring): Promise<null> {
     const { prepared, plan, scales, options: { observe } } = this, parts: Parts = new Map();
-    const x = paddedTensor(ring, plan.inputLength);
+    const x = new RingTensor(ring, 32, plan.inputLength);
     await this.#receivePacked(x, scales.ringBits, queryTag(imageLabel(plan), prepared.number));
     parts.set(plan.input, x);
     for (const step of plan.steps) {
@@ -330,7 +329,7 @@ export class LiftedQuery implements PreparedQuery {
     const { length: n } = spec, reply = replyBits(spec), tag = queryTag(step.index, this.prepared.number);
     using y = new RingTensor(ring, 32, n, spec.outputBits);
     for (const { spec: part, start, more, of } of partsOf(spec)) {
-      using e = paddedTensor(ring, part.length);
+      using e = new RingTensor(ring, 32, part.length);
       ring.kernels.reply32(
         z.address + 4 * start,
         word.address + 4 * start,
@@ -344,7 +343,7 @@ export class LiftedQuery implements PreparedQuery {
       evaluateLifted(part, e, of(g), null, y.view(start, part.length));
       await sent;
     }
-    const masked = paddedTensor(ring, n);
+    const masked = new RingTensor(ring, 32, n);
     for (const { spec: { length }, start, more } of partsOf(spec)) {
       await this.#receivePacked(masked.view(start, length), spec.ringBits, tag, more);
     }
@@ -355,16 +354,16 @@ export class LiftedQuery implements PreparedQuery {
   async #sendPacked(values: RingTensor<32>, bits: number, tag: number, more = false): Promise<void> {
     const { ring, length } = values, bytes = packedBytes(length, bits);
     using packed = new RingTensor(ring, 32, bytes / 4);
-    ring.kernels.pack32(values.address, Math.ceil(length / PACKING) * PACKING, bits, packed.address);
+    ring.kernels.pack32(values.address, length, bits, packed.address);
     await this.peer.send(tag, packed.bytes, more);
   }
 
-  /** Fills `into`, a padded tensor or a part of one. */
+  /** Fills `into`. */
   async #receivePacked(into: RingTensor<32>, bits: number, tag: number, more = false): Promise<void> {
     const { ring, length } = into;
     using packed = new RingTensor(ring, 32, packedBytes(length, bits) / 4);
     await this.peer.receive(tag, packed.bytes, more);
-    ring.kernels.unpack32(packed.address, Math.ceil(length / PACKING) * PACKING, bits, into.address);
+    ring.kernels.unpack32(packed.address, length, bits, into.address);
   }
 
   /**
@@ -387,9 +386,4 @@ export class LiftedQuery implements PreparedQuery {
       return (reduced >= modulus / 2 ? reduced - modulus : reduced) * 2 ** -fractionBits;
     });
   }
-}
-
-/** Room for whole groups of packed words. */
-function paddedTensor(ring: Ring, length: number): RingTensor<32> {
-  return new RingTensor(ring, 32, Math.ceil(length / PACKING) * PACKING).prefix(length);
 }

@@ -3,8 +3,8 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ask } from "../dealer/request.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
-import type { Activation, Graph, Weights } from "../models/graph.ts";
-import { randomWeights, seededImage, weightShapes } from "../models/weights.ts";
+import type { Activation, Graph } from "../models/graph.ts";
+import { randomWeights, seededImage } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import type { Channel } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
@@ -13,6 +13,7 @@ import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts
 import { SEED_BYTES } from "../random/stream.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
+import { everything, smallWeights } from "./_small_networks.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
 import { costOf, digestOf, planInference } from "./plan.ts";
@@ -25,54 +26,6 @@ function network(graph: Graph, activation: Activation) {
   const weights = graph === everything ? smallWeights(graph) : randomWeights(graph, 1, activation);
   return { activation, ...foldBatchNorm(graph, weights) };
 }
-
-/** Deterministic weights of deviation about 1 / sqrt(inputs of a layer). */
-function smallWeights(graph: Graph): Weights {
-  let i = 0;
-  return new Map([...weightShapes(graph)].map(([name, shape]) => {
-    const size = shape.reduce((product, n) => product * n, 1), scale = Math.sqrt(2 * shape.at(-1)! / size);
-    return [name, {
-      shape,
-      data: Float32Array.from({ length: size }, () => scale * Math.sin(12.9898 * ++i * i)),
-    }];
-  }));
-}
-
-/** Every kind of layer in a few thousand multiplications: strided and 1x1 shortcuts, both poolings, 7x7 average, residual sums. */
-const everything: Graph = {
-  name: "everything",
-  classes: 5,
-  inputShape: [30, 30, 3],
-  nodes: [
-    { id: "image", op: "input" },
-    { id: "conv1", op: "conv", input: "image", kernel: 5, stride: 2, padding: 2, outputs: 8, bias: true },
-    { id: "act1", op: "activation", input: "conv1" },
-    { id: "max", op: "maxPool", input: "act1", kernel: 3, stride: 2, padding: 1 },
-    { id: "conv2", op: "conv", input: "max", kernel: 3, stride: 1, padding: 1, outputs: 16, bias: false },
-    {
-      id: "shortcut",
-      op: "conv",
-      input: "max",
-      kernel: 1,
-      stride: 1,
-      padding: 0,
-      outputs: 16,
-      bias: false,
-      shortcut: true,
-    },
-    { id: "add1", op: "add", input: "conv2", shortcut: "shortcut" },
-    { id: "act2", op: "activation", input: "add1" },
-    { id: "conv3", op: "conv", input: "act2", kernel: 3, stride: 1, padding: 1, outputs: 16, bias: false },
-    { id: "add2", op: "add", input: "conv3", shortcut: "act2" },
-    { id: "act3", op: "activation", input: "add2" },
-    { id: "conv4", op: "conv", input: "act3", kernel: 2, stride: 1, padding: 0, outputs: 6, bias: true },
-    { id: "average", op: "averagePool", input: "conv4", kernel: 2, stride: 2, padding: 0 },
-    { id: "act4", op: "activation", input: "average" },
-    { id: "global", op: "averagePool", input: "act4", kernel: 3, stride: 3, padding: 0 },
-    { id: "flat", op: "flatten", input: "global" },
-    { id: "logits", op: "dense", input: "flat", outputs: 5, bias: true },
-  ],
-};
 
 for (const { name: activation } of ACTIVATION_PROTOCOLS) {
   for (const { name: linear } of LINEAR_PROTOCOLS) {

@@ -36,25 +36,27 @@ export function encode(
   return out;
 }
 
-/** The same in 32-bit words: integers of at most 31 bits and a sign. */
+/** The same in 32-bit words, modulo 2^ringBits: integers of at most ringBits - 1 bits and a sign. */
 export function encode32(
   ring: Ring,
   values: ArrayLike<number>,
   fractionBits: number,
   what: string,
+  ringBits = 32,
 ): RingTensor<32> {
   const out = new RingTensor(ring, 32, values.length, fractionBits),
     integers = out.uint32,
-    scale = 2 ** fractionBits;
+    scale = 2 ** fractionBits,
+    limit = 2 ** (ringBits - 1);
   for (let i = 0; i < values.length; i++) {
     const integer = Math.round(values[i]! * scale);
-    if (!(Math.abs(integer) < 2 ** 31)) {
+    if (!(Math.abs(integer) < limit)) {
       out[Symbol.dispose]();
       throw new RangeError(
         `${what}: element ${i} is ${
           values[i]
-        }, which does not fit 32-bit words with ${fractionBits} fraction bits ` +
-          `(at most ${2 ** 31 / scale} in size)`,
+        }, which does not fit ${ringBits}-bit words with ${fractionBits} fraction bits ` +
+          `(at most ${limit / scale} in size)`,
       );
     }
     integers[i] = integer;

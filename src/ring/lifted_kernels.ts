@@ -8,11 +8,11 @@
  */
 export interface LiftedKernels {
   /**
-   * The low `bits` bits (1 to 31, others trap) of n words, n a multiple of 128, without gaps: n * bits / 8 bytes.
-   * `out` may be `words`.
+   * The low `bits` bits (1 to 31, others trap) of n words, without gaps. The last block of 128 words is filled up with zeros,
+   * whatever lies behind the words: ceil(n / 128) * 16 * bits bytes. `out` may be `words` if n is a multiple of 128.
    */
   pack32(words: number, n: number, bits: number, out: number): void;
-  /** What {@linkcode LiftedKernels.pack32} packed, as words below 2^bits; `out` must not overlap `bytes`. */
+  /** The n words that {@linkcode LiftedKernels.pack32} packed, below 2^bits; nothing behind them is written. `out` must not overlap `bytes`. */
   unpack32(bytes: number, n: number, bits: number, out: number): void;
 
   /** out = ((y + r) >>> shift) modulo 2^bits: the server's reply with shift t and bits k - t (1 to 32). */

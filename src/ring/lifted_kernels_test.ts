@@ -78,6 +78,29 @@ Deno.test("pack32 and unpack32 keep the low bits of every width", () => {
       assertEquals(words.words.slice(0, packed.length), packed, `pack32 of ${bits} bits in place`);
     }
   }
+  for (const n of [1, 3, 17, 127, 129, 300]) {
+    for (const bits of [1, 15, 24, 30, 31]) {
+      const blocks = Math.ceil(n / 128), words = words32(128 * blocks), packed = words32(4 * blocks * bits);
+      const filledUp = words32(128 * blocks), out = words32(n);
+      filledUp.words.set(words.words.subarray(0, n));
+      filledUp.words.fill(0, n, 128 * blocks);
+      kernels.pack32(words.address, n, bits, packed.address);
+      const expected = words32(4 * blocks * bits);
+      kernels.pack32(filledUp.address, 128 * blocks, bits, expected.address);
+      assertEquals(
+        packed.words,
+        expected.words,
+        `${n} words of ${bits} bits take nothing of what lies behind them`,
+      );
+      kernels.unpack32(packed.address, n, bits, out.address);
+      compare(
+        out.words,
+        n,
+        (e) => mod(BigInt(words.words[e]!), bits),
+        `round trip of ${n} words of ${bits} bits`,
+      );
+    }
+  }
   assertThrows(() => kernels.pack32(4096, 128, 0, 4096), WebAssembly.RuntimeError);
   assertThrows(() => kernels.unpack32(4096, 128, 32, 4096), WebAssembly.RuntimeError);
 });

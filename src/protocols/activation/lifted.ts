@@ -49,7 +49,7 @@ export const limbsOf = (
   spec: Pick<LiftedSpec, "polynomial" | "keptBits" | "outputBits" | "ringBits">,
 ): 1 | 2 => shiftBits(spec) + spec.ringBits <= 64 ? 1 : 2;
 
-/** Elements of a packed message are filled up to a multiple of this. */
+/** Elements of a packed message are filled up with zeros to a multiple of this. */
 export const PACKING = 128;
 export const packedBytes = (length: number, bits: number): number =>
   Math.ceil(length / PACKING) * PACKING / 8 * bits;

@@ -15,3 +15,5 @@ export const BIT_BLOCK = 0xc000;
 export const BIT_STAGE = 0xd000;
 /** Four blocks of a key stream. */
 export const KEY_STREAM = 0xe000;
+/** The last block of a packed message, 128 words. */
+export const PACKED_BLOCK = 0xf000;

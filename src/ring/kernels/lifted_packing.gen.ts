@@ -3,10 +3,11 @@
  * vectors of words become `bits` vectors. Straight-line code for each number of bits: all shifts are constants.
  */
 import { range } from "./_gemm.ts";
+import { PACKED_BLOCK } from "./_scratch.ts";
 
 const WIDTHS = range(32).slice(1);
-/** Vectors in a turn. */
-const VECTORS = 32;
+/** Vectors in a turn, and words: a block of a message. */
+const VECTORS = 32, BLOCK = 4 * VECTORS;
 
 /** What the word in vector i of a turn touches: the packed vector where it starts, its shift there, and how much is left over. */
 function place(bits: number, i: number): { at: number; shift: number; spilled: number } {
@@ -60,17 +61,37 @@ function unpackTurns${bits}(bytes: usize, out: usize, end: usize): void {
 const eachWidth = (call: (bits: number) => string) =>
   `${WIDTHS.map((bits) => `if (bits == ${bits}) ${call(bits)};`).join(" else ")} else unreachable();`;
 
+// The last block of a message goes through scratch: behind its words lies memory that was used before, and every bit that is packed
+// leaves the process. So zeros fill it up, whatever the caller's tensor has there.
 const EXPORTED = `
-/** The low \`bits\` bits of n words, n a multiple of 128, as n * bits / 8 bytes. */
-export function pack32(words: usize, n: u32, bits: i32, out: usize): void {
-  const end = out + <usize>(n / ${4 * VECTORS}) * <usize>(16 * bits);
+function pack(words: usize, out: usize, end: usize, bits: i32): void {
   ${eachWidth((bits) => `packTurns${bits}(words, out, end)`)}
 }
 
-/** The words that pack32 packed, the bits above cleared. */
-export function unpack32(bytes: usize, n: u32, bits: i32, out: usize): void {
-  const end = out + <usize>(n / ${4 * VECTORS}) * ${16 * VECTORS};
+function unpack(bytes: usize, out: usize, end: usize, bits: i32): void {
   ${eachWidth((bits) => `unpackTurns${bits}(bytes, out, end)`)}
+}
+
+/** The low \`bits\` bits of n words; the last block of ${BLOCK} is filled up with zeros: ceil(n / ${BLOCK}) * ${BLOCK} * bits / 8 bytes. */
+export function pack32(words: usize, n: u32, bits: i32, out: usize): void {
+  const rest = <usize>(n % ${BLOCK}) * 4, whole = words + <usize>n * 4 - rest;
+  const end = out + <usize>(n / ${BLOCK}) * <usize>(16 * bits);
+  if (rest) {
+    memory.copy(${PACKED_BLOCK}, whole, rest);
+    memory.fill(${PACKED_BLOCK} + rest, 0, ${4 * BLOCK} - rest);
+  }
+  pack(words, out, end, bits);
+  if (rest) pack(${PACKED_BLOCK}, end, end + <usize>(16 * bits), bits);
+}
+
+/** The n words that pack32 packed, the bits above cleared; nothing is written behind them. */
+export function unpack32(bytes: usize, n: u32, bits: i32, out: usize): void {
+  const rest = <usize>(n % ${BLOCK}) * 4, end = out + <usize>n * 4 - rest;
+  unpack(bytes, out, end, bits);
+  if (rest) {
+    unpack(bytes + <usize>(n / ${BLOCK}) * <usize>(16 * bits), ${PACKED_BLOCK}, ${PACKED_BLOCK} + ${4 * BLOCK}, bits);
+    memory.copy(end, ${PACKED_BLOCK}, rest);
+  }
 }`;
 
 export default function source(): string {

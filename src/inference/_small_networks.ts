@@ -1,0 +1,68 @@
+/** Networks that no zoo has, small enough to run through every protocol in a test. */
+import type { Graph, Weights } from "../models/graph.ts";
+import { weightShapes } from "../models/weights.ts";
+
+/** Deterministic weights of deviation about 1 / sqrt(inputs of a layer). */
+export function smallWeights(graph: Graph): Weights {
+  let i = 0;
+  return new Map([...weightShapes(graph)].map(([name, shape]) => {
+    const size = shape.reduce((product, n) => product * n, 1), scale = Math.sqrt(2 * shape.at(-1)! / size);
+    return [name, {
+      shape,
+      data: Float32Array.from({ length: size }, () => scale * Math.sin(12.9898 * ++i * i)),
+    }];
+  }));
+}
+
+/** Every kind of layer in a few thousand multiplications: strided and 1x1 shortcuts, both poolings, 7x7 average, residual sums. */
+export const everything: Graph = {
+  name: "everything",
+  classes: 5,
+  inputShape: [30, 30, 3],
+  nodes: [
+    { id: "image", op: "input" },
+    { id: "conv1", op: "conv", input: "image", kernel: 5, stride: 2, padding: 2, outputs: 8, bias: true },
+    { id: "act1", op: "activation", input: "conv1" },
+    { id: "max", op: "maxPool", input: "act1", kernel: 3, stride: 2, padding: 1 },
+    { id: "conv2", op: "conv", input: "max", kernel: 3, stride: 1, padding: 1, outputs: 16, bias: false },
+    {
+      id: "shortcut",
+      op: "conv",
+      input: "max",
+      kernel: 1,
+      stride: 1,
+      padding: 0,
+      outputs: 16,
+      bias: false,
+      shortcut: true,
+    },
+    { id: "add1", op: "add", input: "conv2", shortcut: "shortcut" },
+    { id: "act2", op: "activation", input: "add1" },
+    { id: "conv3", op: "conv", input: "act2", kernel: 3, stride: 1, padding: 1, outputs: 16, bias: false },
+    { id: "add2", op: "add", input: "conv3", shortcut: "act2" },
+    { id: "act3", op: "activation", input: "add2" },
+    { id: "conv4", op: "conv", input: "act3", kernel: 2, stride: 1, padding: 0, outputs: 6, bias: true },
+    { id: "average", op: "averagePool", input: "conv4", kernel: 2, stride: 2, padding: 0 },
+    { id: "act4", op: "activation", input: "average" },
+    { id: "global", op: "averagePool", input: "act4", kernel: 3, stride: 3, padding: 0 },
+    { id: "flat", op: "flatten", input: "global" },
+    { id: "logits", op: "dense", input: "flat", outputs: 5, bias: true },
+  ],
+};
+
+/** Grey images of 28 x 28, valid padding, odd numbers of channels: no length is a multiple of 128. */
+export const odd: Graph = {
+  name: "odd",
+  classes: 3,
+  inputShape: [28, 28, 1],
+  nodes: [
+    { id: "image", op: "input" },
+    { id: "conv1", op: "conv", input: "image", kernel: 5, stride: 1, padding: 0, outputs: 7, bias: true },
+    { id: "act1", op: "activation", input: "conv1" },
+    { id: "pool1", op: "averagePool", input: "act1", kernel: 2, stride: 2, padding: 0 },
+    { id: "conv2", op: "conv", input: "pool1", kernel: 6, stride: 1, padding: 0, outputs: 5, bias: true },
+    { id: "act2", op: "activation", input: "conv2" },
+    { id: "flat", op: "flatten", input: "act2" },
+    { id: "logits", op: "dense", input: "flat", outputs: 3, bias: true },
+  ],
+};
