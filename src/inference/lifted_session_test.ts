@@ -1,5 +1,5 @@
 /** `lifted` in one process: right over ring widths and degrees, costs as declared, no gross error ever. */
-import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
@@ -256,4 +256,15 @@ Deno.test("the default ring width, given or left out, is the same plan", async (
     polynomial: QUARTIC,
   });
   assertEquals(await digestOf(left), await digestOf(planOf(graph, QUARTIC, 30)));
+});
+
+Deno.test("a client refuses an image that its ring does not hold before it sends a word of it", async () => {
+  const inference = await openInProcess(ring, planOf(activationLayer(3), QUARTIC, 30), new Map(), 1);
+  const [, client] = await Promise.all([inference.server.prepare(), inference.client.prepare()]);
+  // 24 fraction bits of 30: below 32 in size.
+  await assertRejects(
+    () => client.run([31, -32, 0]),
+    RangeError,
+    "image: element 1 is -32, which does not fit 30-bit words",
+  );
 });

@@ -6,7 +6,7 @@ import type { Role } from "../protocols/protocol.ts";
 import type { Seed } from "../random/stream.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
-import type { Plan, Step } from "./plan.ts";
+import { MAX_STEPS, type Plan, type Step } from "./plan.ts";
 
 /** A party of a private inference after set-up. */
 export interface PartySession {
@@ -36,7 +36,6 @@ export const queryTag = (step: number, query: number): number => step + MAX_STEP
 /** The step that a tag of set-up or query belongs to. */
 export const stepOfTag = (plan: Plan, tag: number): Step | undefined =>
   tag < FIRST_OTHER_TAG ? plan.steps[tag % MAX_STEPS] : undefined;
-const MAX_STEPS = 4096;
 /** Tags from here on, those of requests to the dealer among them, belong to no step. */
 const FIRST_OTHER_TAG = 0xd0000000;
 

@@ -142,6 +142,9 @@ function checkLiftedOptions({ linear, ringBits = DEFAULT_RING_BITS }: PlanOption
   }
 }
 
+/** Steps that a tag of a message can tell apart. */
+export const MAX_STEPS = 4096;
+
 /** Bits that average pooling may have added to the input of a linear layer: windows of up to 16 x 16. */
 const POOLING_BITS = 8;
 
@@ -259,6 +262,11 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
     }
   }
 
+  if (steps.length >= MAX_STEPS) {
+    throw new RangeError(
+      `${graph.name}: ${steps.length} steps, but the tags of messages have room for fewer than ${MAX_STEPS}; use a smaller network`,
+    );
+  }
   const last = graph.nodes.at(-1)!, output = resolve(last.id);
   const plan: Plan = {
     graph,
@@ -415,10 +423,17 @@ function costOfLifted(plan: Plan, scales: LiftedScales): PlanCost {
   };
 }
 
-/** SHA-256 of everything that all three roles must agree on. */
+/**
+ * Raised with every change of what a plan means to the roles: the order of draws, the words of a message, how a scale is chosen.
+ * Machines are updated one by one, and two versions that agreed on a plan would take one another's masks for corrections.
+ */
+export const PROTOCOL_VERSION = 2;
+
+/** SHA-256 of everything that all three roles must agree on, derived values included: each role derives them by its own code. */
 export async function digestOf(plan: Plan): Promise<Uint8Array<ArrayBuffer>> {
-  const { graph, options: { ranges, force = false, ...options }, lifted } = plan;
+  const { graph, options: { ranges, force = false, ...options }, lifted, steps } = plan;
   const text = JSON.stringify([
+    PROTOCOL_VERSION,
     graph.nodes,
     graph.inputShape,
     graph.classes,
@@ -429,6 +444,10 @@ export async function digestOf(plan: Plan): Promise<Uint8Array<ArrayBuffer>> {
       ranges: lifted && ranges ? auditedLayers(graph).map(({ id }) => ranges[id]) : null,
       force: lifted !== null && force,
     },
+    steps.map((step) => [step, step.kind === "linear" ? step.group.layers.map(extraBits) : []]),
+    lifted &&
+    Object.entries(lifted).map(([name, value]) => [name, value instanceof Map ? [...value] : value]),
+    costOf(plan),
   ]);
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }

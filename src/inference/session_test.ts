@@ -1,5 +1,5 @@
 /** Private inference with all roles in one process: right results, declared costs, correlations handed out once. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { ask } from "../dealer/request.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
@@ -193,4 +193,34 @@ Deno.test("parties with different plans stop before anything is sent", async () 
   for (const result of await both) {
     assert(result.status === "rejected" && result.reason.message.includes("different plans"));
   }
+});
+
+Deno.test("a plan of 4096 steps or more is refused: the tags of its messages would collide", () => {
+  const activations = (n: number): Graph => ({
+    name: "long",
+    classes: 1,
+    inputShape: [1, 1, 1],
+    nodes: [
+      { id: "image", op: "input" },
+      ...Array.from(
+        { length: n },
+        (_, i) => ({ id: `act${i}`, op: "activation", input: i === 0 ? "image" : `act${i - 1}` }) as const,
+      ),
+    ],
+  });
+  const options = { activation: "honeybadger", linear: "masked", fractionBits: 16, polynomial: QUARTIC };
+  assertEquals(planInference(activations(4095), options).steps.length, 4095);
+  assertThrows(() => planInference(activations(4096), options), RangeError, "4096 steps");
+});
+
+Deno.test("two versions of the code that plan a layer otherwise do not have the same digest", async () => {
+  const { graph } = network(everything, QUARTIC);
+  const options = { activation: "honeybadger", linear: "masked", fractionBits: 16, polynomial: QUARTIC };
+  const plan = planInference(graph, options), [first, ...others] = plan.steps;
+  assert(first!.kind === "linear");
+  const otherwise = {
+    ...plan,
+    steps: [{ ...first, outputFractionBits: first.outputFractionBits.map((bits) => bits + 2) }, ...others],
+  };
+  assertNotEquals(await digestOf(otherwise), await digestOf(plan));
 });
