@@ -66,3 +66,38 @@ export const odd: Graph = {
     { id: "logits", op: "dense", input: "flat", outputs: 3, bias: true },
   ],
 };
+
+/** Residual blocks without pooling: an identity branch, a strided one with its own convolution. */
+export const residual: Graph = {
+  name: "residual",
+  classes: 5,
+  inputShape: [13, 13, 3],
+  nodes: [
+    { id: "image", op: "input" },
+    { id: "conv1", op: "conv", input: "image", kernel: 3, stride: 1, padding: 1, outputs: 16, bias: true },
+    { id: "act1", op: "activation", input: "conv1" },
+    { id: "conv2", op: "conv", input: "act1", kernel: 3, stride: 1, padding: 1, outputs: 16, bias: true },
+    { id: "add1", op: "add", input: "conv2", shortcut: "act1" },
+    { id: "act2", op: "activation", input: "add1" },
+    { id: "conv3", op: "conv", input: "act2", kernel: 3, stride: 2, padding: 1, outputs: 20, bias: false },
+    {
+      id: "shortcut",
+      op: "conv",
+      input: "act2",
+      kernel: 1,
+      stride: 2,
+      padding: 0,
+      outputs: 20,
+      bias: false,
+      shortcut: true,
+    },
+    { id: "add2", op: "add", input: "conv3", shortcut: "shortcut" },
+    { id: "act3", op: "activation", input: "add2" },
+    { id: "flat", op: "flatten", input: "act3" },
+    { id: "logits", op: "dense", input: "flat", outputs: 5, bias: true },
+  ],
+};
+
+/** Multiples of 1/64, which every fixed point here holds exactly. */
+export const inSixtyFourths = (values: Float32Array): Float32Array =>
+  values.map((v) => Math.round(64 * v) / 64);

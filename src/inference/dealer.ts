@@ -11,7 +11,7 @@ import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
 import { Seed } from "../random/stream.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import { type DealerSession, type DealingOf, LiftedDealing } from "./lifted_dealer.ts";
-import { digestOf, type Plan } from "./plan.ts";
+import { digestOf, maskLabel, type Plan } from "./plan.ts";
 
 export interface DealerOptions {
   readonly pool: ConvolutionPool;
@@ -79,7 +79,7 @@ class Dealing64 implements DealerSession {
     const linear = new Map<number, LinearDealing>(), protocol = linearProtocol(plan.options.linear);
     for (const step of plan.steps) {
       if (step.kind === "linear") {
-        linear.set(step.index, protocol.dealSession(step.group, dealingOf(step.index)));
+        linear.set(step.index, protocol.dealSession(step.group, dealingOf(step.label)));
       }
     }
     return new Dealing64(plan, linear);
@@ -88,9 +88,10 @@ class Dealing64 implements DealerSession {
   async deal(dealingOf: DealingOf): Promise<void> {
     const activation = activationProtocol(this.plan.options.activation);
     for (const step of this.plan.steps) {
-      const dealing = dealingOf(step.index);
-      if (step.kind === "linear") await this.linear.get(step.index)!.deal(dealing);
-      else if (step.kind === "activation") await activation.deal(step.spec, dealing);
+      const dealing = dealingOf(step.label);
+      if (step.kind === "linear") {
+        await this.linear.get(step.index)!.deal(dealing, dealingOf(maskLabel(this.plan, step.input)));
+      } else if (step.kind === "activation") await activation.deal(step.spec, dealing);
       else if (step.kind === "maxPool") await maxPool.deal(step.spec, dealing);
     }
   }

@@ -29,7 +29,7 @@ export class LiftedDealing implements DealerSession {
     const convolutions = new Map<string, RunnableConvolution>();
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
-      const dealing = dealingOf(step.index);
+      const dealing = dealingOf(step.label);
       for (const [i, node] of step.nodes.entries()) {
         const layer = step.group.layers[i]!;
         using b = dealing.ownOfServer32(weightsOf(layer));
@@ -44,7 +44,7 @@ export class LiftedDealing implements DealerSession {
     const { plan, scales } = this, masks: Parts = new Map();
     masks.set(plan.input, dealingOf(imageLabel(plan)).ownOfClient32(plan.inputLength));
     for (const step of plan.steps) {
-      const dealing = dealingOf(step.index);
+      const dealing = dealingOf(step.label);
       if (step.kind === "activation") {
         await dealLifted(scales.specs.get(step.index)!, dealing);
         masks.set(step.node, dealing.ownOfClient32(step.spec.length));

@@ -72,12 +72,12 @@ export class LiftedSession implements PartySession {
     const convolutions = new Map<string, RunnableConvolution>(), biases = new Map<string, RingTensor<32>>();
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
-      const material = materialOf(options, seed, step.index);
+      const material = materialOf(options, seed, step.label);
       for (const [i, node] of step.nodes.entries()) {
         const layer = step.group.layers[i]!, count = weightsOf(layer);
         if (weights === null) {
           using difference = new RingTensor(ring, 32, count);
-          await peer.receive(step.index, difference.bytes);
+          await peer.receive(step.label, difference.bytes);
           convolutions.set(node.id, pool.convolution(32, layer, difference.address));
           continue;
         }
@@ -90,7 +90,7 @@ export class LiftedSession implements PartySession {
         );
         using b = await material.own32(count);
         ring.kernels.sub32(w.address, b.address, b.address, count);
-        await peer.send(step.index, b.bytes);
+        await peer.send(step.label, b.bytes);
         convolutions.set(node.id, pool.convolution(32, layer, w.address, { small: true }));
         const bias = weights.get(`${node.id}.bias`);
         if (bias) {
@@ -126,11 +126,11 @@ export class LiftedSession implements PartySession {
       constants: Parts = new Map(),
       gates = new Map<number, LiftedMaterial & { word: RingTensor<32> }>();
     for (const step of plan.steps) {
-      const material = of(step.index);
+      const material = of(step.label);
       if (step.kind === "activation") {
         const spec = this.scales.specs.get(step.index)!, held = await holdLifted(spec, material);
         using v = new RingTensor(ring, 32, spec.length);
-        await this.#peer.receive(queryTag(step.index, number), v.bytes);
+        await this.#peer.receive(queryTag(step.label, number), v.bytes);
         const word = new RingTensor(ring, 32, spec.length), constant = constants.get(step.input);
         ring.kernels.addShifted32(
           v.address,
@@ -166,7 +166,7 @@ export class LiftedSession implements PartySession {
     const image = await of(imageLabel(plan)).own32(plan.inputLength, this.scales.imageBits);
     const masks: Parts = new Map([[plan.input, image]]);
     for (const step of plan.steps) {
-      const material = of(step.index);
+      const material = of(step.label);
       if (step.kind === "activation") {
         const spec = this.scales.specs.get(step.index)!, held = await holdLifted(spec, material);
         using v = new RingTensor(ring, 32, spec.length);
@@ -177,7 +177,7 @@ export class LiftedSession implements PartySession {
           v.address,
           spec.length,
         );
-        await this.#peer.send(queryTag(step.index, number), v.bytes);
+        await this.#peer.send(queryTag(step.label, number), v.bytes);
         const word = await material.own32(spec.length, spec.outputBits);
         gates.set(step.index, { ...held, word });
         masks.set(step.node, word);
@@ -272,7 +272,7 @@ export class LiftedQuery implements PreparedQuery {
       if (step.kind !== "activation") continue;
       const spec = scales.specs.get(step.index)!,
         { g, word } = prepared.gates.get(step.index)!,
-        tag = queryTag(step.index, prepared.number);
+        tag = queryTag(step.label, prepared.number);
       // This party would only wait for the server's convolution. From memory the dealt words, read once, cost as much as the arithmetic.
       for (const dealt of [g, word]) ring.kernels.touch(dealt.address, dealt.byteLength);
       const sent: Promise<void>[] = [];
@@ -326,7 +326,7 @@ export class LiftedQuery implements PreparedQuery {
     z: RingTensor<32>,
   ): Promise<RingTensor<32>> {
     const spec = this.scales.specs.get(step.index)!, { g, word } = this.prepared.gates.get(step.index)!;
-    const { length: n } = spec, reply = replyBits(spec), tag = queryTag(step.index, this.prepared.number);
+    const { length: n } = spec, reply = replyBits(spec), tag = queryTag(step.label, this.prepared.number);
     using y = new RingTensor(ring, 32, n, spec.outputBits);
     for (const { spec: part, start, more, of } of partsOf(spec)) {
       using e = new RingTensor(ring, 32, part.length);

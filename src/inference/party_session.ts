@@ -6,7 +6,7 @@ import type { Role } from "../protocols/protocol.ts";
 import type { Seed } from "../random/stream.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
-import { MAX_STEPS, type Plan, type Step } from "./plan.ts";
+import { maskLabel, MAX_STEPS, type Plan, type Step } from "./plan.ts";
 
 /** A party of a private inference after set-up. */
 export interface PartySession {
@@ -32,15 +32,16 @@ export interface OnlineTime {
 }
 
 /** The tag of a step's messages in one query: a message of another query is refused, not mistaken. */
-export const queryTag = (step: number, query: number): number => step + MAX_STEPS * (1 + query % 2 ** 19);
+export const queryTag = (label: number, query: number): number =>
+  label + 2 * MAX_STEPS * (1 + query % 2 ** 18);
 /** The step that a tag of set-up or query belongs to. */
 export const stepOfTag = (plan: Plan, tag: number): Step | undefined =>
-  tag < FIRST_OTHER_TAG ? plan.steps[tag % MAX_STEPS] : undefined;
+  tag < FIRST_OTHER_TAG ? plan.steps.find(({ label }) => label === tag % (2 * MAX_STEPS)) : undefined;
 /** Tags from here on, those of requests to the dealer among them, belong to no step. */
 const FIRST_OTHER_TAG = 0xd0000000;
 
-/** Label of the image's mask and, with {@linkcode queryTag}, tag of its message: one after the last step. */
-export const imageLabel = (plan: Plan): number => plan.steps.length;
+/** Label of the image's mask and, with {@linkcode queryTag}, tag of its message. */
+export const imageLabel = (plan: Plan): number => maskLabel(plan, plan.input);
 
 /** Tags beyond the steps. */
 export const PLAN_TAG = 0xd0000002, LOGITS_TAG = 0xd0000003;

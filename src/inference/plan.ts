@@ -98,8 +98,10 @@ export interface AddStep {
 type StepBody = LinearStep | ActivationStep | MaxPoolStep | AveragePoolStep | AddStep;
 
 export type Step = StepBody & {
-  /** Position in the plan: the tag of its messages and the label of its random streams. */
+  /** Position in the plan. */
   readonly index: number;
+  /** The tag of its messages and the label of its random streams: the place of its first node in the graph. */
+  readonly label: number;
   /** Values that no later step reads. */
   readonly lastUses: readonly string[];
 };
@@ -142,7 +144,7 @@ function checkLiftedOptions({ linear, ringBits = DEFAULT_RING_BITS }: PlanOption
   }
 }
 
-/** Steps that a tag of a message can tell apart. */
+/** Nodes that a label of a step can tell apart. */
 export const MAX_STEPS = 4096;
 
 /** Bits that average pooling may have added to the input of a linear layer: windows of up to 16 x 16. */
@@ -262,16 +264,16 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
     }
   }
 
-  if (steps.length >= MAX_STEPS) {
+  if (graph.nodes.length >= MAX_STEPS) {
     throw new RangeError(
-      `${graph.name}: ${steps.length} steps, but the tags of messages have room for fewer than ${MAX_STEPS}; use a smaller network`,
+      `${graph.name}: ${graph.nodes.length} nodes, but the tags of messages have room for fewer than ${MAX_STEPS}; use a smaller network`,
     );
   }
   const last = graph.nodes.at(-1)!, output = resolve(last.id);
   const plan: Plan = {
     graph,
     options,
-    steps: withLastUses(steps, output),
+    steps: withLastUses(graph, steps, output),
     input: graph.nodes[0]!.id,
     output,
     inputLength: sizeOf(graph.inputShape),
@@ -304,13 +306,23 @@ export function readsOf(step: StepBody): readonly string[] {
   return step.kind === "add" ? step.inputs : [step.input];
 }
 
-function withLastUses(steps: StepBody[], output: string): Step[] {
+/** Label of the random stream of a value's mask. */
+export const maskLabel = ({ graph }: Pick<Plan, "graph">, id: string): number =>
+  MAX_STEPS + placeOf(graph, id);
+
+const placeOf = (graph: Graph, id: string): number => graph.nodes.findIndex((node) => node.id === id);
+
+const firstNodeOf = (step: StepBody): string =>
+  step.kind === "linear" ? step.nodes[0]!.id : typeof step.node === "string" ? step.node : step.node.id;
+
+function withLastUses(graph: Graph, steps: StepBody[], output: string): Step[] {
   const last = new Map<string, number>();
   steps.forEach((step, index) => readsOf(step).forEach((id) => last.set(id, index)));
   last.delete(output);
   return steps.map((step, index) => ({
     ...step,
     index,
+    label: placeOf(graph, firstNodeOf(step)),
     lastUses: [...last].filter(([, at]) => at === index).map(([id]) => id),
   }));
 }

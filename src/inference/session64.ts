@@ -15,7 +15,14 @@ import { add, rescale } from "../ring/arithmetic.ts";
 import { decode, encode } from "../ring/fixed_point.ts";
 import type { Ring } from "../ring/ring.ts";
 import { type RingTensor, words } from "../ring/tensor.ts";
-import type { AddStep, AveragePoolStep, LinearStep, Plan, Step } from "./plan.ts";
+import {
+  type AddStep,
+  type AveragePoolStep,
+  type LinearStep,
+  maskLabel,
+  type Plan,
+  type Step,
+} from "./plan.ts";
 import {
   LOGITS_TAG,
   materialOf,
@@ -53,13 +60,13 @@ export class Session64 implements PartySession {
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
       const encoded = weights && encodeWeights(ring, step, weights, plan.options.fractionBits);
-      const party: Party = { role, ring, pool, peer, tag: step.index };
+      const party: Party = { role, ring, pool, peer, tag: step.label };
       linear.set(
         step.index,
         await linearProtocol(plan.options.linear).setUp(
           step.group,
           party,
-          materialOf(options, seed, step.index),
+          materialOf(options, seed, step.label),
           encoded,
         ),
       );
@@ -85,8 +92,9 @@ export class Session64 implements PartySession {
       steps.push(
         await this.#prepareStep(
           step,
-          queryTag(step.index, number),
-          materialOf(this.options, seed, step.index),
+          queryTag(step.label, number),
+          materialOf(this.options, seed, step.label),
+          step.kind === "linear" ? materialOf(this.options, seed, maskLabel(plan, step.input)) : null,
         ),
       );
     }
@@ -99,12 +107,12 @@ export class Session64 implements PartySession {
     for (const owned of [...this.linear.values(), ...this.biases.values()]) owned[Symbol.dispose]();
   }
 
-  async #prepareStep(step: Step, tag: number, material: Material): Promise<RunStep> {
+  async #prepareStep(step: Step, tag: number, material: Material, mask: Material | null): Promise<RunStep> {
     const { role, pool, plan } = this.options, { ring } = pool;
     const party: Party = { role, ring, pool, peer: this.#peer, tag };
     switch (step.kind) {
       case "linear": {
-        const evaluate = await this.linear.get(step.index)!.prepare(party, material);
+        const evaluate = await this.linear.get(step.index)!.prepare(party, material, mask!);
         return async (values) => {
           const x = values.get(step.input)!;
           const outputs = await evaluate(x);

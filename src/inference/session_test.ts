@@ -195,7 +195,7 @@ Deno.test("parties with different plans stop before anything is sent", async () 
   }
 });
 
-Deno.test("a plan of 4096 steps or more is refused: the tags of its messages would collide", () => {
+Deno.test("a network of 4096 nodes or more is refused: the tags of its messages would collide", () => {
   const activations = (n: number): Graph => ({
     name: "long",
     classes: 1,
@@ -209,8 +209,8 @@ Deno.test("a plan of 4096 steps or more is refused: the tags of its messages wou
     ],
   });
   const options = { activation: "honeybadger", linear: "masked", fractionBits: 16, polynomial: QUARTIC };
-  assertEquals(planInference(activations(4095), options).steps.length, 4095);
-  assertThrows(() => planInference(activations(4096), options), RangeError, "4096 steps");
+  assertEquals(planInference(activations(4094), options).steps.length, 4094);
+  assertThrows(() => planInference(activations(4095), options), RangeError, "4096 nodes");
 });
 
 Deno.test("two versions of the code that plan a layer otherwise do not have the same digest", async () => {

@@ -72,13 +72,13 @@ export type EvaluateLinear = (x: RingTensor) => Promise<RingTensor[]>;
 /** A group of linear layers during a session, at a party: weights are masked and packed, queries come. */
 export interface LinearSession extends Disposable {
   /** A party's offline work for one query; returns its online phase. */
-  prepare(party: Party, material: Material): Promise<EvaluateLinear>;
+  prepare(party: Party, material: Material, mask: Material): Promise<EvaluateLinear>;
 }
 
 /** The same at the dealer. */
 export interface LinearDealing extends Disposable {
   /** The dealer's work for one query. */
-  deal(dealing: Dealing): Promise<void>;
+  deal(dealing: Dealing, mask: Dealing): Promise<void>;
 }
 
 /** A protocol for convolutions and dense layers. Weights are fixed for a session, inputs change with every query. */

@@ -57,12 +57,13 @@ async function run(protocol: LinearProtocol, group: LinearGroup, queries = 2) {
   let again = () => Promise.resolve<unknown>(undefined);
   for (let query = 0; query < queries; query++) {
     const material = freshMaterial(parties),
+      mask = freshMaterial(parties),
       x = encode(ring, numbers(group.inputs, 4, query), 16, "x"),
       shares = shareOf(x);
     const [evaluateServer, evaluateClient] = await Promise.all([
-      server.prepare(parties.server, material.server),
-      client.prepare(parties.client, material.client),
-      dealing.deal(material.dealing),
+      server.prepare(parties.server, material.server, mask.server),
+      client.prepare(parties.client, material.client, mask.client),
+      dealing.deal(material.dealing, mask.dealing),
     ]);
     const [mine, theirs] = await both((role) =>
       role === "server" ? evaluateServer(shares.server) : evaluateClient(shares.client)
@@ -153,11 +154,11 @@ async function chiSquareOfBytes(
     protocol.setUp(group, tapped, weaken(session.client), null),
     protocol.dealSession(group, session.dealing),
   ]);
-  const material = freshMaterial(parties);
+  const material = freshMaterial(parties), mask = freshMaterial(parties);
   const [evaluateServer, evaluateClient] = await Promise.all([
-    server.prepare(parties.server, weaken(material.server)),
-    client.prepare(tapped, weaken(material.client)),
-    dealing.deal(material.dealing),
+    server.prepare(parties.server, weaken(material.server), weaken(material.server)),
+    client.prepare(tapped, weaken(material.client), weaken(material.client)),
+    dealing.deal(material.dealing, mask.dealing),
   ]);
   using x = encode(ring, new Float64Array(group.inputs).fill(1.5), 16, "x"),
     zero = encode(ring, new Float64Array(group.inputs), 16, "zero");

@@ -38,8 +38,8 @@ export const masked: LinearProtocol = {
     const convolutions = prepareConvolutions(dealing.pool, group.layers, b);
     disposeAll(b);
     return {
-      async deal(dealing) {
-        using a = dealing.ownOfClient(group.inputs);
+      async deal(dealing, mask) {
+        using a = mask.ownOfClient(group.inputs);
         for (const convolution of convolutions) {
           using product = convolve(convolution, a);
           await dealing.share(product);
@@ -68,10 +68,10 @@ export const masked: LinearProtocol = {
       : prepareConvolutions(party.pool, group.layers, differences);
     disposeAll(differences);
     return {
-      prepare: (party, material) =>
+      prepare: (party, material, mask) =>
         role === "server"
           ? prepareServer(convolutions, party, material)
-          : prepareClient(group, convolutions, party, material),
+          : prepareClient(group, convolutions, party, material, mask),
       [Symbol.dispose]: () => disposeAll(convolutions),
     };
   },
@@ -101,8 +101,9 @@ async function prepareClient(
   convolutions: readonly RunnableConvolution[],
   party: Party,
   material: Material,
+  mask: Material,
 ): Promise<EvaluateLinear> {
-  const a = await material.own(group.inputs);
+  const a = await mask.own(group.inputs);
   const shares = await sharesOf(convolutions, party, material);
   for (const [i, convolution] of convolutions.entries()) {
     using product = convolve(convolution, a);

@@ -1,0 +1,73 @@
+/**
+ * Every message of every protocol on small networks under fixed seeds, word for word as it was when it was recorded: who sends what in
+ * which phase. A change of structure must leave the record alone; a change of a protocol changes lines of it, and its commit says
+ * which and why. `UPDATE_TRANSCRIPTS=1 deno task test src/inference/transcripts_test.ts` records anew.
+ */
+import { assertEquals } from "@std/assert";
+import type { Graph, Weights } from "../models/graph.ts";
+import { seededImage } from "../models/weights.ts";
+import { activationLayer } from "../models/zoo.ts";
+import { QUARTIC } from "../polynomial/polynomial.ts";
+import { ACTIVATION_PROTOCOLS } from "../protocols/registry.ts";
+import { type RecordedMessage, recordInference } from "./_recorded.ts";
+import { everything, inSixtyFourths, odd, residual, smallWeights } from "./_small_networks.ts";
+import { PLAN_TAG } from "./party_session.ts";
+import { planInference } from "./plan.ts";
+
+const RECORD = new URL("testdata/transcripts.json", import.meta.url);
+const recorded: Record<string, Record<string, string>> = JSON.parse(
+  await Deno.readTextFile(RECORD).catch(() => "{}"),
+);
+const updates = Deno.env.get("UPDATE_TRANSCRIPTS") === "1";
+
+const weightsOf = (graph: Graph): Weights =>
+  new Map(
+    [...smallWeights(graph)].map(([name, { shape, data }]) => [name, { shape, data: inSixtyFourths(data) }]),
+  );
+
+const PROTOCOLS = [
+  { activation: "lifted", linear: "masked", graphs: [activationLayer(300), odd, residual] },
+  ...ACTIVATION_PROTOCOLS.flatMap(({ name }) =>
+    ["masked", "beaver"].map((linear) => ({
+      activation: name,
+      linear,
+      graphs: [activationLayer(300), everything, residual],
+    }))
+  ),
+];
+
+/** By phase and direction the messages in order: length and the first 32 bits of SHA-256. */
+async function summaryOf(messages: readonly RecordedMessage[]): Promise<Record<string, string>> {
+  const summary: Record<string, string> = {};
+  for (const { from, to, phase, bytes } of messages.filter(isCounted)) {
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice())).toHex().slice(0, 8);
+    const key = `${phase}, ${from} to ${to}`;
+    summary[key] = `${summary[key] ?? ""} ${bytes.length}:${hash}`.trim();
+  }
+  return summary;
+}
+
+/** The digest of the plan, compared by the parties and sent with requests to the dealer, changes with the version of the protocols. */
+const isCounted = ({ to, tag }: RecordedMessage) => to !== "dealer" && tag !== PLAN_TAG;
+
+for (const { activation, linear, graphs } of PROTOCOLS) {
+  for (const graph of graphs) {
+    const name = `${activation} with ${linear} on ${graph.name} of ${graph.inputShape.join(" x ")}`;
+    Deno.test(`${name} sends what it sent when it was recorded`, async () => {
+      const plan = planInference(graph, { activation, linear, fractionBits: 16, polynomial: QUARTIC });
+      const images = [1, 2].map((seed) => inSixtyFourths(Float32Array.from(seededImage(graph, seed))));
+      for (const threads of [1, 2]) {
+        const { messages } = await recordInference(plan, weightsOf(graph), images, { threads });
+        const summary = await summaryOf(messages);
+        if (updates) recorded[name] = summary;
+        else assertEquals(summary, recorded[name]);
+      }
+    });
+  }
+}
+
+if (updates) {
+  globalThis.addEventListener("unload", () => {
+    Deno.writeTextFileSync(RECORD, JSON.stringify(recorded, null, 1) + "\n");
+  });
+}
