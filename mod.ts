@@ -41,22 +41,34 @@ export { memoryPair } from "./src/network/memory_pair.ts";
 export { NETWORK_PROFILES, type NetworkProfile, networkProfile } from "./src/network/profiles.ts";
 export { connect, listen } from "./src/network/tcp.ts";
 
-export { ClientMaterial, Dealing, type Material, ServerMaterial } from "./src/dealer/material.ts";
+export * from "./src/correlations/correlation.ts";
+export { Dealing } from "./src/correlations/dealing.ts";
+export { type Drawn, StepDraw } from "./src/correlations/drawn.ts";
+export { DealerSource, type Draw, type Refuses, type Source } from "./src/correlations/source.ts";
+export { type Half, readBits, valueBits, type Wire } from "./src/wires/wire.ts";
 export * from "./src/protocols/protocol.ts";
 export {
   ACTIVATION_PROTOCOLS,
   activationProtocol,
+  DEFAULT_ACTIVATION,
+  DEFAULT_LINEAR,
   LINEAR_PROTOCOLS,
   linearProtocol,
 } from "./src/protocols/registry.ts";
 export { powerGroups } from "./src/protocols/activation/power_groups.ts";
-export { droppedBits, type LiftedSpec, shiftBits } from "./src/protocols/activation/lifted.ts";
+export type { ActivationSpec } from "./src/protocols/activation/words64.ts";
+export { droppedBits, type LiftedSpec, liftedSpecOf, shiftBits } from "./src/protocols/activation/lifted.ts";
 
 export { fixedPointValues, realOf } from "./src/inference/oracle.ts";
-export { costOf, type Plan, planInference, type PlanOptions } from "./src/inference/plan.ts";
+export { costOf, type PlanCost } from "./src/inference/cost.ts";
+export { type Plan, planInference, type PlanOptions } from "./src/inference/plan.ts";
 export { type Audit, audit } from "./src/inference/audit.ts";
 export { isUnreliable, logitBound } from "./src/inference/guard.ts";
-export type { PartySession, PreparedQuery, SessionOptions } from "./src/inference/party_session.ts";
-export { openSession } from "./src/inference/session.ts";
+export {
+  openSession,
+  type PreparedQuery,
+  type Session,
+  type SessionOptions,
+} from "./src/inference/session.ts";
 export { runDealer } from "./src/inference/dealer.ts";
 export { openInProcess } from "./src/inference/in_process.ts";

@@ -5,6 +5,8 @@
 import {
   audit,
   buildModel,
+  DEFAULT_ACTIVATION,
+  DEFAULT_LINEAR,
   evaluate,
   floatForward,
   foldBatchNorm,
@@ -72,7 +74,7 @@ function auditOf(weights: Weights) {
   const images = Array.from({ length: CALIBRATION_IMAGES }, (_, i) => seededImage(original, 10_000 + i));
   return audit(
     graph,
-    { fractionBits: 16, polynomial: QUARTIC },
+    { activation: DEFAULT_ACTIVATION.name, linear: DEFAULT_LINEAR.name, function: QUARTIC },
     floatForward(graph, weights, QUARTIC),
     images,
   );
@@ -87,8 +89,7 @@ async function openOrRefuse(protocol: string, ranges: Ranges, weights: Weights, 
     const plan = planInference(graph, {
       activation: protocol,
       linear: "masked",
-      fractionBits: 16,
-      polynomial: QUARTIC,
+      function: QUARTIC,
       ranges,
     });
     return { plan, inference: await openInProcess(await ringOnce(), plan, weights, queries) };

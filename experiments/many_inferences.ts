@@ -74,15 +74,14 @@ export const manyInferences = defineExperiment<ManyCell>({
     const plan = planInference(graph, {
       activation: protocol,
       linear: "masked",
-      fractionBits: 16,
-      polynomial: QUARTIC,
+      function: QUARTIC,
     });
-    const inference = await openInProcess(ring, plan, weights, images);
+    const inference = await openInProcess(ring, plan, weights, images), image = plan.wires.get(plan.input)!;
     let grossErrors = 0, predicted = 0, largest = 0;
     for (let i = 0; i < images; i++) {
       if (i % 50 === 0) note(`image ${i} of ${images}`);
-      const image = seededImage(original, seed * 2 ** 20 + first + i);
-      const logits = await inference.infer(image), values = fixedPointValues(plan, weights, image);
+      const pixels = seededImage(original, seed * 2 ** 20 + first + i);
+      const logits = await inference.infer(pixels), values = fixedPointValues(plan, weights, pixels);
       const expected = realOf(values.get(plan.output)!);
       const error = Math.max(...logits.map((v, k) => Math.abs(v - expected[k]!)));
       if (error > BOUND) grossErrors++;
@@ -93,8 +92,8 @@ export const manyInferences = defineExperiment<ManyCell>({
     return [{
       protocol,
       model: MODEL,
-      ring_bits: plan.lifted?.ringBits ?? 64,
-      fraction_bits: plan.lifted?.imageBits ?? plan.options.fractionBits,
+      ring_bits: image.ringBits,
+      fraction_bits: image.fractionBits,
       inferences: images,
       gross_errors: grossErrors,
       predicted,
@@ -149,21 +148,19 @@ function totals(rows: readonly Row[], protocol: string) {
 
 /**
  * Expected number of gross failures of local truncation in one inference: |v| / 2^64 for every integer v that is truncated (see
- * truncation_failures). Those are pre-activations, logits, and in an activation what `honeybadger` shifts.
+ * truncation_failures). Those are pre-activations, and in an activation what `honeybadger` shifts; logits are opened by truncate and
+ * reduce, which cannot fail, and so is all of `lifted`.
  */
 export function predictedFailures(plan: Plan, values: ReadonlyMap<string, FixedValue>): number {
-  if (plan.lifted !== null) return 0;
   let sum = 0;
-  const bits = new Map<string, number>();
-  for (const step of plan.steps) {
-    if (step.kind === "linear") {
-      step.nodes.forEach((node, i) => bits.set(node.id, step.outputFractionBits[i]!));
-    } else if (step.kind === "activation") {
-      const x = realOf(values.get(step.input)!);
-      sum += sizeOfAll(x) * 2 ** bits.get(step.input)! + truncatedByGroups(step.spec, x);
-    }
+  for (const { kind, reads, writes } of plan.steps) {
+    const wire = plan.wires.get(reads[0]!)!, { function: polynomial } = plan.options;
+    if (kind !== "activation" || wire.width !== 64 || polynomial.kind !== "polynomial") continue;
+    const x = realOf(values.get(reads[0]!)!), { keptBits: fractionBits } = plan.activations.get(writes[0]!)!;
+    sum += sizeOfAll(x) * 2 ** wire.fractionBits +
+      truncatedByGroups({ length: x.length, polynomial, fractionBits }, x);
   }
-  return (sum + sizeOfAll(realOf(values.get(plan.output)!)) * 2 ** bits.get(plan.output)!) / 2 ** 64;
+  return sum / 2 ** 64;
 }
 
 const sizeOfAll = (values: Float64Array) => values.reduce((sum, v) => sum + Math.abs(v), 0);

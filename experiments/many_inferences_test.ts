@@ -30,8 +30,7 @@ const predictedFor = (activation: string, n: number, x: number) => {
   const plan = planInference(graph(n), {
     activation,
     linear: "masked",
-    fractionBits: 16,
-    polynomial: QUARTIC,
+    function: QUARTIC,
   });
   return predictedFailures(plan, fixedPointValues(plan, weightsOf(n), [x]));
 };

@@ -7,7 +7,9 @@ import {
   add,
   droppedBits,
   freshSeed,
+  liftedSpecOf,
   openInProcess,
+  type Plan,
   planInference,
   powerGroups,
   QUARTIC,
@@ -83,12 +85,14 @@ function countFailures(ring: Ring, log2Value: number, bits: number, trials: numb
 }
 
 function liftedPlan(ringBits: number, elements: number) {
-  const options = { activation: "lifted", linear: "masked", fractionBits: 16, polynomial: QUARTIC, ringBits };
+  const options = { activation: "lifted", linear: "masked", function: QUARTIC, ringBits };
   return planInference(activationLayer(elements), options);
 }
 
+const specOf = (plan: Plan) => liftedSpecOf([...plan.activations.values()][0]!);
+
 function liftedCell(ringBits: number, size: number): TruncationCell {
-  const spec = liftedPlan(ringBits, 1).lifted!.specs.get(0)!;
+  const spec = specOf(liftedPlan(ringBits, 1));
   const value = Math.max(...[size, -size].map((x) => Math.abs(polynomialAt(x))));
   return {
     id: `lifted k=${ringBits} |x|=${size}`,
@@ -115,8 +119,8 @@ export async function countLiftedFailures(
   trials: number,
   batch = 2 ** 18,
 ): Promise<number> {
-  const plan = liftedPlan(ringBits, batch), spec = plan.lifted!.specs.get(0)!;
-  const unit = 2 ** plan.lifted!.logits.fractionBits,
+  const plan = liftedPlan(ringBits, batch), spec = specOf(plan);
+  const unit = 2 ** plan.wires.get(plan.opened)!.fractionBits,
     shift = BigInt(shiftBits(spec)),
     degree = BigInt(QUARTIC.coefficients.length - 1);
   const signs = [1, -1].map((sign) => {

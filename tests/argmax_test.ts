@@ -18,8 +18,7 @@ Deno.test("the class of MiniONN-BN agrees with plaintext on 50 seeded images", a
   const plan = planInference(graph, {
     activation: "honeybadger",
     linear: "masked",
-    fractionBits: 16,
-    polynomial: QUARTIC,
+    function: QUARTIC,
   });
   const inference = await openInProcess(await Ring.open(), plan, weights, 50),
     classOf = (logits: Float64Array) => logits.indexOf(Math.max(...logits));

@@ -1,8 +1,9 @@
 /** Queries prepared ahead by processes that die: what was dealt to them is never used by the session that comes after. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { REQUEST_TAG } from "../src/dealer/request.ts";
-import { CONTROL_TAG, RUN } from "../src/inference/roles.ts";
+import { REQUEST_TAG } from "../src/correlations/request.ts";
+import { RUN } from "../src/inference/roles.ts";
+import { CONTROL_TAG } from "../src/inference/tags.ts";
 import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
 import { type Frame, type Interference, isLayer } from "./support/relay.ts";
 import { moment, ROLE_NAMES, type RolesOptions, startRoles } from "./support/roles.ts";

@@ -6,7 +6,7 @@ import { assert, assertAlmostEquals, assertEquals, assertLess, assertMatch } fro
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { createCanvas } from "canvas";
 import { writeImageList } from "../src/data/image_list.ts";
-import { REQUEST_TAG } from "../src/dealer/request.ts";
+import { REQUEST_TAG } from "../src/correlations/request.ts";
 import { seededImage } from "../src/models/weights.ts";
 import { buildModel } from "../src/models/zoo.ts";
 import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";

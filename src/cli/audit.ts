@@ -3,6 +3,7 @@ import { writeDescription } from "../data/model_folder.ts";
 import { audit, type AuditedScale } from "../inference/audit.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { FITTED_RANGE } from "../models/ranges.ts";
+import { DEFAULT_ACTIVATION, DEFAULT_LINEAR } from "../protocols/registry.ts";
 import { fastForward, seededImages, trainingImages } from "./calibration.ts";
 import { runCommand, UsageError } from "./command.ts";
 import { formatRangesOption, INFER_OPTIONS, PLAN_OPTIONS } from "./inference_options.ts";
@@ -51,8 +52,8 @@ await runCommand({
     const { model, plan } = await networkAndPlan({
       ...options,
       elements: undefined,
-      activation: "lifted",
-      linear: "masked",
+      activation: DEFAULT_ACTIVATION.name,
+      linear: DEFAULT_LINEAR.name,
       fractionBits: undefined,
       ranges: undefined,
       // Ranges that were stored before may leave too little room; they are about to be replaced.
@@ -62,12 +63,12 @@ await runCommand({
     const images = options.dataset === SEEDED
       ? seededImages(graph, options.images)
       : await trainingImages(graph, options.images, { name: options.dataset, folder: options.data });
-    using engine = await fastForward(graph, weights, plan.options.polynomial);
+    using engine = await fastForward(graph, weights, plan.options.function);
     const { ranges, layers, refused } = audit(graph, plan.options, engine.forward, images);
     const isAccepted = refused === null || options.force;
     if (options.write && isAccepted) await writeDescription(model.folder!, { ...model, ranges });
 
-    const { ringBits } = plan.lifted!;
+    const { ringBits } = plan.wires.get(plan.input)!;
     if (options.json) console.log(JSON.stringify({ model: graph.name, ringBits, ranges, refused, layers }));
     else {
       console.log(formatTable(layers.map(rowOf)));

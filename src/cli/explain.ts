@@ -19,7 +19,7 @@ await runCommand({
     const { model, plan } = await networkAndPlan(options);
     const [image] = await imagesFrom({ ...options, images: undefined }, model.graph);
     const { weights } = foldBatchNorm(model.graph, model.weights);
-    const activation = activationFunction(options.activation, plan.options.polynomial);
+    const activation = activationFunction(plan);
     const explanation = await explain(await Ring.open(), plan, weights, activation, image!);
     if (options.json) {
       return void console.log(JSON.stringify({ model: plan.graph.name, ...plan.options, ...explanation }));

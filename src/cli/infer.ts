@@ -1,6 +1,7 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
 import { isUnreliable } from "../inference/guard.ts";
-import { costOf, LIFTED, type Plan } from "../inference/plan.ts";
+import { costOf } from "../inference/cost.ts";
+import type { Plan } from "../inference/plan.ts";
 import { classOf, type QueryFigures } from "../inference/roles.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
@@ -51,7 +52,7 @@ await runCommand({
     const { model, plan } = await networkAndPlan(options);
     const images = await imagesFrom(options, model.graph);
     const folded = foldBatchNorm(model.graph, model.weights);
-    const activation = activationFunction(options.activation, plan.options.polynomial);
+    const activation = activationFunction(plan);
     const queries = options.repetitions + options.warmUp;
     const expected = images.slice(0, queries).map((image): Expected => ({
       float: evaluateLogits(folded.graph, folded.weights, activation, image),
@@ -87,14 +88,15 @@ await runCommand({
     });
     progress?.finish();
 
+    const image = plan.wires.get(plan.input)!;
     const result = {
       model: plan.graph.name,
       classes: plan.classes,
       activation: options.activation,
       linear: options.linear,
       profile: profile.name,
-      ringBits: plan.lifted?.ringBits ?? 64,
-      fractionBits: plan.lifted?.imageBits ?? plan.options.fractionBits,
+      ringBits: image.ringBits,
+      fractionBits: image.fractionBits,
       repetitions: options.repetitions,
       threads: options.threads,
       prepare: options.prepare,
@@ -117,12 +119,14 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
       : ["--elements", String(elements)],
     ["--activation", options.activation],
     ["--linear", options.linear],
-    options.activation === LIFTED ? [] : ["--fraction-bits", String(options.fractionBits)],
+    options.fractionBits === undefined ? [] : ["--fraction-bits", String(options.fractionBits)],
     options.ringBits === undefined ? [] : ["--ring-bits", String(options.ringBits)],
     options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
     options.force ? ["--force"] : [],
     // With "=", since a list of numbers may begin with a minus.
-    [`--polynomial=${formatPolynomialOption(options.polynomial)}`],
+    options.function.kind === "polynomial"
+      ? [`--polynomial=${formatPolynomialOption(options.function)}`]
+      : [],
   ].flat();
 }
 

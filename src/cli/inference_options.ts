@@ -1,19 +1,28 @@
 /** Options that `infer`, `explain` and the three roles share, and what is made of them. */
 import type { ModelDescription } from "../data/model_folder.ts";
-import { costOf, DEFAULT_RING_BITS, LIFTED, type Plan, planInference } from "../inference/plan.ts";
+import { type Plan, planInference } from "../inference/plan.ts";
+import { DEFAULT_FRACTION_BITS, DEFAULT_RING_BITS } from "../inference/scales.ts";
 import { foldGraph } from "../models/fold.ts";
 import type { Activation, Graph } from "../models/graph.ts";
 import { auditedLayers, type Ranges } from "../models/ranges.ts";
 import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
-import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
+import type { ProtocolOption } from "../protocols/protocol.ts";
+import {
+  ACTIVATION_PROTOCOLS,
+  activationProtocol,
+  DEFAULT_ACTIVATION,
+  DEFAULT_LINEAR,
+  LINEAR_PROTOCOLS,
+} from "../protocols/registry.ts";
 import { UsageError } from "./command.ts";
 
-/** Of the shares modulo 2^64. */
-export const DEFAULT_FRACTION_BITS = 16;
-
 const names = (protocols: readonly { readonly name: string }[]) => protocols.map(({ name }) => name);
+
+/** Names of the activation protocols that take an option. */
+const takers = (option: ProtocolOption): string =>
+  names(ACTIVATION_PROTOCOLS.filter(({ takes }) => takes.includes(option))).join(", ");
 
 /** What all roles must agree on. */
 export const PLAN_OPTIONS = {
@@ -32,28 +41,31 @@ export const PLAN_OPTIONS = {
   },
   activation: {
     type: "string",
-    choices: [...names(ACTIVATION_PROTOCOLS), LIFTED],
-    default: LIFTED,
+    choices: names(ACTIVATION_PROTOCOLS),
+    default: DEFAULT_ACTIVATION.name,
     help: "activation protocol",
   },
   linear: {
     type: "string",
     choices: names(LINEAR_PROTOCOLS),
-    default: "masked",
+    default: DEFAULT_LINEAR.name,
     help: "protocol of convolutions and dense layers",
   },
   ringBits: {
     type: "integer",
     min: 16,
     max: 30,
-    help: `bits of the ring of the linear layers, for ${LIFTED} (default: ${DEFAULT_RING_BITS})`,
+    help: `bits of the ring of the linear layers, for ${takers("ringBits")} (default: ${DEFAULT_RING_BITS})`,
   },
   fractionBits: {
     type: "integer",
     min: 8,
     max: 20,
     help:
-      `fraction bits of the fixed point (default: ${DEFAULT_FRACTION_BITS}); ${LIFTED} chooses its own, layer by layer`,
+      `fraction bits of the fixed point, for ${
+        takers("fractionBits")
+      } (default: ${DEFAULT_FRACTION_BITS}); ` +
+      "the others choose their own, layer by layer",
   },
   polynomial: {
     type: "string",
@@ -69,7 +81,7 @@ export const PLAN_OPTIONS = {
     accepts: "numbers, one for each activation in order and one for the logits",
     help:
       "largest |input| of every activation and largest |logit| as `audit` prints them, public; scales of " +
-      `${LIFTED} and the bound of the logits follow (default: those of --weights)`,
+      `${takers("ringBits")} and the bound of the logits follow (default: those of --weights)`,
   },
   force: { type: "boolean", help: "plan although a range leaves less than one bit of head-room" },
 } as const;
@@ -198,52 +210,46 @@ function parseRangesOption(graph: Graph, text: string): Ranges {
   return Object.fromEntries(layers.map(({ id }, i) => [id, numbers[i]!]));
 }
 
-/** The activation function that a protocol computes. */
-export const activationFunction = (protocol: string, polynomial: Polynomial): Activation =>
-  protocol === "relu" ? { kind: "relu" } : polynomial;
+/** The activation function that a plan computes. */
+export const activationFunction = ({ options: { activation, function: f } }: Plan): Activation =>
+  activationProtocol(activation).computes ?? f;
 
 export function planFrom(values: PlanValues): Plan {
   checkBits(values);
   const graph = values.elements === undefined
     ? foldGraph(buildModel(values.model, values.classes))
     : activationLayer(values.elements);
-  const plan = planInference(graph, {
+  return planInference(graph, {
     activation: values.activation,
     linear: values.linear,
-    fractionBits: values.fractionBits ?? DEFAULT_FRACTION_BITS,
-    polynomial: parsePolynomialOption(values.polynomial),
+    function: parsePolynomialOption(values.polynomial),
+    ...(values.fractionBits === undefined ? {} : { fractionBits: values.fractionBits }),
     ...(values.ringBits === undefined ? {} : { ringBits: values.ringBits }),
     ...(values.ranges === undefined ? {} : { ranges: parseRangesOption(graph, values.ranges) }),
     force: values.force,
   });
-  // A polynomial that does not fit its protocol is refused here, not in the middle of a session.
-  costOf(plan);
-  return plan;
 }
 
 /** Refuses bits that the protocol would not use. */
-function checkBits({ activation, fractionBits, ringBits }: PlanValues): void {
-  if (activation === LIFTED && fractionBits !== undefined) {
+function checkBits(values: PlanValues): void {
+  const { takes, name } = activationProtocol(values.activation);
+  for (const [option, flag] of [["fractionBits", "--fraction-bits"], ["ringBits", "--ring-bits"]] as const) {
+    if (values[option] === undefined || takes.includes(option)) continue;
     throw new UsageError(
-      `--fraction-bits belongs to shares modulo 2^64; ${LIFTED} follows --ring-bits: give that, or another --activation`,
-    );
-  }
-  if (activation !== LIFTED && ringBits !== undefined) {
-    throw new UsageError(
-      `--ring-bits belongs to ${LIFTED}; ${activation} computes modulo 2^64: leave it out`,
+      `${flag} belongs to ${takers(option)}, not to ${name}: leave it out, or choose another --activation`,
     );
   }
 }
 
 /** Checks that weights on disk belong to the plan. */
 export function checkDescription(folder: string, found: ModelDescription, plan: Plan): void {
-  const { graph: { name, classes }, options: { activation, polynomial } } = plan;
+  const { graph: { name, classes }, options: { activation } } = plan;
   if (found.model !== name || found.classes !== classes) {
     throw new Error(
       `${folder} holds ${found.model} with ${found.classes} classes, not ${name} with ${classes}; give --model and --classes to match`,
     );
   }
-  const wanted = activationFunction(activation, polynomial);
+  const wanted = activationFunction(plan);
   if (found.activation.kind === "sigmoid") {
     throw new Error(
       `${folder} was trained with the sigmoid, which no protocol computes; train with its polynomial, sigmoid:4:10`,

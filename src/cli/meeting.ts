@@ -2,7 +2,7 @@
  * How the three roles find each other: the client comes to the server, both come to the dealer, and each says when it is
  * there. Nobody waits for one who will not come: who fails meanwhile is noticed by those who wait.
  */
-import { describeTag } from "../inference/roles.ts";
+import { describeTag } from "../inference/tags.ts";
 import type { Plan } from "../inference/plan.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
 import { onExit } from "./command.ts";

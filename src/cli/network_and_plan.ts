@@ -6,6 +6,7 @@ import {
   checkDescription,
   formatPolynomialOption,
   formatRangesOption,
+  parsePolynomialOption,
   planFrom,
   type PlanValues,
 } from "./inference_options.ts";
@@ -25,7 +26,7 @@ export async function networkAndPlan(options: NetworkOptions): Promise<{ model: 
   const model = await networkOf(options, wanted);
   const polynomial = options.polynomial === undefined && model.activation.kind === "polynomial"
     ? formatPolynomialOption(model.activation)
-    : formatPolynomialOption(wanted.options.polynomial);
+    : formatPolynomialOption(parsePolynomialOption(options.polynomial));
   const fits = model.activation.kind !== "polynomial" ||
     polynomial === formatPolynomialOption(model.activation);
   const ranges = options.ranges ??
@@ -35,11 +36,8 @@ export async function networkAndPlan(options: NetworkOptions): Promise<{ model: 
   return { model, plan };
 }
 
-async function networkOf(
-  options: NetworkOptions,
-  { graph, classes, options: { polynomial } }: Plan,
-): Promise<LocatedModel> {
-  const activation = activationFunction(options.activation, polynomial);
+async function networkOf(options: NetworkOptions, plan: Plan): Promise<LocatedModel> {
+  const { graph, classes } = plan, activation = activationFunction(plan);
   if (options.elements !== undefined) {
     return { model: graph.name, classes, activation, graph, weights: new Map(), folder: null };
   }

@@ -5,6 +5,7 @@ import { foldBatchNorm } from "../models/fold.ts";
 import type { Weights } from "../models/graph.ts";
 import { buildModel } from "../models/zoo.ts";
 import { connect, listen } from "../network/tcp.ts";
+import { activationProtocol } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
@@ -23,7 +24,7 @@ import {
 } from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
 import { usableRandomWeights } from "./random_model.ts";
-import { LIFTED, type Plan } from "../inference/plan.ts";
+import type { Plan } from "../inference/plan.ts";
 import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
 
 await runCommand({
@@ -84,10 +85,10 @@ async function loadWeights(
     readonly polynomial: string | undefined;
   },
 ): Promise<Weights> {
-  const { graph: { name, classes }, options: { activation, polynomial } } = plan;
+  const { graph: { name, classes } } = plan, wanted = activationFunction(plan);
   if (options.weights === undefined) {
     const graph = buildModel(name, classes);
-    const weights = usableRandomWeights(graph, options.modelSeed, activationFunction(activation, polynomial));
+    const weights = usableRandomWeights(graph, options.modelSeed, wanted);
     return foldBatchNorm(graph, weights).weights;
   }
   const folder = options.weights, model = await readModelFolder(folder);
@@ -95,13 +96,14 @@ async function loadWeights(
   // The other roles cannot know the polynomial of this folder: all must be told.
   if (options.polynomial === undefined && model.activation.kind === "polynomial") {
     const trained = formatPolynomialOption(model.activation);
-    if (trained !== formatPolynomialOption(polynomial)) {
+    if (wanted.kind !== "polynomial" || trained !== formatPolynomialOption(wanted)) {
       throw new Error(
         `${folder} was trained with another polynomial; start all three roles with --polynomial=${trained}`,
       );
     }
   }
-  if (activation === LIFTED && model.ranges && !plan.options.ranges) {
+  const { scaling } = activationProtocol(plan.options.activation);
+  if (scaling.kind === "ring" && model.ranges && !plan.options.ranges) {
     throw new Error(
       `${folder} was audited; start all three roles with --ranges=${
         formatRangesOption(plan.graph, model.ranges)

@@ -98,6 +98,26 @@ export const residual: Graph = {
   ],
 };
 
+/** Two activation layers of n numbers with the identity between them: by `lifted` the first one re-masks its output. */
+export const twoActivations = (n: number): Graph => ({
+  name: `two-activations-${n}`,
+  classes: n,
+  inputShape: [1, n, 1],
+  nodes: [
+    { id: "image", op: "input" },
+    { id: "act1", op: "activation", input: "image" },
+    { id: "conv", op: "conv", input: "act1", kernel: 1, stride: 1, padding: 0, outputs: 1, bias: false },
+    { id: "act2", op: "activation", input: "conv" },
+    { id: "flat", op: "flatten", input: "act2" },
+  ],
+});
+
+/** The identity. */
+export const identity: Weights = new Map([["conv.weight", {
+  shape: [1, 1, 1, 1],
+  data: Float32Array.of(1),
+}]]);
+
 /** Multiples of 1/64, which every fixed point here holds exactly. */
 export const inSixtyFourths = (values: Float32Array): Float32Array =>
   values.map((v) => Math.round(64 * v) / 64);

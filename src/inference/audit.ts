@@ -1,8 +1,9 @@
 /** Whether a ring has room for a network: what calibration images show, and the scales that follow. */
 import type { Graph } from "../models/graph.ts";
 import { type Forward, type LayerRange, measureRanges, type Ranges, rangesOf } from "../models/ranges.ts";
-import { integerBits } from "./lifted_plan.ts";
-import { DEFAULT_RING_BITS, LIFTED, type Plan, planInference, type PlanOptions } from "./plan.ts";
+import { readBits, valueBits } from "../wires/wire.ts";
+import { type Plan, planInference, type PlanOptions } from "./plan.ts";
+import { integerBits } from "./scales.ts";
 
 /** One audited layer, and what the ranges of this audit make of it. */
 export interface AuditedScale extends LayerRange {
@@ -11,7 +12,7 @@ export interface AuditedScale extends LayerRange {
   /** Size up to which the ring holds the layer's values, and the bits of room above the largest of them. */
   readonly ringLimit: number;
   readonly headRoomBits: number;
-  /** Fraction bits of the values, and of those that an activation keeps. */
+  /** Fraction bits of the values, and of those that an activation keeps, if it drops some. */
   readonly fractionBits: number;
   readonly keptBits: number | null;
 }
@@ -23,39 +24,25 @@ export interface Audit {
   readonly refused: string | null;
 }
 
-/** Size up to which the ring of a `lifted` plan holds the inputs of activations and the logits. */
-export function ringLimits({ lifted, steps, output }: Plan): Map<string, number> {
-  if (lifted === null) throw new RangeError("only lifted has ring limits");
-  const limits = new Map([[output, 2 ** (lifted.logits.bits - 1 - lifted.logits.fractionBits)]]);
-  for (const step of steps) {
-    if (step.kind !== "activation") continue;
-    const { ringBits, inputBits } = lifted.specs.get(step.index)!;
-    limits.set(step.node, 2 ** (ringBits - 2 - inputBits));
-  }
-  return limits;
+/** Size up to which the ring of a plan holds the inputs of activations and the logits. */
+export function ringLimits({ activations, opened, output, wires }: Plan): Map<string, number> {
+  const logits = wires.get(opened)!, largest = 2 ** (readBits(logits) - 1 - logits.fractionBits);
+  return new Map([[output, largest], ...[...activations].map(([node, { limit }]) => [node, limit] as const)]);
 }
 
 /**
- * Audits a network without batch norm for `lifted`. Shares beyond the ring are counted with the scales in force before: those of
+ * Audits a network without batch norm for a protocol. Shares beyond the ring are counted with the scales in force before: those of
  * `options.ranges`, or the ones without any.
  */
 export function audit(
   graph: Graph,
-  options: Omit<PlanOptions, "activation" | "linear">,
+  { ranges: known, ...options }: PlanOptions,
   forward: Forward,
   images: Iterable<ArrayLike<number>>,
 ): Audit {
   const planWith = (ranges: Ranges | undefined, force: boolean) =>
-    planInference(graph, {
-      activation: LIFTED,
-      linear: "masked",
-      fractionBits: options.fractionBits,
-      polynomial: options.polynomial,
-      ringBits: options.ringBits ?? DEFAULT_RING_BITS,
-      ...(ranges ? { ranges } : {}),
-      force,
-    });
-  const before = ringLimits(planWith(options.ranges, true));
+    planInference(graph, { ...options, ...(ranges ? { ranges } : {}), force });
+  const before = ringLimits(planWith(known, true));
   const measured = measureRanges(graph, forward, images, (id) => before.get(id)!),
     ranges = rangesOf(measured);
   let refused: string | null = null;
@@ -65,23 +52,16 @@ export function audit(
     if (!(error instanceof RangeError)) throw error;
     refused = error.message;
   }
-  const plan = planWith(ranges, true), limits = ringLimits(plan), lifted = plan.lifted!;
-  const specs = new Map(
-    plan.steps.flatMap((step) =>
-      step.kind === "activation" ? [[step.node, lifted.specs.get(step.index)!] as const] : []
-    ),
-  );
+  const plan = planWith(ranges, true), limits = ringLimits(plan);
   const layers = measured.map((layer): AuditedScale => {
-    const spec = specs.get(layer.id), ringLimit = limits.get(layer.id)!;
-    const fractionBits = spec?.inputBits ??
-      lifted.fractionBits.get(plan.output)! - lifted.extraBits.get(plan.output)!;
+    const step = plan.activations.get(layer.id), ringLimit = limits.get(layer.id)!;
     return {
       ...layer,
       integerBits: integerBits(layer.largest),
       ringLimit,
       headRoomBits: Math.log2(ringLimit / layer.largest),
-      fractionBits,
-      keptBits: spec?.keptBits ?? null,
+      fractionBits: step?.inputBits ?? valueBits(plan.wires.get(plan.output)!),
+      keptBits: step?.keptBits ?? null,
     };
   });
   return { ranges, layers, refused };

@@ -2,17 +2,14 @@
  * Layer by layer: the secure value, opened, beside the plaintext engines, and the first layer that departs. A debugging run: it
  * opens every intermediate value, so it runs where all parties are one process and never over a network.
  */
-import { evaluate } from "../models/float_engine.ts";
+import { activate, evaluate } from "../models/float_engine.ts";
 import { evaluateFixed, type FixedValue } from "../models/fixed_engine.ts";
 import type { Activation, Weights } from "../models/graph.ts";
 import { FITTED_RANGE } from "../models/ranges.ts";
-import { horner, realCoefficients } from "../polynomial/polynomial.ts";
-import { errorBound, type LiftedSpec } from "../protocols/activation/lifted.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
-import { ringLimits } from "./audit.ts";
+import { readBits } from "../wires/wire.ts";
 import { openInProcess } from "./in_process.ts";
-import type { LiftedScales } from "./lifted_plan.ts";
 import { arithmeticOf, fixedPointValues, realOf } from "./oracle.ts";
 import type { Plan } from "./plan.ts";
 
@@ -27,8 +24,8 @@ export interface LayerReport {
   readonly fromFixed: { readonly max: number; readonly mean: number } | null;
   readonly fromFloat: { readonly max: number; readonly mean: number };
   /**
-   * What this layer itself adds, for `lifted`: largest difference from the exact function of the values that it has read, the bound of
-   * the protocol note for it, and whether every element is within its own bound.
+   * What this layer itself adds: largest difference from the exact function of the values that it has read, the bound of the protocol note
+   * for it, and whether every element is within its own bound. Null where a note states no such bound.
    */
   readonly added: { readonly max: number; readonly bound: number; readonly within: boolean } | null;
   /** Share of opened values within a factor two of wrapping around in the ring. */
@@ -57,12 +54,10 @@ export async function explain(
   const float = evaluate(plan.graph, weights, activation, image);
   const { fixed, stopped } = fixedOrReason(plan, weights, image);
   const opened = await openedValues(ring, plan, weights, image);
-  const added = plan.lifted === null ? null : addedErrors(plan, plan.lifted, weights, image, opened);
-  const layers = plan.steps.flatMap((step) =>
-    step.kind === "linear"
-      ? step.nodes.map(({ id }) => id)
-      : [typeof step.node === "string" ? step.node : step.node.id]
-  ).map((id) => reportLayer(plan, id, opened.get(id)!, float, fixed?.get(id), added?.get(id) ?? null));
+  const added = addedErrors(plan, weights, activation, image, opened);
+  const nodes = new Set(plan.graph.nodes.map(({ id }) => id));
+  const layers = plan.steps.flatMap(({ writes }) => writes.filter((id) => nodes.has(id)))
+    .map((id) => reportLayer(plan, id, opened.get(id)!, float, fixed?.get(id), added.get(id) ?? null));
   return {
     layers,
     first: layers.find(({ departs }) => departs !== null) ?? null,
@@ -93,19 +88,19 @@ async function openedValues(
   weights: Weights,
   image: ArrayLike<number>,
 ): Promise<Map<string, Opened>> {
-  const sums = new Map<string, { readonly fractionBits: number; readonly words: BigInt64Array }>();
+  const sums = new Map<string, BigInt64Array>();
   const inference = await openInProcess(ring, plan, weights, 1, {
-    observe(id, part) {
-      const words = integersOf(part), sum = sums.get(id)?.words;
-      if (sum === undefined) sums.set(id, { words, fractionBits: part.fractionBits });
+    observe(id, _, half) {
+      const words = integersOf(half), sum = sums.get(id);
+      if (sum === undefined) sums.set(id, words);
       else for (let i = 0; i < sum.length; i++) sum[i]! += words[i]!;
       return Promise.resolve();
     },
   });
   await inference.infer(image);
   await inference.end();
-  return new Map([...sums].map(([id, { words, fractionBits }]) => {
-    const ringBits = plan.lifted === null ? 64 : plan.lifted.ringBits + plan.lifted.extraBits.get(id)!;
+  return new Map([...sums].map(([id, words]) => {
+    const wire = plan.wires.get(id)!, ringBits = readBits(wire), { fractionBits } = wire;
     const values = Float64Array.from(words, (v) => Number(BigInt.asIntN(ringBits, v)) * 2 ** -fractionBits);
     return [id, { values, fractionBits, ringBits }];
   }));
@@ -115,21 +110,18 @@ const integersOf = (part: RingTensor<Width>): BigInt64Array =>
   part.width === 64 ? (part as RingTensor).int64.slice() : BigInt64Array.from(part.uint32, BigInt);
 
 /**
- * Follows the opened values through the exact network of the plan: linear layers on integers, activations as real polynomials of
- * their opened inputs.
+ * Follows the opened values through the exact network of the plan: linear layers on integers, activations as real functions of
+ * their opened inputs. Empty where an activation has no bound or the integers leave the range of doubles.
  */
 function addedErrors(
   plan: Plan,
-  lifted: LiftedScales,
   weights: Weights,
+  function_: Activation,
   image: ArrayLike<number>,
   opened: ReadonlyMap<string, Opened>,
 ): Map<string, LayerReport["added"]> {
-  const specs = new Map<string, LiftedSpec>(
-    plan.steps.flatMap((step) =>
-      step.kind === "activation" ? [[step.node, lifted.specs.get(step.index)!] as const] : []
-    ),
-  );
+  const errors = new Map<string, LayerReport["added"]>();
+  if ([...plan.activations.values()].some(({ errorBound }) => errorBound === undefined)) return errors;
   const followed = evaluateFixed(plan.graph, weights, {
     ...arithmeticOf(plan),
     activation(id) {
@@ -137,17 +129,12 @@ function addedErrors(
       return { integers: values.map((v) => v * 2 ** fractionBits), fractionBits };
     },
   }, image);
-  const errors = new Map<string, LayerReport["added"]>();
   for (const node of plan.graph.nodes) {
     const { values } = opened.get(node.id) ?? {};
     if (values === undefined || node.op === "input") continue;
     if (node.op === "activation") {
-      const spec = specs.get(node.id)!, coefficients = realCoefficients(spec.polynomial);
-      const inputs = opened.get(node.input)!.values;
-      errors.set(
-        node.id,
-        compared(values, inputs.map((x) => horner(coefficients, x)), (i) => errorBound(spec, inputs[i]!)),
-      );
+      const { errorBound } = plan.activations.get(node.id)!, inputs = opened.get(node.input)!.values;
+      errors.set(node.id, compared(values, activate(function_, inputs), (i) => errorBound!(inputs[i]!)));
     } else {
       // Exact but for biases, which are rounded to the extra bits of Winograd too: half a unit each, two in a residual sum.
       const { fractionBits } = followed.get(node.id)!;
@@ -195,7 +182,7 @@ function reportLayer(
     nearWrap: values.filter((v) => Math.abs(v) >= wrap / 2).length / values.length,
   };
   const input = node.op === "activation" ? largest(float.get(node.input)!) : null;
-  const limit = plan.lifted === null ? Infinity : ringLimits(plan).get(id) ?? Infinity;
+  const limit = plan.activations.get(id)?.limit ?? Infinity;
   return { ...report, departs: reasonOf(fromFloat.max, range, wrap, input, limit) };
 }
 

@@ -18,7 +18,7 @@ const planOf = (fractionBits: number) =>
     activation: "honeybadger",
     linear: "masked",
     fractionBits,
-    polynomial: QUARTIC,
+    function: QUARTIC,
   });
 
 /** The weights with those of one layer multiplied. */
@@ -81,7 +81,7 @@ function liftedNetwork(name: string) {
     { graph, weights } = foldBatchNorm(original, randomWeights(original, 1, QUARTIC));
   const images = [100, 101].map((seed) => seededImage(original, seed));
   const ranges = rangesOf(measureRanges(graph, floatForward(graph, weights, QUARTIC), images));
-  const options = { activation: "lifted", linear: "masked", fractionBits: 16, polynomial: QUARTIC };
+  const options = { activation: "lifted", linear: "masked", function: QUARTIC };
   return {
     original,
     weights,

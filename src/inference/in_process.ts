@@ -5,14 +5,13 @@ import { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import type { Plan } from "./plan.ts";
-import type { PartySession, SessionOptions } from "./party_session.ts";
-import { openSession } from "./session.ts";
+import { openSession, type Session, type SessionOptions } from "./session.ts";
 
 export interface InProcessInference {
   /** Classifies one image (NHWC floats) by a private inference of its own. */
   infer(image: ArrayLike<number>): Promise<Float64Array>;
-  readonly server: PartySession;
-  readonly client: PartySession;
+  readonly server: Session;
+  readonly client: Session;
   end(): Promise<void>;
 }
 

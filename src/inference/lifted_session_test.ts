@@ -7,7 +7,7 @@ import { randomWeights, seededImage } from "../models/weights.ts";
 import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
-import { outputsOf } from "../protocols/linear/layers.ts";
+import { liftedSpecOf } from "../protocols/activation/lifted.ts";
 import { SEED_BYTES } from "../random/stream.ts";
 import { Convolution } from "../ring/convolution.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -15,9 +15,11 @@ import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
-import { LOGITS_TAG } from "./party_session.ts";
-import { costOf, digestOf, planInference, type Step } from "./plan.ts";
+import { costOf } from "./cost.ts";
+import { digestOf, planInference, type Step } from "./plan.ts";
 import { query, serve } from "./roles.ts";
+import { describeTag } from "./tags.ts";
+import { identity, twoActivations } from "./_small_networks.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
 const SEXTIC: Polynomial = {
@@ -32,7 +34,7 @@ function network(model: string, polynomial: Polynomial) {
   return { original: graph, ...foldBatchNorm(graph, randomWeights(graph, 1, polynomial)) };
 }
 const planOf = (graph: Graph, polynomial: Polynomial, ringBits: number) =>
-  planInference(graph, { activation: "lifted", linear: "masked", fractionBits: 16, polynomial, ringBits });
+  planInference(graph, { activation: "lifted", linear: "masked", function: polynomial, ringBits });
 const largest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   Math.max(...Array.from(a, (v, i) => Math.abs(v - b[i]!)));
 
@@ -101,50 +103,52 @@ Deno.test("lifted sends, deals and waits for what its closed formulas say, in se
 });
 
 for (const ringBits of [30, 24]) {
-  Deno.test(`lifted runs one activation layer alone with ${ringBits} ring bits: its input, reply, next words and opening`, async () => {
+  Deno.test(`lifted runs one activation layer alone with ${ringBits} ring bits: its input, reply and opening`, async () => {
     const n = 300, plan = planOf(activationLayer(n), QUARTIC, ringBits), before = ring.bytesInUse;
+    const { keptBits } = liftedSpecOf(plan.activations.get("activation")!);
     const image = Float32Array.from({ length: n }, (_, i) => 16 * Math.sin(i));
     const inference = await openInProcess(ring, plan, new Map(), 2);
     for (let i = 0; i < 2; i++) {
       const error = largest(await inference.infer(image), fixedPointLogits(plan, new Map(), image));
       // |P'| is at most 44 for |x| < 16, and x is rounded to one of two neighbours.
-      assert(error <= 44 * 2 ** -plan.lifted!.specs.get(0)!.keptBits + 0.01, `off by ${error}`);
+      assert(error <= 44 * 2 ** -keptBits + 0.01, `off by ${error}`);
     }
     await inference.end();
     assertEquals(ring.bytesInUse, before);
     const { total, oneWayDelays } = costOf(plan), padded = 384 / 8;
-    const reply = ringBits - (ringBits - 6 - plan.lifted!.specs.get(0)!.keptBits);
+    const reply = ringBits - (ringBits - 6 - keptBits);
     assertEquals([oneWayDelays, total.bytesServer, total.bytesClient], [
-      4,
+      // The image and the reply; the opening follows the reply at once.
+      2,
       padded * reply + 4 * n,
-      2 * padded * ringBits,
+      padded * ringBits,
     ]);
   });
 }
 
 for (const [polynomial, limbs] of [[QUARTIC, 1], [SEXTIC, 2]] as const) {
   Deno.test(`messages of a large layer travel in parts and are counted as one, ${limbs} limb(s)`, async () => {
-    const n = 2 ** 15 + 300, plan = planOf(activationLayer(n), polynomial, 30), used = ring.bytesInUse;
+    const n = 2 ** 15 + 300, plan = planOf(twoActivations(n), polynomial, 30), used = ring.bytesInUse;
     const [peer, clientPeer] = memoryPair();
     const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
     const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
     const image = Float32Array.from({ length: n }, (_, i) => 3 * Math.sin(i)), before = peer.sent.messages;
     const [, , { queries }] = await Promise.all([
       runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 1 }),
-      serve({ pool, peer, dealer, plan, weights: new Map() }),
+      serve({ pool, peer, dealer, plan, weights: identity }),
       query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => image, 1),
     ]);
     const { total, oneWayDelays } = costOf(plan),
       [figures] = queries,
-      expected = fixedPointLogits(plan, new Map(), image);
-    assert(figures!.logits.every((y, i) => Math.abs(y - expected[i]!) < 0.02));
+      expected = fixedPointLogits(plan, identity, image);
+    assert(figures!.logits.every((y, i) => Math.abs(y - expected[i]!) < 0.05));
     assertEquals(
       [figures!.exchanges, figures!.oneWayDelays, figures!.bytesSent.server, figures!.bytesSent.client],
       [total.exchanges, oneWayDelays, total.bytesServer, total.bytesClient],
     );
-    assertEquals(total.exchanges, 4);
-    // Digest and set-up figures, two confirmations, three parts of the reply, the opening, figures of the query.
-    assertEquals(peer.sent.messages - before, 2 + 2 + 3 + 1 + 1);
+    assertEquals(total.exchanges, 5);
+    // Digest, weights and set-up figures, two confirmations, three parts of each reply, the opening, figures of the query.
+    assertEquals(peer.sent.messages - before, 3 + 2 + 2 * 3 + 1 + 1);
     assertEquals(ring.bytesInUse, used);
   });
 }
@@ -154,8 +158,11 @@ Deno.test("every network takes at most 72 dealt bytes per activation at degree 4
     const plan = planOf(foldGraph(buildModel(name)), QUARTIC, 30),
       { linear, activation, offline } = costOf(plan);
     const sum = (of: (step: Step) => number) => plan.steps.reduce((total, step) => total + of(step), 0);
-    const activations = sum((step) => step.kind === "activation" ? step.spec.length : 0);
-    const outputs = sum((step) => step.kind === "linear" ? outputsOf(step.group) : 0);
+    const outputsOf = (kind: Step["kind"]) =>
+      sum((step) =>
+        step.kind === kind ? step.work.outputs.reduce((total, { words }) => total + words, 0) : 0
+      );
+    const activations = outputsOf("activation"), outputs = outputsOf("linear");
     assert(activation.dealtBytes <= 72 * activations, name);
     assert(linear.dealtBytes <= 5 * outputs, name);
     assertEquals(offline, { bytesServer: 0, bytesClient: 4 * activations }, name);
@@ -167,9 +174,9 @@ Deno.test("the server's share of the logits has no bits above the ring, which no
   const [peer, clientPeer] = memoryPair();
   const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
   const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
-  const sent: number[] = [], send = peer.send.bind(peer);
+  const sent: number[] = [], send = peer.send.bind(peer), describe = describeTag(plan);
   peer.send = (tag, payload) => {
-    if (tag === LOGITS_TAG) sent.push(...new Uint32Array(payload.slice().buffer));
+    if (describe(tag)?.includes("opening")) sent.push(...new Uint32Array(payload.slice().buffer));
     return send(tag, payload);
   };
   await Promise.all([
@@ -178,7 +185,8 @@ Deno.test("the server's share of the logits has no bits above the ring, which no
     query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => seededImage(original, 2), 3),
   ]);
   // 18 fraction bits in a ring of 24, opened with 10 of them.
-  assertEquals(plan.lifted!.logits, { fractionBits: 10, bits: 16 });
+  const { fractionBits, ringBits } = plan.wires.get(plan.opened)!;
+  assertEquals([fractionBits, ringBits], [10, 16]);
   assertEquals(sent.length, 30);
   assert(sent.every((word) => word < 2 ** 16));
   assert(sent.some((word) => word >= 2 ** 15));
@@ -235,8 +243,7 @@ Deno.test("plans that break the bounds of lifted are refused with a sentence", (
   const { graph } = network("convnet", QUARTIC);
   assertThrows(() => planOf(graph, QUARTIC, 31), RangeError, "ring bits must be an integer from 16 to 30");
   assertThrows(
-    () =>
-      planInference(graph, { activation: "lifted", linear: "beaver", fractionBits: 16, polynomial: QUARTIC }),
+    () => planInference(graph, { activation: "lifted", linear: "beaver", function: QUARTIC }),
     RangeError,
     "weights in clear at the server",
   );
@@ -252,8 +259,7 @@ Deno.test("the default ring width, given or left out, is the same plan", async (
   const left = planInference(graph, {
     activation: "lifted",
     linear: "masked",
-    fractionBits: 16,
-    polynomial: QUARTIC,
+    function: QUARTIC,
   });
   assertEquals(await digestOf(left), await digestOf(planOf(graph, QUARTIC, 30)));
 });

@@ -5,27 +5,26 @@ import type { Graph } from "../models/graph.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { activationLayer, buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
-import { packedBytes, replyBits } from "../protocols/activation/lifted.ts";
+import { liftedSpecOf, replyBits } from "../protocols/activation/lifted.ts";
 import { ACTIVATION_PROTOCOLS } from "../protocols/registry.ts";
 import { Ring } from "../ring/ring.ts";
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
-import { everything, odd, smallWeights } from "./_small_networks.ts";
-import { planInference } from "./plan.ts";
+import { everything, identity, odd, smallWeights, twoActivations } from "./_small_networks.ts";
+import { type Plan, planInference } from "./plan.ts";
 
 const ring = await Ring.open();
 
 const planOf = (graph: Graph, activation: string, linear = "masked") =>
-  planInference(graph, { activation, linear, fractionBits: 16, polynomial: QUARTIC, ringBits: 30 });
+  planInference(graph, { activation, linear, function: QUARTIC });
 
 function convNet() {
   const graph = buildModel("convnet");
   return foldBatchNorm(graph, randomWeights(graph, 1, QUARTIC));
 }
 
-const PROTOCOLS = [
-  ["lifted", "masked"],
-  ...ACTIVATION_PROTOCOLS.flatMap(({ name }) => [[name, "masked"], [name, "beaver"]]),
-] as const;
+const PROTOCOLS = ACTIVATION_PROTOCOLS.flatMap(({ name, readsEarly, scaling }) =>
+  (readsEarly ? ["masked"] : ["masked", "beaver"]).map((linear) => ({ activation: name, linear, scaling }))
+);
 const NETWORKS = [
   ...[1, 17, 300, 784].map((n) => ({ graph: activationLayer(n), weights: new Map() })),
   { graph: odd, weights: smallWeights(odd) },
@@ -33,13 +32,13 @@ const NETWORKS = [
   { graph: everything, weights: smallWeights(everything) },
 ];
 
-for (const [activation, linear] of PROTOCOLS) {
+for (const { activation, linear, scaling } of PROTOCOLS) {
   for (const { graph, weights } of NETWORKS) {
-    // No comparisons, so no max pooling.
-    if (graph === everything && activation === "lifted") continue;
+    // Small rings have no comparisons, so no max pooling.
+    if (graph === everything && scaling.kind === "ring") continue;
     const name = graph.nodes.length === 2 ? `${graph.inputShape.join(" x ")} activations` : graph.name;
     Deno.test(`${activation} with ${linear} on ${name} sends the same bytes whatever ring memory held before`, async () => {
-      const plan = planOf(graph, activation!, linear), image = seededImage(graph, 3);
+      const plan = planOf(graph, activation, linear), image = seededImage(graph, 3);
       const [zeros, marked] = [
         await recordInference(plan, weights, [image, image], { filling: 0 }),
         await recordInference(plan, weights, [image, image], { filling: 0xa5 }),
@@ -65,43 +64,39 @@ function unpack({ bytes }: RecordedMessage, bits: number): Uint32Array {
   return result;
 }
 
-/** The packed messages of a lone activation layer: image, reply, re-masked words, each with its bits a word. */
-function packedMessages(n: number, messages: readonly RecordedMessage[]) {
-  const spec = planOf(activationLayer(n), "lifted").lifted!.specs.get(0)!;
-  const online = messages.filter(({ phase, to }) => phase === "online" && to !== "dealer");
-  const lengthOf = (bits: number) => packedBytes(n, bits);
-  const fromClient = online.filter(({ from }) => from === "client"),
-    replies = online.filter(({ from, bytes }) =>
-      from === "server" && bytes.length === lengthOf(replyBits(spec))
-    );
+/** Packed messages of `lifted` on two activation layers, query by query: image and re-masked words by the client, a reply for each layer. */
+function packedMessages(plan: Plan, messages: readonly RecordedMessage[]) {
+  const specs = [...plan.activations.values()].map(liftedSpecOf), { ringBits } = specs[0]!;
+  const of = (role: string, names: readonly string[], bits: readonly number[]) =>
+    messages.filter(({ phase, from, to }) => phase === "online" && from === role && to !== "dealer")
+      .map((message, i) => ({ message, name: names[i % names.length]!, bits: bits[i % bits.length]! }));
+  const [first, second] = specs.map(replyBits) as [number, number];
   return [
-    ...fromClient.map((message) => ({ message, bits: spec.ringBits })),
-    ...replies.map((message) => ({ message, bits: replyBits(spec) })),
-  ];
+    ...of("client", ["image", "re-masked"], [ringBits, ringBits]),
+    ...of("server", ["first reply", "second reply", "logits"], [first, second, 32]),
+  ].filter(({ name }) => name !== "logits");
 }
 
 for (const n of [1, 17, 300, 784]) {
   Deno.test(`lifted fills the messages of ${n} words up with zeros, and nobody can undo a mask with them`, async () => {
-    const graph = activationLayer(n), image = Float32Array.from({ length: n }, (_, i) => 3 * Math.sin(i + 1));
-    const { messages } = await recordInference(planOf(graph, "lifted"), new Map(), Array(6).fill(image));
-    const packed = packedMessages(n, messages);
-    assertEquals(packed.length, 3 * 6);
+    const plan = planOf(twoActivations(n), "lifted"),
+      image = Float32Array.from({ length: n }, (_, i) => Math.sin(i + 1));
+    const { messages } = await recordInference(plan, identity, Array(6).fill(image));
+    const packed = packedMessages(plan, messages);
+    assertEquals(packed.length, 4 * 6);
     for (const { message, bits } of packed) {
       assertEquals(unpack(message, bits).slice(n).filter((word) => word !== 0), new Uint32Array());
     }
     // A server that only reads: the image's words plus what stands behind them, its own mask among other things.
-    const { imageBits, ringBits } = planOf(graph, "lifted").lifted!;
-    const recovered = packed.filter(({ message: { from } }) => from === "client").map(({ message }) => {
-      const words = unpack(message, ringBits), padding = words.slice(n);
-      return padding.reduce((sum, mask, i) => {
-        const x = (words[i % n]! + mask) % 2 ** ringBits;
-        return sum +
-          Number(
-            mask !== 0 && x === (Math.round(image[i % n]! * 2 ** imageBits) + 2 ** ringBits) % 2 ** ringBits,
-          );
-      }, 0);
+    const { fractionBits, ringBits } = plan.wires.get(plan.input)!, ring = 2 ** ringBits;
+    const recovered = packed.filter(({ name }) => name === "image").flatMap(({ message }) => {
+      const words = unpack(message, ringBits),
+        integers = Array.from(image, (v) => Math.round(v * 2 ** fractionBits));
+      return [...words.slice(n)].filter((mask, i) =>
+        mask !== 0 && (words[i % n]! + mask) % ring === (integers[i % n]! + ring) % ring
+      );
     });
-    assertEquals(recovered.filter((count) => count > 0), []);
+    assertEquals(recovered, []);
   });
 }
 
@@ -120,31 +115,32 @@ const LIMIT = 255 + 6 * 22.6;
 const QUERIES = Math.ceil(100 * 256 / 300);
 
 Deno.test("lifted sends uniform words in every message, and constant masks would be seen", async () => {
-  const n = 300, plan = planOf(activationLayer(n), "lifted"), spec = plan.lifted!.specs.get(0)!;
-  const image = new Float32Array(n).fill(1.5), images = Array(QUERIES).fill(image);
+  const n = 300, plan = planOf(twoActivations(n), "lifted"), { ringBits } = plan.wires.get(plan.input)!;
+  const images = Array(QUERIES).fill(new Float32Array(n).fill(1.5));
   const statistics = async (constantMasks: boolean) => {
-    const { messages } = await recordInference(plan, new Map(), images, { constantMasks });
-    const early = messages.filter(({ from, to, phase, bytes }) =>
-      from === "client" && to === "server" && phase === "offline" && bytes.length === 4 * n
-    );
-    assertEquals(early.length, QUERIES);
-    const v = early.flatMap(({ bytes }) => [...new Uint32Array(bytes.slice().buffer)]);
-    const packed = packedMessages(n, messages);
-    const of = (wanted: string, index: number) =>
-      packed.filter(({ message: { from } }) => from === wanted)
-        .filter((_, i, all) => index < 0 || Math.floor(i % (all.length / QUERIES)) === index)
-        .flatMap(({ message, bits }) => [...unpack(message, bits).slice(0, n)]);
-    return {
-      v: chiSquares(v.map((word) => word % 2 ** spec.ringBits), spec.ringBits),
-      image: chiSquares(of("client", 0), spec.ringBits),
-      remasked: chiSquares(of("client", 1), spec.ringBits),
-      reply: chiSquares(of("server", -1), replyBits(spec)),
+    const { messages } = await recordInference(plan, identity, images, { constantMasks });
+    const words = new Map<string, { bits: number; words: number[] }>();
+    const add = (name: string, bits: number, more: Iterable<number>) => {
+      if (!words.has(name)) words.set(name, { bits, words: [] });
+      words.get(name)!.words.push(...more);
     };
+    for (const { phase, from, to, bytes } of messages) {
+      if (phase !== "offline" || from !== "client" || to !== "server") continue;
+      add("v", ringBits, new Uint32Array(bytes.slice().buffer).map((word) => word % 2 ** ringBits));
+    }
+    for (const { message, name, bits } of packedMessages(plan, messages)) {
+      add(name, bits, unpack(message, bits).slice(0, n));
+    }
+    assertEquals([...words.keys()], ["v", "image", "re-masked", "first reply", "second reply"]);
+    assertEquals(words.get("v")!.words.length, 2 * QUERIES * n);
+    return [...words].flatMap(([name, { words, bits }]) =>
+      chiSquares(words, bits).map((value) => ({ name, value }))
+    );
   };
-  for (const [what, values] of Object.entries(await statistics(false))) {
-    for (const value of values) assert(value < LIMIT, `${what}: chi-square ${value}`);
+  for (const { name, value } of await statistics(false)) {
+    assert(value < LIMIT, `${name}: chi-square ${value}`);
   }
-  for (const [what, values] of Object.entries(await statistics(true))) {
-    for (const value of values) assert(value > 10 * LIMIT, `constant masks, ${what}: chi-square ${value}`);
+  for (const { name, value } of await statistics(true)) {
+    assert(value > 10 * LIMIT, `constant masks, ${name}: chi-square ${value}`);
   }
 });

@@ -1,9 +1,7 @@
 /** The plaintext fixed-point engine with the arithmetic of a plan: what the opened values should be, carries apart. */
 import { evaluateFixed, type FixedArithmetic, type FixedValue, shift } from "../models/fixed_engine.ts";
 import type { Weights } from "../models/graph.ts";
-import { fixedPointOfLifted, type LiftedSpec } from "../protocols/activation/lifted.ts";
-import { activationProtocol } from "../protocols/registry.ts";
-import type { LiftedScales } from "./lifted_plan.ts";
+import { valueBits } from "../wires/wire.ts";
 import type { Plan } from "./plan.ts";
 
 /** Values of all nodes of the plan's graph. `weights` are those of the folded graph. */
@@ -14,39 +12,14 @@ export const fixedPointValues = (
 ): Map<string, FixedValue> => evaluateFixed(plan.graph, weights, arithmeticOf(plan), image);
 
 /** The scales and activations of a plan. */
-export const arithmeticOf = (plan: Plan): FixedArithmetic =>
-  plan.lifted === null ? arithmetic64(plan) : liftedArithmetic(plan, plan.lifted);
-
-function arithmetic64({ options: { activation, fractionBits, polynomial } }: Plan): FixedArithmetic {
-  const protocol = activationProtocol(activation);
-  return {
-    inputBits: fractionBits,
-    weightBits: () => fractionBits,
-    activation(_, x) {
-      const integers = shift(x, fractionBits);
-      return {
-        integers: protocol.fixedPoint({ length: integers.length, fractionBits, polynomial }, integers),
-        fractionBits,
-      };
-    },
-  };
-}
-
-function liftedArithmetic(plan: Plan, scales: LiftedScales): FixedArithmetic {
-  const specs = new Map<string, LiftedSpec>(
-    plan.steps.flatMap((step) =>
-      step.kind === "activation" ? [[step.node, scales.specs.get(step.index)!] as const] : []
-    ),
-  );
-  return {
-    inputBits: scales.imageBits,
-    weightBits: (id) => scales.weightBits.get(id)!,
-    activation(id, x) {
-      const spec = specs.get(id)!;
-      return { integers: fixedPointOfLifted(spec, shift(x, spec.inputBits)), fractionBits: spec.outputBits };
-    },
-  };
-}
+export const arithmeticOf = ({ wires, input, weightBits, activations }: Plan): FixedArithmetic => ({
+  inputBits: wires.get(input)!.fractionBits,
+  weightBits: (node) => weightBits.get(node)!,
+  activation(node, x) {
+    const step = activations.get(node)!;
+    return { integers: step.plain(shift(x, step.inputBits)), fractionBits: valueBits(step.outputs[0]!) };
+  },
+});
 
 /** The logits of {@linkcode fixedPointValues}. */
 export function fixedPointLogits(plan: Plan, weights: Weights, image: ArrayLike<number>): Float64Array {

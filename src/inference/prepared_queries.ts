@@ -3,14 +3,14 @@
  * whatever becomes of it: its correlations cannot be used again. All of it is memory of one session; nothing is resumed.
  */
 import { ProtocolError } from "../network/channel.ts";
-import type { PartySession, PreparedQuery } from "./party_session.ts";
+import type { PreparedQuery, Session } from "./session.ts";
 
 export class PreparedQueries {
   readonly #held: PreparedQuery[] = [];
   #next = 0;
 
   /** At most `most` are held at a time: each of them holds its dealt words in memory. */
-  constructor(private readonly session: PartySession, private readonly most: number) {}
+  constructor(private readonly session: Pick<Session, "prepare">, private readonly most: number) {}
 
   /** Number of the query that is prepared next. */
   get next(): number {

@@ -11,16 +11,18 @@ import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import { fixedPointLogits } from "./oracle.ts";
-import { costOf, planInference } from "./plan.ts";
+import { costOf } from "./cost.ts";
+import { planInference } from "./plan.ts";
 import { PreparedQueries } from "./prepared_queries.ts";
-import { CONTROL_TAG, query, type QueryOptions, RUN, serve } from "./roles.ts";
+import { query, type QueryOptions, RUN, serve } from "./roles.ts";
+import { CONTROL_TAG } from "./tags.ts";
 import { openSession } from "./session.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
 const original = buildModel("convnet");
 const { graph, weights } = foldBatchNorm(original, randomWeights(original, 1, QUARTIC));
 const planOf = (activation: string) =>
-  planInference(graph, { activation, linear: "masked", fractionBits: 16, polynomial: QUARTIC });
+  planInference(graph, { activation, linear: "masked", function: QUARTIC });
 const plan = planOf("lifted"), image = seededImage(original, 5);
 
 /** The links of a session: server and client to each other, and to their dealer. */

@@ -4,11 +4,9 @@
  * ends the session if they differ. Control messages and figures travel outside the measured phases.
  */
 import { type Channel, ProtocolError } from "../network/channel.ts";
-import { REQUEST_TAG } from "../dealer/request.ts";
-import { describeStep, type Plan } from "./plan.ts";
-import { LOGITS_TAG, PLAN_TAG, type PreparedQuery, type SessionOptions, stepOfTag } from "./party_session.ts";
 import { PreparedQueries } from "./prepared_queries.ts";
-import { openSession } from "./session.ts";
+import { openSession, type PreparedQuery, type SessionOptions } from "./session.ts";
+import { CONTROL_TAG, FIGURES_TAG } from "./tags.ts";
 
 /** One query as the client saw it. */
 export interface QueryFigures {
@@ -37,25 +35,8 @@ export interface SessionFigures {
   readonly queries: readonly QueryFigures[];
 }
 
-export const CONTROL_TAG = 0xd0000004;
-const FIGURES_TAG = 0xd0000005;
 /** First number of a control message of the client; the second is that of the query. */
 export const END = 0, PREPARE = 1, RUN = 2;
-
-/** Names a message of a session in errors. */
-export function describeTag(plan: Plan): (tag: number) => string | undefined {
-  const names = new Map<number, string>([
-    [REQUEST_TAG, "the dealer's seeds"],
-    [PLAN_TAG, "the comparison of plans"],
-    [LOGITS_TAG, "the logits"],
-    [CONTROL_TAG, "the announcement of a query"],
-    [FIGURES_TAG, "the server's figures"],
-  ]);
-  return (tag) => {
-    const step = stepOfTag(plan, tag);
-    return step ? describeStep(step) : names.get(tag);
-  };
-}
 
 /** Serves one client until it says that it is done, and holds at most `most` queries prepared. Returns the number of queries. */
 export async function serve(options: Omit<SessionOptions, "role">, most = 1): Promise<number> {

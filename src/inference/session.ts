@@ -1,14 +1,218 @@
-/** Opens the session that a plan asks for. */
-import { LiftedSession } from "./lifted_session.ts";
-import { comparePlans, type PartySession, type SessionOptions } from "./party_session.ts";
-import { digestOf } from "./plan.ts";
-import { Session64 } from "./session64.ts";
+/**
+ * A party of a private inference. The offline phase of a query goes through the plan with early halves, the online phase with late ones:
+ * what a party does online is what its early halves leave to do.
+ */
+import { DealerSource, type Source } from "../correlations/source.ts";
+import type { Weights } from "../models/graph.ts";
+import { type Channel, ProtocolError } from "../network/channel.ts";
+import type { EncodedLayer, OpenStep, Party, Prepared, Role } from "../protocols/protocol.ts";
+import { decode, encodeWords } from "../ring/fixed_point.ts";
+import type { ConvolutionPool } from "../ring/pool.ts";
+import type { RingTensor, Width } from "../ring/tensor.ts";
+import type { Half, Wire } from "../wires/wire.ts";
+import { digestOf, type LocalStep, type Plan, type Step } from "./plan.ts";
+import { PLAN_TAG, queryTag } from "./tags.ts";
+import { TimedChannel } from "./timed_channel.ts";
+
+export interface SessionOptions {
+  readonly role: Role;
+  readonly pool: ConvolutionPool;
+  readonly peer: Channel;
+  readonly dealer: Channel;
+  readonly plan: Plan;
+  /** Weights of the folded graph: the server's, null at the client. */
+  readonly weights: Weights | null;
+  /**
+   * Called with every half that a party adds to a value after each step, in debugging runs that open intermediate values: their sum over
+   * both phases and parties is the value.
+   */
+  readonly observe?: (id: string, wire: Wire, half: RingTensor<Width>) => Promise<void>;
+}
+
+/** Time of the online phase of one query at this party. */
+export interface OnlineTime {
+  readonly milliseconds: number;
+  /** Without the time spent sending, receiving and waiting. */
+  readonly computeMilliseconds: number;
+}
+
+/** Halves of values by name. */
+type Halves = Map<string, RingTensor<Width>>;
 
 /** Set-up of a party: compares plans, then masks and opens weights, once for all queries. */
-export async function openSession(options: SessionOptions): Promise<PartySession> {
-  const { plan, peer } = options, digest = await digestOf(plan);
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const { plan, peer, pool, role, dealer } = options, digest = await digestOf(plan);
   await comparePlans(peer, digest);
-  return plan.lifted === null
-    ? await Session64.open(options, digest)
-    : await LiftedSession.open(options, plan.lifted, digest);
+  const source = new DealerSource(pool.ring, role, dealer, digest), draw = await source.session();
+  const open = new Map<Step, OpenStep>();
+  for (const step of plan.steps) {
+    const { work, kind } = step;
+    if (!("open" in work)) continue;
+    const layers = kind === "linear" ? encodedLayers(options, step) : null, drawn = draw(step);
+    open.set(step, await work.open({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
+    drawn.finish();
+    layers?.forEach(({ weights }) => weights[Symbol.dispose]());
+  }
+  return new Session(options, source, open);
+}
+
+/** Ends a session whose parties do not mean the same, before anything is sent. */
+async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
+  const theirs = new Uint8Array(mine.length);
+  await peer.exchange(PLAN_TAG, mine, theirs);
+  if (mine.some((byte, i) => byte !== theirs[i])) {
+    throw new ProtocolError(
+      "server and client were started with different plans; use the same version, model, classes, activation, linear protocol, " +
+        "polynomial, fraction bits, ring bits and ranges on both sides",
+    );
+  }
+}
+
+/** The server's layers of a step, at the scales of the plan. */
+function encodedLayers(
+  { pool: { ring }, plan, weights }: SessionOptions,
+  { reads, writes }: Step,
+): EncodedLayer[] | null {
+  if (weights === null) return null;
+  const { width, factor } = plan.wires.get(reads[0]!)!;
+  return writes.map((node) => {
+    const { data } = weights.get(`${node}.weight`)!, bias = weights.get(`${node}.bias`);
+    const scaled = factor === 1 ? data : data.map((w) => w * factor);
+    return {
+      weights: encodeWords(ring, width, scaled, plan.weightBits.get(node)!, `weight of ${node}`),
+      bias: bias
+        ? encodeWords(ring, width, bias.data, plan.wires.get(node)!.fractionBits, `bias of ${node}`)
+        : null,
+    };
+  });
+}
+
+export class Session {
+  readonly #peer: TimedChannel;
+  #queries = 0;
+
+  constructor(
+    private readonly options: SessionOptions,
+    private readonly source: Source,
+    private readonly open: ReadonlyMap<Step, OpenStep>,
+  ) {
+    this.#peer = new TimedChannel(options.peer);
+  }
+
+  /** The offline phase of the next query. */
+  async prepare(): Promise<PreparedQuery> {
+    const { role, pool, plan, observe } = this.options, number = this.#queries++;
+    const draw = await this.source.query(number), online = new Map<Step, Prepared["online"]>();
+    const early: Halves = new Map();
+    for (const step of plan.steps) {
+      const inputs = step.reads.map((id) => early.get(id));
+      if ("apply" in step.work) keep(early, step, [step.work.apply(inputs)]);
+      else {
+        const party: Party = {
+          role,
+          ring: pool.ring,
+          pool,
+          peer: this.#peer,
+          tag: queryTag(step.label, number),
+        };
+        const drawn = draw(step), prepared = await this.open.get(step)!.prepare(party, drawn, inputs);
+        drawn.finish();
+        online.set(step, prepared.online);
+        keep(early, step, prepared.early);
+      }
+      if (observe) await observeOutputs(plan, step, early, observe);
+      forget(early, step.lastUses);
+    }
+    forget(early, early.keys());
+    return new PreparedQuery(number, this.options, this.#peer, online);
+  }
+
+  /** Tells the source that no more queries come and frees the weights. */
+  async end(): Promise<void> {
+    await this.source.end();
+    for (const step of this.open.values()) step[Symbol.dispose]();
+  }
+}
+
+/** One query: its offline phase is over, its online phase may run once. */
+export class PreparedQuery {
+  #used = false;
+
+  constructor(
+    /** Its place among the queries of the session, from 0 on. */
+    readonly number: number,
+    private readonly options: SessionOptions,
+    private readonly peer: TimedChannel,
+    private readonly online: ReadonlyMap<Step, Prepared["online"]>,
+  ) {}
+
+  /** The online phase. The client brings the image, NHWC floats, and receives the logits; the server gets null. */
+  async run(image: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }> {
+    const { plan, observe } = this.options;
+    if (this.#used) {
+      throw new ProtocolError("the correlations of this query were used before; prepare another one");
+    }
+    const start = performance.now(), waited = this.peer.milliseconds;
+    const late: Halves = this.#encoded(image);
+    this.#used = true;
+    for (const step of plan.steps) {
+      const inputs = step.reads.map((id) => late.get(id));
+      keep(late, step, await lateHalves(step.work, this.online.get(step), inputs));
+      if (observe) await observeOutputs(plan, step, late, observe);
+      forget(late, step.lastUses);
+    }
+    const opened = late.get(plan.opened), logits = opened ? decode(opened) : null;
+    forget(late, late.keys());
+    const milliseconds = performance.now() - start;
+    return {
+      logits,
+      time: { milliseconds, computeMilliseconds: milliseconds - (this.peer.milliseconds - waited) },
+    };
+  }
+
+  /** The image as the client's late half; the server has none. */
+  #encoded(image: ArrayLike<number> | null): Halves {
+    const { role, pool: { ring }, plan } = this.options;
+    if (role === "server") return new Map();
+    if (image?.length !== plan.inputLength) {
+      throw new RangeError(
+        `the image has ${image?.length ?? 0} numbers, the network takes ${
+          plan.graph.inputShape.join(" x ")
+        } = ${plan.inputLength}`,
+      );
+    }
+    const { width, fractionBits, ringBits } = plan.wires.get(plan.input)!;
+    return new Map([[plan.input, encodeWords(ring, width, image, fractionBits, "image", ringBits)]]);
+  }
+}
+
+const lateHalves = async (
+  work: Step["work"] | LocalStep,
+  online: Prepared["online"],
+  late: readonly Half[],
+): Promise<readonly Half[]> => "apply" in work ? [work.apply(late)] : await online?.(late) ?? [];
+
+/** Keeps what a step has made; a missing half is no entry. */
+function keep(halves: Halves, { writes }: Step, made: readonly Half[]): void {
+  writes.forEach((id, i) => made[i] && halves.set(id, made[i]));
+}
+
+function forget(halves: Halves, ids: Iterable<string>): void {
+  for (const id of [...ids]) {
+    halves.get(id)?.[Symbol.dispose]();
+    halves.delete(id);
+  }
+}
+
+/** Shows this party's halves of what a step has made; a value to which it adds nothing is left out. */
+async function observeOutputs(
+  { wires }: Plan,
+  { writes }: Step,
+  halves: Halves,
+  observe: NonNullable<SessionOptions["observe"]>,
+): Promise<void> {
+  for (const id of writes) {
+    const half = halves.get(id);
+    if (half) await observe(id, wires.get(id)!, half);
+  }
 }

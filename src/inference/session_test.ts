@@ -1,6 +1,6 @@
 /** Private inference with all roles in one process: right results, declared costs, correlations handed out once. */
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
-import { ask } from "../dealer/request.ts";
+import { ask } from "../correlations/request.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Activation, Graph } from "../models/graph.ts";
@@ -13,40 +13,51 @@ import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts
 import { SEED_BYTES } from "../random/stream.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
-import { everything, smallWeights } from "./_small_networks.ts";
+import { everything, odd, smallWeights } from "./_small_networks.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
-import { costOf, digestOf, planInference } from "./plan.ts";
+import { costOf } from "./cost.ts";
+import { digestOf, planInference } from "./plan.ts";
 import { query, serve } from "./roles.ts";
 import { openSession } from "./session.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
 
 function network(graph: Graph, activation: Activation) {
-  const weights = graph === everything ? smallWeights(graph) : randomWeights(graph, 1, activation);
+  const weights = graph === everything || graph === odd
+    ? smallWeights(graph)
+    : randomWeights(graph, 1, activation);
   return { activation, ...foldBatchNorm(graph, weights) };
 }
 
-for (const { name: activation } of ACTIVATION_PROTOCOLS) {
-  for (const { name: linear } of LINEAR_PROTOCOLS) {
-    for (const graph of [everything, buildModel("minionn-bn"), buildModel("resnet20")]) {
-      Deno.test(`${graph.name} with ${activation} and ${linear} agrees with the float engine within 2 % of the largest logit`, async () => {
-        const { graph: folded, weights, activation: f } = network(
-          graph,
-          activation === "relu" ? { kind: "relu" } : QUARTIC,
-        );
-        const plan = planInference(folded, { activation, linear, fractionBits: 16, polynomial: QUARTIC });
-        const inference = await openInProcess(ring, plan, weights, 2);
-        const image = seededImage(graph, 7), expected = evaluateLogits(folded, weights, f, image);
-        const largest = Math.max(1, ...expected.map(Math.abs));
-        for (let i = 0; i < 2; i++) {
-          const logits = await inference.infer(image);
-          const error = Math.max(...logits.map((v, k) => Math.abs(v - expected[k]!)));
-          assert(error <= 0.02 * largest, `logits differ by ${error}, largest logit ${largest}`);
-        }
-        await inference.end();
-      });
-    }
+/** Every pair of protocols that go together: what reads its input early needs linear layers that make it so. */
+const PAIRS = ACTIVATION_PROTOCOLS.flatMap((activation) =>
+  LINEAR_PROTOCOLS.filter(({ readsMasked }) => readsMasked || !activation.readsEarly)
+    .map((linear) => ({ activation: activation.name, linear: linear.name, scaling: activation.scaling }))
+);
+
+for (const { activation, linear, scaling } of PAIRS) {
+  // Small rings have no comparisons, so no max pooling.
+  const first = scaling.kind === "ring" ? odd : everything;
+  for (const graph of [first, buildModel("minionn-bn"), buildModel("resnet20")]) {
+    Deno.test(`${graph.name} with ${activation} and ${linear} agrees with the float engine`, async () => {
+      const { graph: folded, weights, activation: f } = network(
+        graph,
+        activation === "relu" ? { kind: "relu" } : QUARTIC,
+      );
+      const plan = planInference(folded, { activation, linear, function: QUARTIC });
+      const inference = await openInProcess(ring, plan, weights, 2);
+      const image = seededImage(graph, 7), expected = evaluateLogits(folded, weights, f, image);
+      const largest = Math.max(1, ...expected.map(Math.abs));
+      for (let i = 0; i < 2; i++) {
+        const logits = await inference.infer(image);
+        const error = Math.max(...logits.map((v, k) => Math.abs(v - expected[k]!)));
+        // Small rings are coarser, above all without audited ranges.
+        const allowed = (scaling.kind === "ring" ? 0.1 : 0.02) * largest;
+        assert(error <= allowed, `logits differ by ${error}, largest logit ${largest}`);
+      }
+      await inference.end();
+    });
   }
 }
 
@@ -56,8 +67,7 @@ Deno.test("a session frees all ring memory that it took", async () => {
   const plan = planInference(graph, {
     activation: "espn",
     linear: "beaver",
-    fractionBits: 16,
-    polynomial: QUARTIC,
+    function: QUARTIC,
   });
   const inference = await openInProcess(ring, plan, weights, 1);
   await inference.infer(seededImage(graph, 1));
@@ -65,32 +75,33 @@ Deno.test("a session frees all ring memory that it took", async () => {
   assertEquals(ring.bytesInUse, before);
 });
 
-for (const { name: activation } of ACTIVATION_PROTOCOLS) {
-  for (const { name: linear } of LINEAR_PROTOCOLS) {
-    Deno.test(`bytes, exchanges and dealt bytes of ${activation} with ${linear} are those of the closed formulas`, async () => {
-      const { graph, weights } = network(everything, activation === "relu" ? { kind: "relu" } : QUARTIC);
-      const plan = planInference(graph, { activation, linear, fractionBits: 16, polynomial: QUARTIC });
-      const [peer, clientPeer] = memoryPair();
-      const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
-      const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
-      const [, , figures] = await Promise.all([
-        runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 2 }),
-        serve({ pool, peer, dealer, plan, weights }),
-        query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => seededImage(graph, 2), 2),
-      ]);
-      const cost = costOf(plan), seeds = 2 * SEED_BYTES, digests = 64;
-      for (const { exchanges, oneWayDelays, bytesSent, offlineBytes, offlinePartyBytes } of figures.queries) {
-        assertEquals({ exchanges, oneWayDelays, bytesSent }, {
-          exchanges: cost.total.exchanges,
-          oneWayDelays: cost.oneWayDelays,
-          bytesSent: { server: cost.total.bytesServer, client: cost.total.bytesClient },
-        });
-        assertEquals(offlineBytes, cost.total.dealtBytes + seeds);
-        assertEquals(offlinePartyBytes, cost.offline.bytesServer + cost.offline.bytesClient);
-      }
-      assertEquals(figures.setup.bytes, cost.setUp.bytesServer + cost.setUp.bytesClient + seeds + digests);
-    });
-  }
+for (const { activation, linear, scaling } of PAIRS) {
+  Deno.test(`bytes, exchanges and dealt bytes of ${activation} with ${linear} are those of the closed formulas`, async () => {
+    const { graph, weights } = network(
+      scaling.kind === "ring" ? odd : everything,
+      activation === "relu" ? { kind: "relu" } : QUARTIC,
+    );
+    const plan = planInference(graph, { activation, linear, function: QUARTIC });
+    const [peer, clientPeer] = memoryPair();
+    const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
+    const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
+    const [, , figures] = await Promise.all([
+      runDealer({ pool, plan, server: dealerOfServer, client: dealerOfClient, queries: 2 }),
+      serve({ pool, peer, dealer, plan, weights }),
+      query({ pool, peer: clientPeer, dealer: clientDealer, plan }, () => seededImage(graph, 2), 2),
+    ]);
+    const cost = costOf(plan), seeds = 2 * SEED_BYTES, digests = 64;
+    for (const { exchanges, oneWayDelays, bytesSent, offlineBytes, offlinePartyBytes } of figures.queries) {
+      assertEquals({ exchanges, oneWayDelays, bytesSent }, {
+        exchanges: cost.total.exchanges,
+        oneWayDelays: cost.oneWayDelays,
+        bytesSent: { server: cost.total.bytesServer, client: cost.total.bytesClient },
+      });
+      assertEquals(offlineBytes, cost.total.dealtBytes + seeds);
+      assertEquals(offlinePartyBytes, cost.offline.bytesServer + cost.offline.bytesClient);
+    }
+    assertEquals(figures.setup.bytes, cost.setUp.bytesServer + cost.setUp.bytesClient + seeds + digests);
+  });
 }
 
 Deno.test("exchanges are those of the paper where every linear layer opens its own input", () => {
@@ -104,7 +115,7 @@ Deno.test("exchanges are those of the paper where every linear layer opens its o
   for (const [model, [single, relu]] of Object.entries(counts)) {
     const graph = foldGraph(buildModel(model));
     const paper = (activation: string) =>
-      costOf(planInference(graph, { activation, linear: "beaver", fractionBits: 16, polynomial: QUARTIC }))
+      costOf(planInference(graph, { activation, linear: "beaver", function: QUARTIC }))
         .paperExchanges;
     assertEquals([paper("honeybadger"), paper("espn"), paper("relu")], [single, single, relu], model);
   }
@@ -115,8 +126,7 @@ async function dealerFor(queries: number) {
   const plan = planInference(everything, {
     activation: "honeybadger",
     linear: "masked",
-    fractionBits: 16,
-    polynomial: QUARTIC,
+    function: QUARTIC,
   });
   const [dealerOfServer, server] = memoryPair({ roles: ["dealer", "server"] });
   const [dealerOfClient, client] = memoryPair({ roles: ["dealer", "client"] });
@@ -163,8 +173,7 @@ Deno.test("a query runs once", async () => {
   const plan = planInference(graph, {
     activation: "honeybadger",
     linear: "masked",
-    fractionBits: 16,
-    polynomial: QUARTIC,
+    function: QUARTIC,
   });
   const inference = await openInProcess(ring, plan, weights, 1);
   const [server, client] = await Promise.all([inference.server.prepare(), inference.client.prepare()]);
@@ -177,7 +186,7 @@ Deno.test("a query runs once", async () => {
 Deno.test("parties with different plans stop before anything is sent", async () => {
   const { graph, weights } = network(everything, QUARTIC);
   const plan = (fractionBits: number) =>
-    planInference(graph, { activation: "tree", linear: "masked", fractionBits, polynomial: QUARTIC });
+    planInference(graph, { activation: "tree", linear: "masked", fractionBits, function: QUARTIC });
   const [peer, clientPeer] = memoryPair();
   const [, dealer] = memoryPair();
   const open = (role: "server" | "client", channel: typeof peer, fractionBits: number) =>
@@ -208,19 +217,18 @@ Deno.test("a network of 4096 nodes or more is refused: the tags of its messages 
       ),
     ],
   });
-  const options = { activation: "honeybadger", linear: "masked", fractionBits: 16, polynomial: QUARTIC };
-  assertEquals(planInference(activations(4094), options).steps.length, 4094);
+  const options = { activation: "honeybadger", linear: "masked", function: QUARTIC };
+  assertEquals(planInference(activations(4094), options).steps.length, 4095);
   assertThrows(() => planInference(activations(4095), options), RangeError, "4096 nodes");
 });
 
 Deno.test("two versions of the code that plan a layer otherwise do not have the same digest", async () => {
   const { graph } = network(everything, QUARTIC);
-  const options = { activation: "honeybadger", linear: "masked", fractionBits: 16, polynomial: QUARTIC };
-  const plan = planInference(graph, options), [first, ...others] = plan.steps;
-  assert(first!.kind === "linear");
-  const otherwise = {
-    ...plan,
-    steps: [{ ...first, outputFractionBits: first.outputFractionBits.map((bits) => bits + 2) }, ...others],
-  };
-  assertNotEquals(await digestOf(otherwise), await digestOf(plan));
+  const plan = planInference(graph, { activation: "honeybadger", linear: "masked", function: QUARTIC });
+  const basis = JSON.parse(JSON.stringify(plan.basis)), otherwise = structuredClone(basis);
+  assertEquals(await digestOf({ ...plan, basis }), await digestOf(plan));
+  // Winograd's two bits of the first convolution, as a role whose rule differs would have them.
+  const text = JSON.stringify(otherwise), changed = text.replace('"extraBits":0', '"extraBits":2');
+  assertNotEquals(changed, text);
+  assertNotEquals(await digestOf({ ...plan, basis: JSON.parse(changed) }), await digestOf(plan));
 });

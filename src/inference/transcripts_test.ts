@@ -11,8 +11,9 @@ import { QUARTIC } from "../polynomial/polynomial.ts";
 import { ACTIVATION_PROTOCOLS } from "../protocols/registry.ts";
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
 import { everything, inSixtyFourths, odd, residual, smallWeights } from "./_small_networks.ts";
-import { PLAN_TAG } from "./party_session.ts";
+
 import { planInference } from "./plan.ts";
+import { PLAN_TAG } from "./tags.ts";
 
 const RECORD = new URL("testdata/transcripts.json", import.meta.url);
 const recorded: Record<string, Record<string, string>> = JSON.parse(
@@ -25,16 +26,14 @@ const weightsOf = (graph: Graph): Weights =>
     [...smallWeights(graph)].map(([name, { shape, data }]) => [name, { shape, data: inSixtyFourths(data) }]),
   );
 
-const PROTOCOLS = [
-  { activation: "lifted", linear: "masked", graphs: [activationLayer(300), odd, residual] },
-  ...ACTIVATION_PROTOCOLS.flatMap(({ name }) =>
-    ["masked", "beaver"].map((linear) => ({
-      activation: name,
-      linear,
-      graphs: [activationLayer(300), everything, residual],
-    }))
-  ),
-];
+const PROTOCOLS = ACTIVATION_PROTOCOLS.flatMap(({ name, readsEarly, scaling }) =>
+  (readsEarly ? ["masked"] : ["masked", "beaver"]).map((linear) => ({
+    activation: name,
+    linear,
+    // Small rings have no comparisons, so no max pooling.
+    graphs: [activationLayer(300), scaling.kind === "ring" ? odd : everything, residual],
+  }))
+);
 
 /** By phase and direction the messages in order: length and the first 32 bits of SHA-256. */
 async function summaryOf(messages: readonly RecordedMessage[]): Promise<Record<string, string>> {
@@ -54,7 +53,7 @@ for (const { activation, linear, graphs } of PROTOCOLS) {
   for (const graph of graphs) {
     const name = `${activation} with ${linear} on ${graph.name} of ${graph.inputShape.join(" x ")}`;
     Deno.test(`${name} sends what it sent when it was recorded`, async () => {
-      const plan = planInference(graph, { activation, linear, fractionBits: 16, polynomial: QUARTIC });
+      const plan = planInference(graph, { activation, linear, function: QUARTIC });
       const images = [1, 2].map((seed) => inSixtyFourths(Float32Array.from(seededImage(graph, seed))));
       for (const threads of [1, 2]) {
         const { messages } = await recordInference(plan, weightsOf(graph), images, { threads });

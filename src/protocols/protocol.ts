@@ -1,13 +1,19 @@
-/** What a protocol is to the rest of the system: a cost, what the dealer deals, what each party does. */
-import type { Dealing, Material } from "../dealer/material.ts";
+/**
+ * What a protocol is to the rest of the system: from the public wires that a step reads to a step with what is dealt for it, what travels,
+ * and what each party does. Costs, the dealer's work, digests and sessions are made from that alone.
+ */
+import type { Correlation, Own, Role } from "../correlations/correlation.ts";
+import type { Drawn } from "../correlations/drawn.ts";
+import type { Activation } from "../models/graph.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import type { Polynomial } from "../polynomial/polynomial.ts";
 import type { ConvolutionSpec } from "../ring/convolution.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
-import type { RingTensor } from "../ring/tensor.ts";
+import type { RingTensor, Width } from "../ring/tensor.ts";
+import type { Half, Wire } from "../wires/wire.ts";
 
-export type Role = "server" | "client";
+export type { Role } from "../correlations/correlation.ts";
 
 /** A party in the middle of a step: who it is, its memory and threads, its link to the other party, the tag of its messages. */
 export interface Party {
@@ -18,115 +24,158 @@ export interface Party {
   readonly tag: number;
 }
 
-/** Online cost of a step and the words dealt for it. Equal to what the transport counts. */
-export interface Cost {
-  /** One-way delays on the critical path; an exchange and a message count one each. */
-  readonly exchanges: number;
-  /** Payload bytes that the server and the client send. */
-  readonly bytesServer: number;
-  readonly bytesClient: number;
-  /** Bytes that the dealer sends to the server (the client expands a seed). */
-  readonly dealtBytes: number;
+/** A message, or an exchange: both parties send as many bytes at once. The list of them is in the order in which they travel. */
+export interface Message {
+  /** Once a session; before the image of a query is known; or after that. */
+  readonly phase: "session" | "offline" | "online";
+  readonly from: Role | "both";
+  readonly bytes: number;
+  /** Whether it gives a value a fresh mask, what a linear layer reads, rather than opening something for this step. */
+  readonly remasks?: boolean;
 }
 
-/** `length` inputs and outputs with `fractionBits` fraction bits. */
-export interface ActivationSpec {
-  readonly length: number;
-  readonly fractionBits: number;
-  readonly polynomial: Polynomial;
+/** A step of a plan. Everything but the functions is public and the same at all roles. */
+export interface ProtocolStep {
+  /** What was chosen when it was planned, for digests. */
+  readonly spec: Readonly<Record<string, unknown>>;
+  readonly outputs: readonly Wire[];
+  /** Masks of the weights; drawn once a session. */
+  readonly session: readonly Own[];
+  /** Drawn once a query, in this order. */
+  readonly query: readonly Correlation[];
+  readonly messages: readonly Message[];
+  /**
+   * Set-up of a party, once a session. The server brings the encoded layers of a linear step, whose weights may be freed afterwards,
+   * and hands over the biases; null at the client.
+   */
+  open(party: Party, drawn: Drawn, layers: readonly EncodedLayer[] | null): Promise<OpenStep>;
 }
 
-/**
- * The online phase of one step of one query at one party: from this party's shares of the inputs to its shares of the
- * outputs. It holds the dealt material in its closure and runs once.
- */
-export type Evaluate = (x: RingTensor) => Promise<RingTensor>;
+/** A step during a session, at a party. */
+export interface OpenStep extends Disposable {
+  /** A party's offline work for one query, from the early halves of the inputs, which stay the caller's. */
+  prepare(party: Party, drawn: Drawn, early: readonly Half[]): Promise<Prepared>;
+}
+
+/** One query at one party after its offline phase. */
+export interface Prepared {
+  /** Early halves of the outputs. */
+  readonly early: readonly Half[];
+  /** The online phase, once, from late halves to late halves; left out where nothing is left to do. */
+  readonly online?: (late: readonly Half[]) => Promise<readonly Half[]>;
+}
+
+/** A step that holds nothing over a session. */
+export const stateless = (prepare: OpenStep["prepare"]): ProtocolStep["open"] => () =>
+  Promise.resolve({ prepare, [Symbol.dispose]() {} });
+
+/** How the scales of a network are chosen; see `src/inference/scales.ts`. */
+export type Scaling =
+  /** The same fraction bits everywhere, in words of 64 bits. */
+  | { readonly kind: "uniform" }
+  /**
+   * Whatever a ring of few bits leaves, layer by layer, in words of 32 bits. Inputs of activations may take at most `mostIntegerBits`:
+   * beyond, the protocol could tell too little about them.
+   */
+  | { readonly kind: "ring"; readonly mostIntegerBits: number };
+
+/** Options of a plan that only some protocols take. */
+export type ProtocolOption = "fractionBits" | "ringBits";
+
+/** One activation layer of a network. */
+export interface ActivationLayer {
+  /** Network and node, for errors. */
+  readonly name: string;
+  readonly input: Wire;
+  readonly function: Activation;
+  /** Fraction bits that the outputs are to have. */
+  readonly outputBits: number;
+  /** Whether a re-masked output saves a message, since a linear layer reads it as it is. */
+  readonly remask: boolean;
+}
+
+/** A planned activation, and what it computes in the clear. */
+export interface ActivationStep extends ProtocolStep {
+  /** Fraction bits of the integers that {@linkcode plain} takes, and those of them that the protocol keeps. */
+  readonly inputBits: number;
+  readonly keptBits: number;
+  /**
+   * The deterministic part of the rounding, on plain integers. The opened result differs from it by carries and random roundings
+   * alone, at most {@linkcode carryBound} at |x| <= size, gross failures apart.
+   */
+  plain(x: Float64Array): Float64Array;
+  carryBound(size: number): number;
+  /** Largest difference of an opened y from the real function of x, where the protocol note states one. */
+  readonly errorBound?: (x: number) => number;
+  /** Size up to which inputs are right. */
+  readonly limit: number;
+}
 
 /** A protocol for an element-wise activation. One file implements it and nothing else. */
 export interface ActivationProtocol {
   readonly name: string;
-  cost(spec: ActivationSpec): Cost;
-  /** The dealer's work for one query. */
-  deal(spec: ActivationSpec, dealing: Dealing): Promise<void>;
-  /** A party's offline work for one query; returns its online phase. */
-  prepare(spec: ActivationSpec, party: Party, material: Material): Promise<Evaluate>;
-  /**
-   * What the protocol computes, on plain integers with `fractionBits` bits: the deterministic part of its rounding. The
-   * opened result differs from it by the carries of the local shifts alone, at most {@linkcode carryBound} at |x| <= size.
-   */
-  fixedPoint(spec: ActivationSpec, x: Float64Array): Float64Array;
-  /** Largest difference, as a real number, between the opened result and {@linkcode fixedPoint}, gross failures apart. */
-  carryBound(spec: ActivationSpec, size: number): number;
+  /** Sentence of the list of protocols. */
+  readonly summary: string;
+  readonly scaling: Scaling;
+  readonly takes: readonly ProtocolOption[];
+  /** Whether the client's part of the input must be known before the image is. */
+  readonly readsEarly?: boolean;
+  /** The function that it computes whatever a network was trained with; left out where the plan says. */
+  readonly computes?: Activation;
+  /** Throws a RangeError where the protocol does not do the layer. */
+  plan(layer: ActivationLayer): ActivationStep;
 }
 
-/** A step of linear layers that read the same input: it is opened once for all of them. */
+/** Convolutions and dense layers that read the same value. */
 export interface LinearGroup {
-  /** Words of the common input. */
-  readonly inputs: number;
-  readonly layers: readonly ConvolutionSpec[];
+  /** Network and nodes, for errors. */
+  readonly name: string;
+  readonly input: Wire;
+  readonly layers: readonly LinearLayer[];
 }
 
-/** As {@linkcode Evaluate}, with one output for every layer of the group, each with its `extraBits` (see {@linkcode ConvolutionSpec}). */
-export type EvaluateLinear = (x: RingTensor) => Promise<RingTensor[]>;
-
-/** A group of linear layers during a session, at a party: weights are masked and packed, queries come. */
-export interface LinearSession extends Disposable {
-  /** A party's offline work for one query; returns its online phase. */
-  prepare(party: Party, material: Material, mask: Material): Promise<EvaluateLinear>;
+export interface LinearLayer {
+  readonly name: string;
+  readonly spec: ConvolutionSpec;
+  /** Fraction bits of the weights. */
+  readonly weightBits: number;
 }
 
-/** The same at the dealer. */
-export interface LinearDealing extends Disposable {
-  /** The dealer's work for one query. */
-  deal(dealing: Dealing, mask: Dealing): Promise<void>;
+/** Encoded weights [kernel, kernel, inputs, outputs] and bias of a layer. */
+export interface EncodedLayer {
+  readonly weights: RingTensor<Width>;
+  readonly bias: RingTensor<Width> | null;
 }
 
 /** A protocol for convolutions and dense layers. Weights are fixed for a session, inputs change with every query. */
 export interface LinearProtocol {
   readonly name: string;
-  cost(group: LinearGroup): Cost;
-  /** Bytes that the server and the client send once per session. */
-  setUpCost(group: LinearGroup): { readonly bytesServer: number; readonly bytesClient: number };
-  /** The dealer's work for a session. */
-  dealSession(group: LinearGroup, dealing: Dealing): LinearDealing;
-  /**
-   * Session set-up of a party; the server brings the encoded weights, one tensor [kernel, kernel, inputs, outputs] a layer,
-   * which may be freed afterwards.
-   */
-  setUp(
-    group: LinearGroup,
-    party: Party,
-    material: Material,
-    weights: readonly RingTensor[] | null,
-  ): Promise<LinearSession>;
+  readonly summary: string;
+  /** Whether it reads re-masked values alone; the planner then inserts the step that makes them. */
+  readonly readsMasked: boolean;
+  plan(group: LinearGroup): ProtocolStep;
+}
+
+/** The polynomial of a layer; other functions are refused. */
+export function polynomialOf(protocol: string, { name, function: f }: ActivationLayer): Polynomial {
+  if (f.kind === "polynomial") return f;
+  throw new RangeError(
+    `${name}: ${protocol} computes polynomials, not ${f.kind}; use another activation protocol`,
+  );
 }
 
 /** Guards an online phase: dealt material used twice would reveal the difference of two inputs. */
-export function once<T>(
-  name: string,
-  evaluate: (x: RingTensor) => Promise<T>,
-): (x: RingTensor) => Promise<T> {
+export function once(name: string, online: NonNullable<Prepared["online"]>): NonNullable<Prepared["online"]> {
   let used = false;
-  return (x) => {
+  return (late) => {
     if (used) {
-      throw new ProtocolError(
-        `the material of this ${name} step was used before; each correlation is used once`,
+      return Promise.reject(
+        new ProtocolError(`the material of this ${name} step was used before; each correlation is used once`),
       );
     }
     used = true;
-    return evaluate(x);
+    return online(late);
   };
 }
 
 export const WORD_BYTES = 8;
-
-/** A step that opens nothing. */
-export const NO_COST: Cost = { exchanges: 0, bytesServer: 0, bytesClient: 0, dealtBytes: 0 };
-
-/** The cost of two steps in a row. */
-export const plus = (a: Cost, b: Cost): Cost => ({
-  exchanges: a.exchanges + b.exchanges,
-  bytesServer: a.bytesServer + b.bytesServer,
-  bytesClient: a.bytesClient + b.bytesClient,
-  dealtBytes: a.dealtBytes + b.dealtBytes,
-});

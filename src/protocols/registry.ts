@@ -1,14 +1,19 @@
 /** The protocols by name. To add one, write its file and list it here. */
 import { espn } from "./activation/espn.ts";
 import { honeybadger } from "./activation/honeybadger.ts";
+import { lifted } from "./activation/lifted.ts";
 import { relu } from "./activation/relu.ts";
 import { tree } from "./activation/tree.ts";
 import { beaver } from "./linear/beaver.ts";
 import { masked } from "./linear/masked.ts";
 import type { ActivationProtocol, LinearProtocol } from "./protocol.ts";
 
-export const ACTIVATION_PROTOCOLS: readonly ActivationProtocol[] = [relu, tree, honeybadger, espn];
+export const ACTIVATION_PROTOCOLS: readonly ActivationProtocol[] = [relu, tree, honeybadger, espn, lifted];
 export const LINEAR_PROTOCOLS: readonly LinearProtocol[] = [beaver, masked];
+
+/** What commands take unless another is asked for. */
+export const DEFAULT_ACTIVATION: ActivationProtocol = lifted;
+export const DEFAULT_LINEAR: LinearProtocol = masked;
 
 /** The activation protocol called `name`; a RangeError lists the names. */
 export const activationProtocol = (name: string): ActivationProtocol =>

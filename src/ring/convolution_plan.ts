@@ -15,10 +15,18 @@ export interface ConvolutionSpec {
   readonly outputs: number;
 }
 
+/** Windows of `kernel` along `size` numbers with `padding` more at both ends. */
+export const outputAlong = (size: number, kernel: number, stride: number, padding: number): number =>
+  Math.floor((size + 2 * padding - kernel) / stride) + 1;
+
 /** Height and width of the result. */
-export function outputSize(spec: ConvolutionSpec): { readonly height: number; readonly width: number } {
-  const along = (size: number) => Math.floor((size + 2 * spec.padding - spec.kernel) / spec.stride) + 1;
-  return { height: along(spec.height), width: along(spec.width) };
+export function outputSize(
+  { height, width, kernel, stride, padding }: ConvolutionSpec,
+): { readonly height: number; readonly width: number } {
+  return {
+    height: outputAlong(height, kernel, stride, padding),
+    width: outputAlong(width, kernel, stride, padding),
+  };
 }
 
 /**

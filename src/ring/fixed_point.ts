@@ -1,6 +1,6 @@
 /** Fixed point: the real number x with f fraction bits is the integer round(x * 2^f) modulo 2^64. */
 import type { Ring } from "./ring.ts";
-import { RingTensor, words } from "./tensor.ts";
+import { RingTensor, type Width, words } from "./tensor.ts";
 
 /** Integers that doubles hold exactly; a value that needs more is out of range of every protocol here anyway. */
 const LIMIT = 2 ** 53;
@@ -37,7 +37,7 @@ export function encode(
 }
 
 /** The same in 32-bit words, modulo 2^ringBits: integers of at most ringBits - 1 bits and a sign. */
-export function encode32(
+function encode32(
   ring: Ring,
   values: ArrayLike<number>,
   fractionBits: number,
@@ -64,12 +64,26 @@ export function encode32(
   return out;
 }
 
+/** Encodes in words of `width` bits that count modulo 2^ringBits; see {@linkcode encode}. */
+export const encodeWords = <W extends Width>(
+  ring: Ring,
+  width: W,
+  values: ArrayLike<number>,
+  fractionBits: number,
+  what: string,
+  ringBits: number = width,
+): RingTensor<W> =>
+  (width === 64
+    ? encode(ring, values, fractionBits, what)
+    : encode32(ring, values, fractionBits, what, ringBits)) as RingTensor<Width> as RingTensor<W>;
+
 /** Decodes words as signed fixed point. */
-export function decode(tensor: RingTensor): Float64Array {
-  const halves = new Int32Array(tensor.ring.bytes.buffer, tensor.address, 2 * tensor.length);
-  const scale = 2 ** -tensor.fractionBits;
+export function decode(tensor: RingTensor<Width>): Float64Array {
+  const { ring, address, length, width } = tensor, scale = 2 ** -tensor.fractionBits;
+  const halves = new Int32Array(ring.bytes.buffer, address, length * width / 32);
+  if (width === 32) return Float64Array.from(halves, (v) => v * scale);
   return Float64Array.from(
-    { length: tensor.length },
+    { length },
     (_, i) => (halves[2 * i + 1]! * 2 ** 32 + (halves[2 * i]! >>> 0)) * scale,
   );
 }

@@ -21,6 +21,8 @@ export interface ElementwiseKernels {
   shl64(a: number, bits: number, out: number, n: number): void;
   /** out = a >> bits, arithmetic: the local truncation of a share. */
   sar64(a: number, bits: number, out: number, n: number): void;
+  /** out = (a + b) >> bits: the same for a share in two halves, in one pass over memory. */
+  addSar64(a: number, b: number, bits: number, out: number, n: number): void;
   /** out = -a. */
   neg64(a: number, out: number, n: number): void;
   /** acc += a * b. */

@@ -10,9 +10,8 @@ export type Width = 32 | 64;
  */
 export class RingTensor<W extends Width = 64> implements Disposable {
   readonly address: number;
-  #owned: boolean;
-  /** Bytes of the block that is owned. */
-  #block: number;
+  /** Who must dispose of the words before they are given back; a view has none. */
+  #owners: number;
 
   /** Fresh words, contents undefined; with `address` a view on words that another tensor owns. */
   constructor(
@@ -22,8 +21,7 @@ export class RingTensor<W extends Width = 64> implements Disposable {
     readonly fractionBits = 0,
     address?: number,
   ) {
-    this.#owned = address === undefined;
-    this.#block = this.byteLength;
+    this.#owners = address === undefined ? 1 : 0;
     this.address = address ?? ring.allocate(this.byteLength);
   }
 
@@ -63,23 +61,22 @@ export class RingTensor<W extends Width = 64> implements Disposable {
   /** The same words read at another scale; ownership moves to the result. */
   withFractionBits(fractionBits: number): RingTensor<W> {
     const moved = new RingTensor(this.ring, this.width, this.length, fractionBits, this.address);
-    moved.#block = this.#block;
-    [moved.#owned, this.#owned] = [this.#owned, false];
+    [moved.#owners, this.#owners] = [this.#owners, 0];
     return moved;
   }
 
-  /** The first `length` words, with the rest kept as room behind them; ownership moves to the result. */
-  prefix(length: number): RingTensor<W> {
-    const kept = new RingTensor(this.ring, this.width, length, this.fractionBits, this.address);
-    kept.#block = this.#block;
-    [kept.#owned, this.#owned] = [this.#owned, false];
-    return kept;
+  /** One more owner of the same words, who disposes of them too. */
+  retain(): this {
+    if (this.#owners === 0) {
+      throw new RangeError("words that another tensor owns, or nobody any more, are not retained");
+    }
+    this.#owners++;
+    return this;
   }
 
   [Symbol.dispose](): void {
-    if (!this.#owned) return;
-    this.#owned = false;
-    this.ring.release(this.address, this.#block);
+    if (this.#owners === 0 || --this.#owners > 0) return;
+    this.ring.release(this.address, this.byteLength);
   }
 }
 

@@ -3,7 +3,7 @@
  * came, hold it back, alter it, cut it short.
  */
 import { decodeHeader, type FrameHeader, FrameKind, HEADER_BYTES } from "../../src/network/frame.ts";
-import { REQUEST_TAG } from "../../src/dealer/request.ts";
+import { REQUEST_TAG } from "../../src/correlations/request.ts";
 
 export interface Frame extends FrameHeader {
   readonly from: "connecting" | "listening";

@@ -9,19 +9,12 @@
  * summed, are shares of the cross terms: (e + a) h + e b + a b = (e + a)(h + b). One exchange, d - 1 words each way per
  * group. See docs/espn.md.
  */
-import type { Dealing, Material } from "../../dealer/material.ts";
+import { type Dealt, type Own, own } from "../../correlations/correlation.ts";
 import { add, rescale, subtract } from "../../ring/arithmetic.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { swap } from "../open.ts";
-import {
-  type ActivationProtocol,
-  type ActivationSpec,
-  type Cost,
-  once,
-  type Party,
-  WORD_BYTES,
-} from "../protocol.ts";
+import { type ActivationProtocol, type Party, polynomialOf, WORD_BYTES } from "../protocol.ts";
 import { binomial, table } from "./binomial.ts";
 import {
   carryBoundOfGroups,
@@ -31,36 +24,44 @@ import {
   powerGroups,
   shifted,
 } from "./power_groups.ts";
-
-const groupsOf = (spec: ActivationSpec) => powerGroups(spec.polynomial, spec.fractionBits);
+import { type ActivationSpec, type Evaluate, exchange, onWords64 } from "./words64.ts";
 
 export const espn: ActivationProtocol = {
   name: "espn",
+  summary: "powers by the binomial theorem: one exchange",
+  scaling: { kind: "uniform" },
+  takes: ["fractionBits"],
 
-  cost(spec): Cost {
-    const groups = groupsOf(spec), bytes = spec.length * WORD_BYTES;
-    const sent = groups.reduce((sum, { degree }) => sum + (degree - 1) * bytes, 0);
-    return {
-      exchanges: groups.length > 0 ? 1 : 0,
-      bytesServer: sent,
-      bytesClient: sent,
-      dealtBytes: groups.length * bytes,
-    };
+  plan(layer) {
+    const length = layer.input.words, fractionBits = layer.outputBits;
+    const spec = { length, fractionBits, polynomial: polynomialOf("espn", layer) };
+    const groups = powerGroups(spec.polynomial, fractionBits).map((group) => dealtFor(group, length));
+    const rows = groups.reduce((sum, { group }) => sum + group.degree - 1, 0);
+    return onWords64("espn", layer, {
+      query: groups.flatMap(({ a, b, k }) => [a, b, k]),
+      messages: groups.length > 0 ? [exchange(rows * length * WORD_BYTES)] : [],
+      async hold({ role, ...party }, drawn) {
+        const held: HeldGroup[] = [];
+        for (const { group, a, b, k } of groups) {
+          held.push({ group, masks: drawn.own(role === "server" ? a : b), k: await drawn.share(k) });
+        }
+        return evaluation(spec, { role, ...party }, held);
+      },
+    }, {
+      plain: (x) => fixedPointOfGroups(spec, x),
+      carryBound: (size) => carryBoundOfGroups(spec, size),
+    });
   },
-
-  async deal(spec, dealing) {
-    for (const group of groupsOf(spec)) await dealGroup(spec.length, group, dealing);
-  },
-
-  async prepare(spec, party, material) {
-    const held: HeldGroup[] = [];
-    for (const group of groupsOf(spec)) held.push(await holdGroup(spec.length, group, material));
-    return once("espn", (x) => evaluate(spec, party, held, x));
-  },
-
-  fixedPoint: fixedPointOfGroups,
-  carryBound: carryBoundOfGroups,
 };
+
+interface DealtGroup {
+  readonly group: PowerGroup;
+  /** Masks of the server's and the client's powers 1 ... d-1, planes of n words. */
+  readonly a: Own<64>;
+  readonly b: Own<64>;
+  /** The sum of the products of the masks. */
+  readonly k: Dealt<64>;
+}
 
 interface HeldGroup {
   readonly group: PowerGroup;
@@ -71,76 +72,84 @@ interface HeldGroup {
 }
 
 /** c_(i+j) binom(i+j, i) at row i - 1, column j - 1: the cross terms. */
-function crossTable(ring: Ring, { degree, coefficients }: PowerGroup): RingTensor {
-  return table(ring, degree - 1, degree - 1, (row, column) => {
-    const i = row + 1, k = row + column + 2;
-    return k <= degree ? coefficients[k]! * binomial(k, i) : 0n;
-  });
+function crossTerm({ degree, coefficients }: PowerGroup, row: number, column: number): bigint {
+  const k = row + column + 2;
+  return k <= degree ? coefficients[k]! * binomial(k, row + 1) : 0n;
 }
 
-async function dealGroup(n: number, group: PowerGroup, dealing: Dealing): Promise<void> {
-  const { ring } = dealing, rows = group.degree - 1;
-  using a = dealing.ownOfServer(rows * n);
-  using b = dealing.ownOfClient(rows * n);
-  using cross = crossTable(ring, group);
-  using k = words(ring, n);
-  ring.bytes.fill(0, k.address, k.address + k.byteLength);
-  ring.kernels.bilinear64(a.address, b.address, cross.address, rows, k.address, n);
-  await dealing.share(k);
+const crossTable = (ring: Ring, group: PowerGroup): RingTensor =>
+  table(ring, group.degree - 1, group.degree - 1, (row, column) => crossTerm(group, row, column));
+
+function dealtFor(group: PowerGroup, n: number): DealtGroup {
+  const rows = group.degree - 1, a = own("a", "server", rows * n, 64), b = own("b", "client", rows * n, 64);
+  return {
+    group,
+    a,
+    b,
+    k: {
+      kind: "dealt",
+      name: "K",
+      words: n,
+      bits: 64,
+      group: "add",
+      from: [a, b],
+      fill(ring, [maskA, maskB], out) {
+        using cross = crossTable(ring, group);
+        out.bytes.fill(0);
+        ring.kernels.bilinear64(maskA!.address, maskB!.address, cross.address, rows, out.address, n);
+      },
+      products: (e) =>
+        Array.from({ length: rows }, (_, i) =>
+          Array.from({ length: rows - i - 1 }, (_, j) => ({
+            coefficient: crossTerm(group, i, j),
+            server: (word: (own: Own, index: number) => bigint) => word(a, i * n + e),
+            client: (word: (own: Own, index: number) => bigint) => word(b, j * n + e),
+          }))).flat(),
+    },
+  };
 }
 
-async function holdGroup(n: number, group: PowerGroup, material: Material): Promise<HeldGroup> {
-  const masks = await material.own((group.degree - 1) * n);
-  const k = words(masks.ring, n);
-  await material.share(k);
-  return { group, masks, k };
-}
+const evaluation =
+  (spec: ActivationSpec, party: Party, held: readonly HeldGroup[]): Evaluate => async (x) => {
+    const { ring } = party, n = spec.length;
+    const y = linearPart(party, spec, x);
+    if (held.length === 0) return y;
 
-async function evaluate(
-  spec: ActivationSpec,
-  party: Party,
-  held: HeldGroup[],
-  x: RingTensor,
-): Promise<RingTensor> {
-  const { ring } = party, n = spec.length;
-  const y = linearPart(party, spec, x);
-  if (held.length === 0) return y;
+    // Powers 1 ... d-1 of the own share per group, then this party's local term sum over k of c_k y_i^k.
+    const width = held.reduce((sum, { group }) => sum + group.degree - 1, 0);
+    using powers = words(ring, width * n);
+    using masked = words(ring, width * n);
+    const locals: RingTensor[] = [];
+    let row = 0;
+    for (const { group, masks } of held) {
+      const { degree, coefficients } = group;
+      using input = shifted(party, x, group);
+      using monomials = table(ring, degree - 1, degree + 1, (i, k) => k === i + 1 ? 1n : 0n);
+      const own = powers.view(row * n, (degree - 1) * n);
+      ring.kernels.polynomials64(input.address, monomials.address, degree - 1, degree, own.address, n);
+      subtract(own, masks, masked.view(row * n, (degree - 1) * n));
+      using polynomial = table(ring, 1, degree + 1, (_, k) => coefficients[k]!);
+      const local = words(ring, n, group.fractionBits);
+      ring.kernels.polynomials64(input.address, polynomial.address, 1, degree, local.address, n);
+      locals.push(local);
+      row += degree - 1;
+    }
 
-  // Powers 1 ... d-1 of the own share per group, then this party's local term sum over k of c_k y_i^k.
-  const width = held.reduce((sum, { group }) => sum + group.degree - 1, 0);
-  using powers = words(ring, width * n);
-  using masked = words(ring, width * n);
-  const locals: RingTensor[] = [];
-  let row = 0;
-  for (const { group, masks } of held) {
-    const { degree, coefficients } = group;
-    using input = shifted(party, x, group);
-    using monomials = table(ring, degree - 1, degree + 1, (i, k) => k === i + 1 ? 1n : 0n);
-    const own = powers.view(row * n, (degree - 1) * n);
-    ring.kernels.polynomials64(input.address, monomials.address, degree - 1, degree, own.address, n);
-    subtract(own, masks, masked.view(row * n, (degree - 1) * n));
-    using polynomial = table(ring, 1, degree + 1, (_, k) => coefficients[k]!);
-    const local = words(ring, n, group.fractionBits);
-    ring.kernels.polynomials64(input.address, polynomial.address, 1, degree, local.address, n);
-    locals.push(local);
-    row += degree - 1;
-  }
+    using theirs = await swap(party, masked);
 
-  using theirs = await swap(party, masked);
-
-  row = 0;
-  held.forEach(({ group, masks, k }, i) => {
-    const rows = group.degree - 1, sum = locals[i]!;
-    const opened = theirs.view(row * n, rows * n), own = powers.view(row * n, rows * n);
-    using cross = crossTable(ring, group);
-    // Rows of the table are the server's powers, columns the client's.
-    const [a, b] = party.role === "server" ? [own, opened] : [opened, masks];
-    ring.kernels.bilinear64(a.address, b.address, cross.address, rows, sum.address, n);
-    add(sum, k.view(0, n, sum.fractionBits));
-    using result = rescale(sum, words(ring, n, spec.fractionBits));
-    add(y, result);
-    row += rows;
-    for (const tensor of [masks, k, sum]) tensor[Symbol.dispose]();
-  });
-  return y;
-}
+    row = 0;
+    held.forEach(({ group, masks, k }, i) => {
+      const rows = group.degree - 1, sum = locals[i]!;
+      const opened = theirs.view(row * n, rows * n), own = powers.view(row * n, rows * n);
+      using cross = crossTable(ring, group);
+      // Rows of the table are the server's powers, columns the client's.
+      const [a, b] = party.role === "server" ? [own, opened] : [opened, masks];
+      ring.kernels.bilinear64(a.address, b.address, cross.address, rows, sum.address, n);
+      add(sum, k.view(0, n, sum.fractionBits));
+      using result = rescale(sum, words(ring, n, spec.fractionBits));
+      add(y, result);
+      row += rows;
+      for (const tensor of [masks, k, sum]) tensor[Symbol.dispose]();
+    });
+    return y;
+  };

@@ -5,18 +5,12 @@
  * G_i(r) = sum over j >= i of c_j binom(j, i) r^(j - i). Both parties open u = y - r (uniform, since r is) and evaluate
  * P(y) = sum over i of G_i(r) u^i by Horner's rule: one exchange, one word each way per group. See docs/honeybadger.md.
  */
-import type { Dealing, Material } from "../../dealer/material.ts";
+import { type Dealt, type Own, own } from "../../correlations/correlation.ts";
+import type { Drawn } from "../../correlations/drawn.ts";
 import { add, addConstant, multiplyConstant, rescale, subtract } from "../../ring/arithmetic.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { open } from "../open.ts";
-import {
-  type ActivationProtocol,
-  type ActivationSpec,
-  type Cost,
-  once,
-  type Party,
-  WORD_BYTES,
-} from "../protocol.ts";
+import { type ActivationProtocol, type Party, polynomialOf, WORD_BYTES } from "../protocol.ts";
 import { binomial, table } from "./binomial.ts";
 import {
   carryBoundOfGroups,
@@ -26,50 +20,74 @@ import {
   powerGroups,
   shifted,
 } from "./power_groups.ts";
-
-const groupsOf = (spec: ActivationSpec) => powerGroups(spec.polynomial, spec.fractionBits);
+import { type ActivationSpec, type Evaluate, exchange, onWords64 } from "./words64.ts";
 
 export const honeybadger: ActivationProtocol = {
   name: "honeybadger",
+  summary: "powers of a random mask: one exchange",
+  scaling: { kind: "uniform" },
+  takes: ["fractionBits"],
 
-  cost(spec): Cost {
-    const groups = groupsOf(spec), bytes = spec.length * WORD_BYTES;
-    return {
-      exchanges: groups.length > 0 ? 1 : 0,
-      bytesServer: groups.length * bytes,
-      bytesClient: groups.length * bytes,
-      dealtBytes: groups.reduce((sum, { degree }) => sum + (degree - 1) * bytes, 0),
-    };
+  plan(layer) {
+    const length = layer.input.words, fractionBits = layer.outputBits;
+    const spec = { length, fractionBits, polynomial: polynomialOf("honeybadger", layer) };
+    const groups = powerGroups(spec.polynomial, fractionBits).map((group) => dealtFor(group, length));
+    return onWords64("honeybadger", layer, {
+      query: groups.flatMap(({ r, g }) => [r, g]),
+      messages: groups.length > 0 ? [exchange(groups.length * length * WORD_BYTES)] : [],
+      async hold(party, drawn) {
+        const held: HeldGroup[] = [];
+        for (const group of groups) held.push(await holdGroup(group, party, drawn));
+        return evaluation(spec, party, held);
+      },
+    }, {
+      plain: (x) => fixedPointOfGroups(spec, x),
+      carryBound: (size) => carryBoundOfGroups(spec, size),
+    });
   },
-
-  async deal(spec, dealing) {
-    for (const group of groupsOf(spec)) await dealGroup(spec.length, group, dealing);
-  },
-
-  async prepare(spec, party, material) {
-    const n = spec.length, groups = groupsOf(spec);
-    const held: HeldGroup[] = [];
-    for (const group of groups) held.push(await holdGroup(n, group, party, material));
-    return once("honeybadger", (x) => evaluate(spec, party, held, x));
-  },
-
-  fixedPoint: fixedPointOfGroups,
-  carryBound: carryBoundOfGroups,
 };
 
+interface DealtGroup {
+  readonly group: PowerGroup;
+  readonly r: Own<64>;
+  /** G_0 ... G_(d-2), planes of n words. */
+  readonly g: Dealt<64>;
+}
+
 /** G_0 ... G_(d-2) are dealt; G_(d-1) = c_(d-1) + d c_d r is linear in r and G_d = c_d public. */
-async function dealGroup(n: number, { degree, coefficients }: PowerGroup, dealing: Dealing): Promise<void> {
-  const { ring } = dealing;
-  using r = dealing.mask(n);
-  using rows = table(
-    ring,
-    degree - 1,
-    degree + 1,
-    (i, k) => k + i <= degree ? coefficients[k + i]! * binomial(k + i, i) : 0n,
-  );
-  using g = words(ring, (degree - 1) * n);
-  ring.kernels.polynomials64(r.address, rows.address, degree - 1, degree, g.address, n);
-  await dealing.share(g);
+function dealtFor(group: PowerGroup, n: number): DealtGroup {
+  const { degree, coefficients } = group, r = own("r", "both", n, 64);
+  return {
+    group,
+    r,
+    g: {
+      kind: "dealt",
+      name: "G(r)",
+      words: (degree - 1) * n,
+      bits: 64,
+      group: "add",
+      from: [r],
+      fill(ring, [mask], out) {
+        using rows = table(
+          ring,
+          degree - 1,
+          degree + 1,
+          (i, k) => k + i <= degree ? coefficients[k + i]! * binomial(k + i, i) : 0n,
+        );
+        ring.kernels.polynomials64(mask!.address, rows.address, degree - 1, degree, out.address, n);
+      },
+      // r^k = sum over l of binom(k, l) r_S^l r_C^(k - l).
+      products(element) {
+        const i = Math.floor(element / n), e = element % n;
+        return Array.from({ length: degree - i + 1 }, (_, k) =>
+          Array.from({ length: k + 1 }, (_, l) => ({
+            coefficient: coefficients[k + i]! * binomial(k + i, i) * binomial(k, l),
+            server: (word: (own: Own, index: number) => bigint) => word(r, e) ** BigInt(l),
+            client: (word: (own: Own, index: number) => bigint) => word(r, e) ** BigInt(k - l),
+          }))).flat();
+      },
+    },
+  };
 }
 
 interface HeldGroup {
@@ -80,43 +98,43 @@ interface HeldGroup {
   readonly g: RingTensor;
 }
 
-async function holdGroup(n: number, group: PowerGroup, party: Party, material: Material): Promise<HeldGroup> {
-  const { degree, coefficients } = group;
-  const r = await material.own(n);
-  const g = words(r.ring, degree * n);
-  await material.share(g.view(0, (degree - 1) * n));
-  const last = multiplyConstant(r, BigInt(degree) * coefficients[degree]!, g.view((degree - 1) * n, n));
+async function holdGroup({ group, r, g }: DealtGroup, party: Party, drawn: Drawn): Promise<HeldGroup> {
+  const { degree, coefficients } = group, n = r.words;
+  const mask = drawn.own(r);
+  const shares = words(party.ring, degree * n);
+  await drawn.share(g, shares.view(0, (degree - 1) * n));
+  const last = multiplyConstant(
+    mask,
+    BigInt(degree) * coefficients[degree]!,
+    shares.view((degree - 1) * n, n),
+  );
   if (party.role === "server") addConstant(last, coefficients[degree - 1]!);
-  return { group, r, g };
+  return { group, r: mask, g: shares };
 }
 
-async function evaluate(
-  spec: ActivationSpec,
-  party: Party,
-  held: HeldGroup[],
-  x: RingTensor,
-): Promise<RingTensor> {
-  const { ring } = party, n = spec.length;
-  const y = linearPart(party, spec, x);
-  if (held.length === 0) return y;
+const evaluation =
+  (spec: ActivationSpec, party: Party, held: readonly HeldGroup[]): Evaluate => async (x) => {
+    const { ring } = party, n = spec.length;
+    const y = linearPart(party, spec, x);
+    if (held.length === 0) return y;
 
-  using u = words(ring, held.length * n);
-  held.forEach(({ group, r }, i) => {
-    using input = shifted(party, x, group);
-    subtract(input.view(0, n, 0), r, u.view(i * n, n));
-  });
-  await open(party, u);
+    using u = words(ring, held.length * n);
+    held.forEach(({ group, r }, i) => {
+      using input = shifted(party, x, group);
+      subtract(input.view(0, n, 0), r, u.view(i * n, n));
+    });
+    await open(party, u);
 
-  held.forEach(({ group, r, g }, i) => {
-    const { degree, coefficients, fractionBits } = group;
-    // The public lead c_d, like every public constant, is added by one party only.
-    const lead = party.role === "server" ? coefficients[degree]! : 0n;
-    using power = words(ring, n, fractionBits);
-    ring.kernels.horner64(u.view(i * n, n).address, g.address, degree, lead, power.address, n);
-    using result = rescale(power, words(ring, n, spec.fractionBits));
-    add(y, result);
-    r[Symbol.dispose]();
-    g[Symbol.dispose]();
-  });
-  return y;
-}
+    held.forEach(({ group, r, g }, i) => {
+      const { degree, coefficients, fractionBits } = group;
+      // The public lead c_d, like every public constant, is added by one party only.
+      const lead = party.role === "server" ? coefficients[degree]! : 0n;
+      using power = words(ring, n, fractionBits);
+      ring.kernels.horner64(u.view(i * n, n).address, g.address, degree, lead, power.address, n);
+      using result = rescale(power, words(ring, n, spec.fractionBits));
+      add(y, result);
+      r[Symbol.dispose]();
+      g[Symbol.dispose]();
+    });
+    return y;
+  };

@@ -12,13 +12,29 @@
  *
  * Truncate and reduce: both shift their share of P right by m bits and read it modulo 2^k. With m + k <= 64 the wrap-around of
  * the shares is a multiple of 2^(64-m), hence 0 modulo 2^k: only a carry of one unit is left, whose mean the dealer adds to the
- * constant term. Both roundings, that of z and that of y, are random and without bias. See docs/lifted.md.
+ * constant term. Both roundings, that of z and that of y, are random and without bias.
+ *
+ * Where a linear layer reads y, the client sends its part less a fresh mask a at once, while the server's next part of the reply is on
+ * its way: y is re-masked (server y - a, client a) without a message of its own. See docs/lifted.md.
  */
-import type { Dealing, Material } from "../../dealer/material.ts";
+import { type Dealt, type Own, own } from "../../correlations/correlation.ts";
+import type { Drawn } from "../../correlations/drawn.ts";
 import { horner, type Polynomial, realCoefficients } from "../../polynomial/polynomial.ts";
 import type { Ring } from "../../ring/ring.ts";
-import { type RingTensor, words } from "../../ring/tensor.ts";
-import type { Cost } from "../protocol.ts";
+import { RingTensor, words } from "../../ring/tensor.ts";
+import { packedBytes, PACKING, receiveNumbers, sendNumbers } from "../../wires/packing.ts";
+import { type Half, valueBits } from "../../wires/wire.ts";
+import {
+  type ActivationLayer,
+  type ActivationProtocol,
+  type ActivationStep,
+  type Message,
+  once,
+  type Party,
+  polynomialOf,
+  type Prepared,
+  stateless,
+} from "../protocol.ts";
 
 /** Scales and widths of one activation layer; public. */
 export interface LiftedSpec {
@@ -32,6 +48,78 @@ export interface LiftedSpec {
   readonly keptBits: number;
   /** Bits by which the shares of z are scaled up beyond f_z: the two of Winograd, or none. */
   readonly extraBits: number;
+}
+
+/** The server's reply has at most this many bits. */
+const MOST_REPLY_BITS = 16;
+/**
+ * Kept and integer bits that a reply must be able to tell about z: with fewer kept ones the slope of a polynomial, which is large where inputs are
+ * large, makes much of every rounding error before it. So inputs of activations may reach 16.
+ */
+const FEWEST_REPLY_BITS = 9;
+
+export const lifted: ActivationProtocol = {
+  name: "lifted",
+  summary:
+    "our own: linear layers in a small ring, the polynomial in a large one; one short reply, a truncation that cannot fail",
+  scaling: { kind: "ring", mostIntegerBits: MOST_REPLY_BITS - 2 - FEWEST_REPLY_BITS },
+  takes: ["ringBits"],
+  readsEarly: true,
+
+  plan(layer) {
+    const { name, input, outputBits } = layer, spec = liftedSpec(layer), n = spec.length;
+    const s = own("s", "both", n, 32),
+      a = layer.remask ? own("a", "client", n, 32) : null,
+      g = dealtFor(spec, s);
+    const messages: Message[] = [
+      { phase: "offline", from: "client", bytes: 4 * n },
+      { phase: "online", from: "server", bytes: packedBytes(n, replyBits(spec)) },
+    ];
+    if (a) {
+      messages.push({ phase: "online", from: "client", bytes: packedBytes(n, spec.ringBits), remasks: true });
+    }
+    const step: Step = { name, spec, s, g, a };
+    return {
+      spec: { protocol: "lifted", ...spec },
+      outputs: [{
+        words: n,
+        width: 32,
+        ringBits: input.ringBits,
+        fractionBits: outputBits,
+        extraBits: 0,
+        factor: 1,
+        clientLate: a === null,
+        mask: a,
+      }],
+      session: [],
+      query: a ? [s, g, a] : [s, g],
+      messages,
+      open: stateless((party, drawn, [early]) =>
+        (party.role === "server" ? server : client)(step, party, drawn, early)
+      ),
+      inputBits: spec.inputBits,
+      keptBits: spec.keptBits,
+      limit: 2 ** (spec.ringBits - 2 - spec.inputBits),
+      plain: (z) => fixedPoint(spec, z),
+      carryBound: (size) => carryBound(spec, size),
+      errorBound: (z) => errorBound(spec, z),
+    };
+  },
+};
+
+/** The scales of a step that this protocol has planned. */
+export const liftedSpecOf = ({ spec }: Pick<ActivationStep, "spec">): LiftedSpec =>
+  spec as unknown as LiftedSpec;
+
+/** What the plan chose for a layer, and what it draws. */
+interface Step {
+  readonly name: string;
+  readonly spec: LiftedSpec;
+  /** The mask of z: each summand known to its party. */
+  readonly s: Own<32>;
+  readonly g: Dealt<64 | 128>;
+  /** The mask of y; null where nothing reads it masked. */
+  readonly a: Own<32> | null;
 }
 
 /** t: bits of z that are dropped. */
@@ -49,13 +137,52 @@ export const limbsOf = (
   spec: Pick<LiftedSpec, "polynomial" | "keptBits" | "outputBits" | "ringBits">,
 ): 1 | 2 => shiftBits(spec) + spec.ringBits <= 64 ? 1 : 2;
 
-/** Elements of a packed message are filled up with zeros to a multiple of this. */
-export const PACKING = 128;
-export const packedBytes = (length: number, bits: number): number =>
-  Math.ceil(length / PACKING) * PACKING / 8 * bits;
+/** Throws a RangeError where the layer breaks a bound of the proof. */
+function liftedSpec(layer: ActivationLayer): LiftedSpec {
+  const { name, input, outputBits } = layer;
+  if (input.width !== 32) {
+    throw new RangeError(
+      `${name}: lifted reads words of 32 bits, not of ${input.width}; use another activation protocol`,
+    );
+  }
+  if (input.clientLate) {
+    throw new RangeError(
+      `${name}: lifted needs the client's part of its input before the image is known, which only weights in clear at the server give: ` +
+        `linear protocol masked; or choose another activation protocol`,
+    );
+  }
+  const { ringBits, extraBits } = input,
+    inputBits = valueBits(input),
+    polynomial = polynomialOf("lifted", layer);
+  const spec = {
+    length: input.words,
+    polynomial,
+    ringBits,
+    inputBits,
+    outputBits,
+    keptBits: keptBitsFor(polynomial, ringBits, inputBits, outputBits),
+    extraBits,
+  };
+  checkSpec(spec, name);
+  return spec;
+}
 
-/** Throws a RangeError unless the scales obey the bounds of the proof. */
-export function checkSpec(spec: LiftedSpec, what: string): void {
+/**
+ * Kept bits f_x: as many as m + k <= 64 allows, m = d f_x + p - f_y, and a reply of at most 16 bits. Where one word would keep fewer
+ * than six bits, two limbs are used and the reply is the limit.
+ */
+function keptBitsFor(
+  polynomial: Polynomial,
+  ringBits: number,
+  inputBits: number,
+  outputBits: number,
+): number {
+  const degree = degreeOf(polynomial), reply = MOST_REPLY_BITS - (ringBits - inputBits);
+  const fits = (bits: number) => Math.floor((bits - ringBits + outputBits - polynomial.precision) / degree);
+  return Math.min(inputBits, reply, fits(64) >= 6 ? fits(64) : fits(128));
+}
+
+function checkSpec(spec: LiftedSpec, what: string): void {
   const { ringBits, keptBits, inputBits } = spec, reply = replyBits(spec), shift = shiftBits(spec);
   const fail = (reason: string) => {
     throw new RangeError(`${what}: lifted with ${ringBits} ring bits ${reason}`);
@@ -69,16 +196,6 @@ export function checkSpec(spec: LiftedSpec, what: string): void {
     fail(`would shift by ${shift} bits, which breaks m + k <= 128; use a lower degree`);
   }
   if (ringBits + spec.extraBits > 32) fail("does not fit 32-bit words after Winograd's transform");
-}
-
-/** Online cost of one activation layer: the server's reply and the client's next masked words. */
-export function costOfLifted(spec: LiftedSpec): Cost {
-  return {
-    exchanges: 2,
-    bytesServer: packedBytes(spec.length, replyBits(spec)),
-    bytesClient: packedBytes(spec.length, spec.ringBits),
-    dealtBytes: spec.length * 2 * degreeOf(spec.polynomial) * 8 * limbsOf(spec),
-  };
 }
 
 /** C_j at the common scale d * f_x + p, [degree + 1] numbers of one or two limbs. */
@@ -100,37 +217,96 @@ function coefficientTable(ring: Ring, spec: LiftedSpec): RingTensor {
 /** Words of both sets of G for one element. */
 const wordsPerElement = (spec: LiftedSpec) => 2 * degreeOf(spec.polynomial) * limbsOf(spec);
 
-/** The dealer: s from both parties' own words, r = s - 2^(k-2), shares of both sets of G. */
-export async function dealLifted(spec: LiftedSpec, dealing: Dealing): Promise<void> {
-  const { ring } = dealing, { length: n, ringBits } = spec, degree = degreeOf(spec.polynomial);
-  using r = dealing.mask32(n);
-  const masks = r.uint32, offset = 2 ** (ringBits - 2);
-  for (let i = 0; i < n; i++) masks[i] -= offset;
-  using table = coefficientTable(ring, spec);
-  using g = words(ring, n * wordsPerElement(spec));
-  const deal = limbsOf(spec) === 1 ? ring.kernels.liftedMasks64 : ring.kernels.liftedMasks128;
-  deal(r.address, n, ringBits, droppedBits(spec), table.address, degree, g.address);
-  await (limbsOf(spec) === 1 ? dealing.share(g) : dealing.share128(g));
+/** Both sets of G for r = s - 2^(k-2): [length][2][degree] numbers. The wrap bit of r is no product of own words. */
+const dealtFor = (spec: LiftedSpec, s: Own<32>): Dealt<64 | 128> => ({
+  kind: "dealt",
+  name: "G(rho_0), G(rho_1)",
+  words: spec.length * 2 * degreeOf(spec.polynomial),
+  bits: limbsOf(spec) === 1 ? 64 : 128,
+  group: "add",
+  from: [s],
+  fill(ring, [masks], out) {
+    const { length: n, ringBits, polynomial } = spec, offset = 2 ** (ringBits - 2);
+    using r = new RingTensor(ring, 32, n);
+    const from = masks!.uint32, to = r.uint32;
+    for (let i = 0; i < n; i++) to[i] = from[i]! - offset;
+    using table = coefficientTable(ring, spec);
+    const deal = limbsOf(spec) === 1 ? ring.kernels.liftedMasks64 : ring.kernels.liftedMasks128;
+    deal(r.address, n, ringBits, droppedBits(spec), table.address, degreeOf(polynomial), out.address);
+  },
+});
+
+/** Offline: everything that the server adds to z before it replies becomes one word R: its early half (B * a, biases), v, its part of s. */
+async function server({ spec, s, g, a }: Step, party: Party, drawn: Drawn, early: Half): Promise<Prepared> {
+  const { ring, peer, tag } = party, { kernels } = ring, n = spec.length;
+  using mask = drawn.own(s);
+  const shares = await drawn.share(g), word = new RingTensor(ring, 32, n);
+  using v = new RingTensor(ring, 32, n);
+  await receiveNumbers(peer, tag, v, 32);
+  kernels.addShifted32(v.address, mask.address, spec.extraBits, word.address, n);
+  if (early) kernels.add32(word.address, early.address, word.address, n);
+
+  const online = async (z: RingTensor<32>) => {
+    const y = new RingTensor(ring, 32, n, spec.outputBits), reply = replyBits(spec);
+    for (const { spec: part, start, more, of } of partsOf(spec)) {
+      using e = new RingTensor(ring, 32, part.length);
+      const shift = droppedBits(spec) + spec.extraBits;
+      kernels.reply32(z.address + 4 * start, word.address + 4 * start, e.address, part.length, shift, reply);
+      // The reply travels while this party evaluates its own share.
+      const sent = sendNumbers(peer, tag, e, reply, more);
+      evaluate(part, "server", e, of(shares), null, y.view(start, part.length));
+      await sent;
+    }
+    word[Symbol.dispose]();
+    shares[Symbol.dispose]();
+    if (a === null) return y;
+    const masked = new RingTensor(ring, 32, n, spec.outputBits);
+    for (const { spec: { length }, start, more } of partsOf(spec)) {
+      await receiveNumbers(peer, tag, masked.view(start, length), spec.ringBits, more);
+    }
+    kernels.add32(masked.address, y.address, masked.address, n);
+    y[Symbol.dispose]();
+    return masked;
+  };
+  return { early: [undefined], online: once("lifted", async ([z]) => [await online(z as RingTensor<32>)]) };
 }
 
-/** A party's material of one activation layer. */
-export interface LiftedMaterial {
-  /** Its summand of s, 32-bit words. */
-  readonly mask: RingTensor<32>;
-  /** Its shares of G: [length][2][degree] numbers. */
-  readonly g: RingTensor;
+/** Offline: v = z_client + s_client, 2^e times, goes to the server. */
+async function client({ spec, s, g, a }: Step, party: Party, drawn: Drawn, early: Half): Promise<Prepared> {
+  const { ring, peer, tag } = party, { kernels } = ring, n = spec.length;
+  using mask = drawn.own(s);
+  const shares = await drawn.share(g);
+  using v = new RingTensor(ring, 32, n);
+  if (early) kernels.addShifted32(early.address, mask.address, spec.extraBits, v.address, n);
+  else kernels.shl32(mask.address, spec.extraBits, v.address, n);
+  await sendNumbers(peer, tag, v, 32);
+  const next = a && drawn.own(a).withFractionBits(spec.outputBits);
+
+  const online = async () => {
+    // This party would only wait for the server's convolution. From memory the dealt words, read once, cost as much as the arithmetic.
+    for (const dealt of next ? [shares, next] : [shares]) kernels.touch(dealt.address, dealt.byteLength);
+    const sent: Promise<void>[] = [], y = next ? null : new RingTensor(ring, 32, n, spec.outputBits);
+    for (const { spec: part, start, more, of } of partsOf(spec)) {
+      using opened = new RingTensor(ring, 32, part.length);
+      await receiveNumbers(peer, tag, opened, replyBits(spec), more);
+      using out = y ? y.view(start, part.length) : new RingTensor(ring, 32, part.length);
+      evaluate(part, "client", opened, of(shares), next?.view(start, part.length) ?? null, out);
+      if (y) continue;
+      // Not awaited before the server's last part is read: until then the server does not read.
+      sent.push(sendNumbers(peer, tag, out, spec.ringBits, more));
+      sent.at(-1)!.catch(() => {});
+    }
+    await Promise.all(sent);
+    for (const tensor of [shares, next]) tensor?.[Symbol.dispose]();
+    return y ?? undefined;
+  };
+  return { early: [next?.retain()], online: once("lifted", async () => [await online()]) };
 }
 
-export async function holdLifted(spec: LiftedSpec, material: Material): Promise<LiftedMaterial> {
-  const mask = await material.own32(spec.length);
-  const g = words(mask.ring, spec.length * wordsPerElement(spec));
-  await material.share(g);
-  return { mask, g };
-}
-
-/** Horner and truncate-and-reduce at a party: y from the opened e_hi. The client subtracts its next mask; the server, which has none, adds the leading term. */
-export function evaluateLifted(
+/** Horner and truncate-and-reduce: a party's part of y from the opened e_hi, less `mask` if given. The leading term is the server's. */
+function evaluate(
   spec: LiftedSpec,
+  role: Party["role"],
   opened: RingTensor<32>,
   g: RingTensor,
   mask: RingTensor<32> | null,
@@ -138,30 +314,22 @@ export function evaluateLifted(
 ): void {
   const { kernels } = opened.ring, degree = degreeOf(spec.polynomial), n = spec.length;
   const topBit = replyBits(spec) - 1, shift = shiftBits(spec), isOneWord = limbsOf(spec) === 1;
-  if (mask === null) {
-    const gate = isOneWord ? kernels.liftedGateServer64 : kernels.liftedGateServer128;
-    const lead = BigInt(spec.polynomial.coefficients[degree]!);
-    gate(opened.address, g.address, degree, lead, topBit, shift, out.address, n);
-  } else {
+  if (mask) {
     const gate = isOneWord ? kernels.liftedGateClient64 : kernels.liftedGateClient128;
     gate(opened.address, g.address, degree, topBit, shift, mask.address, out.address, n);
+  } else {
+    const gate = isOneWord ? kernels.liftedGateServer64 : kernels.liftedGateServer128;
+    const lead = role === "server" ? BigInt(spec.polynomial.coefficients[degree]!) : 0n;
+    gate(opened.address, g.address, degree, lead, topBit, shift, out.address, n);
   }
 }
 
-/** Bound of the error of y = P(z) as a real number, for z in range: both roundings go to a neighbour. */
-export function errorBound({ polynomial, keptBits, outputBits }: LiftedSpec, z: number): number {
-  const c = realCoefficients(polynomial), step = 2 ** -keptBits, furthest = Math.abs(z) + step;
-  const slope = horner(c.map((c, j) => j * c).slice(1), z);
-  const curvature = horner(c.map((c, j) => j * (j - 1) * Math.abs(c)).slice(2), furthest);
-  return Math.abs(slope) * step + curvature / 2 * step ** 2 + 2 ** -outputBits;
-}
-
 /** Elements of a part of a message: while it travels, the next one is computed. A multiple of {@linkcode PACKING}. */
-const PART = 1 << 14;
+const PART = PACKING << 7;
 
 /** The parts in which the messages of a layer travel; small layers are one. */
-export function partsOf(spec: LiftedSpec) {
-  return Array.from({ length: Math.ceil(spec.length / PART) }, (_, i) => {
+function partsOf(spec: LiftedSpec) {
+  return Array.from({ length: Math.max(1, Math.ceil(spec.length / PART)) }, (_, i) => {
     const start = i * PART, length = Math.min(PART, spec.length - start), each = wordsPerElement(spec);
     return {
       start,
@@ -174,11 +342,22 @@ export function partsOf(spec: LiftedSpec) {
 }
 
 /** The plain integers: z rounded to the kept bits, the polynomial exactly, rounded to the output's. */
-export function fixedPointOfLifted(spec: LiftedSpec, z: Float64Array): Float64Array {
+function fixedPoint(spec: LiftedSpec, z: Float64Array): Float64Array {
   const dropped = 2 ** droppedBits(spec), scale = 2 ** -spec.keptBits, unit = 2 ** spec.outputBits;
-  const real = spec.polynomial.coefficients.map((c) => c * 2 ** -spec.polynomial.precision);
-  return z.map((v) => {
-    const x = Math.round(v / dropped) * scale;
-    return Math.round(real.reduceRight((sum, c) => sum * x + c, 0) * unit);
-  });
+  const real = realCoefficients(spec.polynomial);
+  return z.map((v) => Math.round(horner(real, Math.round(v / dropped) * scale) * unit));
+}
+
+/** Of the numbers around z among those of the kept bits, the protocol takes one and {@linkcode fixedPoint} the nearest; two roundings of y. */
+function carryBound({ polynomial, keptBits, outputBits }: LiftedSpec, size: number): number {
+  const step = 2 ** -keptBits, slopes = realCoefficients(polynomial).map((c, j) => j * Math.abs(c)).slice(1);
+  return horner(slopes, size + step) * step + 2 * 2 ** -outputBits;
+}
+
+/** Bound of the error of y = P(z) as a real number, for z in range: both roundings go to a neighbour. */
+function errorBound({ polynomial, keptBits, outputBits }: LiftedSpec, z: number): number {
+  const c = realCoefficients(polynomial), step = 2 ** -keptBits, furthest = Math.abs(z) + step;
+  const slope = horner(c.map((c, j) => j * c).slice(1), z);
+  const curvature = horner(c.map((c, j) => j * (j - 1) * Math.abs(c)).slice(2), furthest);
+  return Math.abs(slope) * step + curvature / 2 * step ** 2 + 2 ** -outputBits;
 }

@@ -7,7 +7,8 @@
 import { addConstant, multiplyConstant, rescale } from "../../ring/arithmetic.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import type { Polynomial } from "../../polynomial/polynomial.ts";
-import type { ActivationSpec, Party } from "../protocol.ts";
+import type { Party } from "../protocol.ts";
+import type { ActivationSpec } from "./words64.ts";
 
 /** sum over k of coefficients[k] * y^k with y = x >> shift, an integer polynomial without constant and linear term. */
 export interface PowerGroup {

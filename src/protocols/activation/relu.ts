@@ -10,7 +10,9 @@
  *   1 exchange    bit b = not sign to arithmetic shares, with a bit that the dealer shares both ways
  *   1 exchange    x * b
  */
-import type { Dealing, Material } from "../../dealer/material.ts";
+import { type Dealt, type Own, own } from "../../correlations/correlation.ts";
+import type { Drawn } from "../../correlations/drawn.ts";
+import { ONES, productOfMasks } from "../../correlations/products.ts";
 import {
   addConstant,
   and,
@@ -25,7 +27,8 @@ import {
 import type { Ring } from "../../ring/ring.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { open, openBits, swap } from "../open.ts";
-import { type ActivationProtocol, type Cost, once, type Party, WORD_BYTES } from "../protocol.ts";
+import { type ActivationProtocol, type Party, WORD_BYTES } from "../protocol.ts";
+import { type ElementWise, exchange, onWords64 } from "./words64.ts";
 
 const POSITIONS = 64;
 /** Pairs combined at each level of the tree. */
@@ -49,45 +52,46 @@ const ORDER = Array.from({ length: POSITIONS }, (_, i) => {
 
 export const relu: ActivationProtocol = {
   name: "relu",
+  summary: "the exact ReLU of the baselines, by a binary carry tree: nine exchanges",
+  scaling: { kind: "uniform" },
+  takes: ["fractionBits"],
+  computes: { kind: "relu" },
 
-  cost({ length }): Cost {
-    const w = planeWords(length);
-    const planes = (POSITIONS - 1) + LEVELS.reduce((sum, pairs) => sum + opened(pairs), 0) + 1;
-    const sent = (planes * w + 2 * length) * WORD_BYTES;
-    const dealtPlanes = (POSITIONS - 1) + LEVELS.reduce((sum, pairs) => sum + 2 * pairs - 1, 0);
-    return {
-      exchanges: 9,
-      bytesServer: sent,
-      bytesClient: sent,
-      dealtBytes: (dealtPlanes * w + 64 * w + length) * WORD_BYTES,
-    };
-  },
-
-  async deal({ length }, dealing) {
-    const w = planeWords(length);
-    await dealOneSidedAnd((POSITIONS - 1) * w, dealing);
-    for (const pairs of LEVELS) await dealLevel(pairs, w, dealing);
-    await dealBit(w, dealing);
-    await dealProduct(length, dealing);
-  },
-
-  async prepare({ length }, party, material) {
-    const w = planeWords(length);
-    const generate = await prepareOneSidedAnd((POSITIONS - 1) * w, party, material);
-    const levels: Level[] = [];
-    for (const pairs of LEVELS) levels.push(await prepareLevel(pairs, w, party, material));
-    const toArithmetic = await prepareBit(w, party, material);
-    const product = await prepareProduct(length, party, material);
-    return once("relu", async (x) => {
-      using positive = await nonNegative(party, x, generate, levels);
-      using bit = await toArithmetic(positive);
-      return await product(x, bit.view(0, length));
-    });
-  },
-
-  fixedPoint: (_, x) => x.map((value) => Math.max(0, value)),
-  carryBound: () => 0,
+  plan: (layer) =>
+    onWords64("relu", layer, reluOf(layer.input.words), {
+      plain: (x) => x.map((value) => Math.max(0, value)),
+      carryBound: () => 0,
+    }),
 };
+
+/** ReLU of `length` words at any scale. */
+export function reluOf(length: number): ElementWise {
+  const w = planeWords(length);
+  const generate = oneSidedAnd((POSITIONS - 1) * w), levels = LEVELS.map((pairs) => levelOf(pairs, w));
+  const toArithmetic = bitOf(w), product = productWithBit(length);
+  return {
+    query: [generate, ...levels, toArithmetic, product].flatMap(({ query }) => query),
+    messages: [
+      (POSITIONS - 1) * w,
+      ...LEVELS.map((pairs) => opened(pairs) * w),
+      w,
+      2 * length,
+    ].map((words) => exchange(words * WORD_BYTES)),
+    async hold(party, drawn) {
+      const held = {
+        generate: await generate.hold(party, drawn),
+        levels: [] as Level[],
+      };
+      for (const level of levels) held.levels.push(await level.hold(party, drawn));
+      const bitHeld = await toArithmetic.hold(party, drawn), productHeld = await product.hold(party, drawn);
+      return async (x) => {
+        using positive = await nonNegative(party, x, held.generate, held.levels);
+        using bit = await bitHeld(positive);
+        return await productHeld(x, bit.view(0, length));
+      };
+    },
+  };
+}
 
 type Level = (g: RingTensor, p: RingTensor) => Promise<{ g: RingTensor; p: RingTensor }>;
 
@@ -131,81 +135,87 @@ function bitPlanes(ring: Ring, x: RingTensor): RingTensor {
 
 // --- g = S and C: each operand is known to one party, so one mask a side is enough.
 
-async function dealOneSidedAnd(n: number, dealing: Dealing): Promise<void> {
-  using a = dealing.ownOfServer(n);
-  using b = dealing.ownOfClient(n);
-  await dealing.shareBits(and(a, b, a));
-}
-
-/** Takes the planes of all positions (zeros at position 0); returns g at all positions. */
-async function prepareOneSidedAnd(n: number, party: Party, material: Material) {
-  const mask = await material.own(n);
-  const k = words(party.ring, n);
-  await material.share(k);
-  return async (planes: RingTensor): Promise<RingTensor> => {
-    const skipped = planes.length - n, mine = planes.view(skipped, n);
-    const g = words(party.ring, planes.length);
-    party.ring.bytes.fill(0, g.address, g.address + skipped * WORD_BYTES);
-    const result = g.view(skipped, n);
-    using masked = xor(mine, mask, words(party.ring, n));
-    using theirs = await swap(party, masked);
-    // S and C = S and (C xor b) xor (S xor a) and b xor a and b.
-    and(theirs, party.role === "server" ? mine : mask, result);
-    xor(result, k);
-    mask[Symbol.dispose]();
-    k[Symbol.dispose]();
-    return g;
+/** `n` words of bits; `hold` takes the planes of all positions (zeros at position 0) and returns g at all positions. */
+function oneSidedAnd(n: number) {
+  const a = own("a", "server", n, 64, "xor"), b = own("b", "client", n, 64, "xor");
+  const k: Dealt<64> = {
+    ...bits("a and b", n, [a, b]),
+    fill: (ring, [x, y], out) => ring.kernels.and64(x!.address, y!.address, out.address, n),
+    products: (e) => [{ coefficient: ONES, server: (word) => word(a, e), client: (word) => word(b, e) }],
+  };
+  return {
+    query: [a, b, k],
+    async hold(party: Party, drawn: Drawn) {
+      const mask = drawn.own(party.role === "server" ? a : b), share = await drawn.share(k);
+      return async (planes: RingTensor): Promise<RingTensor> => {
+        const skipped = planes.length - n, mine = planes.view(skipped, n);
+        const g = words(party.ring, planes.length);
+        party.ring.bytes.fill(0, g.address, g.address + skipped * WORD_BYTES);
+        const result = g.view(skipped, n);
+        using masked = xor(mine, mask, words(party.ring, n));
+        using theirs = await swap(party, masked);
+        // S and C = S and (C xor b) xor (S xor a) and b xor a and b.
+        and(theirs, party.role === "server" ? mine : mask, result);
+        xor(result, share);
+        mask[Symbol.dispose]();
+        share[Symbol.dispose]();
+        return g;
+      };
+    },
   };
 }
+
+/** What all dealt bits have in common. */
+const bits = (name: string, words: number, from: readonly Own<64>[]) =>
+  ({ kind: "dealt", name, words, bits: 64, group: "xor", from }) as const;
 
 // --- one level: g' = g_high xor (p_high and g_low), p' = p_high and p_low.
 
-async function dealLevel(pairs: number, w: number, dealing: Dealing): Promise<void> {
-  using a = dealing.maskBits(pairs * w);
-  using b = dealing.maskBits(pairs * w);
-  await dealing.shareBits(and(a, b, b));
-  if (pairs === 1) return;
-  using c = dealing.maskBits((pairs - 1) * w);
-  await dealing.shareBits(and(a.view(w, c.length), c, c));
-}
-
-async function prepareLevel(pairs: number, w: number, party: Party, material: Material): Promise<Level> {
-  const { ring } = party, full = pairs * w, upper = full - w;
-  const masks = words(ring, opened(pairs) * w);
-  const a = masks.view(0, full), b = masks.view(full, full), c = masks.view(2 * full, upper);
-  const ab = words(ring, full), ac = words(ring, upper);
-  await fill(a, material);
-  await fill(b, material);
-  await material.share(ab);
-  if (pairs > 1) {
-    await fill(c, material);
-    await material.share(ac);
-  }
-  return async (g, p) => {
-    using delta = words(ring, masks.length);
-    xor(p.view(full, full), a, delta.view(0, full));
-    xor(g.view(0, full), b, delta.view(full, full));
-    if (pairs > 1) xor(p.view(w, upper), c, delta.view(2 * full, upper));
-    await openBits(party, delta);
-    const d = delta.view(0, full), e = delta.view(full, full), h = delta.view(2 * full, upper);
-
-    const nextG = xor(g.view(full, full), ab, words(ring, full));
-    beaverAnd(party, nextG, [d, a], [e, b]);
-    // Position 0 of p' is never read: it stays undefined.
-    const nextP = words(ring, full);
-    if (pairs > 1) {
-      const product = nextP.view(w, upper);
-      copy(ac, product);
-      beaverAnd(party, product, [d.view(w, upper), a.view(w, upper)], [h, c]);
-    }
-    for (const tensor of [g, p, masks, ab, ac]) tensor[Symbol.dispose]();
-    return { g: nextG, p: nextP };
+/** Masks a of p_high, b of g_low and, for all pairs but the lowest, c of p_low. */
+function levelOf(pairs: number, w: number) {
+  const full = pairs * w, upper = full - w;
+  const a = own("a", "both", full, 64, "xor"), b = own("b", "both", full, 64, "xor");
+  const c = own("c", "both", upper, 64, "xor");
+  const ab: Dealt<64> = {
+    ...bits("a and b", full, [a, b]),
+    fill: (ring, [x, y], out) => ring.kernels.and64(x!.address, y!.address, out.address, full),
+    products: (e) => productOfMasks([a, e], [b, e], ONES),
   };
-}
+  const ac: Dealt<64> = {
+    ...bits("a and c", upper, [a, c]),
+    fill: (ring, [x, y], out) =>
+      ring.kernels.and64(x!.address + w * WORD_BYTES, y!.address, out.address, upper),
+    products: (e) => productOfMasks([a, e + w], [c, e], ONES),
+  };
+  const isLast = pairs === 1;
+  return {
+    query: isLast ? [a, b, ab] : [a, b, ab, c, ac],
+    async hold(party: Party, drawn: Drawn): Promise<Level> {
+      const { ring } = party;
+      const maskA = drawn.own(a), maskB = drawn.own(b), shareAB = await drawn.share(ab);
+      const maskC = isLast ? null : drawn.own(c), shareAC = isLast ? null : await drawn.share(ac);
+      return async (g, p) => {
+        using delta = words(ring, opened(pairs) * w);
+        xor(p.view(full, full), maskA, delta.view(0, full));
+        xor(g.view(0, full), maskB, delta.view(full, full));
+        if (maskC) xor(p.view(w, upper), maskC, delta.view(2 * full, upper));
+        await openBits(party, delta);
+        const d = delta.view(0, full), e = delta.view(full, full), h = delta.view(2 * full, upper);
 
-async function fill(into: RingTensor, material: Material): Promise<void> {
-  using own = await material.own(into.length);
-  into.bytes.set(own.bytes);
+        const nextG = xor(g.view(full, full), shareAB, words(ring, full));
+        beaverAnd(party, nextG, [d, maskA], [e, maskB]);
+        // Position 0 of p' is never read: it stays undefined.
+        const nextP = words(ring, full);
+        if (maskC && shareAC) {
+          const product = nextP.view(w, upper);
+          copy(shareAC, product);
+          beaverAnd(party, product, [d.view(w, upper), maskA.view(w, upper)], [h, maskC]);
+        }
+        for (const tensor of [g, p, maskA, maskB, shareAB, maskC, shareAC]) tensor?.[Symbol.dispose]();
+        return { g: nextG, p: nextP };
+      };
+    },
+  };
 }
 
 /** accumulator ^= (d xor a)(e xor b) xor a b, for public d, e and own shares a, b. */
@@ -222,57 +232,78 @@ function beaverAnd(
 
 // --- bit to arithmetic: rho is shared by exclusive or (own bits) and additively; b xor rho =: t is opened, b = t + rho - 2 t rho.
 
-async function dealBit(w: number, dealing: Dealing): Promise<void> {
-  using rho = dealing.maskBits(w);
-  using value = words(dealing.ring, 64 * w);
-  dealing.ring.kernels.bitsToWords64(rho.address, value.address, 64 * w);
-  await dealing.share(value);
-}
-
-async function prepareBit(w: number, party: Party, material: Material) {
-  const { ring } = party, n = 64 * w;
-  const rho = await material.own(w);
-  const share = words(ring, n);
-  await material.share(share);
-  return async (bits: RingTensor): Promise<RingTensor> => {
-    using t = xor(bits, rho, words(ring, w));
-    await openBits(party, t);
-    const result = words(ring, n);
-    ring.kernels.bitsToWords64(t.address, result.address, n);
-    using twist = addConstant(multiplyConstant(result, -2n, words(ring, n)), 1n);
-    if (party.role === "client") multiplyConstant(result, 0n);
-    multiplyAdd(result, twist, share);
-    rho[Symbol.dispose]();
-    share[Symbol.dispose]();
-    return result;
+function bitOf(w: number) {
+  const n = 64 * w, rho = own("rho", "both", w, 64, "xor");
+  const share: Dealt<64> = {
+    kind: "dealt",
+    name: "rho as numbers",
+    words: n,
+    bits: 64,
+    group: "add",
+    from: [rho],
+    fill: (ring, [x], out) => ring.kernels.bitsToWords64(x!.address, out.address, n),
+    // a xor b = a + b - 2 a b.
+    products(e) {
+      const bit = (word: (own: Own, index: number) => bigint) => word(rho, e >> 6) >> BigInt(e & 63) & 1n,
+        one = () => 1n;
+      return [
+        { coefficient: 1n, server: bit, client: one },
+        { coefficient: 1n, server: one, client: bit },
+        { coefficient: -2n, server: bit, client: bit },
+      ];
+    },
+  };
+  return {
+    query: [rho, share],
+    async hold(party: Party, drawn: Drawn) {
+      const { ring } = party, mask = drawn.own(rho), numbers = await drawn.share(share);
+      return async (bits: RingTensor): Promise<RingTensor> => {
+        using t = xor(bits, mask, words(ring, w));
+        await openBits(party, t);
+        const result = words(ring, n);
+        ring.kernels.bitsToWords64(t.address, result.address, n);
+        using twist = addConstant(multiplyConstant(result, -2n, words(ring, n)), 1n);
+        if (party.role === "client") multiplyConstant(result, 0n);
+        multiplyAdd(result, twist, numbers);
+        mask[Symbol.dispose]();
+        numbers[Symbol.dispose]();
+        return result;
+      };
+    },
   };
 }
 
 // --- x * b by a multiplication triple; b is an integer, so nothing is truncated.
 
-async function dealProduct(n: number, dealing: Dealing): Promise<void> {
-  using r = dealing.mask(n);
-  using s = dealing.mask(n);
-  using product = words(dealing.ring, n);
-  dealing.ring.kernels.mul64(r.address, s.address, product.address, n);
-  await dealing.share(product);
-}
-
-async function prepareProduct(n: number, party: Party, material: Material) {
-  const { ring } = party;
-  const r = await material.own(n), s = await material.own(n);
-  const rs = words(ring, n);
-  await material.share(rs);
-  return async (x: RingTensor, b: RingTensor): Promise<RingTensor> => {
-    using delta = words(ring, 2 * n);
-    const u = subtract(x.view(0, n, 0), r, delta.view(0, n)), v = subtract(b, s, delta.view(n, n));
-    await open(party, delta);
-    const y = words(ring, n, x.fractionBits);
-    copy(rs, y);
-    multiplyAdd(y, u, s);
-    multiplyAdd(y, v, r);
-    if (party.role === "server") multiplyAdd(y, u, v);
-    for (const tensor of [r, s, rs]) tensor[Symbol.dispose]();
-    return y;
+function productWithBit(n: number) {
+  const r = own("r", "both", n, 64), s = own("s", "both", n, 64);
+  const rs: Dealt<64> = {
+    kind: "dealt",
+    name: "r s",
+    words: n,
+    bits: 64,
+    group: "add",
+    from: [r, s],
+    fill: (ring, [x, y], out) => ring.kernels.mul64(x!.address, y!.address, out.address, n),
+    products: (e) => productOfMasks([r, e], [s, e]),
+  };
+  return {
+    query: [r, s, rs],
+    async hold(party: Party, drawn: Drawn) {
+      const { ring } = party, maskR = drawn.own(r), maskS = drawn.own(s), share = await drawn.share(rs);
+      return async (x: RingTensor, b: RingTensor): Promise<RingTensor> => {
+        using delta = words(ring, 2 * n);
+        const u = subtract(x.view(0, n, 0), maskR, delta.view(0, n)),
+          v = subtract(b, maskS, delta.view(n, n));
+        await open(party, delta);
+        const y = words(ring, n, x.fractionBits);
+        copy(share, y);
+        multiplyAdd(y, u, maskS);
+        multiplyAdd(y, v, maskR);
+        if (party.role === "server") multiplyAdd(y, u, v);
+        for (const tensor of [maskR, maskS, share]) tensor[Symbol.dispose]();
+        return y;
+      };
+    },
   };
 }

@@ -6,20 +6,15 @@
  * in the round in which it is first used; the dealer shares the products of the masks: x y = (u + r)(v + s) with
  * u = x - r, v = y - s public is u v + u s + v r + r s. ceil(log2 degree) exchanges.
  */
-import type { Dealing, Material } from "../../dealer/material.ts";
-import { add, multiply, multiplyAdd, multiplyConstant, rescale, subtract } from "../../ring/arithmetic.ts";
-import { type RingTensor, words } from "../../ring/tensor.ts";
+import { type Dealt, type Own, own } from "../../correlations/correlation.ts";
+import { productOfMasks } from "../../correlations/products.ts";
 import type { Polynomial } from "../../polynomial/polynomial.ts";
+import { add, multiplyAdd, multiplyConstant, rescale, subtract } from "../../ring/arithmetic.ts";
+import { type RingTensor, words } from "../../ring/tensor.ts";
 import { open } from "../open.ts";
-import {
-  type ActivationProtocol,
-  type ActivationSpec,
-  type Cost,
-  once,
-  type Party,
-  WORD_BYTES,
-} from "../protocol.ts";
+import { type ActivationProtocol, type Party, polynomialOf, WORD_BYTES } from "../protocol.ts";
 import { linearPart } from "./power_groups.ts";
+import { type ActivationSpec, type Evaluate, exchange, onWords64 } from "./words64.ts";
 
 /** x^power = x^low * x^high. */
 interface Product {
@@ -59,81 +54,99 @@ export function rounds(polynomial: Polynomial): Round[] {
 
 export const tree: ActivationProtocol = {
   name: "tree",
+  summary: "square and multiply, as CrypTen does: ceil(log2 degree) exchanges",
+  scaling: { kind: "uniform" },
+  takes: ["fractionBits"],
 
-  cost(spec): Cost {
-    const plan = rounds(spec.polynomial), bytes = spec.length * WORD_BYTES;
-    const sent = plan.reduce((sum, round) => sum + round.opened.length * bytes, 0);
-    const dealt = plan.reduce((sum, round) => sum + round.products.length * bytes, 0);
-    return { exchanges: plan.length, bytesServer: sent, bytesClient: sent, dealtBytes: dealt };
-  },
-
-  async deal(spec, dealing: Dealing) {
-    const n = spec.length, masks = new Map<number, RingTensor>();
-    for (const round of rounds(spec.polynomial)) {
-      for (const power of round.opened) masks.set(power, dealing.mask(n));
-      for (const { low, high } of round.products) {
-        using product = words(dealing.ring, n);
-        await dealing.share(multiply(masks.get(low)!, masks.get(high)!, product));
-      }
-    }
-    for (const mask of masks.values()) mask[Symbol.dispose]();
-  },
-
-  async prepare(spec, party, material: Material) {
-    const masks = new Map<number, RingTensor>(), shares = new Map<number, RingTensor>();
-    for (const round of rounds(spec.polynomial)) {
-      for (const power of round.opened) masks.set(power, await material.own(spec.length));
-      for (const { power } of round.products) {
-        const share = words(party.ring, spec.length);
-        await material.share(share);
-        shares.set(power, share);
-      }
-    }
-    return once("tree", (x) => evaluate(spec, party, masks, shares, x));
-  },
-
-  fixedPoint(spec, x) {
-    const { coefficients, precision } = spec.polynomial,
-      unit = 2 ** spec.fractionBits,
-      scale = 2 ** precision;
-    const products = rounds(spec.polynomial).flatMap((round) => round.products);
-    return x.map((value) => {
-      const powers = [1, value];
-      for (const { power, low, high } of products) {
-        powers[power] = Math.floor(powers[low]! * powers[high]! / unit);
-      }
-      const constant = Math.round((coefficients[0] ?? 0) * unit / scale);
-      return coefficients.reduce(
-        (sum, c, k) => k === 0 || c === 0 ? sum : sum + Math.floor(c * powers[k]! / scale),
-        constant,
-      );
+  plan(layer) {
+    const length = layer.input.words, fractionBits = layer.outputBits;
+    const spec = { length, fractionBits, polynomial: polynomialOf("tree", layer) };
+    const steps = rounds(spec.polynomial),
+      masks = new Map<number, Own<64>>(),
+      products = new Map<number, Dealt<64>>();
+    const query = steps.flatMap(({ opened, products: made }) => [
+      ...opened.map((power) => {
+        const mask = own(`mask of x^${power}`, "both", length, 64);
+        masks.set(power, mask);
+        return mask;
+      }),
+      ...made.map(({ power, low, high }) => {
+        const product = productOf(`product for x^${power}`, masks.get(low)!, masks.get(high)!);
+        products.set(power, product);
+        return product;
+      }),
+    ]);
+    return onWords64("tree", layer, {
+      query,
+      messages: steps.map(({ opened }) => exchange(opened.length * length * WORD_BYTES)),
+      async hold(party, drawn) {
+        const held = new Map<number, RingTensor>(), shares = new Map<number, RingTensor>();
+        for (const { opened, products: made } of steps) {
+          for (const power of opened) held.set(power, drawn.own(masks.get(power)!));
+          for (const { power } of made) shares.set(power, await drawn.share(products.get(power)!));
+        }
+        return evaluation(spec, party, held, shares);
+      },
+    }, {
+      plain: (x) => fixedPoint(spec, x),
+      carryBound: (size) => carryBound(spec, size),
     });
-  },
-
-  carryBound(spec, size) {
-    const { coefficients, precision } = spec.polynomial, unit = 2 ** -spec.fractionBits;
-    // A product of factors with errors e_low, e_high is off by them and by one unit of truncation; a term is truncated once
-    // more, and its floor may fall on either side of a unit.
-    const errors = new Map<number, number>([[1, 0]]);
-    let bound = unit;
-    for (const { power, low, high } of rounds(spec.polynomial).flatMap((round) => round.products)) {
-      const eLow = errors.get(low)!, eHigh = errors.get(high)!;
-      const error = 2 * unit + eLow * size ** high + eHigh * size ** low + eLow * eHigh;
-      errors.set(power, error);
-      const c = Math.abs(coefficients[power] ?? 0);
-      if (c !== 0) bound += 2 * unit + c * 2 ** -precision * error;
-    }
-    return bound;
   },
 };
 
-async function evaluate(
+/** The product of two masks, which may be the same. */
+const productOf = (name: string, a: Own<64>, b: Own<64>): Dealt<64> => ({
+  kind: "dealt",
+  name,
+  words: a.words,
+  bits: 64,
+  group: "add",
+  from: [a, b],
+  fill: (ring, [x, y], out) => ring.kernels.mul64(x!.address, y!.address, out.address, out.length),
+  products: (e) => productOfMasks([a, e], [b, e]),
+});
+
+function fixedPoint(spec: ActivationSpec, x: Float64Array): Float64Array {
+  const { coefficients, precision } = spec.polynomial,
+    unit = 2 ** spec.fractionBits,
+    scale = 2 ** precision;
+  const products = rounds(spec.polynomial).flatMap((round) => round.products);
+  return x.map((value) => {
+    const powers = [1, value];
+    for (const { power, low, high } of products) {
+      powers[power] = Math.floor(powers[low]! * powers[high]! / unit);
+    }
+    const constant = Math.round((coefficients[0] ?? 0) * unit / scale);
+    return coefficients.reduce(
+      (sum, c, k) => k === 0 || c === 0 ? sum : sum + Math.floor(c * powers[k]! / scale),
+      constant,
+    );
+  });
+}
+
+function carryBound(spec: ActivationSpec, size: number): number {
+  const { coefficients, precision } = spec.polynomial, unit = 2 ** -spec.fractionBits;
+  // A product of factors with errors e_low, e_high is off by them and by one unit of truncation; a term is truncated once
+  // more, and its floor may fall on either side of a unit.
+  const errors = new Map<number, number>([[1, 0]]);
+  let bound = unit;
+  for (const { power, low, high } of rounds(spec.polynomial).flatMap((round) => round.products)) {
+    const eLow = errors.get(low)!, eHigh = errors.get(high)!;
+    const error = 2 * unit + eLow * size ** high + eHigh * size ** low + eLow * eHigh;
+    errors.set(power, error);
+    const c = Math.abs(coefficients[power] ?? 0);
+    if (c !== 0) bound += 2 * unit + c * 2 ** -precision * error;
+  }
+  return bound;
+}
+
+const evaluation = (
   spec: ActivationSpec,
   party: Party,
-  masks: Map<number, RingTensor>,
-  shares: Map<number, RingTensor>,
-  x: RingTensor,
-): Promise<RingTensor> {
+  masks: ReadonlyMap<number, RingTensor>,
+  shares: ReadonlyMap<number, RingTensor>,
+): Evaluate =>
+async (x) => {
   const { ring } = party, n = spec.length, { coefficients, precision } = spec.polynomial;
   const y = linearPart(party, spec, x);
   const powers = new Map<number, RingTensor>([[1, x]]), openings = new Map<number, RingTensor>();
@@ -173,7 +186,7 @@ async function evaluate(
   }
   for (const tensor of temporary) tensor[Symbol.dispose]();
   return y;
-}
+};
 
 /** out = (u + r)(v + s) truncated to f bits, from public u, v, own shares of r, s and the share of r s, which it consumes. */
 function truncatedProduct(

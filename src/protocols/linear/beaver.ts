@@ -7,99 +7,91 @@
  *   server: C_0 + A_0 D + E (B_0 + D),   client: C_1 + A_1 D + E B_1;   the sum is (E + A)(B + D) = X W.
  * One convolution per party and layer is online. See docs/beaver.md.
  */
-import type { Material } from "../../dealer/material.ts";
-import { add, subtract } from "../../ring/arithmetic.ts";
+import { type DealtConvolution, own } from "../../correlations/correlation.ts";
 import type { RunnableConvolution } from "../../ring/pool.ts";
-import { type RingTensor, words } from "../../ring/tensor.ts";
-import { open } from "../open.ts";
-import {
-  type EvaluateLinear,
-  type LinearGroup,
-  type LinearProtocol,
-  once,
-  type Party,
-  WORD_BYTES,
-} from "../protocol.ts";
-import { convolve, disposeAll, outputLength, outputsOf, prepareConvolutions, weightsOf } from "./layers.ts";
+import { RingTensor, type Width } from "../../ring/tensor.ts";
+import { arithmetic } from "../../wires/arithmetic.ts";
+import { partOf } from "../../wires/halves.ts";
+import { type LinearProtocol, once, type Party } from "../protocol.ts";
+import { accumulate, addBias, convolve, disposeAll, outputWire, specOf, weightsOf } from "./layers.ts";
 
 export const beaver: LinearProtocol = {
   name: "beaver",
+  summary: "weights shared between the parties, convolution triples: the paper's",
+  readsMasked: false,
 
-  cost: (group) => ({
-    exchanges: 1,
-    bytesServer: group.inputs * WORD_BYTES,
-    bytesClient: group.inputs * WORD_BYTES,
-    dealtBytes: outputsOf(group) * WORD_BYTES,
-  }),
-
-  setUpCost: (group) => ({
-    bytesServer: weightsOf(group) * WORD_BYTES,
-    bytesClient: weightsOf(group) * WORD_BYTES,
-  }),
-
-  dealSession(group, dealing) {
-    const b = group.layers.map((layer) => dealing.mask(weightsOf(layer)));
-    const convolutions = prepareConvolutions(dealing.pool, group.layers, b);
-    disposeAll(b);
+  plan(group) {
+    const { input, layers } = group, { width, words } = input;
+    const b = layers.map((layer) => own(`B of ${layer.name}`, "both", weightsOf(layer.spec), width));
+    const a = own("A", "both", words, width);
+    const products = layers.map((layer, i): DealtConvolution => ({
+      kind: "convolution",
+      name: `A * B of ${layer.name}`,
+      weights: b[i]!,
+      input: a,
+      spec: layer.spec,
+      bits: width,
+    }));
+    const outputs = layers.map((layer) => outputWire(input, layer, true));
     return {
-      async deal(dealing) {
-        using a = dealing.mask(group.inputs);
-        for (const convolution of convolutions) {
-          using product = convolve(convolution, a);
-          await dealing.share(product);
+      spec: specOf(group),
+      outputs,
+      session: b,
+      query: [a, ...products],
+      messages: [
+        ...b.map(({ words }) => ({ phase: "session", from: "both", bytes: words * width / 8 }) as const),
+        { phase: "online", from: "both", bytes: words * width / 8 },
+      ],
+      async open(party, drawn, encoded) {
+        const offline: RunnableConvolution[] = [], online: RunnableConvolution[] = [];
+        for (const [i, { spec }] of layers.entries()) {
+          // The weights are shared as (W, 0): the masks B_i hide them, so no further sharing is needed.
+          using mask = drawn.own(b[i]!);
+          using d = await open(party, encoded?.[i]!.weights, mask);
+          if (party.role === "server") accumulate(mask, d);
+          offline.push(party.pool.convolution(width, spec, d.address));
+          online.push(party.pool.convolution(width, spec, mask.address));
         }
+        return {
+          async prepare({ role, ring, peer, tag }, drawn, [early]) {
+            const mask = drawn.own(a), shares: RingTensor<Width>[] = [];
+            for (const [i, product] of products.entries()) {
+              const share = addBias(await drawn.product(product), encoded?.[i]);
+              using local = convolve(offline[i]!, mask, outputs[i]!);
+              shares.push(accumulate(share, local));
+            }
+            const part = partOf(ring, role, input, early);
+            return {
+              early: shares,
+              online: once("beaver", async ([late]) => {
+                using x = part(late);
+                using e = await open({ ring, peer, tag }, x, mask);
+                mask[Symbol.dispose]();
+                return online.map((convolution, i) => convolve(convolution, e, outputs[i]!));
+              }),
+            };
+          },
+          [Symbol.dispose]() {
+            disposeAll([...online, ...offline, ...encoded?.map(({ bias }) => bias) ?? []]);
+          },
+        };
       },
-      [Symbol.dispose]: () => disposeAll(convolutions),
-    };
-  },
-
-  async setUp(group, party, material, weights) {
-    const { ring, role } = party;
-    const masks: RingTensor[] = [], differences: RingTensor[] = [];
-    for (const [i, layer] of group.layers.entries()) {
-      // The weights are shared as (W, 0): the masks B_i hide them, so no further sharing is needed.
-      const b = await material.own(weightsOf(layer));
-      const d = words(ring, b.length);
-      if (role === "server") subtract(weights![i]!.view(0, b.length, 0), b, d);
-      else ring.kernels.neg64(b.address, d.address, b.length);
-      await open(party, d);
-      if (role === "server") add(b, d);
-      masks.push(b);
-      differences.push(d);
-    }
-    const online = prepareConvolutions(party.pool, group.layers, masks);
-    const offline = prepareConvolutions(party.pool, group.layers, differences);
-    disposeAll([...masks, ...differences]);
-    return {
-      prepare: (party, material) => prepare(group, offline, online, party, material),
-      [Symbol.dispose]: () => disposeAll([...online, ...offline]),
     };
   },
 };
 
-/** D in `offline`; B_0 + D or B_1 in `online`. */
-async function prepare(
-  group: LinearGroup,
-  offline: readonly RunnableConvolution[],
-  online: readonly RunnableConvolution[],
-  party: Party,
-  material: Material,
-): Promise<EvaluateLinear> {
-  const a = await material.own(group.inputs);
-  const shares: RingTensor[] = [];
-  for (const convolution of offline) {
-    const share = words(party.ring, outputLength(convolution.spec));
-    await material.share(share);
-    using product = convolve(convolution, a);
-    shares.push(add(share, product));
-  }
-  return once("beaver", async (x) => {
-    using e = subtract(x.view(0, x.length, 0), a, words(party.ring, x.length));
-    await open(party, e);
-    a[Symbol.dispose]();
-    return online.map((convolution, i) => {
-      using product = convolve(convolution, e);
-      return add(shares[i]!, product);
-    });
-  });
+/** Opens the sum of what the parties have less their masks; a party without a part has zero. */
+async function open(
+  { ring, peer, tag }: Pick<Party, "ring" | "peer" | "tag">,
+  mine: RingTensor<Width> | undefined,
+  mask: RingTensor<Width>,
+): Promise<RingTensor<Width>> {
+  const { width, length } = mask, on = arithmetic(ring, width);
+  const opened = new RingTensor(ring, width, length);
+  using masked = new RingTensor(ring, width, length);
+  if (!mine) masked.bytes.fill(0);
+  on.subtract((mine ?? masked).address, mask.address, masked.address, length);
+  await peer.exchange(tag, masked.bytes, opened.bytes);
+  on.add(opened.address, masked.address, opened.address, length);
+  return opened;
 }

@@ -105,6 +105,14 @@ export default function source(): string {
     shift("shl64", 64, "i64x2.shl(a, bits)", "a << <u64>bits"),
     shift("sar64", 64, "i64x2.shr_s(a, bits)", "<i64>a >> <i64>bits"),
     kernel(
+      "addSar64",
+      64,
+      { reads: ["a", "b"], out: "out" },
+      "aAddress: usize, bAddress: usize, bits: i32, outAddress: usize, n: u32",
+      "i64x2.shr_s(i64x2.add(a, b), bits)",
+      "<i64>(a + b) >> <i64>bits",
+    ),
+    kernel(
       "neg64",
       64,
       { reads: ["a"], out: "out" },

@@ -1,9 +1,8 @@
 /** Max pooling on shares equals max pooling, for odd and even maps, with and without a border. */
 import { assertEquals } from "@std/assert";
-import { add } from "../ring/arithmetic.ts";
-import { decode, encode } from "../ring/fixed_point.ts";
-import { Ring } from "../ring/ring.ts";
-import { both, freshMaterial, inProcess, shareOf } from "./_in_process.ts";
+import { Ring } from "../../ring/ring.ts";
+import { expectedTraffic, runChain } from "../_chain.ts";
+import { wire64 } from "../activation/words64.ts";
 import { maxPool, type MaxPoolSpec } from "./max_pool.ts";
 
 const ring = await Ring.open();
@@ -43,23 +42,13 @@ for (
 ) {
   const { height, width, channels, kernel, stride, padding } = spec;
   Deno.test(`maxPool of ${kernel}x${kernel} / ${stride}, border ${padding}, on ${height}x${width}x${channels} is exact and costs what it says`, async () => {
-    const parties = inProcess(ring), material = freshMaterial(parties);
     const numbers = Float64Array.from(
       { length: height * width * channels },
       (_, i) => Math.round(3e4 * Math.sin(i * 12.9898)) / 2 ** 14,
     );
-    using x = encode(ring, numbers, 16, "x");
-    const shares = shareOf(x);
-    const [server, client] = await Promise.all([
-      maxPool.prepare(spec, parties.server, material.server),
-      maxPool.prepare(spec, parties.client, material.client),
-      maxPool.deal(spec, material.dealing),
-    ]);
-    const [y, other] = await both((role) =>
-      role === "server" ? server(shares.server) : client(shares.client)
-    );
-    assertEquals([...decode(add(y, other))], plainMaximum(numbers, spec));
-    const cost = maxPool.cost(spec), { peer } = parties.client;
-    assertEquals([peer.exchanges, peer.sent.bytes], [cost.exchanges, cost.bytesClient]);
+    const input = wire64(numbers.length, 16), chain = [maxPool("pool", input, spec, 16)];
+    const { outputs, traffic } = await runChain(ring, input, numbers, chain);
+    assertEquals([...outputs[0]!].map((v) => Number(v) / 2 ** 16), plainMaximum(numbers, spec));
+    assertEquals(traffic.online, expectedTraffic(chain, "online"));
   });
 }

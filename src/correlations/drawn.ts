@@ -1,0 +1,86 @@
+/** A party's half of the correlations of one step, drawn one after another in the order of the step's list. */
+import type { Stream } from "../random/stream.ts";
+import type { Ring } from "../ring/ring.ts";
+import {
+  type Bits,
+  type Correlation,
+  type Dealt,
+  type DealtConvolution,
+  lengthOf,
+  type Own,
+  type Role,
+  tensorFor,
+  type TensorOf,
+} from "./correlation.ts";
+
+/** What a party draws from: each correlation once, in order; any other call is an error of the protocol's code. */
+export interface Drawn {
+  /** This party's own numbers. */
+  own<B extends Bits>(own: Own<B>): TensorOf<B>;
+  /** This party's share of dealt numbers, in `into` if given. */
+  share<B extends Bits>(dealt: Dealt<B>, into?: TensorOf<B>): Promise<TensorOf<B>>;
+  /** This party's share of a product. */
+  product(convolution: DealtConvolution): Promise<TensorOf<32 | 64>>;
+}
+
+/** Fills memory with the server's correction of the numbers that are dealt next; null at the client, whose share is of its stream. */
+export type ReceiveCorrection = ((bytes: Uint8Array) => Promise<void>) | null;
+
+export class StepDraw implements Drawn {
+  #next = 0;
+
+  constructor(
+    private readonly ring: Ring,
+    private readonly role: Role,
+    private readonly list: readonly Correlation[],
+    private readonly stream: Stream,
+    private readonly receive: ReceiveCorrection,
+  ) {}
+
+  own<B extends Bits>(own: Own<B>): TensorOf<B> {
+    this.#take(own);
+    const tensor = tensorFor(this.ring, own.words, own.bits);
+    this.stream.fill(tensor);
+    return tensor;
+  }
+
+  async share<B extends Bits>(dealt: Dealt<B>, into?: TensorOf<B>): Promise<TensorOf<B>> {
+    this.#take(dealt);
+    const tensor = into ?? tensorFor(this.ring, dealt.words, dealt.bits);
+    await this.#fill(tensor);
+    return tensor;
+  }
+
+  async product(convolution: DealtConvolution): Promise<TensorOf<32 | 64>> {
+    this.#take(convolution);
+    const tensor = tensorFor(this.ring, lengthOf(convolution), convolution.bits);
+    await this.#fill(tensor);
+    return tensor;
+  }
+
+  /** Throws unless everything that is this party's was drawn: else words of the next query would be taken for those of this one. */
+  finish(): void {
+    const left = this.list.slice(this.#next).find((c) => this.#isMine(c));
+    if (left) throw new Error(`the ${this.role} did not draw ${left.name}`);
+  }
+
+  async #fill(tensor: TensorOf<Bits>): Promise<void> {
+    if (this.receive) await this.receive(tensor.bytes);
+    else this.stream.fill(tensor);
+  }
+
+  #isMine(correlation: Correlation): boolean {
+    return correlation.kind !== "own" || correlation.of === "both" || correlation.of === this.role;
+  }
+
+  #take(wanted: Correlation): void {
+    while (this.#next < this.list.length && !this.#isMine(this.list[this.#next]!)) this.#next++;
+    const next = this.list[this.#next];
+    if (next !== wanted) {
+      throw new Error(
+        `the ${this.role} drew ${wanted.name}, but ${next?.name ?? "nothing"} is next in the list`,
+      );
+    }
+    this.#next++;
+  }
+}

@@ -1,0 +1,134 @@
+/** From a graph to its layers in order: shapes and who reads what, before any protocol or scale is chosen. */
+import {
+  type ConvNode,
+  type DenseNode,
+  type Graph,
+  inferShapes,
+  inputsOf,
+  type Node,
+  type Shape,
+  sizeOf,
+} from "../models/graph.ts";
+import type { MaxPoolSpec } from "../protocols/steps/max_pool.ts";
+import type { ConvolutionSpec } from "../ring/convolution.ts";
+import type { Windows } from "../wires/halves.ts";
+
+interface Reading {
+  /** Values that the layer reads and makes, by node. */
+  readonly reads: readonly string[];
+  readonly writes: readonly string[];
+}
+
+/** Convolutions and dense layers that read the same value. */
+export interface LinearLayers extends Reading {
+  readonly kind: "linear";
+  readonly specs: readonly ConvolutionSpec[];
+}
+
+export interface ActivationLayers extends Reading {
+  readonly kind: "activation";
+}
+
+export interface MaxPoolLayer extends Reading {
+  readonly kind: "maxPool";
+  readonly spec: MaxPoolSpec;
+}
+
+export interface AveragePoolLayer extends Reading {
+  readonly kind: "averagePool";
+  readonly windows: Windows;
+}
+
+export interface AddLayer extends Reading {
+  readonly kind: "add";
+}
+
+export type Layer = LinearLayers | ActivationLayers | MaxPoolLayer | AveragePoolLayer | AddLayer;
+
+export interface Layers {
+  readonly list: readonly Layer[];
+  /** Where the image and the logits are. */
+  readonly input: string;
+  readonly output: string;
+  /** Words of the image. */
+  readonly inputLength: number;
+}
+
+const isLinear = (node: Node): node is ConvNode | DenseNode => node.op === "conv" || node.op === "dense";
+
+/** The layers of a graph whose batch norms are folded. A flattened value keeps its words: its readers read what was flattened. */
+export function layersOf(graph: Graph): Layers {
+  const shapes = inferShapes(graph), alias = new Map<string, string>(), done = new Set<string>();
+  const resolve = (id: string): string => alias.has(id) ? resolve(alias.get(id)!) : id;
+  const list: Layer[] = [];
+  for (const node of graph.nodes) {
+    if (done.has(node.id)) continue;
+    const reads = inputsOf(node).map((id) => {
+      if (!shapes.has(id)) {
+        throw new RangeError(`${graph.name}: node ${node.id} reads ${id}, which does not exist`);
+      }
+      return resolve(id);
+    });
+    const writes = [node.id], shape = shapes.get(reads[0]!)!;
+    switch (node.op) {
+      case "input":
+        break;
+      case "flatten":
+        alias.set(node.id, node.input);
+        break;
+      case "conv":
+      case "dense": {
+        const nodes = graph.nodes.filter((other): other is ConvNode | DenseNode =>
+          isLinear(other) && resolve(other.input) === reads[0]
+        );
+        nodes.forEach(({ id }) => done.add(id));
+        list.push({
+          kind: "linear",
+          reads,
+          writes: nodes.map(({ id }) => id),
+          specs: nodes.map((node) => convolutionOf(node, shapes.get(node.input)!)),
+        });
+        break;
+      }
+      case "batchNorm":
+        throw new RangeError(`${graph.name}: batch norm ${node.id} must be folded into the layer before it`);
+      case "activation":
+        list.push({ kind: "activation", reads, writes });
+        break;
+      case "maxPool": {
+        const { kernel, stride, padding } = node, [height, width, channels] = shape;
+        list.push({
+          kind: "maxPool",
+          reads,
+          writes,
+          spec: { height, width, channels, kernel, stride, padding },
+        });
+        break;
+      }
+      case "averagePool":
+        list.push({
+          kind: "averagePool",
+          reads,
+          writes,
+          windows: { shape, kernel: node.kernel, stride: node.stride },
+        });
+        break;
+      case "add":
+        list.push({ kind: "add", reads, writes });
+    }
+  }
+  return {
+    list,
+    input: graph.nodes[0]!.id,
+    output: resolve(graph.nodes.at(-1)!.id),
+    inputLength: sizeOf(graph.inputShape),
+  };
+}
+
+function convolutionOf(node: ConvNode | DenseNode, [height, width, inputs]: Shape): ConvolutionSpec {
+  if (node.op === "dense") {
+    return { height: 1, width: 1, inputs, kernel: 1, stride: 1, padding: 0, outputs: node.outputs };
+  }
+  const { kernel, stride, padding, outputs } = node;
+  return { height, width, inputs, kernel, stride, padding, outputs };
+}

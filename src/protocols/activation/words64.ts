@@ -1,0 +1,84 @@
+/** What activation protocols on words of 64 bits share: their scale, the truncation of the input by each party, the wire they make. */
+import type { Correlation } from "../../correlations/correlation.ts";
+import type { Drawn } from "../../correlations/drawn.ts";
+import type { Polynomial } from "../../polynomial/polynomial.ts";
+import type { RingTensor } from "../../ring/tensor.ts";
+import { partOf } from "../../wires/halves.ts";
+import type { Wire } from "../../wires/wire.ts";
+import {
+  type ActivationLayer,
+  type ActivationStep,
+  type Message,
+  once,
+  type Party,
+  stateless,
+} from "../protocol.ts";
+
+/** `length` inputs and outputs with `fractionBits` fraction bits. */
+export interface ActivationSpec {
+  readonly length: number;
+  readonly fractionBits: number;
+  readonly polynomial: Polynomial;
+}
+
+/** From a party's shares of the inputs to its shares of the outputs; holds the dealt material, runs once. */
+export type Evaluate = (x: RingTensor) => Promise<RingTensor>;
+
+export interface ElementWise {
+  readonly query: readonly Correlation[];
+  readonly messages: readonly Message[];
+  /** Draws this party's half of the material. */
+  hold(party: Party, drawn: Drawn): Promise<Evaluate>;
+}
+
+/** An exchange of as many bytes each way. */
+export const exchange = (bytes: number): Message => ({ phase: "online", from: "both", bytes });
+
+/** A wire of 64-bit words, shared anyhow. */
+export const wire64 = (words: number, fractionBits: number): Wire & { readonly width: 64 } => ({
+  words,
+  width: 64,
+  ringBits: 64,
+  fractionBits,
+  extraBits: 0,
+  factor: 1,
+  clientLate: true,
+  mask: null,
+});
+
+/** A planned step on 64-bit words, whose inputs are truncated to the scale of the outputs first. */
+export function onWords64(
+  protocol: string,
+  { name, input, function: f, outputBits }: ActivationLayer,
+  { query, messages, hold }: ElementWise,
+  plain: Pick<ActivationStep, "plain" | "carryBound">,
+): ActivationStep {
+  if (input.width !== 64) {
+    throw new RangeError(
+      `${name}: ${protocol} computes modulo 2^64, not on words of ${input.width} bits; use another activation protocol`,
+    );
+  }
+  const wire = { ...input, width: 64 } as const;
+  return {
+    ...plain,
+    spec: { protocol, function: f, inputBits: input.fractionBits, outputBits },
+    inputBits: outputBits,
+    keptBits: outputBits,
+    limit: Infinity,
+    outputs: [wire64(input.words, outputBits)],
+    session: [],
+    query,
+    messages,
+    open: stateless(async (party, drawn, [early]) => {
+      const evaluate = await hold(party, drawn);
+      const part = partOf(party.ring, party.role, wire, early, input.fractionBits - outputBits);
+      return {
+        early: [undefined],
+        online: once(protocol, async ([late]) => {
+          using x = part(late);
+          return [await evaluate(x)];
+        }),
+      };
+    }),
+  };
+}

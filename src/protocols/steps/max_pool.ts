@@ -1,0 +1,131 @@
+/**
+ * Max pooling by comparisons, max(a, b) = b + relu(a - b), of the exact-ReLU baseline and the original ResNet-50: first along
+ * rows, then along columns, so a k x k window costs 2 (k - 1) ReLU layers instead of k^2 - 1 comparisons an output.
+ * Padding is a public value below every activation.
+ */
+import { add, subtract } from "../../ring/arithmetic.ts";
+import { outputAlong } from "../../ring/convolution.ts";
+import { type RingTensor, words } from "../../ring/tensor.ts";
+import { partOf } from "../../wires/halves.ts";
+import type { Wire } from "../../wires/wire.ts";
+import { reluOf } from "../activation/relu.ts";
+import { type Evaluate, wire64 } from "../activation/words64.ts";
+import { once, type Party, type ProtocolStep, stateless } from "../protocol.ts";
+
+/** Pooling of [height, width, channels] over kernel x kernel windows. */
+export interface MaxPoolSpec {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding: number;
+}
+
+/** Below every activation that a 64-bit protocol can hold at 8 to 20 fraction bits, far from wrapping around when subtracted. */
+const PADDING = -(1n << 40n);
+
+const pooled = ({ kernel, stride, padding }: MaxPoolSpec, size: number) =>
+  outputAlong(size, kernel, stride, padding);
+
+/** Lengths of the comparisons, in order. */
+function comparisons(spec: MaxPoolSpec): number[] {
+  const rows = spec.height * pooled(spec, spec.width) * spec.channels;
+  const columns = pooled(spec, spec.height) * pooled(spec, spec.width) * spec.channels;
+  return [...Array(spec.kernel - 1).fill(rows), ...Array(spec.kernel - 1).fill(columns)];
+}
+
+/** Pools a value of any scale at `fractionBits`, to which both parties truncate it first. */
+export function maxPool(name: string, input: Wire, spec: MaxPoolSpec, fractionBits: number): ProtocolStep {
+  if (input.width !== 64) {
+    throw new RangeError(
+      `${name}: words of ${input.width} bits have no comparisons, so no max pooling; use a network with average pooling ` +
+        `(resnet50-avg), or another activation protocol`,
+    );
+  }
+  const wire = { ...input, width: 64 } as const, lengths = comparisons(spec), steps = lengths.map(reluOf);
+  const outputs = pooled(spec, spec.height) * pooled(spec, spec.width) * spec.channels;
+  return {
+    spec: { ...spec, fractionBits },
+    outputs: [wire64(outputs, fractionBits)],
+    session: [],
+    query: steps.flatMap(({ query }) => query),
+    messages: steps.flatMap(({ messages }) => messages),
+    open: stateless(async (party, drawn, [early]) => {
+      const held: Evaluate[] = [];
+      for (const step of steps) held.push(await step.hold(party, drawn));
+      const part = partOf(party.ring, party.role, wire, early, input.fractionBits - fractionBits);
+      return {
+        early: [undefined],
+        online: once("max pooling", async ([late]) => {
+          using x = part(late);
+          return [await pool(party, spec, held, x)];
+        }),
+      };
+    }),
+  };
+}
+
+async function pool(
+  party: Party,
+  spec: MaxPoolSpec,
+  steps: readonly Evaluate[],
+  x: RingTensor,
+): Promise<RingTensor> {
+  const half = spec.kernel - 1, { height, width, channels } = spec, outWidth = pooled(spec, width);
+  using rows = await fold(
+    party,
+    spec,
+    steps.slice(0, half),
+    (j) => gather(party, x, height, width, channels, outWidth, spec, j),
+  );
+  // Columns are rows whose "channels" are whole rows of the image.
+  // Awaited here: `rows` must live until the columns are done.
+  return await fold(
+    party,
+    spec,
+    steps.slice(half),
+    (i) => gather(party, rows, 1, height, outWidth * channels, pooled(spec, height), spec, i),
+  );
+}
+
+/** The running maximum over the members 0 ... kernel - 1 of every window. */
+async function fold(
+  party: Party,
+  { kernel }: MaxPoolSpec,
+  steps: readonly Evaluate[],
+  member: (index: number) => RingTensor,
+): Promise<RingTensor> {
+  let maximum = member(0);
+  for (let index = 1; index < kernel; index++) {
+    using old = maximum;
+    using next = member(index);
+    using difference = subtract(old, next, words(party.ring, old.length, old.fractionBits));
+    const positive = await steps[index - 1]!(difference);
+    maximum = add(positive, next);
+  }
+  return maximum;
+}
+
+/** Member `index` of every window along the second axis of [outer, size, inner]: [outer, windows, inner]. */
+function gather(
+  party: Party,
+  x: RingTensor,
+  outer: number,
+  size: number,
+  inner: number,
+  windows: number,
+  { stride, padding }: MaxPoolSpec,
+  index: number,
+): RingTensor {
+  const out = words(party.ring, outer * windows * inner, x.fractionBits);
+  const fill = party.role === "server" ? PADDING : 0n;
+  for (let o = 0; o < outer; o++) {
+    for (let w = 0; w < windows; w++) {
+      const position = w * stride + index - padding, to = out.view((o * windows + w) * inner, inner);
+      if (position < 0 || position >= size) to.int64.fill(fill);
+      else to.bytes.set(x.view((o * size + position) * inner, inner).bytes);
+    }
+  }
+  return out;
+}

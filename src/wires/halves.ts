@@ -1,0 +1,80 @@
+/** What parties do with halves of values without a message: each half on its own, with the same code at every role and width. */
+import type { Role } from "../correlations/correlation.ts";
+import { outputAlong } from "../ring/convolution.ts";
+import type { Ring } from "../ring/ring.ts";
+import { RingTensor, type Width } from "../ring/tensor.ts";
+import { arithmetic } from "./arithmetic.ts";
+import type { Half, Wire } from "./wire.ts";
+
+/** Windows of an average pooling of [height, width, channels], without padding. */
+export interface Windows {
+  readonly shape: readonly [number, number, number];
+  readonly kernel: number;
+  readonly stride: number;
+}
+
+/** Sums over windows; the division by their size is in the scale of `output`. */
+export function sumWindows(
+  x: Half,
+  { shape: [height, width, channels], kernel, stride }: Windows,
+  output: Wire,
+): Half {
+  if (!x) return undefined;
+  const sums = new RingTensor(x.ring, x.width, output.words, output.fractionBits);
+  arithmetic(x.ring, x.width).poolSum(x.address, sums.address, height, width, channels, kernel, stride);
+  return sums;
+}
+
+/** Words that {@linkcode sumWindows} makes. */
+export const windowWords = ({ shape: [height, width, channels], kernel, stride }: Windows): number =>
+  outputAlong(height, kernel, stride, 0) * outputAlong(width, kernel, stride, 0) * channels;
+
+/** A residual sum at the scale of `output`, that of the finer summand: the coarser one is shifted left, which is exact. */
+export function addHalves(halves: readonly Half[], wires: readonly Wire[], output: Wire): Half {
+  const [fine, coarse] = halves
+    .map((half, i) => ({ half, lift: output.fractionBits - wires[i]!.fractionBits }))
+    .sort((a, b) => a.lift - b.lift);
+  const some = fine!.half ?? coarse!.half;
+  if (!some) return undefined;
+  const { ring, width } = some, on = arithmetic(ring, width);
+  const sum = new RingTensor(ring, width, output.words, output.fractionBits);
+  if (fine!.half && coarse!.half) {
+    on.addShifted(fine!.half.address, coarse!.half.address, coarse!.lift, sum.address, sum.length);
+  } else on.shiftLeft(some.address, fine!.half ? fine!.lift : coarse!.lift, sum.address, sum.length);
+  return sum;
+}
+
+/**
+ * This party's part of a value, whose words lose their lowest `dropped` bits (each party shifts its own part, see
+ * {@linkcode "../ring/arithmetic.ts".rescale}): at once where no late half comes, else when it is there. The caller owns the result.
+ */
+export function partOf<W extends Width>(
+  ring: Ring,
+  role: Role,
+  wire: Wire & { readonly width: W },
+  early: Half,
+  dropped = 0,
+): (late: Half) => RingTensor<W> {
+  const sum = (a: Half, b: Half) => sumOf(ring, wire, a, b, dropped) as RingTensor<W>;
+  if (role === "client" && !wire.clientLate) {
+    const part = sum(early, undefined);
+    return () => part;
+  }
+  early?.retain();
+  return (late) => {
+    const part = sum(early, late);
+    early?.[Symbol.dispose]();
+    return part;
+  };
+}
+
+function sumOf(ring: Ring, wire: Wire, a: Half, b: Half, dropped: number): RingTensor<Width> {
+  const one = a ?? b;
+  if (one && dropped === 0 && !(a && b) && one.fractionBits === wire.fractionBits) return one.retain();
+  const { words: n, width } = wire, on = arithmetic(ring, width);
+  const sum = new RingTensor(ring, width, n, wire.fractionBits - dropped);
+  if (a && b) on.addShiftRight(a.address, b.address, dropped, sum.address, n);
+  else if (one) on.shiftSigned(one.address, dropped, sum.address, n);
+  else sum.bytes.fill(0);
+  return sum;
+}
