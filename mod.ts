@@ -44,7 +44,7 @@ export { connect, listen } from "./src/network/tcp.ts";
 export * from "./src/correlations/correlation.ts";
 export { Dealing } from "./src/correlations/dealing.ts";
 export { type Drawn, StepDraw } from "./src/correlations/drawn.ts";
-export { DealerSource, type Draw, type Refuses, type Source } from "./src/correlations/source.ts";
+export { type Draw, fromDealer, type Refuses, type Source } from "./src/correlations/source.ts";
 export { type Half, readBits, valueBits, type Wire } from "./src/wires/wire.ts";
 export * from "./src/protocols/protocol.ts";
 export {

@@ -15,8 +15,9 @@ const ROUND_TRIPS: Record<Size, readonly number[]> = {
 };
 const REPETITIONS: Record<Size, number> = { smoke: 3, quick: 10, full: 20 };
 
-const LIFTED = "lifted";
-const NAMES = [...ACTIVATION_PROTOCOLS.map(({ name }) => name), LIFTED];
+const NAMES = ACTIVATION_PROTOCOLS.map(({ name }) => name);
+/** Protocols whose words have 32 bits. */
+const NARROW = ACTIVATION_PROTOCOLS.filter(({ scaling }) => scaling.kind === "ring").map(({ name }) => name);
 /** The layer of the paper's micro-benchmark, or the largest that was measured. */
 const shown = (rows: readonly Row[]) => {
   const sizes = rows.map((row) => numberOf(row, "elements"));
@@ -30,9 +31,9 @@ export const activationMicrobenchmark = defineExperiment({
   explanation:
     "A layer of activations on secret-shared inputs between two processes, its result opened to the client at the end " +
     "(one more message, included in exchanges and time). With delay, a protocol costs its exchanges; without, its bytes and arithmetic. " +
-    "lifted takes four messages here, all of them in the time: the masked input, which in a network comes with the layer before; the " +
-    "server's short reply; the re-masked output, which opens the next layer as well; the opening. Between them both evaluate the " +
-    "polynomial and truncate. What the client sends before the input is known is in offline_party_bytes.",
+    "lifted takes three messages here, all of them in the time: the masked input, the server's short reply, the opening, which follows the " +
+    "reply at once. In a network the re-masked output of one layer is the masked input of the next, so a layer takes two. After the reply " +
+    "both evaluate the polynomial and truncate. What the client sends before the input is known is in offline_party_bytes.",
   columns: {
     protocol: "activation protocol",
     elements: "activations in the layer",
@@ -141,17 +142,17 @@ export const activationMicrobenchmark = defineExperiment({
 });
 
 /**
- * Exchanges and bytes per activation without what is no part of the layer: the opening, one word an element by the server, and in
- * lifted the masked input, as many bytes as the re-masked output.
+ * Exchanges and bytes per activation without what is no part of the layer: the opening, one word an element by the server. By `lifted` the
+ * client's masked input stands for the re-masked output of a layer in a network, which is as long.
  */
 function layerAlone(row: Row | undefined) {
   if (row === undefined) return undefined;
-  const elements = numberOf(row, "elements"), isLifted = row["protocol"] === LIFTED;
+  const elements = numberOf(row, "elements"), isNarrow = NARROW.includes(`${row["protocol"]}`);
   const each = (bytes: number) => Math.round(100 * bytes / elements) / 100;
   return {
-    exchanges: numberOf(row, "exchanges") - (isLifted ? 2 : 1),
-    server: each(numberOf(row, "bytes_server") - elements * (isLifted ? 4 : 8)),
-    client: each(numberOf(row, "bytes_client") / (isLifted ? 2 : 1)),
+    exchanges: numberOf(row, "exchanges") - 1,
+    server: each(numberOf(row, "bytes_server") - elements * (isNarrow ? 4 : 8)),
+    client: each(numberOf(row, "bytes_client")),
     dealt: each(numberOf(row, "offline_bytes")),
   };
 }

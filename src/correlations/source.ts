@@ -24,8 +24,11 @@ export interface Source {
 /** Why a source cannot make a correlation, in a few words; null if it can. */
 export type Refuses = (correlation: Correlation) => string | null;
 
-/** The dealer at the other end of a channel. */
-export class DealerSource implements Source {
+/** A party's source at the dealer at the other end of a channel, for a plan with a digest. */
+export const fromDealer = (ring: Ring, role: Role, dealer: Channel) => (digest: Uint8Array): Source =>
+  new DealerSource(ring, role, dealer, digest);
+
+class DealerSource implements Source {
   constructor(
     private readonly ring: Ring,
     private readonly role: Role,

@@ -3,6 +3,7 @@
  * memory filled before its first use: two records that differ in the filling alone differ where memory left a process that no
  * message was written to. A marker under a mask looks uniform, so looking for the marker would not be enough.
  */
+import { fromDealer } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
 import type { Channel } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
@@ -60,8 +61,22 @@ export async function recordInference(
     queries: images.length,
   });
   const parties = await Promise.all([
-    openSession({ role: "server", pool, peer: server, dealer: dealerAtServer, plan, weights }),
-    openSession({ role: "client", pool, peer: client, dealer: dealerAtClient, plan, weights: null }),
+    openSession({
+      role: "server",
+      pool,
+      peer: server,
+      source: fromDealer(ring, "server", dealerAtServer),
+      plan,
+      weights,
+    }),
+    openSession({
+      role: "client",
+      pool,
+      peer: client,
+      source: fromDealer(ring, "client", dealerAtClient),
+      plan,
+      weights: null,
+    }),
   ]);
   const logits: Float64Array[] = [];
   for (const image of images) {

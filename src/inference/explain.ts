@@ -7,7 +7,7 @@ import { evaluateFixed, type FixedValue } from "../models/fixed_engine.ts";
 import type { Activation, Weights } from "../models/graph.ts";
 import { FITTED_RANGE } from "../models/ranges.ts";
 import type { Ring } from "../ring/ring.ts";
-import type { RingTensor, Width } from "../ring/tensor.ts";
+import { integersOf } from "../wires/halves.ts";
 import { readBits } from "../wires/wire.ts";
 import { openInProcess } from "./in_process.ts";
 import { arithmeticOf, fixedPointValues, realOf } from "./oracle.ts";
@@ -105,9 +105,6 @@ async function openedValues(
     return [id, { values, fractionBits, ringBits }];
   }));
 }
-
-const integersOf = (part: RingTensor<Width>): BigInt64Array =>
-  part.width === 64 ? (part as RingTensor).int64.slice() : BigInt64Array.from(part.uint32, BigInt);
 
 /**
  * Follows the opened values through the exact network of the plan: linear layers on integers, activations as real functions of

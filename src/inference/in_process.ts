@@ -1,4 +1,5 @@
 /** Server, client and dealer in one process over in-memory links: for tests, and for runs of many images without sockets. */
+import { fromDealer } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -33,12 +34,20 @@ export async function openInProcess(
     Promise.all([dealerOfServer.abort(error.message), dealerOfClient.abort(error.message)])
   );
   const [server, client] = await Promise.all([
-    openSession({ role: "server", pool, peer: serverPeer, dealer: serverDealer, plan, weights, ...observe }),
+    openSession({
+      role: "server",
+      pool,
+      peer: serverPeer,
+      source: fromDealer(ring, "server", serverDealer),
+      plan,
+      weights,
+      ...observe,
+    }),
     openSession({
       role: "client",
       pool,
       peer: clientPeer,
-      dealer: clientDealer,
+      source: fromDealer(ring, "client", clientDealer),
       plan,
       weights: null,
       ...observe,

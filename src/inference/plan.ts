@@ -83,6 +83,12 @@ export const MAX_NODES = 4096;
 /** Plans a private inference of `graph`, whose batch norms are folded. Throws a RangeError where the network does not fit the protocols. */
 export function planInference(graph: Graph, options: PlanOptions): Plan {
   const protocol = activationProtocol(options.activation), linear = linearProtocol(options.linear);
+  for (const option of ["fractionBits", "ringBits"] as const) {
+    if (options[option] === undefined || protocol.takes.includes(option)) continue;
+    throw new RangeError(
+      `${protocol.name} takes no ${option}: leave it out, or choose another activation protocol`,
+    );
+  }
   if (options.ranges) checkRanges(graph, options.ranges);
   if (graph.nodes.length >= MAX_NODES) {
     throw new RangeError(

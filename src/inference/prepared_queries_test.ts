@@ -1,4 +1,5 @@
 /** Queries prepared ahead: online work only once they are there, each used at most once, and both parties mean the same one. */
+import { fromDealer } from "../correlations/source.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { foldBatchNorm } from "../models/fold.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
@@ -167,8 +168,22 @@ Deno.test("a query whose message was lost is used up at both parties, and the pr
     queries: 2,
   });
   const [server, client] = await Promise.all([
-    openSession({ role: "server", pool, peer: all.server, dealer: all.serverDealer, plan, weights }),
-    openSession({ role: "client", pool, peer: all.client, dealer: all.clientDealer, plan, weights: null }),
+    openSession({
+      role: "server",
+      pool,
+      peer: all.server,
+      source: fromDealer(ring, "server", all.serverDealer),
+      plan,
+      weights,
+    }),
+    openSession({
+      role: "client",
+      pool,
+      peer: all.client,
+      source: fromDealer(ring, "client", all.clientDealer),
+      plan,
+      weights: null,
+    }),
   ]);
   const held = [server, client].map((party) => new PreparedQueries(party, 2));
   for (const number of [0, 1]) await Promise.all(held.map((stock) => stock.prepare(number)));

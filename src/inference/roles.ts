@@ -3,6 +3,7 @@
  * prepared, another for the next prepared one to run; both name its number, the server answers with the same one, and each side
  * ends the session if they differ. Control messages and figures travel outside the measured phases.
  */
+import { fromDealer } from "../correlations/source.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import { PreparedQueries } from "./prepared_queries.ts";
 import { openSession, type PreparedQuery, type SessionOptions } from "./session.ts";
@@ -38,10 +39,17 @@ export interface SessionFigures {
 /** First number of a control message of the client; the second is that of the query. */
 export const END = 0, PREPARE = 1, RUN = 2;
 
+/** A role's links and its plan; correlations come from the dealer. */
+export type RoleOptions = Omit<SessionOptions, "role" | "source"> & { readonly dealer: Channel };
+
 /** Serves one client until it says that it is done, and holds at most `most` queries prepared. Returns the number of queries. */
-export async function serve(options: Omit<SessionOptions, "role">, most = 1): Promise<number> {
+export async function serve(options: RoleOptions, most = 1): Promise<number> {
   const { peer, dealer, pool: { ring } } = options;
-  const session = await openSession({ ...options, role: "server" });
+  const session = await openSession({
+    ...options,
+    role: "server",
+    source: fromDealer(ring, "server", dealer),
+  });
   await sendNumbers(peer, CONTROL_TAG, [dealer.received.bytes]);
   const stock = new PreparedQueries(session, most);
   for (let queries = 0;;) {
@@ -72,14 +80,15 @@ export interface QueryOptions {
 
 /** Classifies the images that `imageOf` gives for the queries 0...repetitions - 1, each with fresh correlations. */
 export async function query(
-  options: Omit<SessionOptions, "role" | "weights">,
+  options: Omit<RoleOptions, "weights">,
   imageOf: (query: number) => ArrayLike<number>,
   repetitions: number,
   { prepare = 1, onQuery }: QueryOptions = {},
 ): Promise<SessionFigures> {
-  const { peer, dealer } = options;
+  const { peer, dealer, pool: { ring } } = options;
   const start = performance.now();
-  const session = await openSession({ ...options, role: "client", weights: null });
+  const source = fromDealer(ring, "client", dealer);
+  const session = await openSession({ ...options, role: "client", weights: null, source });
   const setupMs = performance.now() - start;
   const setupTraffic = peer.sent.bytes + peer.received.bytes + dealer.received.bytes;
   const [serverDealt] = await receiveNumbers(peer, CONTROL_TAG, 1);
@@ -106,7 +115,7 @@ type OfflineFigures = Pick<QueryFigures, "offlineMs" | "offlineBytes" | "offline
 
 /** The offline phase of the next query, at both parties at once. */
 async function prepareOne(
-  { peer, dealer, pool: { ring } }: Pick<SessionOptions, "peer" | "dealer" | "pool">,
+  { peer, dealer, pool: { ring } }: Pick<RoleOptions, "peer" | "dealer" | "pool">,
   stock: PreparedQueries,
 ): Promise<OfflineFigures> {
   const number = stock.next;

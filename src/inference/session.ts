@@ -2,7 +2,7 @@
  * A party of a private inference. The offline phase of a query goes through the plan with early halves, the online phase with late ones:
  * what a party does online is what its early halves leave to do.
  */
-import { DealerSource, type Source } from "../correlations/source.ts";
+import type { Source } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import type { EncodedLayer, OpenStep, Party, Prepared, Role } from "../protocols/protocol.ts";
@@ -18,7 +18,8 @@ export interface SessionOptions {
   readonly role: Role;
   readonly pool: ConvolutionPool;
   readonly peer: Channel;
-  readonly dealer: Channel;
+  /** Where correlations come from, given the digest that this party's plan has. */
+  readonly source: (digest: Uint8Array) => Source;
   readonly plan: Plan;
   /** Weights of the folded graph: the server's, null at the client. */
   readonly weights: Weights | null;
@@ -41,9 +42,9 @@ type Halves = Map<string, RingTensor<Width>>;
 
 /** Set-up of a party: compares plans, then masks and opens weights, once for all queries. */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { plan, peer, pool, role, dealer } = options, digest = await digestOf(plan);
+  const { plan, peer, pool, role } = options, digest = await digestOf(plan);
   await comparePlans(peer, digest);
-  const source = new DealerSource(pool.ring, role, dealer, digest), draw = await source.session();
+  const source = options.source(digest), draw = await source.session();
   const open = new Map<Step, OpenStep>();
   for (const step of plan.steps) {
     const { work, kind } = step;

@@ -1,4 +1,5 @@
 /** Private inference with all roles in one process: right results, declared costs, correlations handed out once. */
+import { fromDealer } from "../correlations/source.ts";
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { ask } from "../correlations/request.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
@@ -194,7 +195,7 @@ Deno.test("parties with different plans stop before anything is sent", async () 
       role,
       pool,
       peer: channel,
-      dealer,
+      source: fromDealer(ring, role, dealer),
       plan: plan(fractionBits),
       weights: role === "server" ? weights : null,
     });

@@ -15,7 +15,7 @@ import {
 } from "./graph.ts";
 import { addBias, affine, applyLinear, linearMatrix, maxPool, sumPool } from "./_layers.ts";
 import { batchNormAffine, lastReaders } from "./fold.ts";
-import { checkWeights } from "./weights.ts";
+import { checkWeights } from "./weight_shapes.ts";
 import { FUNCTIONS } from "../polynomial/integer_fit.ts";
 import { horner, realCoefficients } from "../polynomial/polynomial.ts";
 

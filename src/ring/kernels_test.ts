@@ -66,6 +66,20 @@ const UNARY64: Record<string, [Unary, (a: bigint) => bigint]> = {
   neg64: [(k, a, out, n) => k.neg64(a, out, n), (a) => -a],
 };
 
+Deno.test("addSar64 equals BigInt arithmetic, also in place", () => {
+  for (const n of SIZES) {
+    for (const bits of [0, 1, 22, 63]) {
+      const a = words64(n), b = words64(n), out = words64(n), before = a.words.slice();
+      const want = (e: number) => mod64(signed(mod64(before[e]! + b.words[e]!)) >> BigInt(bits));
+      kernels.addSar64(a.address, b.address, bits, out.address, n);
+      compare(out.words, n, want, "addSar64");
+      assertEquals(out.words[n], GUARD);
+      kernels.addSar64(a.address, b.address, bits, a.address, n);
+      compare(a.words, n, want, "addSar64 in place");
+    }
+  }
+});
+
 for (const [name, [run, reference]] of Object.entries(UNARY64)) {
   Deno.test(`${name} equals BigInt arithmetic, also in place`, () => {
     for (const n of SIZES) {

@@ -78,3 +78,7 @@ function sumOf(ring: Ring, wire: Wire, a: Half, b: Half, dropped: number): RingT
   else sum.bytes.fill(0);
   return sum;
 }
+
+/** The words of a half as integers, for debugging runs that add up what parties show. */
+export const integersOf = (half: RingTensor<Width>): BigInt64Array =>
+  half.width === 64 ? half.int64.slice() : BigInt64Array.from(half.uint32, BigInt);

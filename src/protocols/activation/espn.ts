@@ -100,7 +100,7 @@ function dealtFor(group: PowerGroup, n: number): DealtGroup {
       },
       products: (e) =>
         Array.from({ length: rows }, (_, i) =>
-          Array.from({ length: rows - i - 1 }, (_, j) => ({
+          Array.from({ length: rows - i }, (_, j) => ({
             coefficient: crossTerm(group, i, j),
             server: (word: (own: Own, index: number) => bigint) => word(a, i * n + e),
             client: (word: (own: Own, index: number) => bigint) => word(b, j * n + e),

@@ -47,7 +47,7 @@ export const beaver: LinearProtocol = {
         for (const [i, { spec }] of layers.entries()) {
           // The weights are shared as (W, 0): the masks B_i hide them, so no further sharing is needed.
           using mask = drawn.own(b[i]!);
-          using d = await open(party, encoded?.[i]!.weights, mask);
+          using d = await open(party, encoded?.[i]?.weights, mask);
           if (party.role === "server") accumulate(mask, d);
           offline.push(party.pool.convolution(width, spec, d.address));
           online.push(party.pool.convolution(width, spec, mask.address));

@@ -45,7 +45,7 @@ export const masked: LinearProtocol = {
       async open(party, drawn, encoded) {
         const convolutions: RunnableConvolution[] = [];
         for (const [i, layer] of layers.entries()) {
-          const weights = encoded?.[i]!.weights;
+          const weights = encoded?.[i]?.weights;
           using d = weights
             ? difference(weights, drawn.own(b[i]!))
             : new RingTensor(party.ring, width, b[i]!.words);

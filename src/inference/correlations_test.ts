@@ -1,0 +1,119 @@
+/** Correlations as data: the dealer's fast paths make what the lists declare, and a source that makes products alone can stand in its place. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Products, productSources, refusesUndeclared } from "../correlations/_product_source.ts";
+import type { Correlation } from "../correlations/correlation.ts";
+import { Dealing } from "../correlations/dealing.ts";
+import { StepDraw } from "../correlations/drawn.ts";
+import type { Graph } from "../models/graph.ts";
+import { seededImage } from "../models/weights.ts";
+import { activationLayer } from "../models/zoo.ts";
+import { memoryPair } from "../network/memory_pair.ts";
+import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
+import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
+import { freshSeed, Seed } from "../random/stream.ts";
+import { ConvolutionPool } from "../ring/pool.ts";
+import { Ring } from "../ring/ring.ts";
+import { everything, smallWeights } from "./_small_networks.ts";
+import { fixedPointLogits } from "./oracle.ts";
+import { planInference } from "./plan.ts";
+import { openSession } from "./session.ts";
+
+const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
+const SEXTIC: Polynomial = {
+  kind: "polynomial",
+  coefficients: [837, 2048, 966, 0, -48, 0, 1],
+  precision: 12,
+};
+const PAIRS = ACTIVATION_PROTOCOLS.flatMap(({ name: activation, scaling }) =>
+  LINEAR_PROTOCOLS.map(({ name: linear }) => ({ activation, linear, scaling }))
+);
+
+/** Small enough for plain integers, with every kind of step on 64-bit words. */
+const tiny: Graph = {
+  ...everything,
+  inputShape: [14, 14, 3],
+  nodes: everything.nodes.filter(({ id }) => !["conv4", "average", "act4"].includes(id))
+    .map((node) =>
+      node.id === "global" ? { ...node, input: "act3", kernel: 4, stride: 4 } as typeof node : node
+    ),
+};
+const seeds = () => ({ server: new Seed(freshSeed()), client: new Seed(freshSeed()) });
+const planOf = (graph: Graph, activation: string, linear: string, f: Polynomial) =>
+  planInference(graph, { activation, linear, function: f, refuses: refusesUndeclared });
+
+for (const { activation, linear, scaling } of PAIRS.filter(({ scaling }) => scaling.kind === "uniform")) {
+  for (const [graph, f] of [[activationLayer(70), SEXTIC], [tiny, QUARTIC]] as const) {
+    Deno.test(`what is dealt for ${activation} with ${linear} on ${graph.name} is what its products say, word for word`, async () => {
+      void scaling;
+      const { steps } = planOf(graph, activation, linear, f), session = seeds(), query = seeds();
+      const expected = new Products(ring, steps, session).query(query);
+      using dealing = new Dealing(pool, steps, session);
+      const dealt = new Map<number, Uint8Array[]>();
+      await dealing.query(query, (label, bytes) => {
+        if (!dealt.has(label)) dealt.set(label, []);
+        dealt.get(label)!.push(bytes.slice());
+        return Promise.resolve();
+      });
+      let corrections = 0;
+      for (const step of steps) {
+        const list = expected.get(step)!;
+        assertEquals(dealt.get(step.label) ?? [], list.map((bytes) => bytes), step.kind);
+        corrections += list.length;
+      }
+      assert(corrections > 0);
+    });
+  }
+}
+
+Deno.test("a session runs on a source that knows no dealer", async () => {
+  for (const [activation, linear] of [["espn", "masked"], ["relu", "beaver"]] as const) {
+    const plan = planOf(tiny, activation, linear, QUARTIC), weights = smallWeights(tiny);
+    const sources = productSources(ring, plan.steps),
+      [peer, clientPeer] = memoryPair(),
+      before = ring.bytesInUse;
+    const [server, client] = await Promise.all([
+      openSession({ role: "server", pool, peer, source: () => sources.server, plan, weights }),
+      openSession({
+        role: "client",
+        pool,
+        peer: clientPeer,
+        source: () => sources.client,
+        plan,
+        weights: null,
+      }),
+    ]);
+    for (const seed of [1, 2]) {
+      const image = seededImage(tiny, seed),
+        [atServer, atClient] = await Promise.all([server.prepare(), client.prepare()]);
+      const [, { logits }] = await Promise.all([atServer.run(null), atClient.run(image)]);
+      const expected = fixedPointLogits(plan, weights, image);
+      assert(logits!.every((v, i) => Math.abs(v - expected[i]!) < 0.01), `${logits} and ${expected}`);
+    }
+    await Promise.all([server.end(), client.end()]);
+    assertEquals(ring.bytesInUse, before);
+  }
+});
+
+Deno.test("a plan with a correlation that a source cannot make is refused when planned", () => {
+  assertThrows(
+    () => planOf(activationLayer(3), "lifted", "masked", QUARTIC),
+    RangeError,
+    "needs G(rho_0), G(rho_1), which this source of correlations cannot make: it is no sum of products of what one party knows",
+  );
+});
+
+Deno.test("a party draws what is listed, in order and all of it, or its code is wrong", () => {
+  const { steps } = planOf(activationLayer(3), "tree", "masked", QUARTIC), { query } = steps[0]!;
+  const draw = (list: readonly Correlation[]) =>
+    new StepDraw(ring, "client", list, new Seed(freshSeed()).stream(1), null);
+  const owns = query.filter((c) => c.kind === "own");
+  assertThrows(
+    () => draw(query).own(owns[1]!),
+    Error,
+    "the client drew mask of x^2, but mask of x^1 is next in the list",
+  );
+  assertThrows(() => draw(query).finish(), Error, "the client did not draw mask of x^1");
+  const drawn = draw([owns[0]!]);
+  drawn.own(owns[0]!)[Symbol.dispose]();
+  drawn.finish();
+});
