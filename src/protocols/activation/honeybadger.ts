@@ -10,7 +10,7 @@ import type { Drawn } from "../../correlations/drawn.ts";
 import { add, addConstant, multiplyConstant, rescale, subtract } from "../../ring/arithmetic.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { open } from "../open.ts";
-import { type ActivationProtocol, type Party, polynomialOf, WORD_BYTES } from "../protocol.ts";
+import { type Party, WORD_BYTES } from "../protocol.ts";
 import { binomial, table } from "./binomial.ts";
 import {
   carryBoundOfGroups,
@@ -22,30 +22,20 @@ import {
 } from "./power_groups.ts";
 import { type ActivationSpec, type Evaluate, exchange, onWords64 } from "./words64.ts";
 
-export const honeybadger: ActivationProtocol = {
-  name: "honeybadger",
-  summary: "powers of a random mask: one exchange",
-  scaling: { kind: "uniform" },
-  takes: ["fractionBits"],
-
-  plan(layer) {
-    const length = layer.input.words, fractionBits = layer.outputBits;
-    const spec = { length, fractionBits, polynomial: polynomialOf("honeybadger", layer) };
-    const groups = powerGroups(spec.polynomial, fractionBits).map((group) => dealtFor(group, length));
-    return onWords64("honeybadger", layer, {
-      query: groups.flatMap(({ r, g }) => [r, g]),
-      messages: groups.length > 0 ? [exchange(groups.length * length * WORD_BYTES)] : [],
-      async hold(party, drawn) {
-        const held: HeldGroup[] = [];
-        for (const group of groups) held.push(await holdGroup(group, party, drawn));
-        return evaluation(spec, party, held);
-      },
-    }, {
-      plain: (x) => fixedPointOfGroups(spec, x),
-      carryBound: (size) => carryBoundOfGroups(spec, size),
-    });
-  },
-};
+export const honeybadger = onWords64("honeybadger", "powers of a random mask: one exchange", (spec) => {
+  const groups = powerGroups(spec.polynomial, spec.fractionBits).map((group) => dealtFor(group, spec.length));
+  return {
+    query: groups.flatMap(({ r, g }) => [r, g]),
+    messages: groups.length > 0 ? [exchange(groups.length * spec.length * WORD_BYTES)] : [],
+    async hold(party, drawn) {
+      const held: HeldGroup[] = [];
+      for (const group of groups) held.push(await holdGroup(group, party, drawn));
+      return evaluation(spec, party, held);
+    },
+    plain: (x) => fixedPointOfGroups(spec, x),
+    carryBound: (size) => carryBoundOfGroups(spec, size),
+  };
+});
 
 interface DealtGroup {
   readonly group: PowerGroup;

@@ -27,7 +27,7 @@ import {
 import type { Ring } from "../../ring/ring.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { open, openBits, swap } from "../open.ts";
-import { type ActivationProtocol, type Party, WORD_BYTES } from "../protocol.ts";
+import { type Party, WORD_BYTES } from "../protocol.ts";
 import { type ElementWise, exchange, onWords64 } from "./words64.ts";
 
 const POSITIONS = 64;
@@ -50,19 +50,12 @@ const ORDER = Array.from({ length: POSITIONS }, (_, i) => {
   return reversed;
 });
 
-export const relu: ActivationProtocol = {
-  name: "relu",
-  summary: "the exact ReLU of the baselines, by a binary carry tree: nine exchanges",
-  scaling: { kind: "uniform" },
-  takes: ["fractionBits"],
-  computes: { kind: "relu" },
-
-  plan: (layer) =>
-    onWords64("relu", layer, reluOf(layer.input.words), {
-      plain: (x) => x.map((value) => Math.max(0, value)),
-      carryBound: () => 0,
-    }),
-};
+export const relu = onWords64(
+  "relu",
+  "the exact ReLU of the baselines, by a binary carry tree: nine exchanges",
+  ({ length }) => ({ ...reluOf(length), plain: (x) => x.map((v) => Math.max(0, v)), carryBound: () => 0 }),
+  { kind: "relu" },
+);
 
 /** ReLU of `length` words at any scale. */
 export function reluOf(length: number): ElementWise {
@@ -78,16 +71,13 @@ export function reluOf(length: number): ElementWise {
       2 * length,
     ].map((words) => exchange(words * WORD_BYTES)),
     async hold(party, drawn) {
-      const held = {
-        generate: await generate.hold(party, drawn),
-        levels: [] as Level[],
-      };
-      for (const level of levels) held.levels.push(await level.hold(party, drawn));
-      const bitHeld = await toArithmetic.hold(party, drawn), productHeld = await product.hold(party, drawn);
+      const and = await generate.hold(party, drawn), tree: Level[] = [];
+      for (const level of levels) tree.push(await level.hold(party, drawn));
+      const toNumber = await toArithmetic.hold(party, drawn), multiply = await product.hold(party, drawn);
       return async (x) => {
-        using positive = await nonNegative(party, x, held.generate, held.levels);
-        using bit = await bitHeld(positive);
-        return await productHeld(x, bit.view(0, length));
+        using positive = await nonNegative(party, x, and, tree);
+        using bit = await toNumber(positive);
+        return await multiply(x, bit.view(0, length));
       };
     },
   };

@@ -12,7 +12,7 @@ import type { Polynomial } from "../../polynomial/polynomial.ts";
 import { add, multiplyAdd, multiplyConstant, rescale, subtract } from "../../ring/arithmetic.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { open } from "../open.ts";
-import { type ActivationProtocol, type Party, polynomialOf, WORD_BYTES } from "../protocol.ts";
+import { type Party, WORD_BYTES } from "../protocol.ts";
 import { linearPart } from "./power_groups.ts";
 import { type ActivationSpec, type Evaluate, exchange, onWords64 } from "./words64.ts";
 
@@ -52,47 +52,35 @@ export function rounds(polynomial: Polynomial): Round[] {
   return result;
 }
 
-export const tree: ActivationProtocol = {
-  name: "tree",
-  summary: "square and multiply, as CrypTen does: ceil(log2 degree) exchanges",
-  scaling: { kind: "uniform" },
-  takes: ["fractionBits"],
+const SUMMARY = "square and multiply, as CrypTen does: ceil(log2 degree) exchanges";
 
-  plan(layer) {
-    const length = layer.input.words, fractionBits = layer.outputBits;
-    const spec = { length, fractionBits, polynomial: polynomialOf("tree", layer) };
-    const steps = rounds(spec.polynomial),
-      masks = new Map<number, Own<64>>(),
-      products = new Map<number, Dealt<64>>();
-    const query = steps.flatMap(({ opened, products: made }) => [
-      ...opened.map((power) => {
-        const mask = own(`mask of x^${power}`, "both", length, 64);
-        masks.set(power, mask);
-        return mask;
-      }),
-      ...made.map(({ power, low, high }) => {
-        const product = productOf(`product for x^${power}`, masks.get(low)!, masks.get(high)!);
-        products.set(power, product);
-        return product;
-      }),
-    ]);
-    return onWords64("tree", layer, {
-      query,
-      messages: steps.map(({ opened }) => exchange(opened.length * length * WORD_BYTES)),
-      async hold(party, drawn) {
-        const held = new Map<number, RingTensor>(), shares = new Map<number, RingTensor>();
-        for (const { opened, products: made } of steps) {
-          for (const power of opened) held.set(power, drawn.own(masks.get(power)!));
-          for (const { power } of made) shares.set(power, await drawn.share(products.get(power)!));
-        }
-        return evaluation(spec, party, held, shares);
-      },
-    }, {
-      plain: (x) => fixedPoint(spec, x),
-      carryBound: (size) => carryBound(spec, size),
-    });
-  },
-};
+export const tree = onWords64("tree", SUMMARY, (spec) => {
+  const steps = rounds(spec.polynomial), n = spec.length;
+  const masks = new Map<number, Own<64>>(), products = new Map<number, Dealt<64>>();
+  for (const { opened, products: made } of steps) {
+    for (const power of opened) masks.set(power, own(`mask of x^${power}`, "both", n, 64));
+    for (const { power, low, high } of made) {
+      products.set(power, productOf(`product for x^${power}`, masks.get(low)!, masks.get(high)!));
+    }
+  }
+  return {
+    query: steps.flatMap(({ opened, products: made }) => [
+      ...opened.map((power) => masks.get(power)!),
+      ...made.map(({ power }) => products.get(power)!),
+    ]),
+    messages: steps.map(({ opened }) => exchange(opened.length * n * WORD_BYTES)),
+    async hold(party, drawn) {
+      const held = new Map<number, RingTensor>(), shares = new Map<number, RingTensor>();
+      for (const { opened, products: made } of steps) {
+        for (const power of opened) held.set(power, drawn.own(masks.get(power)!));
+        for (const { power } of made) shares.set(power, await drawn.share(products.get(power)!));
+      }
+      return evaluation(spec, party, held, shares);
+    },
+    plain: (x) => fixedPoint(spec, x),
+    carryBound: (size) => carryBound(spec, size),
+  };
+});
 
 /** The product of two masks, which may be the same. */
 const productOf = (name: string, a: Own<64>, b: Own<64>): Dealt<64> => ({

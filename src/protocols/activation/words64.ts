@@ -1,16 +1,18 @@
 /** What activation protocols on words of 64 bits share: their scale, the truncation of the input by each party, the wire they make. */
 import type { Correlation } from "../../correlations/correlation.ts";
 import type { Drawn } from "../../correlations/drawn.ts";
-import type { Polynomial } from "../../polynomial/polynomial.ts";
+import type { Activation } from "../../models/graph.ts";
+import { type Polynomial, QUARTIC } from "../../polynomial/polynomial.ts";
 import type { RingTensor } from "../../ring/tensor.ts";
 import { partOf } from "../../wires/halves.ts";
 import type { Wire } from "../../wires/wire.ts";
 import {
-  type ActivationLayer,
+  type ActivationProtocol,
   type ActivationStep,
   type Message,
   once,
   type Party,
+  polynomialOf,
   stateless,
 } from "../protocol.ts";
 
@@ -18,12 +20,14 @@ import {
 export interface ActivationSpec {
   readonly length: number;
   readonly fractionBits: number;
+  /** Not read by a protocol that computes another function. */
   readonly polynomial: Polynomial;
 }
 
 /** From a party's shares of the inputs to its shares of the outputs; holds the dealt material, runs once. */
 export type Evaluate = (x: RingTensor) => Promise<RingTensor>;
 
+/** What a protocol deals, sends and does for one layer. */
 export interface ElementWise {
   readonly query: readonly Correlation[];
   readonly messages: readonly Message[];
@@ -46,39 +50,51 @@ export const wire64 = (words: number, fractionBits: number): Wire & { readonly w
   mask: null,
 });
 
-/** A planned step on 64-bit words, whose inputs are truncated to the scale of the outputs first. */
-export function onWords64(
-  protocol: string,
-  { name, input, function: f, outputBits }: ActivationLayer,
-  { query, messages, hold }: ElementWise,
-  plain: Pick<ActivationStep, "plain" | "carryBound">,
-): ActivationStep {
-  if (input.width !== 64) {
-    throw new RangeError(
-      `${name}: ${protocol} computes modulo 2^64, not on words of ${input.width} bits; use another activation protocol`,
-    );
-  }
-  const wire = { ...input, width: 64 } as const;
-  return {
-    ...plain,
-    spec: { protocol, function: f, inputBits: input.fractionBits, outputBits },
-    inputBits: outputBits,
-    keptBits: outputBits,
-    limit: Infinity,
-    outputs: [wire64(input.words, outputBits)],
-    session: [],
-    query,
-    messages,
-    open: stateless(async (party, drawn, [early]) => {
-      const evaluate = await hold(party, drawn);
-      const part = partOf(party.ring, party.role, wire, early, input.fractionBits - outputBits);
-      return {
-        early: [undefined],
-        online: once(protocol, async ([late]) => {
-          using x = part(late);
-          return [await evaluate(x)];
-        }),
-      };
-    }),
-  };
-}
+/** A protocol on 64-bit words, from what it makes of a layer; the inputs are truncated to the scale of the outputs first. */
+export const onWords64 = (
+  name: string,
+  summary: string,
+  make: (spec: ActivationSpec) => ElementWise & Pick<ActivationStep, "plain" | "carryBound">,
+  computes?: Activation,
+): ActivationProtocol => ({
+  name,
+  summary,
+  scaling: { kind: "uniform" },
+  takes: ["fractionBits"],
+  ...(computes ? { computes } : {}),
+
+  plan(layer) {
+    const { input, outputBits, function: f } = layer;
+    if (input.width !== 64) {
+      throw new RangeError(
+        `${layer.name}: ${name} computes modulo 2^64, not on words of ${input.width} bits; use another activation protocol`,
+      );
+    }
+    const wire = { ...input, width: 64 } as const;
+    const { hold, ...made } = make({
+      length: input.words,
+      fractionBits: outputBits,
+      polynomial: computes ? QUARTIC : polynomialOf(name, layer),
+    });
+    return {
+      ...made,
+      spec: { protocol: name, function: f, inputBits: input.fractionBits, outputBits },
+      inputBits: outputBits,
+      keptBits: outputBits,
+      limit: Infinity,
+      outputs: [wire64(input.words, outputBits)],
+      session: [],
+      open: stateless(async (party, drawn, [early]) => {
+        const evaluate = await hold(party, drawn);
+        const part = partOf(party.ring, party.role, wire, early, input.fractionBits - outputBits);
+        return {
+          early: [undefined],
+          online: once(name, async ([late]) => {
+            using x = part(late);
+            return [await evaluate(x)];
+          }),
+        };
+      }),
+    };
+  },
+});
