@@ -120,18 +120,27 @@ const label = (row: Row) => `${row["model"]} (${row["classes"]})`;
 const find = (rows: readonly Row[], values: Readonly<Record<string, string>>) =>
   rows.find((row) => Object.entries(values).every(([column, value]) => row[column] === value));
 
+/** A link: its round trip, and its bandwidth per direction if it has a limit. */
+export interface Link {
+  readonly rttMs: number;
+  readonly gigabits?: number | undefined;
+}
+
 /**
  * Time at no delay, plus the one-way delays on the critical path, plus the bytes over the bandwidth: both directions of an exchange
  * travel at once, so the busier one counts.
  */
-function predictedMs(row: Row, unshaped: Row): number {
-  const gigabits = optionalNumber(row, "gbit_s");
+export function predictedMs(unshaped: Row, { rttMs, gigabits }: Link): number {
   const transfer = gigabits === undefined
     ? 0
-    : 8e-6 * Math.max(numberOf(row, "bytes_server"), numberOf(row, "bytes_client")) / gigabits;
-  return numberOf(unshaped, "online_ms") + numberOf(row, "one_way_delays") * numberOf(row, "rtt_ms") / 2 +
-    transfer;
+    : 8e-6 * Math.max(numberOf(unshaped, "bytes_server"), numberOf(unshaped, "bytes_client")) / gigabits;
+  return numberOf(unshaped, "online_ms") + numberOf(unshaped, "one_way_delays") * rttMs / 2 + transfer;
 }
+
+const linkOf = (row: Row): Link => ({
+  rttMs: numberOf(row, "rtt_ms"),
+  gigabits: optionalNumber(row, "gbit_s"),
+});
 
 /** Rows of the table: a run, its speed-up over exact ReLU and the prediction of its time. */
 export function latencyTable(rows: readonly Row[]) {
@@ -147,7 +156,7 @@ export function latencyTable(rows: readonly Row[]) {
     return {
       row,
       speedUp: relu === undefined ? undefined : numberOf(relu, "online_ms") / numberOf(row, "online_ms"),
-      predictedMs: unshaped === undefined ? undefined : predictedMs(row, unshaped),
+      predictedMs: unshaped === undefined ? undefined : predictedMs(unshaped, linkOf(row)),
     };
   });
 }

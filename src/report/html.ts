@@ -72,7 +72,7 @@ th.number, td.number { text-align: right; padding-left: .6rem; white-space: nowr
 .claims { width: 100%; }
 .claims td:first-child { white-space: nowrap; font-weight: 600; }
 .claims small { color: var(--soft); display: block; font-size: .76rem; }
-.holds { color: var(--good); } .fails { color: var(--bad); } .not-measured, .not-judged { color: var(--soft); }
+.holds { color: var(--good); } .fails { color: var(--bad); } .not-measured, .not-judged-here { color: var(--soft); }
 .figures { display: flex; flex-wrap: wrap; gap: 1.2rem; margin: 1.2rem 0; }
 figure { margin: 0; break-inside: avoid; max-width: 100%; background: #ffffff; border-radius: 6px; padding: .7rem;
   border: 1px solid var(--line); }
@@ -111,12 +111,12 @@ const marks: Readonly<Record<Verdict, string>> = {
   holds: "✓",
   fails: "✗",
   "not measured": "–",
-  "not judged": "–",
+  "not judged here": "–",
 };
 
 function renderClaims(claims: readonly CheckedClaim[]): string {
   const rows = claims.map((claim) =>
-    `<tr id="claim-${escape(claim.id)}"><td class="${claim.verdict.replace(" ", "-")}">${
+    `<tr id="claim-${escape(claim.id)}"><td class="${claim.verdict.replaceAll(" ", "-")}">${
       marks[claim.verdict]
     } ${claim.verdict}</td>` +
     `<td>${escape(claim.sentence)}<small>${escape(claim.source)} · <a href="#${escape(claim.experiment)}">` +
@@ -177,7 +177,7 @@ export function summarise(claims: readonly CheckedClaim[]): string {
   const fails = count("fails");
   const parts = [`${count("holds")} of ${claims.length} claims hold`];
   if (fails > 0) parts.push(`${fails} ${fails === 1 ? "fails" : "fail"}`);
-  for (const verdict of ["not measured", "not judged"] as const) {
+  for (const verdict of ["not judged here", "not measured"] as const) {
     const open = count(verdict);
     if (open > 0) parts.push(`${open} ${open === 1 ? "is" : "are"} ${verdict}`);
   }
