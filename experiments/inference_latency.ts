@@ -1,5 +1,7 @@
 /** The paper's latency table: every network, activation protocol, linear protocol and network profile. */
+import { withGauge } from "./_gauge.ts";
 import { FIGURE_COLUMNS, figuresOf, infer } from "./_infer.ts";
+import { needsOf } from "./_needs.ts";
 import { buildModel, countModel, networkProfile } from "../mod.ts";
 import {
   type BarChart,
@@ -110,6 +112,7 @@ function cells(size: Size): LatencyCell[] {
           profile,
           seconds: 3 + model.megaMacs / 100 +
             (profile.startsWith("wan") ? (activation === "relu" ? 20 : 5) : 0),
+          ...needsOf(model.model),
         }))
       )
     )
@@ -161,7 +164,7 @@ export function latencyTable(rows: readonly Row[]) {
   });
 }
 
-export const inferenceLatency = defineExperiment({
+export const inferenceLatency = withGauge(defineExperiment({
   key: "inference_latency",
   title: "Private inference: time and traffic",
   source: "the paper's latency tables (LAN and WAN)",
@@ -270,7 +273,7 @@ export const inferenceLatency = defineExperiment({
       "client MB": numberOf(row, "bytes_client") / 1e6,
       "offline MB": numberOf(row, "offline_bytes") / 1e6,
     })),
-});
+}));
 
 const TITLES: Record<string, string> = {
   none: "without delay",
