@@ -50,7 +50,7 @@ function cells(size: Size): AccuracyCell[] {
 
 export const accuracyTable = defineExperiment<AccuracyCell>({
   key: "accuracy_table",
-  title: "Accuracy in private inference",
+  title: "Table 2: accuracy in private inference",
   source: "the paper's accuracy table, and Figure 1",
   explanation:
     "Networks trained here and shipped under results/models/, with a ReLU network trained for as many epochs. " +

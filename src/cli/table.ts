@@ -13,6 +13,8 @@ export interface Column {
   readonly format?: (value: Cell) => string;
   /** Takes the width that is left and breaks its text over lines. */
   readonly wrap?: boolean;
+  /** Takes the width that is left and cuts its text there. */
+  readonly cut?: boolean;
 }
 
 /** Writes a number with enough digits to be read, not more: `12345`, `3.142`, `1.4e-7`. */
@@ -38,7 +40,14 @@ export function displayWidth(text: string): number {
   return [...text.replace(invisible, "")].length;
 }
 
-function wrapText(text: string, width: number): string[] {
+/** Cuts a text that is longer than a width, and shows that it did. */
+function cutText(text: string, width: number): string {
+  const letters = [...text];
+  return letters.length <= width ? text : `${letters.slice(0, width - 1).join("").trimEnd()}\u2026`;
+}
+
+/** Breaks a text into lines at its spaces. */
+export function wrapText(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(" ")) {
     const last = lines.at(-1);
@@ -90,7 +99,8 @@ export function formatTable(
       ...texts.map((row) => displayWidth(row[c])),
     )
   );
-  const gap = 2, wrapped = specs.flatMap(({ wrap }, c) => wrap ? [c] : []);
+  const gap = 2, wrapped = specs.flatMap(({ wrap, cut }, c) => wrap || cut ? [c] : []);
+  const least = specs.some(({ cut }) => cut) ? 8 : 16;
   const spare = width - gap * (specs.length - 1) -
     widths.reduce((sum, w, c) => wrapped.includes(c) ? sum : sum + w, 0);
   // Wide columns share what is left in proportion to what they would like.
@@ -99,13 +109,15 @@ export function formatTable(
     for (const c of wrapped) {
       widths[c] = Math.max(
         displayWidth(titles[c]),
-        16,
+        least,
         Math.floor(spare * widths[c] / wanted),
       );
     }
   }
   const line = (cells: string[]) => {
-    const parts = cells.map((text, c) => wrapped.includes(c) ? wrapText(text, widths[c]) : [text]);
+    const parts = cells.map((text, c) =>
+      specs[c].wrap ? wrapText(text, widths[c]) : [specs[c].cut ? cutText(text, widths[c]) : text]
+    );
     const height = Math.max(...parts.map((part) => part.length));
     return Array.from({ length: height }, (_, i) =>
       parts.map((part, c) => {
@@ -121,7 +133,8 @@ export function formatTable(
   ].join("\n");
 }
 
-function terminalWidth(): number {
+/** Columns of the terminal, at least 60; 110 where there is none. */
+export function terminalWidth(): number {
   try {
     return Deno.stdout.isTerminal() ? Math.max(60, Deno.consoleSize().columns) : 110;
   } catch {

@@ -34,7 +34,8 @@ function leadsIn(row: Row, protocol: string): Lead[] {
   const ours = optionalNumber(row, `wan_${protocol}_s`);
   if (ours === undefined) return [];
   return Object.keys(row).flatMap((column) => {
-    const [, rival, device] = RIVAL_COLUMN.exec(column) ?? [], theirs = optionalNumber(row, column);
+    const [, rival, device] = RIVAL_COLUMN.exec(column) ?? [];
+    const theirs = rival === undefined ? undefined : optionalNumber(row, column);
     if (rival === undefined || theirs === undefined) return [];
     return [{
       ratio: theirs / ours,
