@@ -76,6 +76,8 @@ export const activationMicrobenchmark = defineExperiment({
     return [{
       kind: "lines",
       name: "activation_microbenchmark_rtt",
+      see:
+        "the slopes are the exchanges: nine for relu, two for tree, one for honeybadger and espn; lifted's four messages here include those of the next layer.",
       caption:
         `Time of one layer of ${
           elements.toLocaleString("en")
@@ -107,6 +109,7 @@ export const activationMicrobenchmark = defineExperiment({
     }, {
       kind: "bars",
       name: "activation_microbenchmark_bytes",
+      see: "lifted sends a fraction of the bytes of the others online and has more dealt for it offline.",
       caption:
         "Bytes per activation that each party sends online for the layer alone, and bytes that the dealer deals for it.",
       width: "double",

@@ -26,8 +26,8 @@ export interface Cell {
   readonly diskMB?: number;
 }
 
-/** Memory of a cell that says nothing else: a training, the largest such cell, takes up to 1.5 GB. */
-export const MEMORY_MB = 1500;
+/** Memory of a cell that says nothing else: the three processes of a small network took 0.9 GB. */
+export const MEMORY_MB = 1000;
 
 /** What a running cell may use. */
 export interface CellContext {

@@ -66,7 +66,7 @@ const style = `
 html { scroll-padding-top: 3.2rem; }
 body { margin: 0; background: var(--page); color: var(--text);
   font: 1rem/1.55 Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif; }
-main { margin: 0 auto; padding: 1.5rem 1.2rem 5rem; max-width: 66rem; }
+main { margin: 0 auto; padding: 1.5rem 1.2rem 5rem; max-width: 66rem; min-width: 0; width: 100%; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.3rem; line-height: 1.25; margin: 3.2rem 0 .4rem; padding-top: 1.2rem; border-top: 1px solid var(--line); }
 p { margin: .4rem 0 .8rem; max-width: 46rem; }
@@ -82,7 +82,7 @@ nav a:hover { text-decoration: underline; }
   nav { height: 100vh; white-space: normal; padding: 1.6rem 1rem 1rem 1.4rem; border-bottom: 0; border-right: 1px solid var(--line);
     overflow-y: auto; line-height: 1.35; }
   nav a { display: block; margin: 0 0 .6rem; }
-  main { width: 100%; padding: 1.5rem 2.5rem 5rem; }
+  main { margin: 0; max-width: 84rem; padding: 1.5rem 2.5rem 5rem; }
 }
 .roles { display: flex; flex-wrap: wrap; gap: .5rem 2rem; align-items: center; margin: 1.2rem 0; font-size: .85rem; line-height: 1.45; }
 .roles svg { flex: 1 1 20rem; max-width: 27rem; height: auto; }
@@ -92,9 +92,9 @@ nav a:hover { text-decoration: underline; }
 .scroll { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; font-size: .82rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 1.5px solid var(--line); vertical-align: bottom; }
-th, td { padding: .35rem .8rem .35rem 0; }
+th, td { padding: .35rem .7rem .35rem 0; }
 td { border-bottom: 1px solid var(--line); vertical-align: top; }
-th.number, td.number { text-align: right; padding-left: .4rem; white-space: nowrap; }
+th.number, td.number { text-align: right; padding-left: .3rem; } td.number { white-space: nowrap; }
 th:first-child, td:first-child { min-width: 6.5rem; }
 .claim { border-bottom: 1px solid var(--line); margin: 0; font-size: .85rem; }
 .claim summary { color: inherit; padding: .4rem 0; display: grid; grid-template-columns: 9.5rem 15rem 1fr; gap: .2rem .8rem; list-style: none; }
@@ -110,20 +110,23 @@ th:first-child, td:first-child { min-width: 6.5rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 1.2rem; margin: 1.2rem 0; }
 figure { margin: 0; break-inside: avoid; max-width: 100%; background: #ffffff; border-radius: 6px; padding: .7rem;
   border: 1px solid var(--line); }
+figure .plot { overflow-x: auto; }
 figure svg { display: block; max-width: 100%; height: auto; }
+/* Below this a figure of two columns cannot be read; it scrolls. */
+figure svg.wide { min-width: 34rem; }
 figcaption { color: #4a4f57; font-size: .78rem; line-height: 1.4; margin-top: .5rem; contain: inline-size; }
 figcaption b { color: #1d1f23; }
 details { margin: 1rem 0; } summary { cursor: pointer; font-size: .85rem; color: var(--link); }
 .meta { color: var(--soft); font-size: .76rem; margin-top: .8rem; overflow-wrap: anywhere; max-width: none; }
 dl { font-size: .85rem; margin: .6rem 0 1rem; display: grid; grid-template-columns: max-content 1fr; gap: .1rem .9rem; }
 dt { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .8rem; overflow-wrap: anywhere; } dd { margin: 0; }
-@media print { html { font-size: 10.5pt; } :root { --text: #000; --soft: #444; --line: #bbb; --page: #fff; --good: #004d2b; --bad: #8c1d18; --link: #000; }
+@media print { figure svg.wide { min-width: 0; } html { font-size: 10.5pt; } :root { --text: #000; --soft: #444; --line: #bbb; --page: #fff; --good: #004d2b; --bad: #8c1d18; --link: #000; }
   body { display: block; } main { max-width: none; padding: 0; } nav, section > details:not([open]):not(.claim) { display: none; }
   h2 { break-after: avoid; } tr { break-inside: avoid; } figure { border: 0; padding: 0; } }
 `;
 
-/** A number, perhaps with the mark of a footnote. */
-const numeric = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?[*\u2020]?$/i;
+/** A number or a range of two, perhaps with the mark of a footnote. */
+const numeric = /^([\d.]+ to )?[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?x?[*\u2020]?\u2021?$/i;
 
 function renderTable(
   rows: readonly Readonly<Record<string, CsvValue>>[],
@@ -200,9 +203,14 @@ function distinct(rows: readonly Row[], column: string): string {
     : values.join("; ");
 }
 
+/** Width of a figure that takes one column. */
+const ONE_COLUMN_PX = 340;
+
 function renderFigure({ svg, caption, see }: ReportFigure): string {
   const seen = see === undefined ? "" : `<b>What to see: ${escape(see)}</b><br>`;
-  return `<figure>${svg}<figcaption>${seen}${escape(caption)}</figcaption></figure>`;
+  const wide = Number(/ width="(\d+)"/.exec(svg)?.[1] ?? 0) > ONE_COLUMN_PX;
+  const plot = wide ? svg.replace("<svg ", '<svg class="wide" ') : svg;
+  return `<figure><div class="plot">${plot}</div><figcaption>${seen}${escape(caption)}</figcaption></figure>`;
 }
 
 function renderSection(section: ReportSection): string {

@@ -12,7 +12,7 @@ const MESSAGES: readonly { readonly when: string; readonly what: string }[] = [
   {
     when: "offline, before there is an image",
     what:
-      "the dealer deals correlated randomness to both, used once. It sees shapes and seeds, no message between the two.",
+      "the dealer deals correlated randomness to both, used once. It sees shapes and seeds, no message between the two. With lifted the client also sends its masked shares to the server.",
   },
   {
     when: "online, a linear layer",
@@ -33,15 +33,16 @@ const MESSAGES: readonly { readonly when: string; readonly what: string }[] = [
 interface Box {
   readonly x: number;
   readonly y: number;
+  readonly height: number;
   readonly name: string;
   readonly holds: string;
 }
 
-const BOX = { width: 112, height: 50 };
+const BOX_WIDTH = 112;
 const BOXES: readonly Box[] = [
-  { x: 124, y: 8, name: "dealer", holds: "sees shapes" },
-  { x: 8, y: 176, name: "client", holds: "has the image" },
-  { x: 240, y: 176, name: "server", holds: "has the weights" },
+  { x: 124, y: 8, height: 50, name: "dealer", holds: "sees shapes" },
+  { x: 8, y: 168, height: 74, name: "client", holds: "has the image" },
+  { x: 240, y: 168, height: 74, name: "server", holds: "has the weights" },
 ];
 
 /** Arrows from and to; both ends have a head if it is an exchange. */
@@ -52,16 +53,16 @@ const ARROWS: readonly {
   readonly both?: boolean;
   readonly dashed?: boolean;
 }[] = [
-  { number: 2, from: [150, 60], to: [82, 173], dashed: true },
-  { number: 2, from: [210, 60], to: [278, 173], dashed: true },
-  { number: 1, from: [238, 184], to: [123, 184], dashed: true },
-  { number: 3, from: [122, 198], to: [237, 198] },
-  { number: 4, from: [123, 211], to: [237, 211], both: true },
-  { number: 5, from: [238, 222], to: [123, 222] },
+  { number: 2, from: [150, 59], to: [80, 165], dashed: true },
+  { number: 2, from: [210, 59], to: [280, 165], dashed: true },
+  { number: 1, from: [238, 176], to: [123, 176], dashed: true },
+  { number: 3, from: [122, 195], to: [237, 195] },
+  { number: 4, from: [123, 214], to: [237, 214], both: true },
+  { number: 5, from: [238, 233], to: [123, 233] },
 ];
 
 /** Where the numbers stand on arrows that lie close together. */
-const PLACES: Readonly<Record<number, number>> = { 1: 0.5, 3: 0.26, 4: 0.5, 5: 0.26 };
+const PLACES: Readonly<Record<number, number>> = { 1: 0.5, 3: 0.3, 4: 0.5, 5: 0.3 };
 
 function arrow({ number, from, to, both, dashed }: typeof ARROWS[number]): string {
   const at = PLACES[number] ?? 0.5,
@@ -77,20 +78,20 @@ function arrow({ number, from, to, both, dashed }: typeof ARROWS[number]): strin
     `<text x="${x}" y="${y + 4}" text-anchor="middle" font-size="11" fill="currentColor">${number}</text>`;
 }
 
-function box({ x, y, name, holds }: Box): string {
-  const middle = x + BOX.width / 2;
-  return `<rect x="${x}" y="${y}" width="${BOX.width}" height="${BOX.height}" rx="6" fill="var(--card, #f6f7f9)" stroke="currentColor" stroke-width="1.4"/>` +
+function box({ x, y, height, name, holds }: Box): string {
+  const middle = x + BOX_WIDTH / 2, centre = y + height / 2;
+  return `<rect x="${x}" y="${y}" width="${BOX_WIDTH}" height="${height}" rx="6" fill="var(--card, #f6f7f9)" stroke="currentColor" stroke-width="1.4"/>` +
     `<text x="${middle}" y="${
-      y + 21
+      centre - 3
     }" text-anchor="middle" font-size="15" font-weight="600" fill="currentColor">${name}</text>` +
     `<text x="${middle}" y="${
-      y + 38
+      centre + 15
     }" text-anchor="middle" font-size="11.5" fill="currentColor">${holds}</text>`;
 }
 
 /** The picture as inline SVG and its list as HTML. */
 export function rolesPicture(): string {
-  const height = 240;
+  const height = 250;
   return `<div class="roles">
 <svg viewBox="0 0 360 ${height}" role="img" aria-label="Dealer, client and server, and the messages between them">
 <defs><marker id="roles-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>
