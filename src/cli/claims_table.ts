@@ -40,11 +40,14 @@ export function claimsTable(
       { key: "measured", wrap: true },
     ], width);
   }
-  const columns = ["verdict", "id", { key: "measured", cut: true }, { key: "expected", cut: true }];
+  const id = { key: "id", cut: width < NARROW };
+  const columns = ["verdict", id, { key: "measured", cut: true }, { key: "expected", cut: true }];
   const [heading, rule, ...lines] = formatTable(rows, columns, width).split("\n");
   return [heading, rule, ...lines.flatMap((line, i) => [line, ...reasons(claims[i]!, width)])].join("\n");
 }
 
+/** Below this width names of claims are cut too. */
+const NARROW = 80;
 const INDENT = "    ";
 
 /** Why a claim fails or stays open, where the line itself does not say it. */

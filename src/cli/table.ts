@@ -99,21 +99,27 @@ export function formatTable(
       ...texts.map((row) => displayWidth(row[c])),
     )
   );
-  const gap = 2, wrapped = specs.flatMap(({ wrap, cut }, c) => wrap || cut ? [c] : []);
-  const least = specs.some(({ cut }) => cut) ? 8 : 16;
+  const gap = 2, wrapped = specs.flatMap(({ wrap }, c) => wrap ? [c] : []);
+  const cut = specs.flatMap(({ cut }, c) => cut ? [c] : []);
   const spare = width - gap * (specs.length - 1) -
-    widths.reduce((sum, w, c) => wrapped.includes(c) ? sum : sum + w, 0);
+    widths.reduce((sum, w, c) => wrapped.includes(c) || cut.includes(c) ? sum : sum + w, 0);
   // Wide columns share what is left in proportion to what they would like.
   const wanted = wrapped.reduce((sum, c) => sum + widths[c], 0);
   if (wanted > spare) {
     for (const c of wrapped) {
       widths[c] = Math.max(
         displayWidth(titles[c]),
-        least,
+        16,
         Math.floor(spare * widths[c] / wanted),
       );
     }
   }
+  // Columns that are cut share it evenly; what a narrow one leaves is for the others.
+  let left = Math.max(cut.length, spare);
+  cut.toSorted((a, b) => widths[a] - widths[b]).forEach((c, i) => {
+    widths[c] = Math.min(widths[c], Math.floor(left / (cut.length - i)));
+    left -= widths[c];
+  });
   const line = (cells: string[]) => {
     const parts = cells.map((text, c) =>
       specs[c].wrap ? wrapText(text, widths[c]) : [specs[c].cut ? cutText(text, widths[c]) : text]
@@ -127,7 +133,7 @@ export function formatTable(
       }).join(" ".repeat(gap)).trimEnd()).join("\n");
   };
   return [
-    line(titles),
+    line(titles.map((title, c) => specs[c].cut ? cutText(title, widths[c]) : title)),
     widths.map((w) => "-".repeat(w)).join(" ".repeat(gap)),
     ...texts.map(line),
   ].join("\n");

@@ -51,8 +51,8 @@ const extreme = (leads: readonly Lead[], pick: (...ratios: number[]) => number):
   return leads.find((lead) => lead.ratio === ratio);
 };
 const times = (ratio: number) => ratio < 10 ? ratio.toFixed(1) : ratio.toFixed(0);
-const show = ({ ratio, rival, network, isExtrapolated }: Lead) =>
-  `${times(ratio)}x (${rival}, ${network}${isExtrapolated ? ", extrapolated" : ""})`;
+const named = ({ rival, network, isExtrapolated }: Lead) =>
+  `${rival}, ${network}${isExtrapolated ? ", extrapolated beyond its plot" : ""}`;
 
 function headlineClaim(id: string, protocol: string): Claim {
   return claim<Headline>({
@@ -84,9 +84,12 @@ function headlineClaim(id: string, protocol: string): Claim {
     test: isHeadline,
     unjudged: (headline) => isHeadline(headline) ? undefined : headline.obstacle,
     show({ leads, isOtherNetwork }) {
+      const least = extreme(leads, Math.min)!, most = extreme(leads, Math.max)!;
       const read = extreme(leads.filter(({ isExtrapolated }) => !isExtrapolated), Math.max);
-      return `${show(extreme(leads, Math.min)!)} to ${show(extreme(leads, Math.max)!)}` +
-        (read ? `; largest inside a plot ${show(read)}` : "") +
+      return `${times(least.ratio)} to ${times(most.ratio)}x; smallest over ${named(least)}; largest over ${
+        named(most)
+      }` +
+        (read ? `; inside a plot at most ${times(read.ratio)}x` : "") +
         (isOtherNetwork ? "; ResNet-50 here with average pooling, another network" : "");
     },
   });
