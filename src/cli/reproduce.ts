@@ -115,8 +115,10 @@ function choose(only: readonly string[] | undefined): readonly Experiment[] {
   return experiments.filter(({ key }) => only.includes(key) || sources.includes(key));
 }
 
-const weightOf = (plan: readonly PlannedCell[]) =>
-  plan.reduce((sum, { cell }) => sum + (cell.seconds ?? 1), 0);
+/** Seconds that cells are expected to take. */
+function weightOf(plan: readonly PlannedCell[]): number {
+  return plan.reduce((sum, { cell }) => sum + (cell.seconds ?? 1), 0);
+}
 
 /** Runs a plan with a line of progress, and returns the cells that failed. */
 async function runWithProgress(
