@@ -77,7 +77,7 @@ export const activationMicrobenchmark = defineExperiment({
       kind: "lines",
       name: "activation_microbenchmark_rtt",
       see:
-        "the slopes are the exchanges: nine for relu, two for tree, one for honeybadger and espn; lifted's four messages here include those of the next layer.",
+        "relu climbs with its nine exchanges, tree, honeybadger and espn lie on one line below it; lifted's four messages here include that of the layer before and of the next.",
       caption:
         `Time of one layer of ${
           elements.toLocaleString("en")

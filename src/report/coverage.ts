@@ -39,10 +39,10 @@ export function coverage(
 
 /** Minutes as people say them: `0.3 min`, `8 min`, `2.6 h`. */
 export function minutesText(minutes: number): string {
-  if (minutes >= 100) return `${(minutes / 60).toFixed(1)} h`;
-  return minutes < 0.1 ? "seconds" : `${minutes < 9.5 ? minutes.toFixed(1) : minutes.toFixed(0)} min`;
+  if (minutes >= 100) return `${(minutes / 60).toFixed(1)}\u00a0h`;
+  return minutes < 0.1 ? "seconds" : `${minutes < 9.5 ? minutes.toFixed(1) : minutes.toFixed(0)}\u00a0min`;
 }
 
 /** One entry in words: `partly, 1.3 min, 1.9 GB`. */
 export const entryText = ({ decided, minutes, memoryMB }: Cost & { readonly decided: Decided }): string =>
-  decided === "not" ? "not" : `${decided}, ${minutesText(minutes)}, ${(memoryMB / 1000).toFixed(1)} GB`;
+  decided === "not" ? "not" : `${decided}, ${minutesText(minutes)}, ${(memoryMB / 1000).toFixed(1)}\u00a0GB`;

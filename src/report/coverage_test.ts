@@ -32,7 +32,10 @@ Deno.test("smoke judges no time", () => {
 });
 
 Deno.test("entries are short", () => {
-  assertEquals(entryText({ decided: "partly", minutes: 1.26, memoryMB: 4500 }), "partly, 1.3 min, 4.5 GB");
+  assertEquals(
+    entryText({ decided: "partly", minutes: 1.26, memoryMB: 4500 }),
+    "partly, 1.3\u00a0min, 4.5\u00a0GB",
+  );
   assertEquals(entryText({ decided: "not", minutes: 1, memoryMB: 1 }), "not");
-  assertEquals([0.02, 12.4, 192].map(minutesText), ["seconds", "12 min", "3.2 h"]);
+  assertEquals([0.02, 12.4, 192].map(minutesText), ["seconds", "12\u00a0min", "3.2\u00a0h"]);
 });
