@@ -105,7 +105,11 @@ const browser = ["/usr/bin/chromium", "/usr/bin/google-chrome"].find((path) => {
 });
 
 /** Loads a page and returns the state that `probe` computes in it, with everything on the console. */
-async function visit(html: string, probe: string): Promise<{ state: unknown; console: string[] }> {
+async function visit(
+  html: string,
+  probe: string,
+  width = 1000,
+): Promise<{ state: unknown; console: string[] }> {
   const folder = await Deno.makeTempDir();
   try {
     const script = `<script>addEventListener("load", () => {
@@ -116,7 +120,12 @@ async function visit(html: string, probe: string): Promise<{ state: unknown; con
       "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking " +
       "--disable-component-update --disable-sync --enable-logging=stderr --dump-dom";
     const { stdout, stderr } = await new Deno.Command(browser!, {
-      args: [...flags.split(" "), `--user-data-dir=${folder}/profile`, `file://${folder}/page.html`],
+      args: [
+        ...flags.split(" "),
+        `--window-size=${width},900`,
+        `--user-data-dir=${folder}/profile`,
+        `file://${folder}/page.html`,
+      ],
       stdout: "piped",
       stderr: "piped",
     }).output();
@@ -174,10 +183,13 @@ Deno.test({
   ignore: browser === undefined,
   async fn() {
     const html = await Deno.readTextFile(new URL("../results/report.html", import.meta.url));
-    const { state, console } = await visit(html, probe), { figures, sticksOut, ids, claims } = state as State;
-    assertEquals([console, sticksOut, ids], [[], 0, true]);
-    assert(claims > 0 && figures.length > 0);
-    for (const { width, paths, broken } of figures) assert(width >= 300 && paths > 20 && broken === 0);
+    for (const width of [400, 1000, 1600]) {
+      const { state, console } = await visit(html, probe, width),
+        { figures, sticksOut, ids, claims } = state as State;
+      assertEquals([console, sticksOut, ids], [[], 0, true], `${width} pixels`);
+      assert(claims > 0 && figures.length > 0);
+      for (const { width, paths, broken } of figures) assert(width >= 300 && paths > 20 && broken === 0);
+    }
     assertMatch(html, /\d+ of \d+ claims hold/);
   },
 });

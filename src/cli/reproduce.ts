@@ -30,7 +30,7 @@ await runCommand({
     "Exit code 0: no judged claim fails; 1: one fails, or a cell or a figure broke; 2: none fails, but noise left more than a quarter " +
     "of the claims about time open.",
   ],
-  time: "smoke: about 3 min, quick: about 20 min, full: about 5 hours; told again before it starts",
+  time: "smoke: about 3 min, quick: about 22 min, full: about 5 hours; told again before it starts",
   disk: "a few MB",
   examples: [
     "reproduce --size smoke",

@@ -76,11 +76,12 @@ const noise = (text: string): Obstacle => ({ kind: "noise", text });
 export function noiseOf(row: Row, data: Data): Obstacle | undefined {
   const gauge = gaugeOf(row, data);
   if (gauge && gauge.ms > (1 + MOST_NOISE) * gauge.referenceMs) {
-    return noise(
-      `where ${gauge.name} takes ${gauge.ms.toPrecision(3)} ms in place of ${
-        gauge.referenceMs.toPrecision(3)
-      }`,
-    );
+    const { name, ms, referenceMs } = gauge;
+    return {
+      // Another processor may well be slower, and stays so.
+      kind: isSameKind(row) ? "noise" : "machine",
+      text: `where ${name} takes ${ms.toPrecision(3)} ms in place of ${referenceMs.toPrecision(3)}`,
+    };
   }
   if (gauge?.spread !== undefined && gauge.spread > MOST_NOISE) {
     return noise(`where the quartiles of ${gauge.name} are ${percent(gauge.spread)} apart`);

@@ -4,6 +4,7 @@ import type { Data } from "./claim.ts";
 import type { Row } from "./csv.ts";
 import { excuse, gaugeOf, isSameKind, loopbackNoise, noiseOf, type Timing } from "./gauge.ts";
 
+const EPYC = "AMD EPYC, 2 cores, 24 GiB";
 const data = (tables: Record<string, Row[]> = {}): Data => ({
   rows: (key) => tables[key] ?? [],
   reference: () => [
@@ -12,7 +13,7 @@ const data = (tables: Record<string, Row[]> = {}): Data => ({
   ],
 });
 const row = (ms: number, low = ms, high = ms, gauge = "TensorFlow.js"): Row => ({
-  ...{ cell: "a cell", commit: "abc", size: "quick", gauge },
+  ...{ cell: "a cell", commit: "abc", size: "quick", machine: EPYC, gauge },
   ...{ gauge_ms: String(ms), gauge_q1_ms: String(low), gauge_q3_ms: String(high) },
 });
 
@@ -26,6 +27,10 @@ describe("noiseOf()", () => {
   });
   it("names a gauge that is slow, with both numbers", () =>
     assertEquals(text(row(68)), "where TensorFlow.js takes 68.0 ms in place of 34.0"));
+  it("blames the machine for a slow gauge where it is of another kind, and noise where it is not", () => {
+    const kind = (machine: string) => noiseOf({ ...row(68), machine }, data())?.kind;
+    assertEquals([kind(EPYC), kind("Ampere Altra, 4 cores")], ["noise", "machine"]);
+  });
   it("names quartiles more than 15 % apart", () => {
     assertEquals(text(row(34, 32, 37)), undefined);
     assertEquals(

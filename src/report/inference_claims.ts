@@ -447,6 +447,7 @@ export const inferenceClaims: readonly Claim[] = [
     source: "ours",
     experiment: "inference_latency",
     size: "quick",
+    fully: "full",
     expected: "at most 3072, 3072, 6144 MB",
     tolerance: "none",
     measure(rows) {

@@ -111,7 +111,14 @@ Deno.test("a bandwidth is not judged where it is too small and loopback is loud,
 
 Deno.test("the time on the WAN is judged against the shaper, unless loopback or the gauge say noise", () => {
   const verdict = (wanMs: string, slow: string, gaugeMs = "34") => {
-    const run = { size: "quick", commit: "abc", linear: "masked", activation: "relu", model: "resnet18" };
+    const run = {
+      size: "quick",
+      commit: "abc",
+      linear: "masked",
+      activation: "relu",
+      model: "resnet18",
+      machine: EPYC,
+    };
     const gauge = { gauge: "TensorFlow.js", gauge_ms: gaugeMs, gauge_q1_ms: gaugeMs, gauge_q3_ms: gaugeMs };
     const latency: Row[] = [
       { ...run, ...gauge, cell: "none", classes: "10", profile: "none", online_ms: "100" },
