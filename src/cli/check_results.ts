@@ -5,7 +5,14 @@ import { checkClaims, type CheckedClaim } from "../report/claims.ts";
 import { dataOf, readReference, readResults } from "../report/results.ts";
 import { deriveTables } from "./derived.ts";
 
-/** Keys of experiments and of the tables that are derived from nothing else. */
+/** The experiments that were asked for by key, those included that a derived table is drawn from; by default all. */
+export function experimentsOf(only: readonly string[] | undefined): readonly Experiment[] {
+  if (only === undefined) return experiments;
+  const sources = derivedTables.filter(({ key }) => only.includes(key)).flatMap(({ from }) => from);
+  return experiments.filter(({ key }) => only.includes(key) || sources.includes(key));
+}
+
+/** Keys of experiments, and of the tables that are derived from nothing but these. */
 export function keysOf(chosen: readonly Experiment[]): string[] {
   const keys = chosen.map(({ key }) => key);
   return [

@@ -4,7 +4,7 @@ import { derivedTables, experiments } from "../../experiments/mod.ts";
 import { currentCommit, machineText } from "../report/environment.ts";
 import { onExit, runCommand } from "./command.ts";
 import { preflight, resourcesHere } from "./preflight.ts";
-import { checkResults, keysOf } from "./check_results.ts";
+import { checkResults, experimentsOf, keysOf } from "./check_results.ts";
 import { presentRun } from "./present.ts";
 import { formatDuration, Progress } from "./progress.ts";
 import {
@@ -69,7 +69,7 @@ await runCommand({
   },
   interrupted: "finished cells are kept, --resume continues from them",
   async run({ size, only, resume, shard: shardText, results, seed, verbose }) {
-    const chosen = choose(only);
+    const chosen = experimentsOf(only);
     const shard = shardText === undefined ? undefined : parseShard(shardText);
     const folder = results ?? runFolder(size, shard);
     const identity = { size, seed, commit: await currentCommit(), machine: machineText() };
@@ -107,13 +107,6 @@ await runCommand({
     });
   },
 });
-
-/** The experiments that were asked for, those included that a derived table is drawn from. */
-function choose(only: readonly string[] | undefined): readonly Experiment[] {
-  if (only === undefined) return experiments;
-  const sources = derivedTables.filter(({ key }) => only.includes(key)).flatMap(({ from }) => from);
-  return experiments.filter(({ key }) => only.includes(key) || sources.includes(key));
-}
 
 /** Seconds that cells are expected to take. */
 function weightOf(plan: readonly PlannedCell[]): number {
