@@ -7,6 +7,8 @@ import { optionalNumber, type Row } from "./csv.ts";
 import { isSameKind, noiseOf, OTHER_KIND } from "./gauge.ts";
 
 const LEAST = 3, MOST = 110;
+/** Networks of the paper. Without one of them, as where memory lacks for ResNet-50, the range is not that of the headline. */
+const NETWORKS = 8;
 
 /** How many times longer a recorded rival took than we. */
 interface Lead {
@@ -69,8 +71,9 @@ function headlineClaim(id: string, protocol: string): Claim {
     tolerance:
       "none; times that a size does not measure are predicted; if missed, not judged on another kind of machine or where the gauge says noise",
     measure(rows, data) {
-      const leads = rows.flatMap((row) => leadsIn(row, protocol));
-      if (leads.length === 0) return undefined;
+      const found = rows.map((row) => leadsIn(row, protocol)).filter((own) => own.length > 0);
+      if (found.length < NETWORKS) return undefined;
+      const leads = found.flat();
       const behind = where(data.rows("inference_latency"), { activation: protocol, linear: "masked" });
       const noisy = behind.filter((row) => noiseOf(row, data) !== undefined);
       return {

@@ -12,7 +12,11 @@ const network = (name: string, ours: number, rivals: Record<string, number>, ext
   // Not one of the recorded rivals: it has no say.
   wan_public_code_s: String(ours),
 });
-const check = (rows: Row[], latency: Partial<Record<string, string>> = {}, id = "headline-range") => {
+const check = (own: Row[], latency: Partial<Record<string, string>> = {}, id = "headline-range") => {
+  const rows = [
+    ...own,
+    ...Array.from({ length: 8 - own.length }, (_, i) => network(`other ${i}`, 1, { wan_cryptgpu_gpu_s: 5 })),
+  ];
   const row = { cell: "a b", activation: "honeybadger", linear: "masked", machine: EPYC, ...latency } as Row;
   const data: Data = {
     rows: (key) => key === "speedup_table" ? rows : key === "inference_latency" ? [row] : [],
@@ -42,6 +46,19 @@ describe("headline-range", () => {
     const noisy = check([small], { gauge: "TensorFlow.js", gauge_ms: "68" });
     assertEquals([noisy.verdict, noisy.obstacle?.cells], ["not judged here", ["a b"]]);
     assertEquals(check([small, large], { gauge: "TensorFlow.js", gauge_ms: "68" }).verdict, "holds");
+  });
+  it("is not measured where a network is missing", () => {
+    const table = (rows: Row[]): Data => ({
+      rows: (key) => key === "speedup_table" ? rows : [],
+      reference: () => [],
+    });
+    const seven = Array.from({ length: 7 }, (_, i) => network(`n ${i}`, 1, { wan_cryptgpu_gpu_s: 5 }));
+    const verdict = (rows: Row[]) => checkClaim(headlineClaims[0]!, table(rows)).verdict;
+    assertEquals(verdict(seven), "not measured");
+    // A network that was left out may still have a row, by another protocol.
+    const { wan_honeybadger_s: _, ...rest } = large;
+    assertEquals(verdict([...seven, rest]), "not measured");
+    assertEquals(verdict([...seven, large]), "holds");
   });
   it("names the other network that lifted evaluates", () => {
     const { measured } = check(
