@@ -101,6 +101,9 @@ export const unmodifiedRecipe = (size: Size, degree: number, learningRate: numbe
   penalty: null,
 });
 
+/** Memory of a training with its workers and data. */
+export const TRAINING_MB = 1500;
+
 /** A cell that trains one network. `run` counts the seeds from 1. */
 export interface TrainingCell extends Cell {
   readonly recipe: Recipe;

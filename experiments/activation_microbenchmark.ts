@@ -77,6 +77,8 @@ export const activationMicrobenchmark = defineExperiment({
     return [{
       kind: "lines",
       name: "activation_microbenchmark_rtt",
+      see:
+        "relu climbs with its nine exchanges, tree, honeybadger and espn lie on one line below it; lifted's four messages here include that of the layer before and of the next.",
       caption:
         `Time of one layer of ${
           elements.toLocaleString("en")
@@ -108,6 +110,7 @@ export const activationMicrobenchmark = defineExperiment({
     }, {
       kind: "bars",
       name: "activation_microbenchmark_bytes",
+      see: "lifted sends a fraction of the bytes of the others online and has more dealt for it offline.",
       caption:
         "Bytes per activation that each party sends online for the layer alone, and bytes that the dealer deals for it.",
       width: "double",

@@ -108,6 +108,8 @@ function ablationChart(all: readonly Row[]): ChartDescription[] {
   return [{
     kind: "bars",
     name: "clip_at_inference_ablation",
+    see:
+      "the networks without the penalty, and with its mean, lose what they learned once nothing clips their inputs.",
     caption: `Test accuracy of the same networks with and without the clip (${
       conditions(rows)
     }; mean and 95 % t interval).`,
@@ -127,6 +129,8 @@ function sweepChart(all: readonly Row[]): ChartDescription[] {
   return [{
     kind: "lines",
     name: "clip_at_inference_sweep",
+    see:
+      "the two lines part where the coefficient is small: the clip hides inputs that the penalty did not keep in range.",
     caption: `Test accuracy with and without the clip against the coefficient of the penalty (${
       conditions(rows)
     }; mean and 95 % t interval).`,

@@ -17,6 +17,7 @@ import {
   type Recipe,
   secondsOf,
   train,
+  TRAINING_MB,
   type TrainingCell,
   unmodifiedRecipe,
 } from "./_train.ts";
@@ -96,7 +97,15 @@ const cellsOf = (
   fittedDegree: number | null,
   recipe: Recipe,
   survives = 1,
-): DegreeCell[] => runsOf(runs, { id, series, fittedDegree, recipe, seconds: secondsOf(recipe, survives) });
+): DegreeCell[] =>
+  runsOf(runs, {
+    id,
+    series,
+    fittedDegree,
+    recipe,
+    seconds: secondsOf(recipe, survives),
+    memoryMB: TRAINING_MB,
+  });
 
 /** The degrees of which a training is a row: of a fit also the next one, which has the same polynomial. */
 const degreesOf = ({ series, fittedDegree }: DegreeCell): readonly (number | null)[] =>
@@ -191,6 +200,7 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
   return {
     kind: "lines",
     name: "degree_sweep_accuracy",
+    see: "unmodified training falls to chance from degree 4 on, PILLAR stays where it is at every degree.",
     caption:
       `Test accuracy of ConvNet against the degree (${
         conditions(rows)
@@ -228,6 +238,7 @@ function rangeChart(rows: readonly Row[]): ChartDescription[] {
   return [{
     kind: "lines",
     name: "degree_sweep_range",
+    see: "the higher the degree and the smaller the coefficient, the further inputs escape.",
     caption:
       `PILLAR: the largest activation input over the test images in any run, for every penalty coefficient (dashed: range of the fit; ${
         conditions(pillar)

@@ -8,7 +8,15 @@ import {
   type Row,
   type Size,
 } from "./experiment.ts";
-import { RANGE, type Recipe, secondsOf, train, type TrainingCell, unmodifiedRecipe } from "./_train.ts";
+import {
+  RANGE,
+  type Recipe,
+  secondsOf,
+  train,
+  TRAINING_MB,
+  type TrainingCell,
+  unmodifiedRecipe,
+} from "./_train.ts";
 import { finiteOr, recipeRow } from "./_training_rows.ts";
 
 const DEGREE = 4;
@@ -54,7 +62,13 @@ export const escapingActivations = defineExperiment<TrainingCell>({
   },
   cells: (size) => {
     const recipe = recipeOf(size);
-    return [{ id: "run 1", run: 1, recipe, seconds: size === "smoke" ? secondsOf(recipe, 0.5) : 1 }];
+    return [{
+      id: "run 1",
+      run: 1,
+      recipe,
+      seconds: size === "smoke" ? secondsOf(recipe, 0.5) : 1,
+      memoryMB: TRAINING_MB,
+    }];
   },
   async run({ recipe }, { seed }) {
     const { lastInputs, diverged } = await train(recipe, seed);
@@ -90,6 +104,8 @@ function overSteps(rows: readonly Row[], reference: Reference): ChartDescription
   return {
     kind: "lines",
     name: "escaping_activations_steps",
+    see:
+      "nothing warns: inputs stay around ten until two steps before the end, then grow by orders of magnitude a step.",
     caption:
       "Largest activation input in the last steps of unmodified training, up to a million. Hollow: the authors' notebook " +
       "(Figure 4).",
@@ -123,6 +139,7 @@ function onPolynomial(rows: readonly Row[]): ChartDescription {
   return {
     kind: "lines",
     name: "escaping_activations_far",
+    see: "beyond the range the quartic multiplies an input, so the next layer meets a larger one.",
     caption:
       `The inputs up to ${DRAWN.far} on the quartic: the size of its value on logarithmic axes. The notch at 8.5 is its zero.`,
     x: { title: "largest |input|", scale: "log", min: 1, max: DRAWN.far },
@@ -153,6 +170,7 @@ function nearRange(rows: readonly Row[], reference: Reference): ChartDescription
   return {
     kind: "lines",
     name: "escaping_activations_near",
+    see: "the first inputs that escape stand where the quartic has left ReLU and turns downwards.",
     caption:
       "The quartic, ReLU, and the largest inputs that are below 12. Hollow: ours; stars: the authors' (Figure 4).",
     x: { title: "input", min: -end, max: end, ticks: [-10, -5, 0, 5, 10] },

@@ -181,6 +181,8 @@ export const escapingInference = defineExperiment<EscapeCell>({
     return [{
       kind: "lines",
       name: "escaping_inference",
+      see:
+        "where the audit saw the inputs, lifted spoils nothing that the others do not; where it did not see them, it does.",
       caption: "Share of spoiled logits over the largest activation input, by protocol.",
       x: { title: "largest input of an activation", scale: "log" },
       y: { title: "spoiled logits" },

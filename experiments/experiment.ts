@@ -20,7 +20,14 @@ export interface Cell {
   readonly id: string;
   /** Rough duration, for the time left; default 1. */
   readonly seconds?: number;
+  /** Memory that its processes take together; default {@linkcode MEMORY_MB}. */
+  readonly memoryMB?: number;
+  /** Disk that it takes beside its CSV, where that is more than a few MB. */
+  readonly diskMB?: number;
 }
+
+/** Memory of a cell that says nothing else: the three processes of a small network took 0.9 GB. */
+export const MEMORY_MB = 1000;
 
 /** What a running cell may use. */
 export interface CellContext {
@@ -34,8 +41,8 @@ export interface CellContext {
 /** Rows of a file in `results/reference/`, by its name without `.csv`. */
 export type Reference = (name: string) => readonly Row[];
 
-/** An experiment. */
-export interface Experiment<C extends Cell = Cell> {
+/** A table of the report with its figures, measured or derived. */
+export interface Result {
   /** Name of its files: small letters, digits, underscores. */
   readonly key: string;
   readonly title: string;
@@ -45,14 +52,26 @@ export interface Experiment<C extends Cell = Cell> {
   readonly source?: string;
   /** Columns of the CSV in order, with what they hold and the unit. */
   readonly columns: Readonly<Record<string, string>>;
-  /** The cells of a run of this size. A larger size contains the cells of the smaller ones where it can. */
-  cells(size: Size): C[];
-  /** Measures one cell: at least one row. */
-  run(cell: C, context: CellContext): readonly NewRow[] | Promise<readonly NewRow[]>;
   /** Charts drawn from the CSV alone; names begin with the key. */
   figures(rows: readonly Row[], reference: Reference): ChartDescription[];
   /** Summary for the report; all rows are shown below it anyway. */
   table?(rows: readonly Row[], reference: Reference): Readonly<Record<string, CsvValue>>[];
+}
+
+/** An experiment. */
+export interface Experiment<C extends Cell = Cell> extends Result {
+  /** The cells of a run of this size. A larger size contains the cells of the smaller ones where it can. */
+  cells(size: Size): C[];
+  /** Measures one cell: at least one row. */
+  run(cell: C, context: CellContext): readonly NewRow[] | Promise<readonly NewRow[]>;
+}
+
+/** A table that follows from the rows of experiments and from the reference values: nothing is measured for it. */
+export interface DerivedTable extends Result {
+  /** Keys of the experiments that it is drawn from; without rows of all of them it does not exist. */
+  readonly from: readonly string[];
+  /** Its rows, each with the columns of {@linkcode csvColumns}. */
+  rows(measured: (key: string) => readonly Row[], reference: Reference): readonly NewRow[];
 }
 
 /** Checks an experiment by its type and forgets the type of its cells. */
@@ -63,9 +82,9 @@ export function defineExperiment<C extends Cell>(experiment: Experiment<C>): Exp
 /** Columns that every CSV has: the cell before its values, where they come from after them. */
 export const provenance = ["size", "seed", "commit", "machine"] as const;
 
-/** All columns of the CSV of an experiment. */
-export function csvColumns(experiment: Experiment): string[] {
-  return ["cell", ...Object.keys(experiment.columns), ...provenance];
+/** All columns of the CSV of a result. */
+export function csvColumns(result: Result): string[] {
+  return ["cell", ...Object.keys(result.columns), ...provenance];
 }
 
 const children = new Set<Deno.ChildProcess>();

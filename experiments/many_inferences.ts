@@ -108,6 +108,8 @@ export const manyInferences = defineExperiment<ManyCell>({
     return [{
       kind: "bars",
       name: "many_inferences",
+      see:
+        "lifted has no gross error; those of local truncation are about as rare as the sizes of its integers predict.",
       caption: `Gross errors in ${
         sums.map((sum, i) => `${sum.inferences.toLocaleString("en")} inferences by ${PROTOCOLS[i]}`).join(
           ", ",

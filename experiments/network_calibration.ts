@@ -69,6 +69,7 @@ export const networkCalibration = defineExperiment({
     return [{
       kind: "bars",
       name: "network_calibration",
+      see: "every bar ends at its diamond: the shaped links are what they say.",
       caption:
         "Throughput of the profiles with a bandwidth, measured by a bulk transfer between two processes; diamonds: configured.",
       categories: rated.map((row) => row["profile"]!.replace("-", "\n")),

@@ -123,6 +123,7 @@ export const polynomialFit = defineExperiment<FitCell>({
     const figure11: LineChart = {
       kind: "lines",
       name: "polynomial_fit_figure11",
+      see: "cut coefficients leave ReLU at both ends of the range, the best integers stay on it.",
       caption:
         "ReLU and its quartic with 8 fraction bits: real-valued fit cut to 8 bits, and best integers. " +
         "Curves are ours, markers the paper's (Figure 11, coefficients of its notebook).",
@@ -148,6 +149,8 @@ export const polynomialFit = defineExperiment<FitCell>({
     const error: LineChart = {
       kind: "lines",
       name: "polynomial_fit_error",
+      see:
+        "with few bits a higher degree gains nothing; with 12 and more it does, up to what the bits can hold.",
       caption:
         "Distance from ReLU on [−5, 5] against the degree asked for. With 8 and 10 bits every degree from 4 up " +
         "gives the same quartic. Cut to 10 bits, the real-valued fit leaves the plot" +

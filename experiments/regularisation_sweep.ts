@@ -9,7 +9,7 @@ import {
   type Row,
   type Size,
 } from "./experiment.ts";
-import { figureRecipe, secondsOf, train, type TrainingCell } from "./_train.ts";
+import { figureRecipe, secondsOf, train, TRAINING_MB, type TrainingCell } from "./_train.ts";
 import {
   accuracyOf,
   authorsOf,
@@ -51,6 +51,7 @@ export const regularisationCells = (size: Size): RegularisationCell[] =>
       coefficient,
       recipe,
       seconds,
+      memoryMB: TRAINING_MB,
     });
   });
 
@@ -125,6 +126,7 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
   return {
     kind: "lines",
     name: "regularisation_sweep_accuracy",
+    see: "coefficients in the middle train best; with large ones it depends on the seed.",
     caption:
       `Test accuracy of ConvNet of degree 4 without the clip (${
         conditions(rows)
@@ -164,6 +166,7 @@ function logChart(rows: readonly Row[], reference: Reference, quantity: {
   return [{
     kind: "lines",
     name: `regularisation_sweep_${quantity.name}`,
+    see: "each tenfold coefficient keeps the inputs closer to the range, here as in the authors' runs.",
     caption: `${quantity.what}, without the clip, over all test images (${conditions(trained)}).` +
       (authors.length === 0 ? "" : " Hollow: the authors (Figure 5).") +
       (lost > 0 ? ` Not shown: ${lost} values of 0 or without bound.` : ""),

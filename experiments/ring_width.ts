@@ -89,6 +89,7 @@ export const ringWidth = defineExperiment<WidthCell>({
     return [{
       kind: "lines",
       name: "ring_width_error",
+      see: "four bits more of the ring cut the error to a third or less; beyond 28 they gain little.",
       caption:
         "Largest error of a logit against the float engine, relative to the largest logit (taken as at least 1), over the bits of the ring.",
       x: { title: "bits of the ring" },

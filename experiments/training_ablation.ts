@@ -1,6 +1,6 @@
 /** PILLAR with each of its parts taken away in turn. */
 import { type BarChart, defineExperiment, type Row, type Size } from "./experiment.ts";
-import { type Recipe, scheduleOf, secondsOf, train, type TrainingCell } from "./_train.ts";
+import { type Recipe, scheduleOf, secondsOf, train, TRAINING_MB, type TrainingCell } from "./_train.ts";
 import {
   accuracyOf,
   conditions,
@@ -62,7 +62,13 @@ export const ablationCells = (size: Size): AblationCell[] =>
   Object.entries(VARIANTS).filter(([, { from }]) => SIZE_ORDER.indexOf(from) <= SIZE_ORDER.indexOf(size))
     .flatMap(([variant, { change }]) => {
       const recipe = change(wholeRecipe(size));
-      return runsOf(RUNS[size], { id: variant, variant, recipe, seconds: secondsOf(recipe) });
+      return runsOf(RUNS[size], {
+        id: variant,
+        variant,
+        recipe,
+        seconds: secondsOf(recipe),
+        memoryMB: TRAINING_MB,
+      });
     });
 
 export const byVariant = (
@@ -103,6 +109,8 @@ function accuracyChart(rows: readonly Row[]): BarChart {
   return {
     kind: "bars",
     name: "training_ablation_accuracy",
+    see:
+      "without the penalty, or with its mean in place of its sum, what training learned does not survive where nothing clips; without the clip it does.",
     caption:
       `PILLAR on ConvNet without each of its parts (${
         conditions(rows)
@@ -135,6 +143,8 @@ function rangeChart(rows: readonly Row[]): BarChart[] {
   return [{
     kind: "bars",
     name: "training_ablation_range",
+    see:
+      "the penalty keeps the inputs near the range; without it, or with its mean, they are larger by many orders of magnitude.",
     caption:
       `The largest activation input over the test images, without the clip (${
         conditions(rows)

@@ -205,6 +205,7 @@ export const truncationFailures = defineExperiment<TruncationCell>({
   figures: (rows) => [{
     kind: "lines",
     name: "truncation_failures",
+    see: "the counts lie on the line that the theorem predicts.",
     caption:
       `Gross failures of local truncation against the size of the integer: measured, and the line |v| / 2^64. ${
         liftedCaption(rows)

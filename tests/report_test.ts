@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { describe, it } from "@std/testing/bdd";
 import type { ChartDescription } from "../src/report/chart.ts";
 import { renderSvg } from "../src/report/charts.ts";
-import { renderReport, type Report, summarise } from "../src/report/html.ts";
+import { renderReport, type Report, type ReportSection, summarise } from "../src/report/html.ts";
 
 const chart = (name: string): ChartDescription => ({
   kind: "bars",
@@ -21,6 +21,29 @@ const claim = {
   measured: "4.8",
   tolerance: "at least 4",
 };
+const section = (key: string): ReportSection => ({
+  key,
+  title: `Experiment ${key}`,
+  explanation: "What it is.",
+  columns: { model: "network", seconds: "time (s)" },
+  figures: [1, 2].map((n) => chart(`${key}_${n}`)).map((c) => ({
+    name: c.name,
+    caption: c.caption,
+    see: "one bar is taller <than> the other.",
+    svg: renderSvg(c),
+  })),
+  table: [{ model: "ResNet-18", ratio: 4.8 }],
+  rows: Array.from({ length: 500 }, (_, i) => ({
+    cell: `cell ${i}`,
+    model: "<script>alert(1)</script>",
+    seconds: String(i / 10),
+    size: "quick",
+    seed: "1",
+    commit: "abc",
+    machine: "a machine",
+  })),
+});
+
 const report: Report = {
   title: "Results <of a test>",
   introduction: "An introduction with \u201cquotes\u201d & signs.",
@@ -29,27 +52,17 @@ const report: Report = {
     { ...claim, id: "two", verdict: "fails", sentence: "The second claim fails." },
     { ...claim, id: "three", verdict: "not measured", sentence: "The third claim was not measured." },
   ],
-  sections: ["timing", "bytes"].map((key) => ({
-    key,
-    title: `Experiment ${key}`,
-    explanation: "What it is.",
-    columns: { model: "network", seconds: "time (s)" },
-    figures: [1, 2].map((n) => chart(`${key}_${n}`)).map((c) => ({
-      name: c.name,
-      caption: c.caption,
-      svg: renderSvg(c),
-    })),
-    table: [{ model: "ResNet-18", ratio: 4.8 }],
-    rows: Array.from({ length: 500 }, (_, i) => ({
-      cell: `cell ${i}`,
-      model: "<script>alert(1)</script>",
-      seconds: String(i / 10),
-      size: "quick",
-      seed: "1",
-      commit: "abc",
-      machine: "a machine",
-    })),
-  })),
+  coverage: ["one", "two"].map((id) => {
+    const entry = { decided: "fully", minutes: 3, memoryMB: 900 } as const;
+    return {
+      id,
+      experiment: "timing",
+      sizes: { smoke: { ...entry, decided: "not" }, quick: entry, full: entry },
+    };
+  }),
+  failures: ["figure timing_3: it has no values"],
+  leading: [section("speedup")],
+  sections: ["timing", "bytes"].map(section),
 };
 
 describe("renderReport()", () => {
@@ -58,6 +71,21 @@ describe("renderReport()", () => {
     assert(!html.includes("<script"), "a value became markup");
     assertStringIncludes(html, "Results &lt;of a test&gt;");
     assertStringIncludes(html, "100 more rows are in the CSV.");
+    assertStringIncludes(html, "What to see: one bar is taller &lt;than&gt; the other.");
+  });
+  it("shows roles, leading tables, claims and the matrix before everything else, and names what is missing", () => {
+    const html = renderReport(report);
+    const ids = [...html.matchAll(/<section id="([^"]+)"/g)].map(([, id]) => id);
+    assertEquals(ids, ["roles", "speedup", "claims", "coverage", "timing", "bytes"]);
+    const links = [.../<nav.*?<\/nav>/s.exec(html)![0].matchAll(/href="#([^"]+)"/g)].map(([, id]) => id);
+    assertEquals(links, ids);
+    assertStringIncludes(html, "Not drawn: figure timing_3: it has no values");
+  });
+  it("keeps verdict and number of a claim visible and its sentence behind them", () => {
+    const claim = /<details class="claim" id="claim-two">(.*?)<\/details>/s.exec(renderReport(report))![1]!;
+    const [line, rest] = claim.split("</summary>");
+    assert(/✗ fails/.test(line!) && line!.includes("4.8") && !line!.includes("The second claim"));
+    assertStringIncludes(rest!, "The second claim fails.");
   });
   it("needs no other file", () => {
     assert(!/\b(src|href)="(?!#|data:|[a-z0-9_]+\.csv")/.test(renderReport(report)));
@@ -77,7 +105,11 @@ const browser = ["/usr/bin/chromium", "/usr/bin/google-chrome"].find((path) => {
 });
 
 /** Loads a page and returns the state that `probe` computes in it, with everything on the console. */
-async function visit(html: string, probe: string): Promise<{ state: unknown; console: string[] }> {
+async function visit(
+  html: string,
+  probe: string,
+  width = 1000,
+): Promise<{ state: unknown; console: string[] }> {
   const folder = await Deno.makeTempDir();
   try {
     const script = `<script>addEventListener("load", () => {
@@ -88,7 +120,12 @@ async function visit(html: string, probe: string): Promise<{ state: unknown; con
       "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking " +
       "--disable-component-update --disable-sync --enable-logging=stderr --dump-dom";
     const { stdout, stderr } = await new Deno.Command(browser!, {
-      args: [...flags.split(" "), `--user-data-dir=${folder}/profile`, `file://${folder}/page.html`],
+      args: [
+        ...flags.split(" "),
+        `--window-size=${width},900`,
+        `--user-data-dir=${folder}/profile`,
+        `file://${folder}/page.html`,
+      ],
       stdout: "piped",
       stderr: "piped",
     }).output();
@@ -114,7 +151,7 @@ const probe = `() => ({
   sticksOut: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   ids: new Set([...document.querySelectorAll("[id]")].map((node) => node.id)).size ===
     document.querySelectorAll("[id]").length,
-  claims: [...document.querySelectorAll(".claims tbody tr")].filter((row) => row.offsetHeight > 0).length,
+  claims: [...document.querySelectorAll(".claim > summary")].filter((line) => line.offsetHeight > 0).length,
 })`;
 
 interface State {
@@ -136,10 +173,7 @@ Deno.test({
       { figures, ...rest } = state as State;
     assertEquals(console, []);
     assertEquals(rest, { sticksOut: 0, ids: true, claims: 3 });
-    assertEquals(figures.map(({ width, broken }) => [width, broken]), [[340, 0], [340, 0], [340, 0], [
-      340,
-      0,
-    ]]);
+    assertEquals(figures.map(({ width, broken }) => [width, broken]), Array(6).fill([340, 0]));
     for (const { paths } of figures) assert(paths > 20);
   },
 });
@@ -149,10 +183,13 @@ Deno.test({
   ignore: browser === undefined,
   async fn() {
     const html = await Deno.readTextFile(new URL("../results/report.html", import.meta.url));
-    const { state, console } = await visit(html, probe), { figures, sticksOut, ids, claims } = state as State;
-    assertEquals([console, sticksOut, ids], [[], 0, true]);
-    assert(claims > 0 && figures.length > 0);
-    for (const { width, paths, broken } of figures) assert(width >= 300 && paths > 20 && broken === 0);
+    for (const width of [400, 1000, 1600]) {
+      const { state, console } = await visit(html, probe, width),
+        { figures, sticksOut, ids, claims } = state as State;
+      assertEquals([console, sticksOut, ids], [[], 0, true], `${width} pixels`);
+      assert(claims > 0 && figures.length > 0);
+      for (const { width, paths, broken } of figures) assert(width >= 300 && paths > 20 && broken === 0);
+    }
     assertMatch(html, /\d+ of \d+ claims hold/);
   },
 });

@@ -1,5 +1,5 @@
 /** `deno task figures`: draws figures and report again, from the CSVs alone. */
-import { experiments } from "../../experiments/mod.ts";
+import { allResults } from "../../experiments/mod.ts";
 import { committedResults } from "../report/results.ts";
 import { runCommand } from "./command.ts";
 import { drawResults } from "./present.ts";
@@ -13,7 +13,7 @@ await runCommand({
     results: { type: "string", default: committedResults, value: "DIR", help: "folder with the CSVs" },
     only: {
       type: "list",
-      choices: experiments.map(({ key }) => key),
+      choices: allResults.map(({ key }) => key),
       value: "KEY,...",
       help: "figures of these experiments only; the report is always made in full",
     },
@@ -22,5 +22,7 @@ await runCommand({
     const drawn = await drawResults(results, only);
     for (const name of drawn.figures) console.log(`${drawn.figuresFolder}/${name}.{svg,pdf,png}`);
     console.log(drawn.report);
+    for (const failure of drawn.failures) console.error(`error: not drawn: ${failure}`);
+    return drawn.failures.length > 0 ? 1 : 0;
   },
 });

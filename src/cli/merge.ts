@@ -3,7 +3,7 @@ import { sizes } from "../../experiments/experiment.ts";
 import { experiments } from "../../experiments/mod.ts";
 import { runCommand } from "./command.ts";
 import { presentRun } from "./present.ts";
-import { mergeShards, runFolder } from "./runner.ts";
+import { describeMachines, mergeShards, runFolder } from "./runner.ts";
 
 await runCommand({
   name: "merge",
@@ -17,17 +17,23 @@ await runCommand({
     size: { type: "string", choices: sizes, default: "full", help: "size of the run" },
     from: { type: "list", value: "DIR,...", help: "folders of the shards (default: runs/SIZE/shard-*)" },
     results: { type: "string", value: "DIR", help: "write the joined CSVs here and leave results/ alone" },
+    verbose: { type: "boolean", help: "print the sentences of the claims too" },
   },
-  async run({ size, from, results }) {
+  async run({ size, from, results, verbose }) {
     const folders = from ?? await shardFolders(size);
     const to = results ?? runFolder(size);
-    const { keys, commits } = await mergeShards(experiments, size, folders, to);
+    const { keys, commits, machines } = await mergeShards(experiments, size, folders, to);
     console.error(`joined ${folders.length} shards into ${to}: ${keys.join(", ")}`);
     if (commits.length > 1) {
       console.error(`the shards were measured with different code: ${commits.join(", ")}`);
     }
+    const differing = describeMachines(machines);
+    if (differing.length > 0) {
+      console.error("the rows were measured on different machines; times of one are not those of another:");
+      for (const line of differing) console.error(`  ${line}`);
+    }
     const merged = experiments.filter(({ key }) => keys.includes(key));
-    return await presentRun(merged, size, to, results === undefined) ? 0 : 1;
+    return await presentRun(merged, size, to, { publishing: results === undefined, verbose });
   },
 });
 

@@ -1,14 +1,23 @@
 /** Turns a folder of CSVs into figures, the report, and verdicts on the claims. */
-import type { Experiment, Size } from "../../experiments/experiment.ts";
-import { experiments } from "../../experiments/mod.ts";
+import type { Experiment, Reference, Result, Size } from "../../experiments/experiment.ts";
+import { accuracyTable } from "../../experiments/accuracy_table.ts";
+import { allResults, derivedTables } from "../../experiments/mod.ts";
 import { checkClaims, type CheckedClaim } from "../report/claims.ts";
+import type { ChartDescription } from "../report/chart.ts";
 import { renderSvg, writeChart } from "../report/charts.ts";
 import { type CsvTable, writeFileAtomically } from "../report/csv.ts";
-import { renderReport, type ReportSection } from "../report/html.ts";
-import { committedResults, dataOf, figuresFolder, readReference, readResults } from "../report/results.ts";
-import { claimsTable } from "./claims_table.ts";
+import { renderReport, type ReportFigure, type ReportSection } from "../report/html.ts";
+import { committedResults, dataOf, figuresFolder, readReference } from "../report/results.ts";
+import { claimsTable, resultLine } from "./claims_table.ts";
+import { claimCoverage } from "./coverage.ts";
+import { keysOf, readTables } from "./check_results.ts";
+import { writeDerived } from "./derived.ts";
 import { Progress } from "./progress.ts";
 import { publish } from "./runner.ts";
+import { type ExitCode, exitCodeOf } from "./verdicts.ts";
+
+/** The tables that open the report. */
+const LEADING: readonly Result[] = [...derivedTables, accuracyTable];
 
 /** What {@linkcode drawResults} has made. */
 export interface Drawn {
@@ -17,49 +26,39 @@ export interface Drawn {
   readonly figures: readonly string[];
   readonly figuresFolder: string;
   readonly report: string;
+  /** What could not be drawn, and why; the rest was. */
+  readonly failures: readonly string[];
 }
 
 /**
  * Draws all figures and the report from the CSVs in a folder, and checks the claims about them. `only` draws
- * the figures of some experiments; the report always shows everything that is there.
+ * the figures of some results; the report always shows everything that is there. What cannot be drawn is told and left out.
  */
 export async function drawResults(folder: string, only?: readonly string[]): Promise<Drawn> {
   const reference = await readReference();
-  const tables = await readResults(folder, experiments.map(({ key }) => key));
+  const { tables, derived } = await readTables(folder, reference);
   if (![...tables.keys()].some((key) => only?.includes(key) ?? true)) {
-    const keys = only ?? experiments.map(({ key }) => key);
+    const keys = only ?? allResults.map(({ key }) => key);
     throw new Error(`nothing to draw: ${folder} has no rows of ${keys.join(", ")}`);
   }
+  writeDerived(folder, derived.tables);
   // The committed results answer for every claim, a run of some experiments only for theirs.
   const judged = folder === committedResults ? undefined : [...tables.keys()];
   const claims = checkClaims(dataOf(tables, reference), judged);
-  const progress = new Progress("experiments drawn", tables.size);
-  const target = figuresFolder(folder), names: string[] = [], sections: ReportSection[] = [];
-  for (const experiment of experiments) {
-    const { key, title, explanation, source, columns } = experiment, table = tables.get(key);
+  const progress = new Progress("tables drawn", tables.size), target = figuresFolder(folder);
+  const names: string[] = [], failures = [...derived.failures], drawn = new Map<string, ReportSection>();
+  for (const result of allResults) {
+    const table = tables.get(result.key);
     if (!table) continue;
-    const charts = chartsOf(experiment, table, reference), figures = [];
-    for (const chart of charts) {
-      progress.update(sections.length, chart.name);
-      if (!only || only.includes(key)) {
-        await writeChart(chart, target);
-        names.push(chart.name);
-      }
-      figures.push({ name: chart.name, caption: chart.caption, svg: renderSvg(chart) });
-    }
-    const summary = experiment.table?.(table.rows, reference);
-    sections.push({
-      key,
-      title,
-      explanation,
-      columns,
-      figures,
-      rows: table.rows,
-      ...(source === undefined ? {} : { source }),
-      ...(summary === undefined ? {} : { table: summary }),
-    });
+    const note = (text: string) => progress.update(drawn.size, text);
+    const isWritten = only === undefined || only.includes(result.key);
+    const section = await drawSection(result, table, reference, isWritten ? target : undefined, note);
+    drawn.set(result.key, section.section);
+    failures.push(...section.failures);
+    if (isWritten) names.push(...section.section.figures.map(({ name }) => name));
   }
   progress.finish();
+  const sectionsOf = (results: readonly Result[]) => results.flatMap(({ key }) => drawn.get(key) ?? []);
   const report = `${folder}/report.html`;
   writeFileAtomically(
     report,
@@ -70,41 +69,76 @@ export async function drawResults(folder: string, only?: readonly string[]): Pro
         "Neural Networks by Co-designing Activation Functions\u201d (USENIX Security 2024) and its public code " +
         "report. Every number on this page comes from the CSV files beside it.",
       claims,
-      sections,
+      coverage: claimCoverage().filter(({ id }) => claims.some((claim) => claim.id === id)),
+      failures,
+      leading: sectionsOf(LEADING),
+      sections: sectionsOf(allResults.filter((result) => !LEADING.includes(result))),
     }),
   );
-  return { claims, figures: names, figuresFolder: target, report };
+  return { claims, figures: names, figuresFolder: target, report, failures };
 }
 
-function chartsOf(
-  experiment: Experiment,
-  table: CsvTable,
-  reference: Awaited<ReturnType<typeof readReference>>,
-) {
-  try {
-    return experiment.figures(table.rows, reference);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`the figures of ${experiment.key} cannot be drawn from its CSV: ${reason}`, {
-      cause: error,
+/** Draws what belongs to one table; `target` is the folder of the figures' files, if they are to be written. */
+async function drawSection(
+  result: Result,
+  { rows }: CsvTable,
+  reference: Reference,
+  target: string | undefined,
+  note: (text: string) => void,
+): Promise<{ section: ReportSection; failures: string[] }> {
+  const { key, title, explanation, source, columns } = result, failures: string[] = [];
+  const attempt = async <T>(what: string, make: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await make();
+    } catch (error) {
+      failures.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  const figures: ReportFigure[] = [];
+  const charts: readonly ChartDescription[] =
+    await attempt(`the figures of ${key}`, () => result.figures(rows, reference)) ?? [];
+  for (const chart of charts) {
+    note(chart.name);
+    const figure = await attempt(`figure ${chart.name}`, async () => {
+      const { name, caption, see } = chart, svg = renderSvg(chart);
+      if (target !== undefined) await writeChart(chart, target);
+      return { name, caption, svg, ...(see === undefined ? {} : { see }) };
     });
+    if (figure) figures.push(figure);
   }
+  const table = await attempt(`the table of ${key}`, () => result.table?.(rows, reference));
+  return {
+    section: {
+      ...{ key, title, explanation, columns, figures, rows },
+      ...(source === undefined ? {} : { source }),
+      ...(table === undefined ? {} : { table }),
+    },
+    failures,
+  };
+}
+
+/** How {@linkcode presentRun} ends a run. */
+export interface PresentOptions {
+  /** Whether complete results replace the committed ones. */
+  readonly publishing: boolean;
+  /** Whether a cell broke. */
+  readonly broke?: boolean;
+  readonly verbose?: boolean | undefined;
 }
 
 /**
  * Ends a run: publishes what is complete, draws figures and report, prints where they are and the claims about
  * the chosen experiments.
  *
- * @returns whether every claim holds that a run of this size can judge
+ * @returns the exit code
  */
 export async function presentRun(
   chosen: readonly Experiment[],
   size: Size,
   folder: string,
-  publishing: boolean,
-): Promise<boolean> {
-  const keys = chosen.map(({ key }) => key);
-  const drawn = await drawResults(folder);
+  { publishing, broke = false, verbose }: PresentOptions,
+): Promise<ExitCode> {
+  const drawn = await drawResults(folder), failures = [...drawn.failures];
   console.error(`figures: ${drawn.figuresFolder}, report: ${drawn.report}`);
   if (publishing) {
     const outcome = await publish(chosen, size, folder, committedResults);
@@ -113,15 +147,16 @@ export async function presentRun(
         published ? `${committedResults}/${key}.csv is new` : `${key} stays in ${folder}: ${reason}`,
       );
     }
-    const news = outcome.filter(({ published }) => published).map(({ key }) => key);
+    const news = keysOf(chosen.filter(({ key }) => outcome.some((one) => one.published && one.key === key)));
     if (news.length > 0) {
-      const { figuresFolder, report } = await drawResults(committedResults, news);
-      console.error(`figures: ${figuresFolder}, report: ${report}`);
+      const committed = await drawResults(committedResults, news);
+      console.error(`figures: ${committed.figuresFolder}, report: ${committed.report}`);
+      failures.push(...committed.failures.filter((failure) => !failures.includes(failure)));
     }
   }
-  const claims = drawn.claims.filter(({ experiment }) => keys.includes(experiment));
-  console.log(claimsTable(claims));
-  return claims.every(({ verdict, needs }) =>
-    verdict === "holds" || verdict === "not judged" || needs !== undefined
-  );
+  for (const failure of failures) console.error(`not drawn: ${failure}`);
+  const keys = keysOf(chosen), claims = drawn.claims.filter(({ experiment }) => keys.includes(experiment));
+  const code = exitCodeOf(claims, broke || failures.length > 0);
+  console.log(`${claimsTable(claims, { verbose })}\n\n${resultLine(claims, code)}`);
+  return code;
 }

@@ -1,11 +1,22 @@
 /** `deno task reproduce`: measures, draws, and checks the claims. */
 import { type Experiment, sizes, stopChildren } from "../../experiments/experiment.ts";
-import { experiments } from "../../experiments/mod.ts";
+import { derivedTables, experiments } from "../../experiments/mod.ts";
 import { currentCommit, machineText } from "../report/environment.ts";
 import { onExit, runCommand } from "./command.ts";
+import { preflight, resourcesHere } from "./preflight.ts";
+import { checkResults, experimentsOf, keysOf } from "./check_results.ts";
 import { presentRun } from "./present.ts";
 import { formatDuration, Progress } from "./progress.ts";
-import { parseShard, planRun, runCells, runFolder } from "./runner.ts";
+import {
+  parseShard,
+  planAgain,
+  type PlannedCell,
+  planRun,
+  runCells,
+  runFolder,
+  type RunIdentity,
+} from "./runner.ts";
+import { cellsToRepeat } from "./verdicts.ts";
 
 await runCommand({
   name: "reproduce",
@@ -14,9 +25,12 @@ await runCommand({
     "Rows are collected in runs/SIZE/results, one CSV an experiment, written after every cell. A complete experiment " +
     "then replaces the CSV in results/ unless that one is of a larger size (smoke < quick < full), and the figures in " +
     "paper_figures/ and results/report.html are drawn again.",
-    "Exit code 0 only if every cell ran and every claim that this size can judge holds.",
+    "Before it starts, a run names what this machine lacks and leaves out the cells that need it. Cells whose times noise left open " +
+    "are measured once more at the end.",
+    "Exit code 0: no judged claim fails; 1: one fails, or a cell or a figure broke; 2: none fails, but noise left more than a quarter " +
+    "of the claims about time open.",
   ],
-  time: "smoke: about 3 min, quick: about 20 min, full: about 5 hours; told again before it starts",
+  time: "smoke: about 3 min, quick: about 22 min, full: about 5 hours; told again before it starts",
   disk: "a few MB",
   examples: [
     "reproduce --size smoke",
@@ -27,9 +41,9 @@ await runCommand({
     size: { type: "string", choices: sizes, default: "quick", help: "how much is measured" },
     only: {
       type: "list",
-      choices: experiments.map(({ key }) => key),
+      choices: [...experiments, ...derivedTables].map(({ key }) => key),
       value: "KEY,...",
-      help: "these experiments only",
+      help: "these experiments only; a table that is derived from others measures those",
     },
     resume: { type: "boolean", help: "keep the cells that an earlier run of this size and seed completed" },
     shard: {
@@ -51,46 +65,29 @@ await runCommand({
       max: 2 ** 32 - 1,
       help: "seed of everything that is repeatable",
     },
+    verbose: { type: "boolean", help: "print the sentences of the claims too" },
   },
   interrupted: "finished cells are kept, --resume continues from them",
-  async run({ size, only, resume, shard: shardText, results, seed }) {
-    const chosen = only ? experiments.filter(({ key }) => only.includes(key)) : experiments;
+  async run({ size, only, resume, shard: shardText, results, seed, verbose }) {
+    const chosen = experimentsOf(only);
     const shard = shardText === undefined ? undefined : parseShard(shardText);
     const folder = results ?? runFolder(size, shard);
     const identity = { size, seed, commit: await currentCommit(), machine: machineText() };
-    const plan = await planRun(chosen, identity, folder, { resume, ...(shard ? { shard } : {}) });
-    const todo = plan.filter(({ kept }) => kept === undefined),
-      weight = (cells: typeof plan) => cells.reduce((sum, { cell }) => sum + (cell.seconds ?? 1), 0);
+    const whole = await planRun(chosen, identity, folder, { resume, ...(shard ? { shard } : {}) });
+    const { run: plan, left, notes } = preflight(whole, resourcesHere());
+    for (const note of notes) console.error(note);
+    const todo = plan.filter(({ kept }) => kept === undefined);
     if (!resume) await setAside(chosen, folder);
     const done = plan.length - todo.length;
     console.error(
       `${size} run on ${identity.machine}, commit ${identity.commit}: ${cells(todo.length)}` +
         (done > 0 ? ` (${done} are complete already)` : "") +
-        (todo.length > 0 ? `, roughly ${formatDuration(weight(todo))}` : "") + `; rows go to ${folder}`,
+        (left.length > 0 ? ` (${left.length} are left out)` : "") +
+        (todo.length > 0 ? `, roughly ${formatDuration(weightOf(todo))}` : "") + `; rows go to ${folder}`,
     );
 
     onExit(stopChildren);
-    const progress = new Progress("cell", plan.length);
-    let spent = 0, current = 0, label = "";
-    const total = weight(todo), show = (note: string) => progress.update(current, note, [spent, total]);
-    const failed = await runCells(plan, identity, folder, {
-      started({ experiment, cell }, number) {
-        current = number - 1;
-        show(label = `${experiment.key}: ${cell.id}`);
-      },
-      note: (text) => show(`${label}, ${text}`),
-      finished({ cell }, number) {
-        current = number;
-        spent += cell.seconds ?? 1;
-        show(label);
-      },
-      failed({ cell }, error) {
-        spent += cell.seconds ?? 1;
-        progress.clear();
-        console.error(`failed: ${error.message}`);
-      },
-    });
-    progress.finish();
+    const failed = await runWithProgress(plan, identity, folder);
     const complete = failed.length === 0;
     if (!complete) {
       console.error(`${failed.length} of ${cells(plan.length)} failed; --resume tries again`);
@@ -102,9 +99,68 @@ await runCommand({
       return complete ? 0 : 1;
     }
     if (failed.length === plan.length) return 1;
-    return await presentRun(chosen, size, folder, results === undefined) && complete ? 0 : 1;
+    await repeatNoisy(chosen, identity, folder);
+    return await presentRun(chosen, size, folder, {
+      publishing: results === undefined,
+      broke: !complete,
+      verbose,
+    });
   },
 });
+
+/** Seconds that cells are expected to take. */
+function weightOf(plan: readonly PlannedCell[]): number {
+  return plan.reduce((sum, { cell }) => sum + (cell.seconds ?? 1), 0);
+}
+
+/** Runs a plan with a line of progress, and returns the cells that failed. */
+async function runWithProgress(
+  plan: readonly PlannedCell[],
+  identity: RunIdentity,
+  folder: string,
+): Promise<PlannedCell[]> {
+  const progress = new Progress("cell", plan.length);
+  const total = weightOf(plan.filter(({ kept, again }) => kept === undefined || again));
+  let spent = 0, current = 0, label = "";
+  const show = (note: string) => progress.update(current, note, [spent, total]);
+  const failed = await runCells(plan, identity, folder, {
+    started({ experiment, cell }, number) {
+      current = number - 1;
+      show(label = `${experiment.key}: ${cell.id}`);
+    },
+    note: (text) => show(`${label}, ${text}`),
+    finished({ cell }, number) {
+      current = number;
+      spent += cell.seconds ?? 1;
+      show(label);
+    },
+    failed({ cell }, error) {
+      spent += cell.seconds ?? 1;
+      progress.clear();
+      console.error(`failed: ${error.message}`);
+    },
+  });
+  progress.finish();
+  return failed;
+}
+
+/** Measures the cells once more whose times noise left open; a cell that fails then keeps its rows. */
+async function repeatNoisy(
+  chosen: readonly Experiment[],
+  identity: RunIdentity,
+  folder: string,
+): Promise<void> {
+  const noisy = cellsToRepeat(await checkResults(folder, keysOf(chosen)));
+  const plan = await planAgain(chosen, identity, folder, noisy);
+  const again = plan.filter(({ again }) => again);
+  if (again.length === 0) return;
+  console.error(
+    `noise left claims about time open: ${cells(again.length)} once more, roughly ${
+      formatDuration(weightOf(again))
+    }`,
+  );
+  await runWithProgress(plan, identity, folder);
+}
 
 function cells(count: number): string {
   return `${count} ${count === 1 ? "cell" : "cells"}`;

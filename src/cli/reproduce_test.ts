@@ -33,11 +33,11 @@ describe("reproduce, figures, claims, merge", () => {
   it("measure, draw and judge with exit code 0", async () => {
     const { code, out, err } = await run("all");
     assertEquals(code, 0, err + out);
-    assertMatch(out, /\d+ of \d+ claims hold/);
+    assertMatch(out, /\nresult: \d+ of \d+ claims hold.*; exit code 0 \(no judged claim fails\)\n$/);
     assertMatch(err, /smoke run on .*; rows go to/);
     const files = [...Deno.readDirSync(`${folder}/all/figures`)].map(({ name }) => name);
     assert(files.length >= 3 && files.every((name) => /\.(svg|pdf|png)$/.test(name)), files.join());
-    assertStringIncludes(await Deno.readTextFile(`${folder}/all/report.html`), "<figure><svg");
+    assertStringIncludes(await Deno.readTextFile(`${folder}/all/report.html`), '<div class="plot"><svg');
   });
 
   it("resume without measuring anything again", async () => {
@@ -79,6 +79,22 @@ describe("reproduce, figures, claims, merge", () => {
     assertEquals(code, 1);
     const verdicts = out.trim().split("\n").map((line) => JSON.parse(line));
     assert(verdicts.some(({ id, verdict }) => id === "fit-aware-10" && verdict === "fails"));
+  });
+
+  it("draw and judge the rest where a figure cannot be drawn, and say which", async () => {
+    await Deno.mkdir(`${folder}/broken`);
+    const csv = await Deno.readTextFile(`${folder}/merged/${key}.csv`);
+    // The two charts take the distance of every fit, the claims only that of the quartics.
+    const corrupt = csv.split("\n").map((line) =>
+      line.startsWith("degree 2 p 8 aware,") ? line.replace(/0\.\d+/, "?") : line
+    );
+    await Deno.writeTextFile(`${folder}/broken/${key}.csv`, corrupt.join("\n"));
+    const { code, err, out } = await task("figures", "--results", `${folder}/broken`);
+    assertEquals(code, 1, out);
+    assertMatch(err, /error: not drawn: the figures of polynomial_fit: column "[a-z_]+" holds "\?"/);
+    const report = await Deno.readTextFile(`${folder}/broken/report.html`);
+    assertStringIncludes(report, "Not drawn: the figures of polynomial_fit");
+    assertStringIncludes(report, 'id="claim-fit-aware-10"');
   });
 
   it("answer mistakes in one sentence", async () => {

@@ -45,6 +45,8 @@ export interface PlannedCell {
   readonly cell: Cell;
   /** Rows of an earlier run that are kept. */
   readonly kept?: readonly Row[];
+  /** Measured once more all the same; the kept rows stay if that fails. */
+  readonly again?: boolean;
 }
 
 /** Where the CSVs of a run are collected. */
@@ -92,6 +94,19 @@ export async function planRun(
   return plan;
 }
 
+/** The plan of measuring some cells of a finished run once more. */
+export async function planAgain(
+  experiments: readonly Experiment[],
+  identity: Pick<RunIdentity, "size" | "seed">,
+  folder: string,
+  cells: ReadonlyMap<string, ReadonlySet<string>>,
+): Promise<PlannedCell[]> {
+  const chosen = experiments.filter(({ key }) => cells.has(key));
+  const plan = await planRun(chosen, identity, folder, { resume: true });
+  return plan.filter(({ kept }) => kept !== undefined)
+    .map((planned) => ({ ...planned, again: cells.get(planned.experiment.key)!.has(planned.cell.id) }));
+}
+
 /** What the caller is told while cells run. */
 export interface RunEvents {
   started?(planned: PlannedCell, number: number): void;
@@ -133,7 +148,7 @@ export async function runCells(
   for (const planned of plan) {
     const { experiment, cell } = planned;
     number++;
-    if (planned.kept) continue;
+    if (planned.kept && !planned.again) continue;
     events.started?.(planned, number);
     try {
       const rows = await experiment.run(cell, { size, seed, note: (text) => events.note?.(text) });
@@ -207,6 +222,25 @@ export async function publish(
   return outcome;
 }
 
+/** What {@linkcode mergeShards} has joined. */
+export interface Merged {
+  readonly keys: readonly string[];
+  readonly commits: readonly string[];
+  /** Cells by the machine that measured them, as `experiment: cell`. */
+  readonly machines: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** Which rows are from which machine, a line each; none if all are from one. */
+export function describeMachines(machines: Merged["machines"]): string[] {
+  if (machines.size < 2) return [];
+  const groups = [...machines].map(([machine, cells]) => ({ machine, cells: [...cells] }))
+    .sort((a, b) => b.cells.length - a.cells.length);
+  return groups.map(({ machine, cells }, i) => {
+    const shown = i === 0 ? "" : `: ${cells.join("; ")}`;
+    return `${cells.length} ${cells.length === 1 ? "cell" : "cells"} on ${machine}${shown}`;
+  });
+}
+
 /**
  * Joins the CSVs of the shards of a run.
  *
@@ -217,8 +251,9 @@ export async function mergeShards(
   size: Size,
   folders: readonly string[],
   to: string,
-): Promise<{ keys: string[]; commits: string[] }> {
+): Promise<Merged> {
   const keys: string[] = [], commits = new Set<string>(), seeds = new Set<string>();
+  const machines = new Map<string, Set<string>>();
   const merged: { experiment: Experiment; rows: Row[] }[] = [];
   for (const experiment of experiments) {
     const { key } = experiment, cells = experiment.cells(size).map(({ id }) => id);
@@ -235,6 +270,8 @@ export async function mergeShards(
         rowsOf.set(cell, [...rowsOf.get(cell) ?? [], row]);
         commits.add(row["commit"] ?? "");
         seeds.add(row["seed"] ?? "");
+        const machine = row["machine"] ?? "", own = machines.get(machine) ?? new Set();
+        machines.set(machine, own.add(`${key}: ${cell}`));
       }
     }
     if (rowsOf.size === 0) continue;
@@ -261,5 +298,5 @@ export async function mergeShards(
     const fitting = rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
     writeCsv(`${to}/${experiment.key}.csv`, columns, fitting, comments(experiment));
   }
-  return { keys, commits: [...commits] };
+  return { keys, commits: [...commits], machines };
 }

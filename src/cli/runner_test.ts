@@ -2,7 +2,15 @@ import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/ass
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
 import { defineExperiment, type Experiment } from "../../experiments/experiment.ts";
 import { readCsv } from "../report/csv.ts";
-import { mergeShards, parseShard, planRun, publish, runCells } from "./runner.ts";
+import {
+  describeMachines,
+  mergeShards,
+  parseShard,
+  planAgain,
+  planRun,
+  publish,
+  runCells,
+} from "./runner.ts";
 
 let folder = "", calls: string[] = [];
 
@@ -141,8 +149,38 @@ describe("runner", () => {
       Error,
       "is of size quick, not full",
     );
-    assertEquals(await merge(folders), { keys: ["a", "b"], commits: ["abc"] });
+    const { keys, commits, machines } = await merge(folders);
+    assertEquals([keys, commits], [["a", "b"], ["abc"]]);
+    assertEquals(describeMachines(machines), []);
     assertEquals(await cellsIn(`${folder}/merged/b.csv`), ["cell 0", "cell 1", "cell 2", "cell 3", "cell 4"]);
+  });
+
+  it("says which rows of merged shards are from another machine", async () => {
+    const experiments = [example("a")], folders: string[] = [];
+    for (const index of [1, 2, 3]) {
+      const shard = { index, count: 3 }, to = `${folder}/shard-${index}`;
+      folders.push(to);
+      const machine = index === 2 ? "another machine" : identity.machine;
+      await runCells(await planRun(experiments, identity, to, { shard }), { ...identity, machine }, to);
+    }
+    const { machines } = await mergeShards(experiments, "quick", folders, `${folder}/merged`);
+    assertEquals(describeMachines(machines), [
+      "3 cells on a machine, 2 cores",
+      "2 cells on another machine: a: cell 1; a: cell 4",
+    ]);
+  });
+
+  it("measures cells of a finished run once more, and keeps the rows of one that then fails", async () => {
+    await runCells(await planRun([example("a"), example("b")], identity, folder), identity, folder);
+    calls = [];
+    const noisy = new Map([["a", new Set(["cell 1", "cell 3"])]]);
+    const plan = await planAgain([example("a", ["cell 3"]), example("b")], identity, folder, noisy);
+    const failed = await runCells(plan, { ...identity, commit: "def" }, folder);
+    assertEquals([calls, failed.map(({ cell }) => cell.id)], [["cell 1", "cell 3"], ["cell 3"]]);
+    const rows = (await readCsv(`${folder}/a.csv`))!.rows;
+    assertEquals(rows.length, 10);
+    assertEquals(rows.map((row) => row["commit"]).filter((commit) => commit === "def").length, 2);
+    assertEquals(rows.filter((row) => row["cell"] === "cell 1").map((row) => row["commit"]), ["def", "def"]);
   });
 
   it("reads I/N", () => {

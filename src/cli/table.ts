@@ -13,6 +13,8 @@ export interface Column {
   readonly format?: (value: Cell) => string;
   /** Takes the width that is left and breaks its text over lines. */
   readonly wrap?: boolean;
+  /** Takes the width that is left and cuts its text there. */
+  readonly cut?: boolean;
 }
 
 /** Writes a number with enough digits to be read, not more: `12345`, `3.142`, `1.4e-7`. */
@@ -38,7 +40,14 @@ export function displayWidth(text: string): number {
   return [...text.replace(invisible, "")].length;
 }
 
-function wrapText(text: string, width: number): string[] {
+/** Cuts a text that is longer than a width, and shows that it did. */
+function cutText(text: string, width: number): string {
+  const letters = [...text];
+  return letters.length <= width ? text : `${letters.slice(0, width - 1).join("").trimEnd()}\u2026`;
+}
+
+/** Breaks a text into lines at its spaces. */
+export function wrapText(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(" ")) {
     const last = lines.at(-1);
@@ -91,8 +100,9 @@ export function formatTable(
     )
   );
   const gap = 2, wrapped = specs.flatMap(({ wrap }, c) => wrap ? [c] : []);
+  const cut = specs.flatMap(({ cut }, c) => cut ? [c] : []);
   const spare = width - gap * (specs.length - 1) -
-    widths.reduce((sum, w, c) => wrapped.includes(c) ? sum : sum + w, 0);
+    widths.reduce((sum, w, c) => wrapped.includes(c) || cut.includes(c) ? sum : sum + w, 0);
   // Wide columns share what is left in proportion to what they would like.
   const wanted = wrapped.reduce((sum, c) => sum + widths[c], 0);
   if (wanted > spare) {
@@ -104,8 +114,16 @@ export function formatTable(
       );
     }
   }
+  // Columns that are cut share it evenly; what a narrow one leaves is for the others.
+  let left = Math.max(cut.length, spare);
+  cut.toSorted((a, b) => widths[a] - widths[b]).forEach((c, i) => {
+    widths[c] = Math.min(widths[c], Math.floor(left / (cut.length - i)));
+    left -= widths[c];
+  });
   const line = (cells: string[]) => {
-    const parts = cells.map((text, c) => wrapped.includes(c) ? wrapText(text, widths[c]) : [text]);
+    const parts = cells.map((text, c) =>
+      specs[c].wrap ? wrapText(text, widths[c]) : [specs[c].cut ? cutText(text, widths[c]) : text]
+    );
     const height = Math.max(...parts.map((part) => part.length));
     return Array.from({ length: height }, (_, i) =>
       parts.map((part, c) => {
@@ -115,13 +133,14 @@ export function formatTable(
       }).join(" ".repeat(gap)).trimEnd()).join("\n");
   };
   return [
-    line(titles),
+    line(titles.map((title, c) => specs[c].cut ? cutText(title, widths[c]) : title)),
     widths.map((w) => "-".repeat(w)).join(" ".repeat(gap)),
     ...texts.map(line),
   ].join("\n");
 }
 
-function terminalWidth(): number {
+/** Columns of the terminal, at least 60; 110 where there is none. */
+export function terminalWidth(): number {
   try {
     return Deno.stdout.isTerminal() ? Math.max(60, Deno.consoleSize().columns) : 110;
   } catch {

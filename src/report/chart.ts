@@ -31,8 +31,10 @@ export interface ReferenceLine {
 interface ChartBase {
   /** File name without its ending. */
   readonly name: string;
-  /** One or two sentences under the figure in the report. */
+  /** What is drawn: one or two sentences under the figure in the report. */
   readonly caption: string;
+  /** What to see in it: the end of a sentence that begins with these words. */
+  readonly see?: string;
   /** One column of a two-column paper (340 px) or both (700 px). Default: single. */
   readonly width?: "single" | "double";
   /** Height in pixels; chosen from the width if left out. */

@@ -13,6 +13,18 @@ export interface Data {
   reference(name: string): readonly Row[];
 }
 
+/** How much a run measures. */
+export type Size = "smoke" | "quick" | "full";
+
+/** Why a value decides nothing here: measured on another kind of machine, or on one that was busy or throttled. */
+export interface Obstacle {
+  readonly kind: "machine" | "noise";
+  /** The end of a sentence: `where TensorFlow.js takes 68 ms in place of 34`. */
+  readonly text: string;
+  /** Cells that are worth measuring once more. */
+  readonly cells?: readonly string[];
+}
+
 /** A statement that rows of an experiment can confirm or refute. */
 export interface Claim<T = unknown> {
   /** Short name, kept for ever: `fit-quartic-8`. */
@@ -24,7 +36,11 @@ export interface Claim<T = unknown> {
   /** Key of the experiment that measures it. */
   readonly experiment: string;
   /** Least size of a run that measures it well enough; default: any. */
-  readonly size?: "smoke" | "quick" | "full";
+  readonly size?: Size;
+  /** Least size that decides all of it; smaller ones from `size` on decide a part. Default: `size`. */
+  readonly fully?: Size;
+  /** Of a claim about time: key of the experiment that times it. */
+  readonly timed?: string;
   /** What is expected, in words. */
   readonly expected: string;
   /** What is still accepted, in words. */
@@ -33,13 +49,13 @@ export interface Claim<T = unknown> {
   measure(rows: readonly Row[], data: Data): T | undefined;
   test(value: T): boolean;
   /** Why the value decides nothing, if so: it was measured where the claim does not apply. */
-  unjudged?(value: T): string | undefined;
+  unjudged?(value: T): Obstacle | undefined;
   /** The value in words; default: as it is. */
   show?(value: T): string;
 }
 
 /** Whether a claim holds. */
-export type Verdict = "holds" | "fails" | "not measured" | "not judged";
+export type Verdict = "holds" | "fails" | "not judged here" | "not measured";
 
 /** A claim and what became of it. */
 export interface CheckedClaim {
@@ -51,8 +67,14 @@ export interface CheckedClaim {
   readonly expected: string;
   readonly measured: string;
   readonly tolerance: string;
+  /** Of a claim about time: key of the experiment that times it. */
+  readonly timed?: string;
+  /** Why it is not judged here. */
+  readonly obstacle?: Obstacle;
   /** The larger size that a run needs to judge it; absent if size is not the obstacle. */
-  readonly needs?: "smoke" | "quick" | "full";
+  readonly needs?: Size;
+  /** Its value could not be computed from the rows that are there: a fault, not a lack. */
+  readonly broken?: true;
 }
 
 /** Checks the type of a claim's value against its test, and forgets the type. */
@@ -67,7 +89,8 @@ export function where(rows: readonly Row[], values: Readonly<Record<string, stri
   );
 }
 
-const sizeOrder = ["smoke", "quick", "full"];
+/** Sizes in ascending order. */
+export const sizeOrder: readonly string[] = ["smoke", "quick", "full"] satisfies Size[];
 
 /** Whether a value lies within a relative distance of another. */
 export function near(value: number, expected: number, relative: number): boolean {
@@ -92,6 +115,7 @@ export function checkClaim(claim: Claim, data: Data): CheckedClaim {
     expected,
     measured,
     tolerance,
+    ...(claim.timed ? { timed: claim.timed } : {}),
   });
   const rows = data.rows(experiment), size = sizeOf(rows);
   if (rows.length === 0) return result("not measured", `no rows of ${experiment}`);
@@ -103,7 +127,10 @@ export function checkClaim(claim: Claim, data: Data): CheckedClaim {
   try {
     value = claim.measure(rows, data);
   } catch (error) {
-    return result("not measured", error instanceof Error ? error.message : String(error));
+    return {
+      ...result("not measured", error instanceof Error ? error.message : String(error)),
+      broken: true,
+    };
   }
   if (value === undefined) return result("not measured", "rows are missing");
   const text = claim.show
@@ -112,6 +139,8 @@ export function checkClaim(claim: Claim, data: Data): CheckedClaim {
     ? String(Number(value.toPrecision(4)))
     : String(value);
   const obstacle = claim.unjudged?.(value);
-  if (obstacle !== undefined) return result("not judged", `${text}, ${obstacle}`);
+  if (obstacle !== undefined) {
+    return { ...result("not judged here", `${text}, ${obstacle.text}`), obstacle };
+  }
   return result(claim.test(value) ? "holds" : "fails", text);
 }

@@ -1,12 +1,18 @@
 /** All claims of the artifact, in the order in which they are shown. */
 import { checkClaim, type CheckedClaim, type Claim, type Data } from "./claim.ts";
 import { fitClaims } from "./fit_claims.ts";
+import { headlineClaims } from "./headline_claims.ts";
 import { inferenceClaims } from "./inference_claims.ts";
 import { trainingClaims } from "./training_claims.ts";
 
 export * from "./claim.ts";
 
-export const claims: readonly Claim[] = [...inferenceClaims, ...fitClaims, ...trainingClaims];
+export const claims: readonly Claim[] = [
+  ...headlineClaims,
+  ...inferenceClaims,
+  ...fitClaims,
+  ...trainingClaims,
+];
 
 /** Checks all claims, or those of some experiments. */
 export function checkClaims(

@@ -31,12 +31,18 @@ describe("checkClaim()", () => {
     assertEquals(check({}), ["holds", "1.5"]);
     assertEquals(check({ test: () => false }), ["fails", "1.5"]);
     assertEquals(check({ show: (value: number) => `${value} times` }), ["holds", "1.5 times"]);
-    assertEquals(check({ test: () => false, unjudged: () => "elsewhere" }), ["not judged", "1.5, elsewhere"]);
+    const unjudged = () => ({ kind: "machine", text: "elsewhere" });
+    assertEquals(check({ test: () => false, unjudged }), ["not judged here", "1.5, elsewhere"]);
     assertEquals(check({ experiment: "other" }), ["not measured", "no rows of other"]);
     assertEquals(check({ measure: () => undefined }), ["not measured", "rows are missing"]);
     assertEquals(check({ size: "full" }), ["not measured", "needs a run of size full, rows are quick"]);
     const broken = check({ measure: () => numberOf(rows[0], "bytes") });
     assertEquals(broken, ["not measured", 'there is no column "bytes"; columns are model, time, size']);
+  });
+  it("tells a value that cannot be computed from one that was not measured", () => {
+    const broken = checkClaim({ ...example, measure: () => numberOf(rows[0], "bytes") }, data);
+    assertEquals([broken.verdict, broken.broken], ["not measured", true]);
+    assertEquals(checkClaim({ ...example, measure: () => undefined }, data).broken, undefined);
   });
   it("says which size is needed, so that a small run is not blamed", () => {
     assertEquals(checkClaim({ ...example, size: "full" }, data).needs, "full");
