@@ -3,7 +3,7 @@ import { holdOut } from "../data/dataset.ts";
 import { openDataset } from "../data/open_dataset.ts";
 import { buildModel } from "../models/zoo.ts";
 import { currentCommit, machineText } from "../report/environment.ts";
-import { EXACT_SIGMOID } from "../training/activations.ts";
+import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
 import { initialState } from "../training/initial.ts";
 import { PRESETS } from "../training/presets.ts";
@@ -189,8 +189,9 @@ function print(out: string, run: Run, classes: number, { history }: TrainingResu
   const images = `${splitOf(run)} images`;
   console.log(formatTable([...row(`${images}, as inferred`, test), ...row(`${images}, clipped`, clipped)]));
   const protocol = run.activation === "relu" ? " --activation relu" : "";
-  const next = run.activation === EXACT_SIGMOID
-    ? `deno task evaluate --weights ${out} (no protocol computes the sigmoid)`
+  const isInClearAlone = ["sigmoid", "trigonometric"].includes(parseActivation(run.activation).kind);
+  const next = isInClearAlone
+    ? `deno task evaluate --weights ${out} (no protocol computes ${run.activation})`
     : `deno task infer --model ${run.model} --classes ${classes}${protocol} --weights ${out}`;
   console.log(`\nWritten to ${out}: ${next}`);
 }

@@ -123,7 +123,9 @@ function forward(
         return normalise(x, parameter("scale")!, parameter("offset")!);
       case "activation":
         record(node.id, x);
-        return x.map((v) => value(activation, clip === null ? v : Math.min(clip, Math.max(-clip, v))));
+        return x.map((v) =>
+          value(activation, clip === null ? v : Math.min(clip, Math.max(-clip, v)), parameter("fourier"))
+        );
       case "averagePool":
         return averagePool(x, node, size, from, to);
       case "add":
@@ -138,8 +140,15 @@ function forward(
   return values.get(graph.nodes.at(-1)!.id)!;
 }
 
-const value = (activation: Activation, x: number): number =>
-  activation.kind === "polynomial" ? evaluatePolynomial(activation, x) : FUNCTIONS[activation.kind](x);
+function value(activation: Activation, x: number, fourier?: Float64Array): number {
+  if (activation.kind === "polynomial") return evaluatePolynomial(activation, x);
+  if (activation.kind !== "trigonometric") return FUNCTIONS[activation.kind](x);
+  const [offset, ...amplitudes] = fourier ?? [activation.offset, ...activation.amplitudes];
+  return amplitudes.reduce(
+    (sum, b, k) => sum + b * Math.cos(2 * Math.PI * (2 * k + 1) * x / activation.period),
+    x / 2 + offset!,
+  );
+}
 
 type Geometry = Pick<Extract<Node, { op: "conv" }>, "kernel" | "stride" | "padding">;
 

@@ -150,6 +150,17 @@ const CASES: readonly Cases[] = [
     "decay of everything": { weightDecay: 0.1 },
     "decay without norms": { weightDecay: 0.1, decayNorms: false, gradientNorm: 0.125 },
   }),
+  onTiny("trig:3:1:2", { "no more": {}, "a clip": { clip: 1.3 } }),
+  onTiny("trig:1:2:0.25", { "no more": {} }),
+  onTiny("trig:4:3:1", { "a summed penalty": { penalty: SUM } }),
+  ...["trig:8:1:2:learned", "trig:12:3:1:learned"].map((name) => ({
+    ...onTiny(name, {
+      "no more": {},
+      "a clip": { clip: 0.9 },
+      "decay, which leaves its numbers alone": { weightDecay: 0.1, gradientNorm: 0.125 },
+    }),
+    graph: trainingGraph(TINY, name).graph,
+  })),
   // Batch norms of values that no layer made, and values that two of them read. Two images a shard would be normalised to
   // plus and minus 1 after the dense layer, whatever they are, and leave rounding errors for gradients.
   {
@@ -200,7 +211,9 @@ function decayed(
   { weightDecay, decayNorms }: StepSettings,
 ): Parameters {
   return new Map([...gradient].map(([name, g]) => {
-    const isNorm = /\.(scale|offset)$/.test(name), factor = isNorm && !decayNorms ? 0 : weightDecay;
+    const isNorm = /\.(scale|offset)$/.test(name),
+      isSpared = isNorm && !decayNorms || name.endsWith(".fourier");
+    const factor = isSpared ? 0 : weightDecay;
     return [name, g.map((v, i) => v + factor * parameters.get(name)![i])];
   }));
 }
@@ -397,6 +410,23 @@ for (const contender of ENGINES) {
     other.close();
   });
 
+  Deno.test(`${contender.name}: step() keeps learned amplitudes below a quarter of the period`, async () => {
+    const { graph, activation } = trainingGraph(TINY, "trig:3:2:1:learned"), initial = tinyState(graph);
+    const engine = await open(contender, graph, activation, initial);
+    await engine.step(randomBatch(graph, BATCH, 3), { ...PLAIN, learningRate: 50 });
+    const { weights, momentum } = engine.save(), free: number[] = [], kept: number[] = [];
+    for (const { id } of graph.nodes.filter(({ op }) => op === "activation")) {
+      const before = initial.weights.get(`${id}.fourier`)!.data, { data } = weights.get(`${id}.fourier`)!;
+      momentum.get(`${id}.fourier`)!.data.forEach((v, i) => {
+        const end = before[i] - 50 * v, bounded = Math.max(-0.75, Math.min(0.75, end));
+        assertAlmostEquals(data[i], i === 0 ? end : bounded, 1e-5 * (1 + Math.abs(end)), `${id} ${i}`);
+        (i > 0 && end !== bounded ? kept : free).push(i);
+      });
+    }
+    assert(kept.length > 0 && free.length > 0, `${kept.length} of ${free.length} were bounded`);
+    engine.close();
+  });
+
   Deno.test(`${contender.name} refuses batches that do not fit`, async () => {
     const relu: Activation = { kind: "relu" };
     await assertRejects(
@@ -425,6 +455,8 @@ const CURVES: readonly {
 }[] = [
   { model: "convnet", activation: "poly:4:10", size: 16, steps: 10, tolerance: 5e-6 },
   { model: "convnet", activation: "hermite", size: 16, steps: 10, tolerance: 2e-5 },
+  { model: "convnet", activation: "trig:10:1:2", size: 16, steps: 10, tolerance: 2e-5 },
+  { model: "convnet", activation: "trig:16:2:1:learned", size: 16, steps: 10, tolerance: 2e-5 },
   { model: "resnet20", activation: "poly:4:10", size: 4, steps: 4, tolerance: 2e-5 },
 ];
 

@@ -4,8 +4,7 @@
  *
  * beta, the coefficient of the penalty, is tied to the batch size: see {@linkcode PenaltyRecipe}.
  */
-import { EXACT_SIGMOID } from "./activations.ts";
-import { HERMITE } from "./hermite.ts";
+import { EXACT_SIGMOID, isUnbounded } from "./activations.ts";
 import type { PenaltyRecipe, Recipe } from "./recipe.ts";
 
 /** What the published CIFAR runs share. */
@@ -205,10 +204,9 @@ export function defaultRecipe(model: string): Recipe {
 }
 
 /**
- * A recipe with another activation. Clip and penalty are there for polynomials fitted on a range; with ReLU, the
- * sigmoid itself and AESPA's activation they go.
+ * A recipe with another activation. Clip and penalty are there for polynomials fitted on a range; with any other activation
+ * they go.
  */
 export function withActivation(recipe: Recipe, activation: string): Recipe {
-  const isFitted = !["relu", EXACT_SIGMOID, HERMITE].includes(activation);
-  return { ...recipe, activation, ...(isFitted ? {} : UNBOUNDED) };
+  return { ...recipe, activation, ...(isUnbounded(activation) ? UNBOUNDED : {}) };
 }

@@ -3,6 +3,7 @@
  * nothing of the others; their gradients arrive as rows of floats.
  */
 import type { Activation, Graph, PoolNode } from "../models/graph.ts";
+import { AMPLITUDE_DIVISOR, type Trigonometric } from "../models/trigonometric.ts";
 import { instantiateConvolutionKernels } from "./convolution.ts";
 import { crossEntropy } from "./cross_entropy.ts";
 import type { StepSettings } from "./engine.ts";
@@ -27,6 +28,8 @@ import {
 import { instantiateLayerKernels, type LayerKernels } from "./layer_kernels.ts";
 import { PENALTY_LINEAR_BEYOND, penaltySlope } from "./penalty.ts";
 import { layoutParameters, type ParameterLayout, stateFloats } from "./parameter_layout.ts";
+import { fourierGradients, waveSettings } from "./wave.ts";
+import { decayOf } from "./weight_decay.ts";
 
 type FourNumbers = [number, number, number, number];
 
@@ -36,8 +39,10 @@ const EPSILON = 1e-5;
 const KEPT = 0.9;
 /** Bound of the range record where no clip is set. */
 const DEFAULT_BOUND = 5;
-/** Offsets of the coefficients of f and f' in the settings of the kernels, in floats. */
+/** Offsets of the numbers of f and f' in the settings of the kernels, in floats. */
 const COEFFICIENTS = 4, DERIVATIVE = 16, MAX_DEGREE = 10;
+/** Sums that the gradients of a learned wave are made of. */
+const FOURIER_SUMS = 4;
 
 /** What a shard says of a step, to be summed (`largestInput`: maximum) over shards. */
 export interface ShardReport {
@@ -103,14 +108,52 @@ export function openShard(
   const layout = layoutParameters(graph);
   const plan = planGraph(graph, batch, layout, convolutionKernels);
   memory.grow(Math.max(0, Math.ceil(plan.bytes / PAGE) - 16));
-  return runnable(plan, layout, activationKernel(activation), kernels, memory);
+  return runnable(
+    plan,
+    layout,
+    activationKernel(activation),
+    learnedWaves(graph, activation, layout),
+    kernels,
+    memory,
+  );
+}
+
+/** An activation as the kernels know it: the part of their names that names it, and the numbers of f and of f'. */
+interface ActivationKernel {
+  readonly name: string;
+  readonly value: readonly number[];
+  readonly slope: readonly number[];
+}
+
+/** Where the numbers of learned activations lie. */
+interface LearnedWaves {
+  readonly period: number;
+  readonly harmonics: number;
+  /** Offsets in floats into the parameter row, by activation layer. */
+  readonly offsets: readonly number[];
+}
+
+function learnedWaves(
+  graph: Graph,
+  activation: Activation,
+  { slots }: ParameterLayout,
+): LearnedWaves | undefined {
+  if (activation.kind !== "trigonometric" || !activation.learned) return undefined;
+  const layers = graph.nodes.filter(({ op }) => op === "activation");
+  return {
+    period: activation.period,
+    harmonics: activation.amplitudes.length,
+    offsets: layers.map(({ id }) => slots.get(`${id}.fourier`)!.offset),
+  };
 }
 
 const FUNCTION_KERNELS = { relu: "Relu", sigmoid: "Sigmoid" };
 
-/** The part of a kernel's name that names the activation, and its coefficients. */
-function activationKernel(activation: Activation): { name: string; coefficients: readonly number[] } {
-  if (activation.kind !== "polynomial") return { name: FUNCTION_KERNELS[activation.kind], coefficients: [] };
+function activationKernel(activation: Activation): ActivationKernel {
+  if (activation.kind === "trigonometric") return waveKernel(activation);
+  if (activation.kind !== "polynomial") {
+    return { name: FUNCTION_KERNELS[activation.kind], value: [], slope: [] };
+  }
   const coefficients = activation.coefficients.map((c) => c / 2 ** activation.precision);
   if (coefficients.length > MAX_DEGREE + 1) {
     throw new RangeError(
@@ -118,13 +161,20 @@ function activationKernel(activation: Activation): { name: string; coefficients:
     );
   }
   while (coefficients.length < 2) coefficients.push(0);
-  return { name: `Polynomial${coefficients.length - 1}`, coefficients };
+  const slope = coefficients.slice(1).map((c, k) => (k + 1) * c);
+  return { name: `Polynomial${coefficients.length - 1}`, value: coefficients, slope };
 }
+
+const waveKernel = (activation: Trigonometric): ActivationKernel => ({
+  name: `Wave${activation.amplitudes.length}`,
+  ...waveSettings(activation),
+});
 
 function runnable(
   plan: GraphPlan,
   layout: ParameterLayout,
-  activation: ReturnType<typeof activationKernel>,
+  activation: ActivationKernel,
+  learned: LearnedWaves | undefined,
   kernels: LayerKernels,
   memory: WebAssembly.Memory,
 ): Shard {
@@ -144,10 +194,30 @@ function runnable(
     settings[1] = bound;
     settings[2] = penalty ? 1 / penalty.range : 0;
     words[plan.settings / 4 + 3] = penalty ? penalty.exponent : 0;
-    activation.coefficients.forEach((c, k) => {
-      settings[COEFFICIENTS + k] = c;
-      if (k > 0) settings[DERIVATIVE + k - 1] = k * c;
-    });
+    writeFunction(activation);
+  }
+
+  function writeFunction({ value, slope }: Pick<ActivationKernel, "value" | "slope">): void {
+    const settings = floatsAt(plan.settings, 32);
+    settings.set(value, COEFFICIENTS);
+    settings.set(slope, DERIVATIVE);
+  }
+
+  /** Writes the numbers of a layer that has learned its own. */
+  function writeLearned(layer: number): void {
+    if (!learned) return;
+    const { period, harmonics, offsets } = learned, at = offsets[layer]!;
+    const amplitudes = [...state.subarray(at + 1, at + 1 + harmonics)];
+    writeFunction(waveSettings({ kind: "trigonometric", period, offset: state[at]!, amplitudes }));
+  }
+
+  /** By layer: sums of the gradients that reach a learned activation, of a shard so far. */
+  const fourierSums = (learned?.offsets ?? []).map(() => new Float64Array(FOURIER_SUMS));
+
+  function finishFourier(): void {
+    learned?.offsets.forEach((offset, layer) =>
+      gradients.set(fourierGradients([...fourierSums[layer]!], learned.harmonics), offset)
+    );
   }
 
   /** Writes the values of a channel into every repetition of it, one value to each of the tables in a row. */
@@ -238,6 +308,7 @@ function runnable(
     const suffix = shortcut ? "Shortcut" : "", range = extent(count, ...tensors);
     if (index === undefined) kernels[`forwardIdentity${suffix}`]!(...places, ...range, tables, period);
     else {
+      writeLearned(index);
       const forward = kernels[`forward${activation.name}${suffix}`]!;
       forward(...places, ...range, tables, period, plan.settings, recordOf(index));
     }
@@ -335,9 +406,28 @@ function runnable(
     const backward = kernels[`backward${name}${ey ? "Second" : ""}`]!;
     const common = [...places, ...extent(count, ...tensors), tables, period, sums];
     if (!isActivated) return backward(...common);
+    writeLearned(index);
+    if (learned) sumFourier(index, [...incoming, ...read], ey !== undefined, first, count, tables, period);
     const { penalty } = settings;
     const slope = penalty ? penaltyFactor(settings, index, batchSize) * penalty.exponent / penalty.range : 0;
     backward(...common, plan.settings, slope);
+  }
+
+  function sumFourier(
+    layer: number,
+    tensors: readonly Tensor[],
+    hasSecond: boolean,
+    first: number,
+    count: number,
+    tables: number,
+    period: number,
+  ): void {
+    const operands = `${tensors.length > (hasSecond ? 3 : 2) ? "Shortcut" : ""}${hasSecond ? "Second" : ""}`;
+    const result = doubles.subarray(plan.scratch / 8, plan.scratch / 8 + FOURIER_SUMS).fill(0);
+    const places = tensors.flatMap((t) => place(t, first));
+    const kernel = kernels[`backwardFourier${operands}`]!;
+    kernel(...places, ...extent(count, ...tensors), tables, period, plan.settings, plan.scratch);
+    result.forEach((sum, k) => fourierSums[layer]![k]! += sum);
   }
 
   /** Gradients of scale and offset, and the coefficients of the input gradient, from the sums. */
@@ -390,6 +480,7 @@ function runnable(
       clearRecords();
       loadImages(images);
       clearSums();
+      for (const sums of fourierSums) sums.fill(0);
       for (const { images: count, steps: [start, ...others] } of plan.forward) {
         if (start!.kind === "pointwise" && start!.norm) finishMoments(start!);
         for (let first = 0; first < batch; first += count) {
@@ -418,6 +509,7 @@ function runnable(
         }
         weights.forEach(weightsBack);
       }
+      finishFourier();
       const records = plan.activations.map((_, i) => recordOf(i));
       return {
         ...loss,
@@ -474,33 +566,42 @@ function runnable(
       kernels.addTo(plan.gradients, plan.received, layout.total);
     },
 
-    update(shards, { learningRate, momentum, weightDecay, decayNorms, gradientNorm }) {
-      const { decayed, trained } = layout;
+    update(shards, settings) {
+      const { slots, trained } = layout, { learningRate, momentum, gradientNorm } = settings;
       let factor = 1;
       if (gradientNorm !== null) {
         const norm = Math.sqrt(kernels.squaredSum(plan.gradients, trained));
         if (norm > gradientNorm) factor = gradientNorm / norm;
       }
-      const descend = (from: number, to: number, decay: number) => {
-        const at = 4 * from;
+      for (const [name, { offset, size }] of slots) {
+        if (offset >= trained) continue;
+        const at = 4 * offset, padded = Math.ceil(size / 4) * 4; // the rest are zeros, and stay so
         kernels.descend(
           plan.parameters + at,
           plan.momentum + at,
           plan.gradients + at,
-          to - from,
+          padded,
           factor,
-          decay,
+          decayOf(name, settings),
           momentum,
           learningRate,
         );
-      };
-      descend(0, decayed, weightDecay);
-      descend(decayed, trained, decayNorms ? weightDecay : 0);
+      }
+      if (learned) boundAmplitudes(learned);
       for (let i = trained; i < layout.total; i++) {
         state[i] = KEPT * state[i]! + (1 - KEPT) * (gradients[i]! / shards);
       }
     },
   };
+
+  function boundAmplitudes({ period, harmonics, offsets }: LearnedWaves): void {
+    const bound = period / AMPLITUDE_DIVISOR;
+    for (const offset of offsets) {
+      for (let i = offset + 1; i <= offset + harmonics; i++) {
+        state[i] = Math.max(-bound, Math.min(bound, state[i]!));
+      }
+    }
+  }
 
   /** Applies an activation to one image in evaluation, and counts its inputs out of range. */
   function observe(
