@@ -5,9 +5,9 @@ import { buildModel } from "../models/zoo.ts";
 import { currentCommit, machineText } from "../report/environment.ts";
 import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
-import { initialState } from "../training/initial.ts";
 import { PRESETS } from "../training/presets.ts";
 import type { Run } from "../training/recipe.ts";
+import { startOf } from "../training/start.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
 import { runCommand } from "./command.ts";
@@ -85,7 +85,7 @@ await runCommand({
       buildModel(run.model, dataset.classes),
       run.activation,
     );
-    const state = resumeFrom?.state ?? initialState(graph, seed);
+    const state = resumeFrom?.state ?? startOf(graph, run, dataset);
     const engine = await openEngine(choice, graph, activation, run.batch, state);
     // Whether the folder can be written shows now, not after an epoch.
     if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] });

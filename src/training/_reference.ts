@@ -50,6 +50,11 @@ export function referenceStep(
     largest[layer] = Math.max(largest[layer], size);
     outOfRange += x.reduce((count, v) => Math.abs(v) <= (clip ?? 5) ? count : count + 1, 0);
     if (!penalty) return;
+    if (penalty.reduction === "hinge") {
+      const squares = x.reduce((sum, v) => sum + Math.max(0, Math.abs(v) - penalty.range) ** 2, 0);
+      penaltySum += Math.sqrt(squares) / shards;
+      return;
+    }
     const elements = penalty.reduction === "sum" ? 1 : x.length * shards;
     penaltySum += x.reduce((sum, v) => sum + penaltyValue(v, penalty), 0) / elements;
   };

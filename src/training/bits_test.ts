@@ -8,7 +8,7 @@ import type { Weights } from "../models/graph.ts";
 import { buildModel } from "../models/zoo.ts";
 import { hasFusedMultiplyAdd, instantiateConvolutionKernels, loadConvolutionModules } from "./convolution.ts";
 import { initialState } from "./initial.ts";
-import type { Run } from "./recipe.ts";
+import { PLAIN_FIELDS, type Run } from "./recipe.ts";
 import { train } from "./trainer.ts";
 import { trainingGraph } from "./training_graph.ts";
 import { createWasmEngine } from "./wasm_engine.ts";
@@ -16,6 +16,7 @@ import { createWasmEngine } from "./wasm_engine.ts";
 const BATCH = 16, IMAGES = 160;
 
 const CONVNET: Run = {
+  ...PLAIN_FIELDS,
   model: "convnet",
   dataset: "shapes",
   activation: "relu",

@@ -97,6 +97,9 @@ function tinyState(graph = TINY): EngineState {
 const PLAIN: StepSettings = {
   learningRate: 1,
   momentum: 0,
+  nesterov: false,
+  decayBiases: true,
+  scaleCap: null,
   weightDecay: 0,
   decayNorms: true,
   clip: null,
@@ -107,6 +110,7 @@ const PLAIN: StepSettings = {
 };
 const SUM = { coefficient: 1e-5, exponent: 10, range: 1.2, reduction: "sum" } as const;
 const MEAN = { coefficient: 0.01, exponent: 4, range: 1.2, reduction: "mean" } as const;
+const HINGE = { coefficient: 0.5, exponent: 10, range: 1.2, reduction: "hinge" } as const;
 const FAR = { coefficient: 1e-13, exponent: 10, range: 0.05, reduction: "sum" } as const;
 
 interface Cases {
@@ -149,6 +153,9 @@ const CASES: readonly Cases[] = [
     "a limit too high to matter": { gradientNorm: 1e6 },
     "decay of everything": { weightDecay: 0.1 },
     "decay without norms": { weightDecay: 0.1, decayNorms: false, gradientNorm: 0.125 },
+    "decay of weights alone": { weightDecay: 0.1, decayNorms: false, decayBiases: false },
+    "a clip and a hinge": { clip: 1.3, penalty: HINGE },
+    "a hinge that nothing reaches": { penalty: { ...HINGE, range: 100 } },
   }),
   onTiny("trig:3:1:2", { "no more": {}, "a clip": { clip: 1.3 } }),
   onTiny("trig:1:2:0.25", { "no more": {} }),
@@ -208,12 +215,12 @@ function limited(gradient: Parameters, limit: number | null): Parameters {
 function decayed(
   gradient: Parameters,
   parameters: Parameters,
-  { weightDecay, decayNorms }: StepSettings,
+  { weightDecay, decayNorms, decayBiases }: StepSettings,
 ): Parameters {
   return new Map([...gradient].map(([name, g]) => {
     const isNorm = /\.(scale|offset)$/.test(name),
       isSpared = isNorm && !decayNorms || name.endsWith(".fourier");
-    const factor = isSpared ? 0 : weightDecay;
+    const factor = isSpared || name.endsWith(".bias") && !decayBiases ? 0 : weightDecay;
     return [name, g.map((v, i) => v + factor * parameters.get(name)![i])];
   }));
 }
@@ -302,6 +309,35 @@ for (const contender of ENGINES) {
     });
     assertClose(after.momentum, new Map(expected), 1e-4);
     assertDescent(after.weights, before.weights, after.momentum, settings.learningRate);
+
+    // Nesterov's step from the same state: the same momentum, and once more of it in the weights.
+    engine.load(before);
+    await engine.step(batch, { ...settings, nesterov: true });
+    const ahead = engine.save();
+    assertEquals(ahead.momentum, after.momentum);
+    for (const [name, { data }] of after.momentum) {
+      const old = before.momentum.get(name)!.data, start = before.weights.get(name)!.data;
+      data.forEach((v, i) => {
+        const expected = start[i] - 0.05 * (0.9 * v + (v - 0.9 * old[i]));
+        const rounding = 1e-6 * (Math.abs(start[i]) + Math.abs(v) + Math.abs(old[i]));
+        assertAlmostEquals(ahead.weights.get(name)!.data[i], expected, rounding, `${name}[${i}]`);
+      });
+    }
+    engine.close();
+  });
+
+  Deno.test(`${contender.name}: step() caps the scales of batch norms right before an activation, and no others`, async () => {
+    const activation = parseActivation("poly:4:10"), initial = tinyState();
+    const engine = await open(contender, TINY, activation, initial), batch = randomBatch(TINY, BATCH, 3);
+    const scales = async (scaleCap: number | null) => {
+      engine.load(initial);
+      await engine.step(batch, { ...PLAIN, learningRate: 1e-3, clip: 2, scaleCap });
+      const { weights } = engine.save();
+      return ["norm1", "norm2", "normS"].map((norm) => weights.get(`${norm}.scale`)!.data);
+    };
+    const free = await scales(null), capped = await scales(1);
+    assert(free.every((scale) => scale.some((v) => v > 1)), `${free} has nothing to cap`);
+    assertEquals(capped, [free[0].map((v) => Math.min(1, v)), free[1], free[2]]);
     engine.close();
   });
 

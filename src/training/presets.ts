@@ -5,10 +5,11 @@
  * beta, the coefficient of the penalty, is tied to the batch size: see {@linkcode PenaltyRecipe}.
  */
 import { EXACT_SIGMOID, isUnbounded } from "./activations.ts";
-import type { PenaltyRecipe, Recipe } from "./recipe.ts";
+import { type PenaltyRecipe, PLAIN_FIELDS, type Recipe } from "./recipe.ts";
 
 /** What the published CIFAR runs share. */
 const CIFAR = {
+  ...PLAIN_FIELDS,
   batch: 128,
   warmUp: { epochs: 5, from: 0.01 },
   momentum: 0.9,

@@ -29,7 +29,7 @@ import { instantiateLayerKernels, type LayerKernels } from "./layer_kernels.ts";
 import { PENALTY_LINEAR_BEYOND, penaltySlope } from "./penalty.ts";
 import { layoutParameters, type ParameterLayout, stateFloats } from "./parameter_layout.ts";
 import { fourierGradients, waveSettings } from "./wave.ts";
-import { decayOf } from "./weight_decay.ts";
+import { cappedScales, decayOf } from "./update_rules.ts";
 
 type FourNumbers = [number, number, number, number];
 
@@ -40,7 +40,9 @@ const KEPT = 0.9;
 /** Bound of the range record where no clip is set. */
 const DEFAULT_BOUND = 5;
 /** Offsets of the numbers of f and f' in the settings of the kernels, in floats. */
-const COEFFICIENTS = 4, DERIVATIVE = 16, MAX_DEGREE = 10;
+const COEFFICIENTS = 4, PENALTY_RANGE = 15, DERIVATIVE = 16, MAX_DEGREE = 10;
+/** What stands for the exponent of a hinge in the settings of the kernels. */
+const HINGE = 1;
 /** Sums that the gradients of a learned wave are made of. */
 const FOURIER_SUMS = 4;
 
@@ -113,6 +115,7 @@ export function openShard(
     layout,
     activationKernel(activation),
     learnedWaves(graph, activation, layout),
+    cappedScales(graph).map((name) => layout.slots.get(name)!),
     kernels,
     memory,
   );
@@ -175,6 +178,8 @@ function runnable(
   layout: ParameterLayout,
   activation: ActivationKernel,
   learned: LearnedWaves | undefined,
+  /** Scales of batch norm that a cap bounds. */
+  capped: readonly { readonly offset: number; readonly size: number }[],
   kernels: LayerKernels,
   memory: WebAssembly.Memory,
 ): Shard {
@@ -193,7 +198,8 @@ function runnable(
     settings[0] = clip ?? Infinity;
     settings[1] = bound;
     settings[2] = penalty ? 1 / penalty.range : 0;
-    words[plan.settings / 4 + 3] = penalty ? penalty.exponent : 0;
+    words[plan.settings / 4 + 3] = !penalty ? 0 : penalty.reduction === "hinge" ? HINGE : penalty.exponent;
+    settings[PENALTY_RANGE] = penalty?.range ?? 0;
     writeFunction(activation);
   }
 
@@ -278,11 +284,15 @@ function runnable(
 
   const recordOf = (activation: number) => plan.records + activation * RECORD_BYTES;
   const clearRecords = () => words.fill(0, plan.records / 4, recordOf(plan.activations.length) / 4);
+  /** Norm of what the inputs of a layer have beyond the range. */
+  const hingeNorm = (activation: number) => Math.sqrt(doubles[recordOf(activation) / 8]!);
+
   /** Penalty of a layer; its inputs beyond 16 ranges, where the penalty is a tangent, are gone through once more. */
   function penaltySum(
     step: PointwiseStep,
-    { exponent, range }: NonNullable<StepSettings["penalty"]>,
+    { exponent, range, reduction }: NonNullable<StepSettings["penalty"]>,
   ): number {
+    if (reduction === "hinge") return hingeNorm(step.activation!);
     const record = recordOf(step.activation!),
       bound = PENALTY_LINEAR_BEYOND * range,
       power = doubles[record / 8]!;
@@ -341,7 +351,17 @@ function runnable(
   function penaltyFactor({ penalty }: StepSettings, activation: number, batchSize: number): number {
     if (!penalty) return 0;
     const { length } = plan.activations, elements = batchSize * plan.activations[activation]!;
-    return penalty.coefficient / length / (penalty.reduction === "mean" ? elements : 1);
+    const parts = { sum: 1, mean: elements, hinge: batchSize / batch };
+    return penalty.coefficient / length / parts[penalty.reduction];
+  }
+
+  /** What the kernels multiply with the slope of the penalty of an input. */
+  function penaltySlopeFactor(settings: StepSettings, activation: number, batchSize: number): number {
+    const { penalty } = settings, factor = penaltyFactor(settings, activation, batchSize);
+    if (!penalty) return 0;
+    if (penalty.reduction !== "hinge") return factor * penalty.exponent / penalty.range;
+    const norm = hingeNorm(activation);
+    return norm > 0 ? factor / norm : 0;
   }
 
   function goBack(
@@ -408,9 +428,7 @@ function runnable(
     if (!isActivated) return backward(...common);
     writeLearned(index);
     if (learned) sumFourier(index, [...incoming, ...read], ey !== undefined, first, count, tables, period);
-    const { penalty } = settings;
-    const slope = penalty ? penaltyFactor(settings, index, batchSize) * penalty.exponent / penalty.range : 0;
-    backward(...common, plan.settings, slope);
+    backward(...common, plan.settings, penaltySlopeFactor(settings, index, batchSize));
   }
 
   function sumFourier(
@@ -567,7 +585,8 @@ function runnable(
     },
 
     update(shards, settings) {
-      const { slots, trained } = layout, { learningRate, momentum, gradientNorm } = settings;
+      const { slots, trained } = layout,
+        { learningRate, momentum, nesterov, gradientNorm, scaleCap } = settings;
       let factor = 1;
       if (gradientNorm !== null) {
         const norm = Math.sqrt(kernels.squaredSum(plan.gradients, trained));
@@ -576,7 +595,8 @@ function runnable(
       for (const [name, { offset, size }] of slots) {
         if (offset >= trained) continue;
         const at = 4 * offset, padded = Math.ceil(size / 4) * 4; // the rest are zeros, and stay so
-        kernels.descend(
+        const descend = nesterov ? kernels.descendAhead : kernels.descend;
+        descend(
           plan.parameters + at,
           plan.momentum + at,
           plan.gradients + at,
@@ -588,6 +608,9 @@ function runnable(
         );
       }
       if (learned) boundAmplitudes(learned);
+      if (scaleCap !== null) {
+        for (const { offset, size } of capped) bound(offset, size, scaleCap);
+      }
       for (let i = trained; i < layout.total; i++) {
         state[i] = KEPT * state[i]! + (1 - KEPT) * (gradients[i]! / shards);
       }
@@ -595,12 +618,11 @@ function runnable(
   };
 
   function boundAmplitudes({ period, harmonics, offsets }: LearnedWaves): void {
-    const bound = period / AMPLITUDE_DIVISOR;
-    for (const offset of offsets) {
-      for (let i = offset + 1; i <= offset + harmonics; i++) {
-        state[i] = Math.max(-bound, Math.min(bound, state[i]!));
-      }
-    }
+    for (const offset of offsets) bound(offset + 1, harmonics, period / AMPLITUDE_DIVISOR);
+  }
+
+  function bound(offset: number, size: number, most: number): void {
+    for (let i = offset; i < offset + size; i++) state[i] = Math.max(-most, Math.min(most, state[i]!));
   }
 
   /** Applies an activation to one image in evaluation, and counts its inputs out of range. */

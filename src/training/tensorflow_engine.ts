@@ -23,7 +23,7 @@ import { realCoefficients } from "../polynomial/polynomial.ts";
 import type { Batch, CreateEngine, EngineState, StepReport, StepSettings } from "./engine.ts";
 import { isTrainable } from "./initial.ts";
 import { countCorrect, evaluationReport } from "./_measure.ts";
-import { decayOf } from "./weight_decay.ts";
+import { cappedScales, decayOf } from "./update_rules.ts";
 import { checkPenalty, PENALTY_LINEAR_BEYOND, type PenaltyShape, penaltySlope } from "./penalty.ts";
 
 const BATCH_NORM_EPSILON = 1e-5;
@@ -53,7 +53,7 @@ export const createTensorflowEngine: CreateEngine = async (
     throw new RangeError(`a batch of ${batchSize} images cannot be cut into ${shards} equal shards`);
   }
   checkState(graph, initial);
-  const activate = activationOf(activation);
+  const activate = activationOf(activation), capped = cappedScales(graph);
   await openTensorflow(backend);
   const weights = variables(initial.weights), momentum = variables(initial.momentum);
 
@@ -68,6 +68,13 @@ export const createTensorflowEngine: CreateEngine = async (
       updateStatistics(weights, parts);
       descend(weights, momentum, batchGradients(parts, settings.gradientNorm), settings);
       boundAmplitudes(weights, activation);
+      const { scaleCap } = settings;
+      if (scaleCap !== null) {
+        for (const name of capped) {
+          const scale = weights.get(name)!;
+          scale.assign(tf.clipByValue(scale, -scaleCap, scaleCap));
+        }
+      }
       return [tf.concat(parts.map(({ logits }) => logits)), ...parts.map(({ numbers }) => numbers)];
     });
     const [logits, ...numbers] = await download(measured);
@@ -265,6 +272,20 @@ function penaltyOf({ exponent, range }: PenaltyShape): Operation {
   );
 }
 
+/** Euclidean norm of x - clamp(x, +-range); its gradient is 0 where the norm is. */
+const hingeNorm = (x: tf.Tensor, range: number): tf.Tensor => {
+  const excess = (x: tf.Tensor) => tf.sub(x, tf.clipByValue(x, -range, range));
+  const normOf = (x: tf.Tensor) => tf.sqrt(tf.sum(tf.square(excess(x))));
+  return tf.customGrad((...args) => {
+    const [x, save] = args as [tf.Tensor, tf.GradSaveFunc];
+    save([x]);
+    return {
+      value: normOf(x),
+      gradFunc: (dy, [x]) => tf.mul(dy, tf.div(excess(x), tf.maximum(normOf(x), 1e-30))),
+    };
+  })(x);
+};
+
 /**
  * A function of each element with its derivative: derived step by step, Horner's rule would fill the memory.
  */
@@ -388,7 +409,9 @@ function differentiate(
       },
       activate({ id }, x) {
         inputs.push(tf.keep(x.clone()));
-        if (penalty) {
+        if (penalty?.reduction === "hinge") {
+          penalties.push(tf.div(hingeNorm(x, penalty.range), batchSize / images.shape[0]));
+        } else if (penalty) {
           const sum = tf.sum(penaltyOf(penalty)(x)), elements = x.size / images.shape[0] * batchSize;
           penalties.push(penalty.reduction === "sum" ? sum : tf.div(sum, elements));
         }
@@ -469,8 +492,10 @@ function descend(
 ): void {
   for (const [name, gradient] of gradients) {
     const w = weights.get(name)!, v = momentum.get(name)!;
-    v.assign(tf.add(tf.mul(v, settings.momentum), tf.add(gradient, tf.mul(w, decayOf(name, settings)))));
-    w.assign(tf.sub(w, tf.mul(v, settings.learningRate)));
+    const d = tf.add(gradient, tf.mul(w, decayOf(name, settings)));
+    v.assign(tf.add(tf.mul(v, settings.momentum), d));
+    const direction = settings.nesterov ? tf.add(tf.mul(v, settings.momentum), d) : v;
+    w.assign(tf.sub(w, tf.mul(direction, settings.learningRate)));
   }
 }
 

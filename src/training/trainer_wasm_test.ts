@@ -3,10 +3,10 @@ import { assertEquals } from "@std/assert";
 import { openDataset } from "../data/open_dataset.ts";
 import type { Weights } from "../models/graph.ts";
 import { buildModel } from "../models/zoo.ts";
-import { parseActivation } from "./activations.ts";
-import { initialState } from "./initial.ts";
 import { presetOf } from "./presets.ts";
 import type { Run } from "./recipe.ts";
+import { startOf } from "./start.ts";
+import { trainingGraph } from "./training_graph.ts";
 import { train, type TrainingCheckpoint, type TrainingOptions, type TrainingResult } from "./trainer.ts";
 import { createWasmEngine } from "./wasm_engine.ts";
 
@@ -24,15 +24,33 @@ const RUN: Run = {
 
 const DATASET = await openDataset("shapes", { limit: { train: 256, test: 100 } });
 
-async function trained(workers: number, options: TrainingOptions = {}): Promise<TrainingResult> {
-  const graph = buildModel(RUN.model), initial = initialState(graph, RUN.seed);
-  const engine = await createWasmEngine(graph, parseActivation(RUN.activation), {
-    batchSize: RUN.batch,
-    workers,
-    initial,
-  });
+/** Everything at once that the recipe of a plain run goes without. */
+const ALL: Run = {
+  ...RUN,
+  ...{
+    activation: "trig:8:2:1.5:learned",
+    clip: null,
+    warmUp: { epochs: 0.5, from: 0.2 },
+    schedule: "linear",
+  },
+  ...{
+    nesterov: true,
+    decayNorms: false,
+    decayBiases: false,
+    labelSmoothing: 0.1,
+    gradientNorm: 1,
+    scaleCap: 1.05,
+  },
+  ...{ augment: { crop: 4, flip: "alternating" }, tailAverage: 0.5, whitening: true, zeroResidual: true },
+  penalty: { coefficient: 0.01, range: 2, exponent: 10, reduction: "hinge", warmUp: "short" },
+};
+
+async function trained(run: Run, workers: number, options: TrainingOptions = {}): Promise<TrainingResult> {
+  const { graph, activation } = trainingGraph(buildModel(run.model), run.activation);
+  const initial = startOf(graph, run, DATASET);
+  const engine = await createWasmEngine(graph, activation, { batchSize: run.batch, workers, initial });
   try {
-    return await train(engine, DATASET, RUN, options);
+    return await train(engine, DATASET, run, options);
   } finally {
     engine.close();
   }
@@ -44,11 +62,14 @@ const figures = ({ history }: TrainingResult) =>
   history.map((row) => ({ ...row, seconds: 0, imagesPerSecond: 0 }));
 
 Deno.test("train() gives the same bits on one and on two workers, and interrupted between epochs", async () => {
-  const checkpoints: TrainingCheckpoint[] = [];
-  const whole = await trained(2, { onEpoch: (checkpoint) => void checkpoints.push(checkpoint) });
-  const single = await trained(1), resumed = await trained(2, { resumeFrom: checkpoints[0] });
-  for (const other of [single, resumed]) {
-    assertEquals(bits(other.weights), bits(whole.weights));
-    assertEquals(figures(other), figures(whole));
+  for (const run of [RUN, ALL]) {
+    const checkpoints: TrainingCheckpoint[] = [];
+    const whole = await trained(run, 2, { onEpoch: (checkpoint) => void checkpoints.push(checkpoint) });
+    const single = await trained(run, 1), resumed = await trained(run, 2, { resumeFrom: checkpoints[0] });
+    const finished = await trained(run, 2, { resumeFrom: checkpoints[1] });
+    for (const other of [single, resumed, finished]) {
+      assertEquals(bits(other.weights), bits(whole.weights));
+      assertEquals(figures(other), figures(whole));
+    }
   }
 });

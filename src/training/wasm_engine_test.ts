@@ -15,6 +15,9 @@ const SEXTIC: Activation = { kind: "polynomial", coefficients: [200, 512, 190, 0
 const PLAIN: StepSettings = {
   learningRate: 0.05,
   momentum: 0,
+  nesterov: false,
+  decayBiases: true,
+  scaleCap: null,
   weightDecay: 0,
   decayNorms: false,
   clip: 1.5,

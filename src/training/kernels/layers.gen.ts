@@ -108,8 +108,10 @@ const splats = (name: string, degree: number, offset: number) =>
     (_, k) => `const ${name}${k} = v128.load32_splat(settings, ${offset + 4 * k});`,
   ).join(" ");
 
-/** Layout of the settings, in bytes: clip, bound of the record, 1 / penalty range, exponent (0: no penalty), f, f'. */
-const COEFFICIENTS = 16, DERIVATIVE = 64;
+/** Layout of the settings, in bytes: clip, bound of the record, 1 / penalty range, exponent, f, penalty range, f'. */
+const COEFFICIENTS = 16, RANGE = 60, DERIVATIVE = 64;
+/** Exponents that are none: no penalty, and the hinge. */
+const NO_PENALTY = 0, HINGE = 1;
 
 const ACTIVATIONS: Activation[] = [
   {
@@ -193,7 +195,7 @@ const identityForward = (shortcut: boolean) =>
 
 /**
  * y = f(clip(v)). The record grows: f64 sum of min(|v| / range, 16)^exponent (what the penalty adds beyond 16 ranges is
- * found by `outliers`), i32 bits of the largest |v| (ordered as integers, NaN
+ * found by `outliers`), or for the hinge of the squares of what |v| has above the range, i32 bits of the largest |v| (ordered as integers, NaN
  * largest), i32 number of |v| outside the bound, NaN included.
  */
 const activationForward = (f: Activation, shortcut: boolean) =>
@@ -214,7 +216,10 @@ const activationForward = (f: Activation, shortcut: boolean) =>
       ${SIZE}
       largest = i32x4.max_s(largest, size);
       outside = i32x4.sub(outside, i32x4.gt_s(size, bound));
-      if (exponent) {
+      if (exponent == ${HINGE}) {
+        const excess = f32x4.pmax(f32x4.sub(size, v128.load32_splat(settings, ${RANGE})), f32x4.splat(0));
+        sum$ = f32x4.relaxed_madd(excess, excess, sum$);
+      } else if (exponent != ${NO_PENALTY}) {
         const ratio = f32x4.mul(v, inverseRange), square = f32x4.pmin(f32x4.mul(ratio, ratio), f32x4.splat(256));
         ${power(0)}
         sum$ = f32x4.add(sum$, power);
@@ -255,7 +260,10 @@ const identityBackward = (second: boolean) =>
     laneEnd: GRADIENT_SUMS.laneEnd,
   });
 
-/** g = (dy (+ ey)) f'(v) inside the clip + factor * t^(exponent - 1): the gradient at v, with its sums; |t| <= 16. */
+/**
+ * g = (dy (+ ey)) f'(v) inside the clip + factor * t^(exponent - 1): the gradient at v, with its sums; |t| <= 16. The hinge has
+ * v - clamp(v, +-range) in place of the power.
+ */
 const activationBackward = (f: Activation, shortcut: boolean, second: boolean) =>
   sweep({
     name: `backward${f.name}${shortcut ? "Shortcut" : ""}${second ? "Second" : ""}`,
@@ -273,7 +281,11 @@ const activationBackward = (f: Activation, shortcut: boolean, second: boolean) =
       ${SIZE}
       const dy = ${keep(gradientIn(second), masked)};
       let g = v128.andnot(${f.derivative("dy")}, i32x4.gt_s(size, clip));
-      if (exponent) {
+      if (exponent == ${HINGE}) {
+        const range = v128.load32_splat(settings, ${RANGE});
+        const excess = f32x4.sub(v, f32x4.pmin(f32x4.pmax(v, f32x4.neg(range)), range));
+        g = f32x4.relaxed_madd(factors, excess, g);
+      } else if (exponent != ${NO_PENALTY}) {
         const scaled = f32x4.mul(v, inverseRange);
         const ratio = f32x4.pmin(f32x4.pmax(scaled, f32x4.splat(-16)), f32x4.splat(16)), square = f32x4.mul(ratio, ratio);
         ${power(-1)}

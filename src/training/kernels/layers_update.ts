@@ -25,6 +25,21 @@ export function squaredSum(g: usize, n: i32): f64 {
   return total;
 }
 
+/** Nesterov's: d and v as in descend; w -= rate * (momentum * v + d). */
+export function descendAhead(
+  w: usize, v: usize, g: usize, n: i32, factor: f32, decay: f32, momentum: f32, rate: f32
+): void {
+  const factors = f32x4.splat(factor), decays = f32x4.splat(decay), momenta = f32x4.splat(momentum);
+  const rates = f32x4.splat(-rate);
+  for (let i = 0; i < n; i += 4) {
+    const at = <usize>i * 4, weight = v128.load(w + at);
+    const d = f32x4.relaxed_madd(decays, weight, f32x4.mul(factors, v128.load(g + at)));
+    const velocity = f32x4.relaxed_madd(momenta, v128.load(v + at), d);
+    v128.store(v + at, velocity);
+    v128.store(w + at, f32x4.relaxed_madd(rates, f32x4.relaxed_madd(momenta, velocity, d), weight));
+  }
+}
+
 /** Momentum: d = factor * g + decay * w; v = momentum * v + d; w -= rate * v. */
 export function descend(
   w: usize, v: usize, g: usize, n: i32, factor: f32, decay: f32, momentum: f32, rate: f32
