@@ -20,6 +20,8 @@ export interface Cell {
   readonly id: string;
   /** Rough duration, for the time left; default 1. */
   readonly seconds?: number;
+  /** Takes more than about 20 minutes: run with `reproduce --long` alone; otherwise its committed rows stay. */
+  readonly long?: boolean;
 }
 
 /** What a running cell may use. */

@@ -16,7 +16,7 @@ await runCommand({
     "paper_figures/ and results/report.html are drawn again.",
     "Exit code 0 only if every cell ran and every claim that this size can judge holds.",
   ],
-  time: "smoke: about 3 min, quick: about 20 min, full: about 5 hours; told again before it starts",
+  time: "smoke: about 3 min, quick: about 20 min, full: about 8 hours; told again before it starts",
   disk: "a few MB",
   examples: [
     "reproduce --size smoke",
@@ -32,6 +32,7 @@ await runCommand({
       help: "these experiments only",
     },
     resume: { type: "boolean", help: "keep the cells that an earlier run of this size and seed completed" },
+    long: { type: "boolean", help: "also run the cells that take more than 20 minutes each" },
     shard: {
       type: "string",
       pattern: /^\d+\/\d+$/,
@@ -53,12 +54,17 @@ await runCommand({
     },
   },
   interrupted: "finished cells are kept, --resume continues from them",
-  async run({ size, only, resume, shard: shardText, results, seed }) {
+  async run({ size, only, resume, long, shard: shardText, results, seed }) {
     const chosen = only ? experiments.filter(({ key }) => only.includes(key)) : experiments;
     const shard = shardText === undefined ? undefined : parseShard(shardText);
     const folder = results ?? runFolder(size, shard);
     const identity = { size, seed, commit: await currentCommit(), machine: machineText() };
-    const plan = await planRun(chosen, identity, folder, { resume, ...(shard ? { shard } : {}) });
+    const plan = await planRun(chosen, identity, folder, {
+      resume,
+      long,
+      results: "results",
+      ...(shard ? { shard } : {}),
+    });
     const todo = plan.filter(({ kept }) => kept === undefined),
       weight = (cells: typeof plan) => cells.reduce((sum, { cell }) => sum + (cell.seconds ?? 1), 0);
     if (!resume) await setAside(chosen, folder);
