@@ -41,6 +41,7 @@ const NO_RULES = {
   "tail-average": "off",
   "whitening": "off",
   "zero-residual": "off",
+  "muon": "off",
   "scale-cap": "off",
 } as const;
 

@@ -34,6 +34,7 @@ const SETTINGS: StepSettings = {
   momentum: 0.9,
   nesterov: false,
   decayBiases: true,
+  muon: null,
   scaleCap: null,
   weightDecay: 5e-4,
   decayNorms: true,

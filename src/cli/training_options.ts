@@ -39,6 +39,13 @@ export const RECIPE_OPTIONS = {
     value: "X|off",
     help: "largest norm of the gradient",
   },
+  muon: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "largest learning rate of 3x3 filters by Muon",
+  },
   flip: {
     type: "string",
     choices: ["random", "alternating", "off"],
@@ -127,6 +134,7 @@ export function recipeFrom(options: RecipeOptions): Recipe {
     tailAverage: tailFrom(options.tailAverage, recipe),
     whitening: onOr(options.whitening, recipe.whitening),
     zeroResidual: onOr(options.zeroResidual, recipe.zeroResidual),
+    muon: numberOrOff(options.muon, recipe.muon),
     scaleCap: numberOrOff(options.scaleCap, recipe.scaleCap),
     labelSmoothing: options.labelSmoothing ?? recipe.labelSmoothing,
     gradientNorm: numberOrOff(options.gradientNorm, recipe.gradientNorm),

@@ -41,13 +41,19 @@ Deno.test("recipeFrom() turns each further rule on and off", () => {
   const all = recipe(
     ..."--preset=convnet-pillar --schedule=linear --nesterov=on --decay-norms=off --decay-biases=off --flip=alternating"
       .split(" "),
-    ..."--warm-up=2.5 --tail-average=0.25 --whitening=on --zero-residual=on --scale-cap=1.25 --penalty-reduction=hinge"
+    ..."--warm-up=2.5 --tail-average=0.25 --whitening=on --zero-residual=on --muon=0.02 --scale-cap=1.25 --penalty-reduction=hinge"
       .split(" "),
   );
   assertEquals(all, {
     ...preset,
     ...{ schedule: "linear", nesterov: true, decayNorms: false, decayBiases: false, tailAverage: 0.25 },
-    ...{ whitening: true, zeroResidual: true, scaleCap: 1.25, warmUp: { ...preset.warmUp, epochs: 2.5 } },
+    ...{
+      whitening: true,
+      zeroResidual: true,
+      muon: 0.02,
+      scaleCap: 1.25,
+      warmUp: { ...preset.warmUp, epochs: 2.5 },
+    },
     augment: { crop: 4, flip: "alternating" },
     penalty: { ...preset.penalty!, reduction: "hinge" },
   });

@@ -14,6 +14,8 @@ export interface StepSettings {
   /** Whether weight decay also acts on batch-norm scale and offset (it does in the CIFAR runs), and on biases. */
   readonly decayNorms: boolean;
   readonly decayBiases: boolean;
+  /** Learning rate of 3x3 filters by Muon, which then takes the place of the rule above for them; null: that rule for all. */
+  readonly muon: number | null;
   /** Largest |scale| of a batch norm right before an activation, after the step; null: unbounded. */
   readonly scaleCap: number | null;
   /** Inputs of activations are clipped to [-clip, clip] before the polynomial, in training only; null: no clip. */

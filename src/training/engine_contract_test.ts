@@ -19,7 +19,7 @@ import type {
   TrainingEngine,
 } from "./engine.ts";
 import { HERMITE_2, hermiteGraph } from "./hermite.ts";
-import { initialState } from "./initial.ts";
+import { initialState, isTrainable } from "./initial.ts";
 import { createTensorflowEngine } from "./tensorflow_engine.ts";
 import { takeSteps } from "./take_steps.ts";
 import { trainingGraph } from "./training_graph.ts";
@@ -99,6 +99,7 @@ const PLAIN: StepSettings = {
   momentum: 0,
   nesterov: false,
   decayBiases: true,
+  muon: null,
   scaleCap: null,
   weightDecay: 0,
   decayNorms: true,
@@ -326,6 +327,53 @@ for (const contender of ENGINES) {
     engine.close();
   });
 
+  Deno.test(`${contender.name}: step() by Muon gives 3x3 filters a norm, and a step whose singular values are near 1`, async () => {
+    const settings = {
+      ...PLAIN,
+      learningRate: 0.01,
+      momentum: 0.6,
+      nesterov: true,
+      weightDecay: 0.1,
+      muon: 0.05,
+    };
+    const activation = parseActivation("poly:4:10"), batch = randomBatch(TINY, BATCH, 3);
+    const engine = await open(contender, TINY, activation, tinyState());
+    await engine.step(batch, settings);
+    const before = engine.save();
+    await engine.step(batch, { ...settings, muon: null, weightDecay: 0 });
+    const plain = engine.save();
+    engine.load(before);
+    await engine.step(batch, settings);
+    const after = engine.save();
+    for (const [name, { data, shape }] of after.weights) {
+      if (!/^conv[12]\.weight$/.test(name)) continue;
+      const rounding = 1e-6 * Math.max(...after.momentum.get(name)!.data.map(Math.abs));
+      after.momentum.get(name)!.data.forEach((v, i) =>
+        assertAlmostEquals(v, plain.momentum.get(name)!.data[i], rounding, `${name}[${i}]`)
+      );
+      const old = before.momentum.get(name)!.data,
+        v = after.momentum.get(name)!.data,
+        w = before.weights.get(name)!.data;
+      const direction = Float64Array.from(v, (v, i) => 0.6 * v + (v - 0.6 * old[i]));
+      const expected = orthogonalised(direction, shape.at(-1)!), norm = Math.hypot(...w);
+      data.forEach((value, i) =>
+        assertAlmostEquals(
+          value,
+          Math.sqrt(shape.at(-1)!) / norm * w[i] - 0.05 * expected[i],
+          1e-5,
+          `${name}[${i}]`,
+        )
+      );
+    }
+    const spared = [...after.weights.keys()].filter((name) =>
+      isTrainable(name) && !/^conv[12]\.weight$/.test(name)
+    );
+    engine.load(before);
+    await engine.step(batch, { ...settings, muon: null });
+    for (const name of spared) assertEquals(after.weights.get(name), engine.save().weights.get(name), name);
+    engine.close();
+  });
+
   Deno.test(`${contender.name}: step() caps the scales of batch norms right before an activation, and no others`, async () => {
     const activation = parseActivation("poly:4:10"), initial = tinyState();
     const engine = await open(contender, TINY, activation, initial), batch = randomBatch(TINY, BATCH, 3);
@@ -475,6 +523,25 @@ for (const contender of ENGINES) {
     await assertRejects(() => engine.step(randomBatch(TINY, 2, 1), PLAIN), RangeError, "batches of 4 images");
     engine.close();
   });
+}
+
+/** Muon's direction in doubles: X (a + b X^T X + c (X^T X)^2), three times. */
+function orthogonalised(direction: Float64Array, columns: number): number[] {
+  const rows = direction.length / columns, norm = Math.hypot(...direction);
+  const product = (a: number[][], b: number[][]) =>
+    a.map((row) => b[0].map((_, j) => row.reduce((sum, v, k) => sum + v * b[k][j], 0)));
+  let x = Array.from(
+    { length: rows },
+    (_, i) => [...direction.subarray(i * columns, (i + 1) * columns)].map((v) => v / norm),
+  );
+  for (let step = 0; step < 3; step++) {
+    const gram = product(x[0].map((_, j) => x.map((row) => row[j])), x), square = product(gram, gram);
+    const map = gram.map((row, i) =>
+      row.map((v, j) => -4.775 * v + 2.0315 * square[i][j] + (i === j ? 3.4445 : 0))
+    );
+    x = product(x, map);
+  }
+  return x.flat();
 }
 
 /**

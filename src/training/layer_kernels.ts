@@ -39,6 +39,17 @@ export interface LayerKernels {
   /** total += part. */
   addTo(total: number, part: number, n: number): void;
   squaredSum(g: number, n: number): number;
+  /** c [m][n] = a [m][k] b [k][n], a with steps of its own in bytes. */
+  multiply(
+    a: number,
+    aRow: number,
+    aColumn: number,
+    b: number,
+    c: number,
+    m: number,
+    k: number,
+    n: number,
+  ): void;
   /** d = factor * g + decay * w; v = momentum * v + d; w -= rate * v. */
   descend: Descend;
   /** The same but w -= rate * (momentum * v + d). */

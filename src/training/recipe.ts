@@ -24,6 +24,8 @@ export interface Recipe {
   /** Whether weight decay also acts on batch norm, and on biases. */
   readonly decayNorms: boolean;
   readonly decayBiases: boolean;
+  /** Largest learning rate of 3x3 filters by Muon; null: they are trained like everything else. */
+  readonly muon: number | null;
   /** Largest |scale| of a batch norm right before an activation; null: unbounded. */
   readonly scaleCap: number | null;
   /** Bound of activation inputs in training; null: no clip. */
@@ -54,6 +56,7 @@ export const PLAIN_FIELDS = {
   schedule: "cosine",
   nesterov: false,
   decayBiases: true,
+  muon: null,
   scaleCap: null,
   tailAverage: null,
   whitening: false,

@@ -49,24 +49,17 @@ export function stepSettings(
   step: number,
   stepsPerEpoch: number,
 ): StepSettings {
-  const {
-    momentum,
-    nesterov,
-    weightDecay,
-    decayNorms,
-    decayBiases,
-    scaleCap,
-    clip,
-    labelSmoothing,
-    gradientNorm,
-  } = recipe;
+  const { momentum, nesterov, weightDecay, decayNorms, decayBiases, muon, scaleCap, clip } = recipe;
+  const { labelSmoothing, gradientNorm } = recipe;
+  const learningRate = learningRateAt(recipe, epoch, step / stepsPerEpoch);
   return {
-    learningRate: learningRateAt(recipe, epoch, step / stepsPerEpoch),
+    learningRate,
     momentum,
     nesterov,
     weightDecay,
     decayNorms,
     decayBiases,
+    muon: muon === null ? null : muon * learningRate / recipe.learningRate,
     scaleCap,
     clip,
     labelSmoothing,

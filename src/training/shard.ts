@@ -26,6 +26,7 @@ import {
   type WeightGradientStep,
 } from "./graph_steps.ts";
 import { instantiateLayerKernels, type LayerKernels } from "./layer_kernels.ts";
+import { isMuonFilter, muonStep } from "./muon.ts";
 import { PENALTY_LINEAR_BEYOND, penaltySlope } from "./penalty.ts";
 import { layoutParameters, type ParameterLayout, stateFloats } from "./parameter_layout.ts";
 import { fourierGradients, waveSettings } from "./wave.ts";
@@ -592,9 +593,25 @@ function runnable(
         const norm = Math.sqrt(kernels.squaredSum(plan.gradients, trained));
         if (norm > gradientNorm) factor = gradientNorm / norm;
       }
-      for (const [name, { offset, size }] of slots) {
+      for (const [name, { offset, size, shape }] of slots) {
         if (offset >= trained) continue;
         const at = 4 * offset, padded = Math.ceil(size / 4) * 4; // the rest are zeros, and stay so
+        if (settings.muon !== null && isMuonFilter(shape)) {
+          const filter = {
+            weights: plan.parameters + at,
+            momentum: plan.momentum + at,
+            gradients: plan.gradients + at,
+            size,
+            outputs: shape.at(-1)!,
+          };
+          muonStep(floats, kernels, filter, plan.scratch, {
+            factor,
+            keep: momentum,
+            nesterov,
+            rate: settings.muon,
+          });
+          continue;
+        }
         const descend = nesterov ? kernels.descendAhead : kernels.descend;
         descend(
           plan.parameters + at,

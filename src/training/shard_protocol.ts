@@ -132,6 +132,7 @@ export function writeStepSettings(settings: StepSettings, request: Float64Array)
     Number(settings.nesterov),
     Number(settings.decayBiases),
     settings.scaleCap ?? Infinity,
+    settings.muon ?? Infinity,
   ], SETTINGS);
 }
 
@@ -153,7 +154,8 @@ export function readStepSettings(request: Float64Array): StepSettings {
     nesterov,
     decayBiases,
     scaleCap,
-  ] = request.subarray(SETTINGS) as unknown as number[] & { length: 16 };
+    muon,
+  ] = request.subarray(SETTINGS) as unknown as number[] & { length: 17 };
   return {
     learningRate: learningRate!,
     momentum: momentum!,
@@ -169,6 +171,7 @@ export function readStepSettings(request: Float64Array): StepSettings {
     nesterov: nesterov === 1,
     decayBiases: decayBiases === 1,
     scaleCap: finiteOrNull(scaleCap!),
+    muon: finiteOrNull(muon!),
   };
 }
 

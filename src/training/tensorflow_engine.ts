@@ -24,6 +24,7 @@ import type { Batch, CreateEngine, EngineState, StepReport, StepSettings } from 
 import { isTrainable } from "./initial.ts";
 import { countCorrect, evaluationReport } from "./_measure.ts";
 import { cappedScales, decayOf } from "./update_rules.ts";
+import { isMuonFilter, LEAST_NORM, NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS } from "./muon.ts";
 import { checkPenalty, PENALTY_LINEAR_BEYOND, type PenaltyShape, penaltySlope } from "./penalty.ts";
 
 const BATCH_NORM_EPSILON = 1e-5;
@@ -492,11 +493,35 @@ function descend(
 ): void {
   for (const [name, gradient] of gradients) {
     const w = weights.get(name)!, v = momentum.get(name)!;
+    if (settings.muon !== null && isMuonFilter(w.shape)) {
+      muonStep(w, v, gradient, settings.muon, settings);
+      continue;
+    }
     const d = tf.add(gradient, tf.mul(w, decayOf(name, settings)));
     v.assign(tf.add(tf.mul(v, settings.momentum), d));
     const direction = settings.nesterov ? tf.add(tf.mul(v, settings.momentum), d) : v;
     w.assign(tf.sub(w, tf.mul(direction, settings.learningRate)));
   }
+}
+
+/** Muon's step of a filter: see `muon.ts`. */
+function muonStep(
+  w: tf.Variable,
+  v: tf.Variable,
+  gradient: tf.Tensor,
+  rate: number,
+  { momentum, nesterov }: StepSettings,
+): void {
+  const outputs = w.shape.at(-1)!, [a, b, c] = NEWTON_SCHULZ;
+  v.assign(tf.add(tf.mul(v, momentum), gradient));
+  const direction = nesterov ? tf.add(tf.mul(v, momentum), gradient) : v;
+  let x = tf.reshape(tf.div(direction, tf.add(tf.norm(direction), LEAST_NORM)), [-1, outputs]) as tf.Tensor2D;
+  for (let i = 0; i < NEWTON_SCHULZ_STEPS; i++) {
+    const gram = tf.matMul(x, x, true), square = tf.matMul(gram, gram);
+    x = tf.add(tf.mul(x, a), tf.matMul(x, tf.add(tf.mul(gram, b), tf.mul(square, c))));
+  }
+  const kept = tf.mul(w, tf.div(Math.sqrt(outputs), tf.norm(w)));
+  w.assign(tf.sub(kept, tf.reshape(tf.mul(x, rate), w.shape)));
 }
 
 function boundAmplitudes(weights: Variables, activation: Activation): void {

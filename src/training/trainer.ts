@@ -365,7 +365,10 @@ function* statisticsSteps(task: Task): Generator<PlannedStep> {
   let left = STATISTICS_STEPS;
   for (const { batch, settings } of plannedSteps(task, task.run.epochs)) {
     if (left-- === 0) return;
-    yield { batch, settings: { ...settings, learningRate: 0, penalty: null, crossEntropyWeight: 1 } };
+    yield {
+      batch,
+      settings: { ...settings, learningRate: 0, muon: null, penalty: null, crossEntropyWeight: 1 },
+    };
   }
 }
 

@@ -17,6 +17,7 @@ const PLAIN: StepSettings = {
   momentum: 0,
   nesterov: false,
   decayBiases: true,
+  muon: null,
   scaleCap: null,
   weightDecay: 0,
   decayNorms: false,
