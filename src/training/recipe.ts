@@ -49,6 +49,8 @@ export interface Recipe {
   readonly whitening: boolean;
   /** Whether the last batch norm of a residual block starts with scale 0, the block as its shortcut. */
   readonly zeroResidual: boolean;
+  /** SHA-256 of the weights of the ReLU twin that training starts from; null: from the seed. */
+  readonly twin: string | null;
 }
 
 /** What a recipe does that says nothing of these fields: those that were stored before there were such. */
@@ -61,6 +63,7 @@ export const PLAIN_FIELDS = {
   tailAverage: null,
   whitening: false,
   zeroResidual: false,
+  twin: null,
 } as const satisfies Partial<Recipe>;
 
 /** The penalty on activation inputs (PILLAR, section 4). */

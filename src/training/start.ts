@@ -6,22 +6,29 @@
  * batch norm behind it makes all of them equally strong, which is what whitens.
  */
 import type { Dataset } from "../data/dataset.ts";
-import { type ConvNode, type FloatTensor, type Graph, inferShapes } from "../models/graph.ts";
+import { type ConvNode, type FloatTensor, type Graph, inferShapes, type Weights } from "../models/graph.ts";
 import { evaluationBatches } from "./batches.ts";
 import type { EngineState } from "./engine.ts";
-import { initialState } from "./initial.ts";
+import { initialState, stateOf } from "./initial.ts";
 import { principalDirections } from "./principal_directions.ts";
+import { rescaledTwin } from "./twin.ts";
 import type { Run } from "./recipe.ts";
 
 /** Images whose patches are looked at, and pixels from one patch to the next. */
 const IMAGES = 500, PATCH_STEP = 4;
 
-/** The state before the first step; see the recipe's `whitening` and `zeroResidual`. */
+/**
+ * The state before the first step; see the recipe's `whitening`, `zeroResidual` and `twin`.
+ *
+ * @param twin trained weights of the same network with ReLU
+ */
 export function startOf(
   graph: Graph,
   { seed, whitening, zeroResidual }: Pick<Run, "seed" | "whitening" | "zeroResidual">,
   dataset: Dataset,
+  twin?: Weights,
 ): EngineState {
+  if (twin) return stateOf(rescaledTwin(graph, twin, dataset));
   const { weights, momentum } = initialState(graph, seed), changed = new Map(weights);
   if (whitening) whiten(graph, changed, dataset);
   if (zeroResidual) {
