@@ -21,7 +21,20 @@ Deno.test("principalDirections() gives the eigenvectors of a matrix, largest eig
 Deno.test("startOf() is the drawn state where the recipe asks for nothing", () =>
   assertEquals(startOf(buildModel("resnet20"), PLAIN, DATASET), initialState(buildModel("resnet20"), 3)));
 
-Deno.test("startOf() turns the first filters into orthogonal pairs of their old norms, and touches nothing else", () => {
+Deno.test("startOf() turns the first filters of a few into as many orthogonal directions", () => {
+  const { data } = startOf(buildModel("convnet"), { ...PLAIN, whitening: true }, DATASET).weights.get(
+    "conv1.weight",
+  )!;
+  for (let first = 0; first < 6; first++) {
+    for (let second = 0; second < first; second++) {
+      let product = 0;
+      for (let i = 0; i < data.length; i += 6) product += data[i + first] * data[i + second];
+      assertAlmostEquals(product, 0, 1e-6, `${first} and ${second}`);
+    }
+  }
+});
+
+Deno.test("startOf() turns many first filters into directions and their opposites of the old norms, and touches nothing else", () => {
   const graph = buildModel("minionn-bn"), drawn = initialState(graph, 3).weights, size = 27, outputs = 64;
   const { weights } = startOf(graph, { ...PLAIN, whitening: true }, DATASET);
   const changed = [...weights].filter(([name, { data }]) =>
@@ -37,7 +50,7 @@ Deno.test("startOf() turns the first filters into orthogonal pairs of their old 
     for (let other = 0; other < k; other++) {
       const second = filter(weights, other),
         cosine = product(own, second) / norm / Math.sqrt(product(second, second));
-      assertAlmostEquals(cosine, other === k - 1 && k % 2 === 1 ? -1 : 0, 1e-5, `${k} and ${other}`);
+      assertAlmostEquals(cosine, other === k - size ? -1 : 0, 1e-5, `${k} and ${other}`);
     }
   }
   for (let k = 2 * size; k < outputs; k++) assertEquals(filter(weights, k), filter(drawn, k));
