@@ -11,7 +11,6 @@ import { describe, it } from "@std/testing/bdd";
 import { buildModel, realFit, seededImage } from "../mod.ts";
 import { parseCommand } from "../src/cli/command.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "../src/cli/training_options.ts";
-import { PLAIN_FIELDS } from "../src/training/recipe.ts";
 import { renderSvg } from "../src/report/charts.ts";
 import { csvText } from "../src/report/csv.ts";
 import { readReference } from "../src/report/results.ts";
@@ -158,7 +157,23 @@ describe("train()", () => {
     const recipes = experiments.flatMap(({ cells }) =>
       (cells("full") as TrainingCell[]).map(({ recipe }) => recipe)
     );
-    const plain = { ...PLAIN_FIELDS, decayNorms: true, labelSmoothing: 0, gradientNorm: null };
+    const plain = {
+      ...{
+        schedule: "cosine" as const,
+        nesterov: false,
+        decayNorms: true,
+        decayBiases: true,
+        labelSmoothing: 0,
+      },
+      ...{
+        gradientNorm: null,
+        tailAverage: null,
+        whitening: false,
+        zeroResidual: false,
+        muon: null,
+        scaleCap: null,
+      },
+    };
     const ruled = {
       ...plain,
       ...{ nesterov: true, decayNorms: false, decayBiases: false, labelSmoothing: 0.1 },
