@@ -25,14 +25,34 @@ export interface Recipe {
   readonly penalty: Penalty | null;
   /** Largest number of training images; null: all. */
   readonly limit: number | null;
+  /** Rules of training that are not the paper's. */
+  readonly rules?: Rules;
 }
+
+/** Every further rule, as an option of `train`, and what stands for its absence. */
+const NO_RULES = {
+  "schedule": "cosine",
+  "nesterov": "off",
+  "decay-norms": "on",
+  "decay-biases": "on",
+  "label-smoothing": 0,
+  "gradient-norm": "off",
+  "flip": "random",
+  "tail-average": "off",
+  "whitening": "off",
+  "zero-residual": "off",
+  "muon": "off",
+  "scale-cap": "off",
+} as const;
+
+export type Rules = { readonly [Rule in keyof typeof NO_RULES]?: string | number };
 
 export interface Penalty {
   readonly coefficient: number;
   readonly range: number;
   readonly exponent: number;
   readonly warmUp: "paper" | "short" | "none";
-  readonly reduction: "sum" | "mean";
+  readonly reduction: "sum" | "mean" | "hinge";
 }
 
 /** What `evaluate --json` measures. */
@@ -110,12 +130,14 @@ export interface TrainingCell extends Cell {
   readonly run: number;
 }
 
-/** Images a second of ConvNet that the estimates assume, and seconds to start and to measure. */
-const IMAGES_PER_SECOND = 12_000, OVERHEAD_SECONDS = 3;
+/** Images a second that the estimates assume, and seconds to start and to measure. */
+const IMAGES_PER_SECOND: Readonly<Record<string, number>> = { "convnet": 12_000, "minionn-bn": 550 };
+const OVERHEAD_SECONDS = 3;
 
 /** @param survives the part of its steps that a training is expected to reach */
-export const secondsOf = ({ epochs, limit }: Recipe, survives = 1): number =>
-  OVERHEAD_SECONDS + survives * epochs * (limit ?? TRAINING_IMAGES[sweepDataset()]) * 0.9 / IMAGES_PER_SECOND;
+export const secondsOf = ({ model, epochs, limit }: Recipe, survives = 1): number =>
+  OVERHEAD_SECONDS +
+  survives * epochs * (limit ?? TRAINING_IMAGES[sweepDataset()]) * 0.9 / IMAGES_PER_SECOND[model]!;
 
 /** CIFAR-10 if it lies in `data/`, else the shapes that are drawn from a seed. */
 export function sweepDataset(): "cifar10" | "shapes" {
@@ -156,6 +178,8 @@ export function optionsOf(recipe: Recipe, dataset: string, seed: number): string
     "penalty-reduction": penalty?.reduction,
     limit: limit ?? undefined,
     seed,
+    ...NO_RULES,
+    ...recipe.rules,
   };
   return Object.entries(options).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}=${value}`]

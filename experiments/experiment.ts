@@ -24,6 +24,8 @@ export interface Cell {
   readonly memoryMB?: number;
   /** Disk that it takes beside its CSV, where that is more than a few MB. */
   readonly diskMB?: number;
+  /** Takes more than about 20 minutes: run with `reproduce --long` alone; otherwise its committed rows stay. */
+  readonly long?: boolean;
 }
 
 /** Memory of a cell that says nothing else: the three processes of a small network took 0.9 GB. */

@@ -10,6 +10,8 @@ import { inferenceLatency } from "./inference_latency.ts";
 import { manyInferences } from "./many_inferences.ts";
 import { networkCalibration } from "./network_calibration.ts";
 import { polynomialFit } from "./polynomial_fit.ts";
+import { rangeMethods } from "./range_methods.ts";
+import { recipeAblation } from "./recipe_ablation.ts";
 import { regularisationSweep } from "./regularisation_sweep.ts";
 import { ringWidth } from "./ring_width.ts";
 import { speedupTable } from "./speedup_table.ts";
@@ -32,6 +34,8 @@ export const experiments: readonly Experiment[] = [
   regularisationSweep,
   trainingAblation,
   clipAtInference,
+  rangeMethods,
+  recipeAblation,
   accuracyTable,
 ];
 

@@ -32,6 +32,10 @@ const DEFAULT_MODELS = ["convnet", "resnet20", "minionn-bn"] as const;
 const SETTINGS: StepSettings = {
   learningRate: 0.01,
   momentum: 0.9,
+  nesterov: false,
+  decayBiases: true,
+  muon: null,
+  scaleCap: null,
   weightDecay: 5e-4,
   decayNorms: true,
   clip: 5,

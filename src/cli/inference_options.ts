@@ -255,6 +255,11 @@ export function checkDescription(folder: string, found: ModelDescription, plan: 
       `${folder} was trained with the sigmoid, which no protocol computes; train with its polynomial, sigmoid:4:10`,
     );
   }
+  if (found.activation.kind === "trigonometric") {
+    throw new Error(
+      `${folder} was trained with a trigonometric activation, which no protocol computes; give weights with ReLU or a polynomial`,
+    );
+  }
   if (found.activation.kind !== wanted.kind) {
     throw new Error(
       `${folder} was trained with ${

@@ -67,12 +67,15 @@ function checkExperiment(experiment: Experiment, cells: readonly Cell[]): void {
   if (twice !== undefined) throw new RangeError(`experiment ${key} has two cells "${twice}"`);
 }
 
-/** The cells of a run, in order; cells that an earlier run has completed carry its rows if `resume` is set. */
+/**
+ * The cells of a run, in order; cells that an earlier run has completed carry its rows if `resume` is set. Long cells carry
+ * the rows that are committed in `results`, or are left out, unless `long` asks for them.
+ */
 export async function planRun(
   experiments: readonly Experiment[],
   identity: Pick<RunIdentity, "size" | "seed">,
   folder: string,
-  options: { resume?: boolean; shard?: Shard } = {},
+  options: { resume?: boolean; shard?: Shard; long?: boolean; results?: string } = {},
 ): Promise<PlannedCell[]> {
   const { size, seed } = identity, { shard } = options, plan: PlannedCell[] = [];
   let number = 0;
@@ -85,9 +88,16 @@ export async function planRun(
         earlier.set(row["cell"], [...earlier.get(row["cell"]) ?? [], row]);
       }
     }
+    const committed = options.results && !options.long && cells.some(({ long }) => long)
+      ? Map.groupBy(
+        (await readCsv(`${options.results}/${experiment.key}.csv`))?.rows ?? [],
+        (row) => row["cell"]!,
+      )
+      : new Map<string, Row[]>();
     for (const cell of cells) {
       if (shard && number++ % shard.count !== shard.index - 1) continue;
-      const kept = earlier.get(cell.id);
+      const kept = earlier.get(cell.id) ?? (cell.long ? committed.get(cell.id) : undefined);
+      if (cell.long && !options.long && !kept) continue;
       plan.push(kept ? { experiment, cell, kept } : { experiment, cell });
     }
   }
@@ -197,7 +207,7 @@ export async function publish(
   for (const experiment of experiments) {
     const { key } = experiment, table = await readCsv(`${from}/${key}.csv`);
     const have = new Set(table?.rows.map((row) => row["cell"]));
-    const missing = experiment.cells(size).filter(({ id }) => !have.has(id)).length;
+    const missing = experiment.cells(size).filter(({ id, long }) => !long && !have.has(id)).length;
     if (!table || missing > 0) {
       outcome.push({
         key,
@@ -256,7 +266,7 @@ export async function mergeShards(
   const machines = new Map<string, Set<string>>();
   const merged: { experiment: Experiment; rows: Row[] }[] = [];
   for (const experiment of experiments) {
-    const { key } = experiment, cells = experiment.cells(size).map(({ id }) => id);
+    const { key } = experiment, all = experiment.cells(size), cells = all.map(({ id }) => id);
     const rowsOf = new Map<string, Row[]>(), foundIn = new Map<string, string>();
     for (const folder of folders) {
       const table = await readCsv(`${folder}/${key}.csv`);
@@ -275,7 +285,7 @@ export async function mergeShards(
       }
     }
     if (rowsOf.size === 0) continue;
-    const missing = cells.filter((id) => !rowsOf.has(id));
+    const missing = all.filter(({ id, long }) => !long && !rowsOf.has(id)).map(({ id }) => id);
     if (missing.length > 0) {
       const shown = missing.slice(0, 3).map((id) => `"${id}"`).join(", ");
       throw new Error(
@@ -285,7 +295,7 @@ export async function mergeShards(
       );
     }
     keys.push(key);
-    merged.push({ experiment, rows: cells.flatMap((id) => rowsOf.get(id)!) });
+    merged.push({ experiment, rows: cells.flatMap((id) => rowsOf.get(id) ?? []) });
   }
   if (keys.length === 0) {
     throw new Error(`no results of the ${size} run in ${folders.join(", ") || "any shard"}`);

@@ -130,6 +130,27 @@ describe("runner", () => {
     assertEquals((await cellsIn(`${results}/a.csv`)).length, 9);
   });
 
+  it("runs long cells when told to, and otherwise keeps their committed rows", async () => {
+    const plain = example("a"), identityOf = (commit: string) => ({ ...identity, commit });
+    const a: Experiment = {
+      ...plain,
+      cells: (size) => plain.cells(size).map((cell) => cell.id === "cell 1" ? { ...cell, long: true } : cell),
+    };
+    const results = `${folder}/results`;
+    const run = async (commit: string, long: boolean) => {
+      const plan = await planRun([a], identity, `${folder}/run`, { long, results });
+      await runCells(plan, identityOf(commit), `${folder}/run`);
+      assertEquals(await publish([a], "quick", `${folder}/run`, results), [{ key: "a", published: true }]);
+      return (await readCsv(`${results}/a.csv`))?.rows.filter((_, i) => i % 2 === 0).map((row) =>
+        row["commit"]
+      );
+    };
+    assertEquals(await run("first", false), Array(4).fill("first"));
+    assertEquals(await run("second", true), Array(5).fill("second"));
+    assertEquals(await run("third", false), ["third", "second", "third", "third", "third"]);
+    assertEquals(calls.filter((id) => id === "cell 1").length, 1);
+  });
+
   it("spreads cells over shards and merges them, refusing gaps and overlaps", async () => {
     const experiments = [example("a"), example("b")], folders: string[] = [];
     for (const index of [1, 2, 3]) {

@@ -1,16 +1,18 @@
 /** `deno task train`: trains a network so that its activations can be polynomials (PILLAR), or with ReLU. */
 import { holdOut } from "../data/dataset.ts";
+import { readModelFolder } from "../data/model_folder.ts";
 import { openDataset } from "../data/open_dataset.ts";
+import type { Weights } from "../models/graph.ts";
 import { buildModel } from "../models/zoo.ts";
 import { currentCommit, machineText } from "../report/environment.ts";
-import { EXACT_SIGMOID } from "../training/activations.ts";
+import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
-import { initialState } from "../training/initial.ts";
 import { PRESETS } from "../training/presets.ts";
-import type { Run } from "../training/recipe.ts";
+import type { Recipe, Run } from "../training/recipe.ts";
+import { startOf } from "../training/start.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
-import { runCommand } from "./command.ts";
+import { runCommand, UsageError } from "./command.ts";
 import { formatDuration, Progress } from "./progress.ts";
 import { formatTable } from "./table.ts";
 import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "./training_engine.ts";
@@ -42,6 +44,11 @@ await runCommand({
   interrupted: "the last whole epoch is kept: give the same command with --resume to go on",
   options: {
     ...RECIPE_OPTIONS,
+    twin: {
+      type: "string",
+      value: "DIR",
+      help: "start from this network with ReLU, each activation in a unit of its own",
+    },
     seed: { type: "integer", min: 0, max: 2 ** 31 - 1, default: 1, help: "of weights, order, augmentation" },
     ...ENGINE_OPTIONS,
     data: { type: "string", value: "DIR", help: "folder of the dataset" },
@@ -70,8 +77,10 @@ await runCommand({
   },
   async run(options) {
     const recipe = recipeFrom(options), choice = engineChoice(options), { seed, holdOut: held } = options;
+    const twin = options.twin === undefined ? undefined : await twinFrom(options.twin, recipe);
     const run: Run = {
       ...recipe,
+      twin: twin?.digest ?? null,
       seed,
       engine: choice.engine,
       backend: choice.backend,
@@ -85,7 +94,7 @@ await runCommand({
       buildModel(run.model, dataset.classes),
       run.activation,
     );
-    const state = resumeFrom?.state ?? initialState(graph, seed);
+    const state = resumeFrom?.state ?? startOf(graph, run, dataset, twin?.weights);
     const engine = await openEngine(choice, graph, activation, run.batch, state);
     // Whether the folder can be written shows now, not after an epoch.
     if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] });
@@ -127,6 +136,18 @@ await runCommand({
     else print(out, run, dataset.classes, result);
   },
 });
+
+/** The weights of a trained network with ReLU, and the digest of their file. */
+async function twinFrom(folder: string, { model }: Recipe): Promise<{ weights: Weights; digest: string }> {
+  const { weights, ...found } = await readModelFolder(folder);
+  if (found.model !== model || found.activation.kind !== "relu") {
+    throw new UsageError(
+      `--twin must hold ${model} with ReLU, ${folder} holds ${found.model} with ${found.activation.kind}`,
+    );
+  }
+  const bytes = await Deno.readFile(`${folder}/weights.safetensors`);
+  return { weights, digest: new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex() };
+}
 
 /** A name for a run that says what it is, without characters that a file system might refuse. */
 function runName(preset: string | undefined, { dataset, model, activation, seed }: Run): string {
@@ -189,8 +210,9 @@ function print(out: string, run: Run, classes: number, { history }: TrainingResu
   const images = `${splitOf(run)} images`;
   console.log(formatTable([...row(`${images}, as inferred`, test), ...row(`${images}, clipped`, clipped)]));
   const protocol = run.activation === "relu" ? " --activation relu" : "";
-  const next = run.activation === EXACT_SIGMOID
-    ? `deno task evaluate --weights ${out} (no protocol computes the sigmoid)`
+  const isInClearAlone = ["sigmoid", "trigonometric"].includes(parseActivation(run.activation).kind);
+  const next = isInClearAlone
+    ? `deno task evaluate --weights ${out} (no protocol computes ${run.activation})`
     : `deno task infer --model ${run.model} --classes ${classes}${protocol} --weights ${out}`;
   console.log(`\nWritten to ${out}: ${next}`);
 }

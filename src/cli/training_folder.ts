@@ -10,7 +10,7 @@ import { writeModelFolder } from "../data/model_folder.ts";
 import { formatCsv, type NewRow } from "../report/csv.ts";
 import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
-import { firstDifference, type Run } from "../training/recipe.ts";
+import { firstDifference, PLAIN_FIELDS, type Run } from "../training/recipe.ts";
 import {
   type Divergence,
   divergenceText,
@@ -44,7 +44,7 @@ export function openRun(out: string, run: Run, resume: boolean): TrainingCheckpo
     throw new Error(`${out} holds a model without a checkpoint to go on from; give another --out`);
   }
   const { run: begun, history } = stored.description as Pick<TrainingCheckpoint, "run" | "history">;
-  const difference = firstDifference(begun, run);
+  const difference = firstDifference({ ...PLAIN_FIELDS, ...begun }, run);
   if (difference) {
     const { field, first, second } = difference;
     throw new Error(

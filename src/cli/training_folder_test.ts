@@ -75,6 +75,19 @@ Deno.test("openRun() gives back the checkpoint of the same run", () =>
     }
   }));
 
+Deno.test("openRun() goes on with a run that was begun before its recipe had all fields", () =>
+  inFolder((out) => {
+    const { schedule: _schedule, nesterov: _nesterov, tailAverage: _tailAverage, ...begun } = RUN;
+    const state = initialState(buildModel("convnet"), 2);
+    saveCheckpoint(out, { run: begun as Run, state, average: null, history: [ROW] });
+    assertEquals(openRun(out, RUN, true)?.history, [ROW]);
+    assertThrows(
+      () => openRun(out, { ...RUN, nesterov: true }, true),
+      Error,
+      "nesterov false, this one has true",
+    );
+  }));
+
 Deno.test("openRun() refuses another run by the field that differs, and the same one without --resume", () =>
   inFolder((out) => {
     const checkpoint = {

@@ -2,11 +2,13 @@
 import { DATASET_NAMES } from "../data/open_dataset.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { ACTIVATION_SYNTAX } from "../training/activations.ts";
+import type { Augmentation } from "../training/batches.ts";
 import { defaultRecipe, PENALTY, presetOf, withActivation } from "../training/presets.ts";
 import type { PenaltyRecipe, Recipe } from "../training/recipe.ts";
 import { trainingGraph } from "../training/training_graph.ts";
 import { type OptionSpecs, type OptionValues, UsageError } from "./command.ts";
 
+const ON_OFF = ["on", "off"] as const;
 const NUMBER_OR_OFF = /^(off|\d*\.?\d+(e[+-]?\d+)?)$/i;
 
 /** Options of the recipe. Those without a value leave the preset as it is. */
@@ -18,9 +20,17 @@ export const RECIPE_OPTIONS = {
   epochs: { type: "integer", min: 1, max: 100_000, help: "epochs; the learning rate ends at 0 with them" },
   batch: { type: "integer", min: 2, max: 65_536, help: "images a step; beta belongs to a batch size" },
   lr: { type: "number", min: 0, max: 100, help: "largest learning rate" },
-  warmUp: { type: "integer", min: 0, max: 1000, help: "epochs until the learning rate is largest" },
+  warmUp: { type: "number", min: 0, max: 1000, help: "epochs until the learning rate is largest" },
   warmUpFrom: { type: "number", min: 0, max: 1, help: "its first value, as a fraction of that" },
+  schedule: {
+    type: "string",
+    choices: ["cosine", "linear"],
+    help: "way of the learning rate to 0: by epochs along a cosine, or by steps on a line",
+  },
+  nesterov: { type: "string", choices: ON_OFF, help: "Nesterov's momentum" },
   weightDecay: { type: "number", min: 0, max: 1, help: "weight decay" },
+  decayNorms: { type: "string", choices: ON_OFF, help: "whether it acts on batch norm" },
+  decayBiases: { type: "string", choices: ON_OFF, help: "whether it acts on biases" },
   labelSmoothing: { type: "number", min: 0, max: 1, help: "label smoothing" },
   gradientNorm: {
     type: "string",
@@ -28,6 +38,38 @@ export const RECIPE_OPTIONS = {
     accepts: "a number or off",
     value: "X|off",
     help: "largest norm of the gradient",
+  },
+  muon: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "largest learning rate of 3x3 filters by Muon",
+  },
+  flip: {
+    type: "string",
+    choices: ["random", "alternating", "off"],
+    help: "mirror images at random, or each in every other epoch",
+  },
+  tailAverage: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "part of the epochs, at the end, over which weights are averaged",
+  },
+  whitening: {
+    type: "string",
+    choices: ON_OFF,
+    help: "first filters start as principal directions of the images' patches",
+  },
+  zeroResidual: { type: "string", choices: ON_OFF, help: "residual blocks start as their shortcuts" },
+  scaleCap: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "largest scale of a batch norm right before an activation",
   },
   clip: {
     type: "string",
@@ -45,7 +87,11 @@ export const RECIPE_OPTIONS = {
   },
   penaltyRange: { type: "number", min: 0.1, max: 100, help: "R, by which the penalty divides inputs" },
   penaltyExponent: { type: "integer", min: 2, max: 10, help: "even exponent of the penalty" },
-  penaltyReduction: { type: "string", choices: ["sum", "mean"], help: "over the elements of a layer" },
+  penaltyReduction: {
+    type: "string",
+    choices: ["sum", "mean", "hinge"],
+    help: "of powers over the elements of a layer, or the norm of what they have beyond R",
+  },
   penaltyWarmUp: {
     type: "string",
     choices: ["paper", "short", "none"],
@@ -79,12 +125,39 @@ export function recipeFrom(options: RecipeOptions): Recipe {
       epochs: options.warmUp ?? recipe.warmUp.epochs,
       from: options.warmUpFrom ?? recipe.warmUp.from,
     },
+    schedule: options.schedule ?? recipe.schedule,
+    nesterov: onOr(options.nesterov, recipe.nesterov),
     weightDecay: options.weightDecay ?? recipe.weightDecay,
+    decayNorms: onOr(options.decayNorms, recipe.decayNorms),
+    decayBiases: onOr(options.decayBiases, recipe.decayBiases),
+    augment: { ...recipe.augment, flip: flipFrom(options.flip) ?? recipe.augment.flip },
+    tailAverage: tailFrom(options.tailAverage, recipe),
+    whitening: onOr(options.whitening, recipe.whitening),
+    zeroResidual: onOr(options.zeroResidual, recipe.zeroResidual),
+    muon: numberOrOff(options.muon, recipe.muon),
+    scaleCap: numberOrOff(options.scaleCap, recipe.scaleCap),
     labelSmoothing: options.labelSmoothing ?? recipe.labelSmoothing,
     gradientNorm: numberOrOff(options.gradientNorm, recipe.gradientNorm),
     clip: numberOrOff(options.clip, recipe.clip),
     penalty: penaltyFrom(options, recipe.penalty),
   };
+}
+
+const onOr = (text: typeof ON_OFF[number] | undefined, otherwise: boolean): boolean =>
+  text === undefined ? otherwise : text === "on";
+
+function flipFrom(text: RecipeOptions["flip"]): Augmentation["flip"] | undefined {
+  return text === undefined || text === "alternating" ? text : text === "random";
+}
+
+function tailFrom(text: string | undefined, { tailAverage, average }: Recipe): number | null {
+  const part = numberOrOff(text, tailAverage);
+  if (part === null) return null;
+  if (!(part > 0 && part <= 1)) throw new UsageError(`--tail-average accepts parts up to 1, got "${text}"`);
+  if (average) {
+    throw new UsageError("the preset has a moving average already; --tail-average does not go with it");
+  }
+  return part;
 }
 
 function numberOrOff(text: string | undefined, otherwise: number | null): number | null {

@@ -36,6 +36,33 @@ Deno.test("recipeFrom() lets options replace single fields", () => {
   });
 });
 
+Deno.test("recipeFrom() turns each further rule on and off", () => {
+  const preset = presetOf("convnet-pillar");
+  const all = recipe(
+    ..."--preset=convnet-pillar --schedule=linear --nesterov=on --decay-norms=off --decay-biases=off --flip=alternating"
+      .split(" "),
+    ..."--warm-up=2.5 --tail-average=0.25 --whitening=on --zero-residual=on --muon=0.02 --scale-cap=1.25 --penalty-reduction=hinge"
+      .split(" "),
+  );
+  assertEquals(all, {
+    ...preset,
+    ...{ schedule: "linear", nesterov: true, decayNorms: false, decayBiases: false, tailAverage: 0.25 },
+    ...{
+      whitening: true,
+      zeroResidual: true,
+      muon: 0.02,
+      scaleCap: 1.25,
+      warmUp: { ...preset.warmUp, epochs: 2.5 },
+    },
+    augment: { crop: 4, flip: "alternating" },
+    penalty: { ...preset.penalty!, reduction: "hinge" },
+  });
+  assertEquals(recipe("--preset=convnet-pillar", "--flip=off", "--tail-average=off").augment.flip, false);
+  assertThrows(() => recipe("--model=convnet", "--tail-average=2"), UsageError, "parts up to 1");
+  const moving = ["--preset=imagenet-resnet50-pillar", "--tail-average=0.3"];
+  assertThrows(() => recipe(...moving), UsageError, "a moving average already");
+});
+
 Deno.test("recipeFrom() refuses an activation that does not fit the network", () => {
   const { activation, clip, penalty } = recipe("--model=convnet", "--activation=hermite");
   assertEquals([activation, clip, penalty], ["hermite", null, null]);

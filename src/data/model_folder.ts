@@ -5,6 +5,7 @@
 import type { Activation, Graph, Weights } from "../models/graph.ts";
 import { checkRanges, type Ranges } from "../models/ranges.ts";
 import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
+import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 
@@ -29,7 +30,7 @@ export async function readModelFolder(folder: string): Promise<Model> {
   const description = parseDescription(`${folder}/${DESCRIPTION}`, await readFile(folder, DESCRIPTION));
   const { model, classes } = description, bytes = await readFile(folder, WEIGHTS);
   const graph = naming(`${folder}/${DESCRIPTION}`, () => {
-    const graph = buildModel(model, classes);
+    const graph = withLearnedActivations(buildModel(model, classes), description.activation);
     if (description.ranges) checkRanges(graph, description.ranges);
     return graph;
   });
@@ -114,9 +115,16 @@ const isRanges = (value: unknown): value is Ranges =>
   Object.values(value).every((range) => typeof range === "number");
 
 function isActivation(value: unknown): value is Activation {
-  const { kind, coefficients, precision } = (value ?? {}) as Record<string, unknown>;
+  const { kind, coefficients, precision, ...wave } = (value ?? {}) as Record<string, unknown>;
   if (kind === "relu" || kind === "sigmoid") return true;
+  if (kind === "trigonometric") return isWave(wave);
   return kind === "polynomial" && Number.isInteger(precision) && Array.isArray(coefficients) &&
     coefficients.length >= 2 &&
     coefficients.length <= 11 && coefficients.every(Number.isInteger);
+}
+
+function isWave({ period, offset, amplitudes, learned }: Record<string, unknown>): boolean {
+  return Number.isFinite(period) && (period as number) > 0 && Number.isFinite(offset) &&
+    Array.isArray(amplitudes) && amplitudes.length >= 1 && amplitudes.length <= MOST_HARMONICS &&
+    amplitudes.every(Number.isFinite) && (learned === undefined || learned === true);
 }

@@ -15,6 +15,7 @@ import {
 } from "./graph.ts";
 import { addBias, affine, applyLinear, linearMatrix, maxPool, sumPool } from "./_layers.ts";
 import { batchNormAffine, lastReaders } from "./fold.ts";
+import { layerActivation, trigonometricAt } from "./trigonometric.ts";
 import { checkWeights } from "./weight_shapes.ts";
 import { FUNCTIONS } from "../polynomial/integer_fit.ts";
 import { horner, realCoefficients } from "../polynomial/polynomial.ts";
@@ -46,6 +47,7 @@ export function evaluateLogits(
 
 /** Applies an activation to every element. */
 export function activate(activation: Activation, x: Float64Array): Float64Array {
+  if (activation.kind === "trigonometric") return x.map((v) => trigonometricAt(activation, v));
   if (activation.kind !== "polynomial") return x.map(FUNCTIONS[activation.kind]);
   const coefficients = Float64Array.from(realCoefficients(activation));
   return x.map((v) => horner(coefficients, v));
@@ -105,7 +107,7 @@ function step(
       return y;
     }
     case "activation":
-      return activate(activation, x);
+      return activate(layerActivation(activation, node.id, weights), x);
     case "averagePool": {
       const y = sumPool(node, x, input, output), n = node.kernel ** 2;
       for (let i = 0; i < y.length; i++) y[i] /= n;

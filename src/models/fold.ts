@@ -50,7 +50,12 @@ export function foldBatchNorm(
   weights: Weights,
 ): { graph: Graph; weights: Map<string, FloatTensor> } {
   const norms = normsByLayer(graph), folded = new Map<string, FloatTensor>();
-  for (const node of graph.nodes) if (isLinear(node)) foldLayer(node, norms.get(node.id), weights, folded);
+  for (const node of graph.nodes) {
+    if (isLinear(node)) foldLayer(node, norms.get(node.id), weights, folded);
+    else if (node.op === "activation" && node.fourier) {
+      folded.set(`${node.id}.fourier`, weights.get(`${node.id}.fourier`)!);
+    }
+  }
   return { graph: foldGraph(graph), weights: folded };
 }
 

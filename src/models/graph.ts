@@ -3,6 +3,8 @@
  * Inference and training share this description and nothing else.
  */
 
+import type { Trigonometric } from "./trigonometric.ts";
+
 /** Height, width, channels of a value; a flattened value is `[1, 1, n]`. */
 export type Shape = readonly [height: number, width: number, channels: number];
 
@@ -45,10 +47,12 @@ export interface BatchNormNode extends NodeBase {
   readonly initialScale?: number;
 }
 
-/** Element-wise non-linearity: ReLU or a polynomial, chosen when the network is run, not here. */
+/** Element-wise non-linearity: ReLU, a polynomial or another, chosen when the network is run, not here. */
 export interface ActivationNode extends NodeBase {
   readonly op: "activation";
   readonly input: string;
+  /** Weights `<id>.fourier` [1 + harmonics], a0 and amplitudes of a learned trigonometric activation, start from these. */
+  readonly fourier?: readonly number[];
 }
 
 /** Pooling over kernel x kernel windows; average pooling never has padding. */
@@ -107,7 +111,8 @@ export type Activation =
   /** 1 / (1 + e^-x), in training and in the clear alone: no protocol evaluates it. */
   | { readonly kind: "sigmoid" }
   /** P(x) = sum over k of coefficients[k] / 2^precision * x^k; coefficients are integers. */
-  | { readonly kind: "polynomial"; readonly coefficients: readonly number[]; readonly precision: number };
+  | { readonly kind: "polynomial"; readonly coefficients: readonly number[]; readonly precision: number }
+  | Trigonometric;
 
 /** The values that a node reads, in order. */
 export function inputsOf(node: Node): readonly string[] {

@@ -9,6 +9,7 @@ import { checkImage } from "./float_engine.ts";
 import { consumersOf, isLinear, type LinearNode } from "./fold.ts";
 import { type Activation, type Graph, inputsOf, type Node, type Weights } from "./graph.ts";
 import type { Forward } from "./ranges.ts";
+import { layerActivation, type Trigonometric } from "./trigonometric.ts";
 import { checkWeights } from "./weights.ts";
 
 /** A network whose weights lie in the memory of TensorFlow.js. */
@@ -82,14 +83,13 @@ function compile(
   fused: ReadonlyMap<string, string>,
   upload: Upload,
 ): Step[] {
-  const activate = activation.kind === "polynomial" ? polynomial(activation, upload) : tf[activation.kind];
   const withRelu = new Set(fused.values()), lastReader = new Map<string, string>();
   const steps = graph.nodes.filter((node) => node.op !== "input" && !fused.has(node.id)).map((node) => {
     const inputs = inputsOf(node).map((id) => fused.get(id) ?? id);
     for (const id of inputs) lastReader.set(id, node.id);
     const evaluate = isLinear(node)
       ? linear(node, weights, withRelu.has(node.id) ? "relu" : "linear", upload)
-      : operation(node, activate);
+      : operation(node, () => activationOf(layerActivation(activation, node.id, weights), upload));
     return { id: node.id, inputs, evaluate };
   });
   return steps.map((step) => ({
@@ -124,10 +124,10 @@ function linear(
   return (x) => tf.fused.conv2d({ x: x as tf.Tensor4D, filter, strides, pad, ...options });
 }
 
-function operation(node: Exclude<Node, LinearNode>, activate: Operation): Operation {
+function operation(node: Exclude<Node, LinearNode>, activate: () => Operation): Operation {
   switch (node.op) {
     case "activation":
-      return activate;
+      return activate();
     case "averagePool":
       return (x) => tf.avgPool(x as tf.Tensor4D, node.kernel, node.stride, "valid");
     case "maxPool":
@@ -140,6 +140,28 @@ function operation(node: Exclude<Node, LinearNode>, activate: Operation): Operat
     case "input":
       throw new RangeError(`node ${node.id}: cannot run ${node.op}; merge batch norm first`);
   }
+}
+
+function activationOf(activation: Activation, upload: Upload): Operation {
+  if (activation.kind === "polynomial") return polynomial(activation, upload);
+  return activation.kind === "trigonometric" ? wave(activation, upload) : tf[activation.kind];
+}
+
+/** x / 2 + a0 and a cosine a harmonic. */
+function wave({ period, offset, amplitudes }: Trigonometric, upload: Upload): Operation {
+  const scalar = (value: number) => upload(Float32Array.of(value), []);
+  const half = scalar(1 / 2), constant = scalar(offset);
+  const harmonics = amplitudes.map((amplitude, k) => ({
+    amplitude: scalar(amplitude),
+    frequency: scalar(2 * Math.PI * (2 * k + 1) / period),
+  }));
+  return (x) =>
+    tf.tidy(() =>
+      harmonics.reduce<tf.Tensor>(
+        (sum, { amplitude, frequency }) => tf.add(sum, tf.mul(tf.cos(tf.mul(x, frequency)), amplitude)),
+        tf.add(tf.mul(x, half), constant),
+      )
+    );
 }
 
 /**

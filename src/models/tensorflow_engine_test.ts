@@ -7,6 +7,7 @@ import type { Activation, Graph } from "./graph.ts";
 import { openTensorflow } from "./tensorflow_backend.ts";
 import { createTensorflowEngine } from "./tensorflow_engine.ts";
 import { randomWeights, seededImage } from "./weights.ts";
+import { trigonometric } from "./trigonometric.ts";
 import { buildModel } from "./zoo.ts";
 
 await openTensorflow();
@@ -21,6 +22,8 @@ const CASES: readonly (readonly [string, Activation])[] = [
   ["convnet", QUARTIC],
   ["convnet", QUINTIC],
   ["convnet", { kind: "polynomial", coefficients: [0, 3], precision: 2 }],
+  ["convnet", trigonometric(10, 1, 2)],
+  ["convnet", trigonometric(4, 3, 1)],
   ["minionn-bn", RELU],
   ["minionn-bn", QUARTIC],
   ["resnet20", RELU],

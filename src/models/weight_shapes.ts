@@ -14,6 +14,8 @@ export function weightShapes(graph: Graph): Map<string, readonly number[]> {
       if (node.bias) expected.set(`${node.id}.bias`, [node.outputs]);
     } else if (node.op === "batchNorm") {
       for (const part of BATCH_NORM_PARTS) expected.set(`${node.id}.${part}`, [shapes.get(node.id)![2]]);
+    } else if (node.op === "activation" && node.fourier) {
+      expected.set(`${node.id}.fourier`, [node.fourier.length]);
     }
   }
   return expected;

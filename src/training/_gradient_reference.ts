@@ -12,6 +12,7 @@ import {
   sizeOf,
   type Weights,
 } from "../models/graph.ts";
+import { trigonometricAt } from "../models/trigonometric.ts";
 import type { Batch, StepReport, StepSettings } from "./engine.ts";
 import { penaltyDerivative, penaltyValue } from "./penalty.ts";
 
@@ -228,12 +229,20 @@ function statistics(x: Values, channels: number) {
 function valueAt(activation: Activation, x: number): number {
   if (activation.kind === "relu") return Math.max(0, x);
   if (activation.kind === "sigmoid") return 1 / (1 + Math.exp(-x));
+  if (activation.kind === "trigonometric") return trigonometricAt(activation, x);
   return activation.coefficients.reduce((sum, c, k) => sum + c / 2 ** activation.precision * x ** k, 0);
 }
 
 function derivativeAt(activation: Activation, x: number): number {
   if (activation.kind === "relu") return x > 0 ? 1 : 0;
   if (activation.kind === "sigmoid") return valueAt(activation, x) * valueAt(activation, -x);
+  if (activation.kind === "trigonometric") {
+    const { period, amplitudes } = activation, angle = 2 * Math.PI / period;
+    return amplitudes.reduce(
+      (sum, b, k) => sum - b * (2 * k + 1) * angle * Math.sin((2 * k + 1) * angle * x),
+      1 / 2,
+    );
+  }
   return activation.coefficients.reduce(
     (sum, c, k) => k === 0 ? 0 : sum + k * c / 2 ** activation.precision * x ** (k - 1),
     0,

@@ -50,6 +50,11 @@ export function referenceStep(
     largest[layer] = Math.max(largest[layer], size);
     outOfRange += x.reduce((count, v) => Math.abs(v) <= (clip ?? 5) ? count : count + 1, 0);
     if (!penalty) return;
+    if (penalty.reduction === "hinge") {
+      const squares = x.reduce((sum, v) => sum + Math.max(0, Math.abs(v) - penalty.range) ** 2, 0);
+      penaltySum += Math.sqrt(squares) / shards;
+      return;
+    }
     const elements = penalty.reduction === "sum" ? 1 : x.length * shards;
     penaltySum += x.reduce((sum, v) => sum + penaltyValue(v, penalty), 0) / elements;
   };
@@ -123,7 +128,9 @@ function forward(
         return normalise(x, parameter("scale")!, parameter("offset")!);
       case "activation":
         record(node.id, x);
-        return x.map((v) => value(activation, clip === null ? v : Math.min(clip, Math.max(-clip, v))));
+        return x.map((v) =>
+          value(activation, clip === null ? v : Math.min(clip, Math.max(-clip, v)), parameter("fourier"))
+        );
       case "averagePool":
         return averagePool(x, node, size, from, to);
       case "add":
@@ -138,8 +145,15 @@ function forward(
   return values.get(graph.nodes.at(-1)!.id)!;
 }
 
-const value = (activation: Activation, x: number): number =>
-  activation.kind === "polynomial" ? evaluatePolynomial(activation, x) : FUNCTIONS[activation.kind](x);
+function value(activation: Activation, x: number, fourier?: Float64Array): number {
+  if (activation.kind === "polynomial") return evaluatePolynomial(activation, x);
+  if (activation.kind !== "trigonometric") return FUNCTIONS[activation.kind](x);
+  const [offset, ...amplitudes] = fourier ?? [activation.offset, ...activation.amplitudes];
+  return amplitudes.reduce(
+    (sum, b, k) => sum + b * Math.cos(2 * Math.PI * (2 * k + 1) * x / activation.period),
+    x / 2 + offset!,
+  );
+}
 
 type Geometry = Pick<Extract<Node, { op: "conv" }>, "kernel" | "stride" | "padding">;
 

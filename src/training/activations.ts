@@ -1,5 +1,6 @@
-/** Activations as a command line names them: `relu`, `poly:4:10`, `silu:6`, `hermite`, ... */
+/** Activations as a command line names them: `relu`, `poly:4:10`, `silu:6`, `trig:10:1:2`, `hermite`, ... */
 import type { Activation } from "../models/graph.ts";
+import { MOST_HARMONICS, type Trigonometric, trigonometric } from "../models/trigonometric.ts";
 import { type FunctionName, integerFit, realFit } from "../polynomial/integer_fit.ts";
 import { formatPolynomial, type Polynomial } from "../polynomial/polynomial.ts";
 import { HERMITE, SQUARE } from "./hermite.ts";
@@ -11,7 +12,8 @@ export const ACTIVATION_RANGE = 5;
 export const ACTIVATION_SYNTAX =
   "relu, hermite (AESPA's, for convnet alone), sigmoid:exact (in the clear alone), or poly, silu, gelu or " +
   "sigmoid with a degree 2-10 (default 4) and a precision of 4-24 bits or real (default 10), as in poly:4:10, " +
-  "silu:6 or poly:8:real";
+  "silu:6 or poly:8:real, or trig with a period of 1-64, 1-3 harmonics and a multiple of the amplitudes of ReLU's " +
+  "fit up to 4, as in trig:10:1:2, and :learned behind it where each layer learns its own";
 
 /** The function itself, where `sigmoid` names polynomials fitted to it. */
 export const EXACT_SIGMOID = "sigmoid:exact";
@@ -26,6 +28,11 @@ const FITTED_TEXT = new RegExp(
   `^(${Object.keys(FITTED).join("|")})(?::([2-9]|10)(?::([4-9]|1\\d|2[0-4]|real))?)?$`,
 );
 
+const TRIGONOMETRIC_TEXT = new RegExp(
+  `^trig:(\\d{1,2}(?:\\.\\d{1,6})?):([1-${MOST_HARMONICS}]):(\\d(?:\\.\\d{1,6})?)(:learned)?$`,
+);
+const LEAST_PERIOD = 1, LARGEST_PERIOD = 64, MOST_STRENGTH = 4;
+
 // Real coefficients lie on so fine a grid that a float32 does not feel it, and stay integers below 2^53 over it.
 const REAL_PRECISION = 40;
 
@@ -34,7 +41,7 @@ const REAL_PRECISION = 40;
  * are integers over 2^P, `poly:D:real` the one with real coefficients; `silu`, `gelu` and `sigmoid` are fitted
  * in the same way; `sigmoid:exact` is the sigmoid itself. Highest coefficients that come out as 0 are left out:
  * `poly:5:10` is `poly:4:10`. `hermite` is the square, all that is left of AESPA's activation in a trained network:
- * see {@linkcode trainingGraph}.
+ * see {@linkcode trainingGraph}. `trig:P:H:S` has the period P, H harmonics and S times the amplitudes of the fit to ReLU.
  *
  * @throws {SyntaxError} of one sentence that says what is accepted
  *
@@ -50,6 +57,8 @@ export function parseActivation(text: string): Activation {
   if (text === "relu") return { kind: "relu" };
   if (text === EXACT_SIGMOID) return { kind: "sigmoid" };
   if (text === HERMITE) return SQUARE;
+  const wave = parseTrigonometric(text);
+  if (wave) return wave;
   const [, name = "", degree = "4", precision = "10"] = FITTED_TEXT.exec(text) ?? [];
   if (!name) throw new SyntaxError(`unknown activation "${text}"; accepted: ${ACTIVATION_SYNTAX}`);
   return fit(FITTED[name], Number(degree), precision === "real" ? REAL_PRECISION : Number(precision));
@@ -59,6 +68,7 @@ export function parseActivation(text: string): Activation {
 export function formatActivation(activation: Activation): string {
   if (activation.kind === "relu") return "relu";
   if (activation.kind === "sigmoid") return EXACT_SIGMOID;
+  if (activation.kind === "trigonometric") return formatTrigonometric(activation);
   const { coefficients, precision } = activation, degree = coefficients.length - 1;
   if (precision === SQUARE.precision && coefficients.join() === SQUARE.coefficients.join()) return HERMITE;
   const isKnown = degree >= 2 && degree <= 10 && precision >= 4 &&
@@ -70,6 +80,26 @@ export function formatActivation(activation: Activation): string {
   if (!name) return formatPolynomial(activation);
   return `${name}:${degree}:${precision === REAL_PRECISION ? "real" : precision}`;
 }
+
+function parseTrigonometric(text: string): Trigonometric | undefined {
+  const [, period, harmonics, strength, learned] = TRIGONOMETRIC_TEXT.exec(text) ?? [];
+  const P = Number(period), S = Number(strength);
+  const isKnown = P >= LEAST_PERIOD && P <= LARGEST_PERIOD && S > 0 && S <= MOST_STRENGTH;
+  return isKnown ? trigonometric(P, Number(harmonics), S, learned !== undefined) : undefined;
+}
+
+function formatTrigonometric({ period, offset, amplitudes, learned }: Trigonometric): string {
+  const strength = Number((-amplitudes[0] * Math.PI ** 2 / period).toFixed(6));
+  const text = `trig:${period}:${amplitudes.length}:${strength}${learned ? ":learned" : ""}`;
+  const known = parseTrigonometric(text);
+  if (known?.offset === offset && known.amplitudes.join() === amplitudes.join()) return text;
+  const waves = amplitudes.map((b, k) => ` + ${b} cos(2 pi ${2 * k + 1} x / ${period})`);
+  return `x / 2 + ${offset}${waves.join("")}`;
+}
+
+/** Whether a text names an activation whose inputs need no bound: nothing was fitted on a range. */
+export const isUnbounded = (text: string): boolean =>
+  text === "relu" || text === EXACT_SIGMOID || text === HERMITE || text.startsWith("trig:");
 
 function fit(name: FunctionName, degree: number, precision: number): Polynomial {
   const options = { degree, range: ACTIVATION_RANGE, function: name };

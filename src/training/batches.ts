@@ -14,8 +14,8 @@ import type { Batch } from "./engine.ts";
 export interface Augmentation {
   /** Zero padding in pixels on every side before a random crop to the old size; 0: no crop. */
   readonly crop: number;
-  /** Whether every other image, at random, is mirrored left to right. */
-  readonly flip: boolean;
+  /** Whether every other image, at random, is mirrored left to right; or every image in every other epoch. */
+  readonly flip: boolean | "alternating";
 }
 
 /** How training batches are made. */
@@ -46,14 +46,15 @@ export function* trainingBatches(split: Split, task: Task, options: BatchOptions
     );
   }
   const order = shuffledOrder(split.count, seed, epoch);
-  const random = imageRandom(seed, epoch),
+  const random = imageRandom(seed, `augment:${epoch}`),
+    firstMirror = imageRandom(seed, "flip"),
     write = imageWriter(split, task),
     buffers = twoBuffers(batchSize, task);
   for (let number = 0; (number + 1) * batchSize <= split.count; number++) {
     const batch = buffers[number % 2];
     for (let i = 0; i < batchSize; i++) {
       const index = order[number * batchSize + i];
-      write(batch, i, index, placementOf(random(index), augment));
+      write(batch, i, index, placementOf(random(index), augment, (firstMirror(index) + epoch) % 2 === 1));
     }
     mix(batch, task.shape, options, number);
     yield batch;
@@ -91,15 +92,17 @@ interface Placement {
 
 const UNCHANGED: Placement = { right: 0, down: 0, mirrored: false };
 
-function placementOf(word: number, { crop, flip }: Augmentation): Placement {
+/** @param isTurn whether the image is mirrored in this epoch where epochs alternate */
+function placementOf(word: number, { crop, flip }: Augmentation, isTurn: boolean): Placement {
   // Three fields of one random word; 12 bits make the offsets uniform to within a part in 400.
   const offset = (bits: number) => Math.floor((bits & 0xfff) * (2 * crop + 1) / 4096) - crop;
-  return { right: offset(word), down: offset(word >>> 12), mirrored: flip && word >>> 31 === 1 };
+  const mirrored = flip === "alternating" ? isTurn : flip && word >>> 31 === 1;
+  return { right: offset(word), down: offset(word >>> 12), mirrored };
 }
 
-/** The random word of each image in an epoch: a mixing of counters (the finaliser of MurmurHash3, twice). */
-function imageRandom(seed: number, epoch: number): (index: number) => number {
-  const random = new SeededRandom(seed, `augment:${epoch}`), a = random.nextUint32(), b = random.nextUint32();
+/** A random word of each image: a mixing of counters (the finaliser of MurmurHash3, twice). */
+function imageRandom(seed: number, purpose: string): (index: number) => number {
+  const random = new SeededRandom(seed, purpose), a = random.nextUint32(), b = random.nextUint32();
   return (index) => finalise(finalise(index ^ a) ^ b);
 }
 

@@ -103,6 +103,25 @@ Deno.test("trainingBatches() moves images by up to the padding over black and mi
   for (const times of seen.values()) assertEquals(times > 10 && times < 64, true);
 });
 
+Deno.test("trainingBatches() mirrors each image in every other epoch where they alternate, half of them in the first", () => {
+  const augment = { crop: 0, flip: "alternating" } as const, count = 20;
+  const mirrored = (epoch: number) => {
+    const order = shuffledOrder(count, 3, epoch), flags = new Array<boolean>(count);
+    const [batch] = trainingBatches(split(count), TASK, { batchSize: count, seed: 3, epoch, augment });
+    for (let i = 0; i < count; i++) {
+      const found = bytesOf(batch.images.subarray(i * SIZE, (i + 1) * SIZE), 0).join();
+      const isAsItIs = found === moved(order[i], 0, 0, false).join();
+      assertEquals(isAsItIs || found === moved(order[i], 0, 0, true).join(), true);
+      flags[order[i]] = !isAsItIs;
+    }
+    return flags;
+  };
+  const first = mirrored(0);
+  assertEquals([mirrored(1), mirrored(2)], [first.map((flag) => !flag), first]);
+  const number = first.filter((flag) => flag).length;
+  assertEquals(number > 4 && number < 16, true, `${number} of ${count}`);
+});
+
 Deno.test("trainingBatches() augments an image by seed, epoch and index, whatever the batch size", () => {
   const options = { ...PLAIN, augment: { crop: 2, flip: true } };
   const all = (batchSize: number, epoch: number) =>

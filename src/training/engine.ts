@@ -8,18 +8,28 @@ import type { Activation, Graph, Weights } from "../models/graph.ts";
 export interface StepSettings {
   readonly learningRate: number;
   readonly momentum: number;
+  /** Whether the step looks ahead along the momentum, as PyTorch defines it: w -= rate (d + momentum v). */
+  readonly nesterov: boolean;
   readonly weightDecay: number;
-  /** Whether weight decay also acts on batch-norm scale and offset (it does in the CIFAR runs). */
+  /** Whether weight decay also acts on batch-norm scale and offset (it does in the CIFAR runs), and on biases. */
   readonly decayNorms: boolean;
+  readonly decayBiases: boolean;
+  /** Learning rate of 3x3 filters by Muon, which then takes the place of the rule above for them; null: that rule for all. */
+  readonly muon: number | null;
+  /** Largest |scale| of a batch norm right before an activation, after the step; null: unbounded. */
+  readonly scaleCap: number | null;
   /** Inputs of activations are clipped to [-clip, clip] before the polynomial, in training only; null: no clip. */
   readonly clip: number | null;
-  /** Penalty beta * (1/L) * sum over layers of sum over batch and elements of (x / range)^exponent. */
+  /**
+   * Penalty beta * (1/L) * sum over layers of sum over batch and elements of (x / range)^exponent; or, as a hinge, of the
+   * Euclidean norm of x - clamp(x, +-range) over a shard, averaged over the shards.
+   */
   readonly penalty: {
     readonly coefficient: number;
     readonly exponent: number;
     readonly range: number;
-    /** "sum": as the paper's code; "mean": averaged over the elements of a layer, to show what that does. */
-    readonly reduction: "sum" | "mean";
+    /** "sum": as the paper's code; "mean": averaged over the elements of a layer, to show what that does; "hinge". */
+    readonly reduction: "sum" | "mean" | "hinge";
   } | null;
   /** Factor of the cross entropy (0 in the first epoch of the paper's warm-up). */
   readonly crossEntropyWeight: number;

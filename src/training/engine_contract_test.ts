@@ -19,7 +19,7 @@ import type {
   TrainingEngine,
 } from "./engine.ts";
 import { HERMITE_2, hermiteGraph } from "./hermite.ts";
-import { initialState } from "./initial.ts";
+import { initialState, isTrainable } from "./initial.ts";
 import { createTensorflowEngine } from "./tensorflow_engine.ts";
 import { takeSteps } from "./take_steps.ts";
 import { trainingGraph } from "./training_graph.ts";
@@ -97,6 +97,10 @@ function tinyState(graph = TINY): EngineState {
 const PLAIN: StepSettings = {
   learningRate: 1,
   momentum: 0,
+  nesterov: false,
+  decayBiases: true,
+  muon: null,
+  scaleCap: null,
   weightDecay: 0,
   decayNorms: true,
   clip: null,
@@ -107,6 +111,7 @@ const PLAIN: StepSettings = {
 };
 const SUM = { coefficient: 1e-5, exponent: 10, range: 1.2, reduction: "sum" } as const;
 const MEAN = { coefficient: 0.01, exponent: 4, range: 1.2, reduction: "mean" } as const;
+const HINGE = { coefficient: 0.5, exponent: 10, range: 1.2, reduction: "hinge" } as const;
 const FAR = { coefficient: 1e-13, exponent: 10, range: 0.05, reduction: "sum" } as const;
 
 interface Cases {
@@ -149,7 +154,21 @@ const CASES: readonly Cases[] = [
     "a limit too high to matter": { gradientNorm: 1e6 },
     "decay of everything": { weightDecay: 0.1 },
     "decay without norms": { weightDecay: 0.1, decayNorms: false, gradientNorm: 0.125 },
+    "decay of weights alone": { weightDecay: 0.1, decayNorms: false, decayBiases: false },
+    "a clip and a hinge": { clip: 1.3, penalty: HINGE },
+    "a hinge that nothing reaches": { penalty: { ...HINGE, range: 100 } },
   }),
+  onTiny("trig:3:1:2", { "no more": {}, "a clip": { clip: 1.3 } }),
+  onTiny("trig:1:2:0.25", { "no more": {} }),
+  onTiny("trig:4:3:1", { "a summed penalty": { penalty: SUM } }),
+  ...["trig:8:1:2:learned", "trig:12:3:1:learned"].map((name) => ({
+    ...onTiny(name, {
+      "no more": {},
+      "a clip": { clip: 0.9 },
+      "decay, which leaves its numbers alone": { weightDecay: 0.1, gradientNorm: 0.125 },
+    }),
+    graph: trainingGraph(TINY, name).graph,
+  })),
   // Batch norms of values that no layer made, and values that two of them read. Two images a shard would be normalised to
   // plus and minus 1 after the dense layer, whatever they are, and leave rounding errors for gradients.
   {
@@ -197,10 +216,12 @@ function limited(gradient: Parameters, limit: number | null): Parameters {
 function decayed(
   gradient: Parameters,
   parameters: Parameters,
-  { weightDecay, decayNorms }: StepSettings,
+  { weightDecay, decayNorms, decayBiases }: StepSettings,
 ): Parameters {
   return new Map([...gradient].map(([name, g]) => {
-    const isNorm = /\.(scale|offset)$/.test(name), factor = isNorm && !decayNorms ? 0 : weightDecay;
+    const isNorm = /\.(scale|offset)$/.test(name),
+      isSpared = isNorm && !decayNorms || name.endsWith(".fourier");
+    const factor = isSpared || name.endsWith(".bias") && !decayBiases ? 0 : weightDecay;
     return [name, g.map((v, i) => v + factor * parameters.get(name)![i])];
   }));
 }
@@ -289,6 +310,82 @@ for (const contender of ENGINES) {
     });
     assertClose(after.momentum, new Map(expected), 1e-4);
     assertDescent(after.weights, before.weights, after.momentum, settings.learningRate);
+
+    // Nesterov's step from the same state: the same momentum, and once more of it in the weights.
+    engine.load(before);
+    await engine.step(batch, { ...settings, nesterov: true });
+    const ahead = engine.save();
+    assertEquals(ahead.momentum, after.momentum);
+    for (const [name, { data }] of after.momentum) {
+      const old = before.momentum.get(name)!.data, start = before.weights.get(name)!.data;
+      data.forEach((v, i) => {
+        const expected = start[i] - 0.05 * (0.9 * v + (v - 0.9 * old[i]));
+        const rounding = 1e-6 * (Math.abs(start[i]) + Math.abs(v) + Math.abs(old[i]));
+        assertAlmostEquals(ahead.weights.get(name)!.data[i], expected, rounding, `${name}[${i}]`);
+      });
+    }
+    engine.close();
+  });
+
+  Deno.test(`${contender.name}: step() by Muon gives 3x3 filters a norm, and a step whose singular values are near 1`, async () => {
+    const settings = {
+      ...PLAIN,
+      learningRate: 0.01,
+      momentum: 0.6,
+      nesterov: true,
+      weightDecay: 0.1,
+      muon: 0.05,
+    };
+    const activation = parseActivation("poly:4:10"), batch = randomBatch(TINY, BATCH, 3);
+    const engine = await open(contender, TINY, activation, tinyState());
+    await engine.step(batch, settings);
+    const before = engine.save();
+    await engine.step(batch, { ...settings, muon: null, weightDecay: 0 });
+    const plain = engine.save();
+    engine.load(before);
+    await engine.step(batch, settings);
+    const after = engine.save();
+    for (const [name, { data, shape }] of after.weights) {
+      if (!/^conv[12]\.weight$/.test(name)) continue;
+      const rounding = 1e-6 * Math.max(...after.momentum.get(name)!.data.map(Math.abs));
+      after.momentum.get(name)!.data.forEach((v, i) =>
+        assertAlmostEquals(v, plain.momentum.get(name)!.data[i], rounding, `${name}[${i}]`)
+      );
+      const old = before.momentum.get(name)!.data,
+        v = after.momentum.get(name)!.data,
+        w = before.weights.get(name)!.data;
+      const direction = Float64Array.from(v, (v, i) => 0.6 * v + (v - 0.6 * old[i]));
+      const expected = orthogonalised(direction, shape.at(-1)!), norm = Math.hypot(...w);
+      data.forEach((value, i) =>
+        assertAlmostEquals(
+          value,
+          Math.sqrt(shape.at(-1)!) / norm * w[i] - 0.05 * expected[i],
+          1e-5,
+          `${name}[${i}]`,
+        )
+      );
+    }
+    const spared = [...after.weights.keys()].filter((name) =>
+      isTrainable(name) && !/^conv[12]\.weight$/.test(name)
+    );
+    engine.load(before);
+    await engine.step(batch, { ...settings, muon: null });
+    for (const name of spared) assertEquals(after.weights.get(name), engine.save().weights.get(name), name);
+    engine.close();
+  });
+
+  Deno.test(`${contender.name}: step() caps the scales of batch norms right before an activation, and no others`, async () => {
+    const activation = parseActivation("poly:4:10"), initial = tinyState();
+    const engine = await open(contender, TINY, activation, initial), batch = randomBatch(TINY, BATCH, 3);
+    const scales = async (scaleCap: number | null) => {
+      engine.load(initial);
+      await engine.step(batch, { ...PLAIN, learningRate: 1e-3, clip: 2, scaleCap });
+      const { weights } = engine.save();
+      return ["norm1", "norm2", "normS"].map((norm) => weights.get(`${norm}.scale`)!.data);
+    };
+    const free = await scales(null), capped = await scales(1);
+    assert(free.every((scale) => scale.some((v) => v > 1)), `${free} has nothing to cap`);
+    assertEquals(capped, [free[0].map((v) => Math.min(1, v)), free[1], free[2]]);
     engine.close();
   });
 
@@ -397,6 +494,23 @@ for (const contender of ENGINES) {
     other.close();
   });
 
+  Deno.test(`${contender.name}: step() keeps learned amplitudes below a quarter of the period`, async () => {
+    const { graph, activation } = trainingGraph(TINY, "trig:3:2:1:learned"), initial = tinyState(graph);
+    const engine = await open(contender, graph, activation, initial);
+    await engine.step(randomBatch(graph, BATCH, 3), { ...PLAIN, learningRate: 50 });
+    const { weights, momentum } = engine.save(), free: number[] = [], kept: number[] = [];
+    for (const { id } of graph.nodes.filter(({ op }) => op === "activation")) {
+      const before = initial.weights.get(`${id}.fourier`)!.data, { data } = weights.get(`${id}.fourier`)!;
+      momentum.get(`${id}.fourier`)!.data.forEach((v, i) => {
+        const end = before[i] - 50 * v, bounded = Math.max(-0.75, Math.min(0.75, end));
+        assertAlmostEquals(data[i], i === 0 ? end : bounded, 1e-5 * (1 + Math.abs(end)), `${id} ${i}`);
+        (i > 0 && end !== bounded ? kept : free).push(i);
+      });
+    }
+    assert(kept.length > 0 && free.length > 0, `${kept.length} of ${free.length} were bounded`);
+    engine.close();
+  });
+
   Deno.test(`${contender.name} refuses batches that do not fit`, async () => {
     const relu: Activation = { kind: "relu" };
     await assertRejects(
@@ -409,6 +523,25 @@ for (const contender of ENGINES) {
     await assertRejects(() => engine.step(randomBatch(TINY, 2, 1), PLAIN), RangeError, "batches of 4 images");
     engine.close();
   });
+}
+
+/** Muon's direction in doubles: X (a + b X^T X + c (X^T X)^2), three times. */
+function orthogonalised(direction: Float64Array, columns: number): number[] {
+  const rows = direction.length / columns, norm = Math.hypot(...direction);
+  const product = (a: number[][], b: number[][]) =>
+    a.map((row) => b[0].map((_, j) => row.reduce((sum, v, k) => sum + v * b[k][j], 0)));
+  let x = Array.from(
+    { length: rows },
+    (_, i) => [...direction.subarray(i * columns, (i + 1) * columns)].map((v) => v / norm),
+  );
+  for (let step = 0; step < 3; step++) {
+    const gram = product(x[0].map((_, j) => x.map((row) => row[j])), x), square = product(gram, gram);
+    const map = gram.map((row, i) =>
+      row.map((v, j) => -4.775 * v + 2.0315 * square[i][j] + (i === j ? 3.4445 : 0))
+    );
+    x = product(x, map);
+  }
+  return x.flat();
 }
 
 /**
@@ -425,6 +558,8 @@ const CURVES: readonly {
 }[] = [
   { model: "convnet", activation: "poly:4:10", size: 16, steps: 10, tolerance: 5e-6 },
   { model: "convnet", activation: "hermite", size: 16, steps: 10, tolerance: 2e-5 },
+  { model: "convnet", activation: "trig:10:1:2", size: 16, steps: 10, tolerance: 2e-5 },
+  { model: "convnet", activation: "trig:16:2:1:learned", size: 16, steps: 10, tolerance: 2e-5 },
   { model: "resnet20", activation: "poly:4:10", size: 4, steps: 4, tolerance: 2e-5 },
 ];
 

@@ -24,6 +24,7 @@ import {
   type Segment,
   type Tensor,
 } from "./graph_steps.ts";
+import { isMuonFilter, muonScratchBytes } from "./muon.ts";
 import { type ParameterLayout, stateFloats } from "./parameter_layout.ts";
 import { findGroups } from "./pointwise_groups.ts";
 
@@ -170,7 +171,9 @@ export function planGraph(
     steps: steps.filter((step) => step.kind !== "weights"),
     weights: steps.filter((step) => step.kind === "weights"),
   }));
-  let scratchBytes = 0;
+  // The optimiser and the convolutions do not run at the same time.
+  const filters = [...layout.slots.values()].filter(({ shape }) => isMuonFilter(shape));
+  let scratchBytes = Math.max(0, ...filters.map(({ shape }) => muonScratchBytes(shape)));
   for (
     const { images, steps } of [...forwardSegments, ...backwardSegments, { images: batch, steps: forward }]
   ) {

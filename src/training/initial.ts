@@ -56,6 +56,9 @@ export function initialState(graph: Graph, seed: number): EngineState {
     } else if (node.op === "batchNorm") {
       const start = { ...BATCH_NORM, scale: node.initialScale ?? BATCH_NORM.scale };
       for (const [part, value] of Object.entries(start)) add(`${node.id}.${part}`, () => value);
+    } else if (node.op === "activation" && node.fourier) {
+      const data = Float32Array.from(node.fourier);
+      weights.set(`${node.id}.fourier`, { shape: [data.length], data });
     }
   }
   return stateOf(weights);

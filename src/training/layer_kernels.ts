@@ -12,6 +12,17 @@ export type Extent = readonly [images: number, rows: number, floats: number];
 /** Kernels over all elements, named after activation and operands; tensors, extent, tables, period, then the rest. */
 type Elementwise = (...args: number[]) => void;
 
+type Descend = (
+  w: number,
+  v: number,
+  g: number,
+  n: number,
+  factor: number,
+  decay: number,
+  momentum: number,
+  rate: number,
+) => void;
+
 export interface LayerKernels {
   /** `forward<Activation>[Shortcut]`, `backward<Activation>[Shortcut][Second]`: see layers.gen.ts. */
   readonly [fused: `${"forward" | "backward" | "outliers"}${string}`]: Elementwise;
@@ -28,17 +39,21 @@ export interface LayerKernels {
   /** total += part. */
   addTo(total: number, part: number, n: number): void;
   squaredSum(g: number, n: number): number;
-  /** d = factor * g + decay * w; v = momentum * v + d; w -= rate * v. */
-  descend(
-    w: number,
-    v: number,
-    g: number,
+  /** c [m][n] = a [m][k] b [k][n], a with steps of its own in bytes. */
+  multiply(
+    a: number,
+    aRow: number,
+    aColumn: number,
+    b: number,
+    c: number,
+    m: number,
+    k: number,
     n: number,
-    factor: number,
-    decay: number,
-    momentum: number,
-    rate: number,
   ): void;
+  /** d = factor * g + decay * w; v = momentum * v + d; w -= rate * v. */
+  descend: Descend;
+  /** The same but w -= rate * (momentum * v + d). */
+  descendAhead: Descend;
 }
 
 const MODULES = ["layers", "layers_pooling", "layers_update"];

@@ -1,11 +1,12 @@
 /**
- * All tensors of a network in one row of floats: first what the optimiser changes and decays (weights, biases), then
- * what it changes and may leave undecayed (scales and offsets of batch norm), then running statistics. Gradients lie in
- * the same order, with the statistics of the batch in the place of the running ones.
+ * All tensors of a network in one row of floats: first weights and biases, then what else the optimiser changes (scales and
+ * offsets of batch norm, numbers of learned activations), then running statistics. Gradients lie in the same order, with the
+ * statistics of the batch in the place of the running ones.
  */
 import type { FloatTensor, Graph, Weights } from "../models/graph.ts";
 import { weightShapes } from "../models/weights.ts";
 import type { EngineState } from "./engine.ts";
+import { isTrainable } from "./initial.ts";
 
 interface Slot {
   readonly shape: readonly number[];
@@ -16,14 +17,13 @@ interface Slot {
 
 export interface ParameterLayout {
   readonly slots: ReadonlyMap<string, Slot>;
-  /** Floats of weights and biases, of all that is trained, and of everything. */
-  readonly decayed: number;
+  /** Floats of all that is trained, and of everything. */
   readonly trained: number;
   readonly total: number;
 }
 
-/** 0: weights and biases; 1: scale and offset of batch norm; 2: running statistics. */
-const rank = (name: string) => /\.(weight|bias)$/.test(name) ? 0 : /\.(scale|offset)$/.test(name) ? 1 : 2;
+/** 0: weights and biases; 1: the rest of what is trained; 2: running statistics. */
+const rank = (name: string) => /\.(weight|bias)$/.test(name) ? 0 : isTrainable(name) ? 1 : 2;
 
 export function layoutParameters(graph: Graph): ParameterLayout {
   const slots = new Map<string, Slot>(), ends: number[] = [];
@@ -37,8 +37,8 @@ export function layoutParameters(graph: Graph): ParameterLayout {
     }
     ends.push(top);
   }
-  const [decayed, trained, total] = ends as [number, number, number];
-  return { slots, decayed, trained, total };
+  const [, trained, total] = ends as [number, number, number];
+  return { slots, trained, total };
 }
 
 /** Floats that {@linkcode writeState} fills: all tensors, then the momentum of those that are trained. */

@@ -4,12 +4,12 @@
  *
  * beta, the coefficient of the penalty, is tied to the batch size: see {@linkcode PenaltyRecipe}.
  */
-import { EXACT_SIGMOID } from "./activations.ts";
-import { HERMITE } from "./hermite.ts";
-import type { PenaltyRecipe, Recipe } from "./recipe.ts";
+import { EXACT_SIGMOID, isUnbounded } from "./activations.ts";
+import { type PenaltyRecipe, PLAIN_FIELDS, type Recipe } from "./recipe.ts";
 
 /** What the published CIFAR runs share. */
 const CIFAR = {
+  ...PLAIN_FIELDS,
   batch: 128,
   warmUp: { epochs: 5, from: 0.01 },
   momentum: 0.9,
@@ -205,10 +205,9 @@ export function defaultRecipe(model: string): Recipe {
 }
 
 /**
- * A recipe with another activation. Clip and penalty are there for polynomials fitted on a range; with ReLU, the
- * sigmoid itself and AESPA's activation they go.
+ * A recipe with another activation. Clip and penalty are there for polynomials fitted on a range; with any other activation
+ * they go.
  */
 export function withActivation(recipe: Recipe, activation: string): Recipe {
-  const isFitted = !["relu", EXACT_SIGMOID, HERMITE].includes(activation);
-  return { ...recipe, activation, ...(isFitted ? {} : UNBOUNDED) };
+  return { ...recipe, activation, ...(isUnbounded(activation) ? UNBOUNDED : {}) };
 }

@@ -59,7 +59,7 @@ Deno.test("the sigmoids of the paper's review are ResNet-18's run with other act
 Deno.test("withActivation() takes clip and penalty away where no polynomial was fitted", () => {
   const recipe = presetOf("convnet-pillar");
   assertEquals(withActivation(recipe, "relu"), presetOf("convnet-relu"));
-  for (const activation of ["hermite", "sigmoid:exact"]) {
+  for (const activation of ["hermite", "sigmoid:exact", "trig:10:1:2:learned"]) {
     assertEquals(withActivation(recipe, activation), { ...presetOf("convnet-relu"), activation });
   }
   assertEquals(withActivation(recipe, "poly:2"), { ...recipe, activation: "poly:2" });

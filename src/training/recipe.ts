@@ -15,10 +15,19 @@ export interface Recipe {
   readonly learningRate: number;
   /** The learning rate starts at the fraction `from` and reaches its full value after so many epochs. */
   readonly warmUp: { readonly epochs: number; readonly from: number };
+  /** After the warm-up: half a cosine, epoch by epoch, or a line, step by step. */
+  readonly schedule: "cosine" | "linear";
   readonly momentum: number;
+  /** Nesterov's momentum. */
+  readonly nesterov: boolean;
   readonly weightDecay: number;
-  /** Whether weight decay also acts on batch norm. */
+  /** Whether weight decay also acts on batch norm, and on biases. */
   readonly decayNorms: boolean;
+  readonly decayBiases: boolean;
+  /** Largest learning rate of 3x3 filters by Muon; null: they are trained like everything else. */
+  readonly muon: number | null;
+  /** Largest |scale| of a batch norm right before an activation; null: unbounded. */
+  readonly scaleCap: number | null;
   /** Bound of activation inputs in training; null: no clip. */
   readonly clip: number | null;
   readonly penalty: PenaltyRecipe | null;
@@ -31,7 +40,31 @@ export interface Recipe {
   readonly cutmix: number | null;
   /** Moving average of the weights, which is what is evaluated and kept; null: the weights themselves. */
   readonly average: { readonly decay: number; readonly everySteps: number } | null;
+  /**
+   * Part of the epochs, at the end, whose weights are averaged, with batch-norm statistics measured anew; null: none. What is
+   * evaluated and kept, as above; not both.
+   */
+  readonly tailAverage: number | null;
+  /** Whether the filters of the first convolution start as the principal directions of the images' patches. */
+  readonly whitening: boolean;
+  /** Whether the last batch norm of a residual block starts with scale 0, the block as its shortcut. */
+  readonly zeroResidual: boolean;
+  /** SHA-256 of the weights of the ReLU twin that training starts from; null: from the seed. */
+  readonly twin: string | null;
 }
+
+/** What a recipe does that says nothing of these fields: those that were stored before there were such. */
+export const PLAIN_FIELDS = {
+  schedule: "cosine",
+  nesterov: false,
+  decayBiases: true,
+  muon: null,
+  scaleCap: null,
+  tailAverage: null,
+  whitening: false,
+  zeroResidual: false,
+  twin: null,
+} as const satisfies Partial<Recipe>;
 
 /** The penalty on activation inputs (PILLAR, section 4). */
 export interface PenaltyRecipe {
@@ -43,8 +76,11 @@ export interface PenaltyRecipe {
   /** R: inputs are divided by it before they are raised to the exponent. */
   readonly range: number;
   readonly exponent: number;
-  /** "sum" as in the paper; "mean" over the elements of a layer shows how much weaker that is. */
-  readonly reduction: "sum" | "mean";
+  /**
+   * "sum" as in the paper; "mean" over the elements of a layer shows how much weaker that is. "hinge": not a power at all but
+   * the Euclidean norm of what the inputs have beyond the range, without a gradient inside it.
+   */
+  readonly reduction: "sum" | "mean" | "hinge";
   readonly warmUp: "paper" | "short" | "none";
 }
 

@@ -3,13 +3,23 @@ import type { StepSettings } from "./engine.ts";
 import type { PenaltyRecipe, Recipe } from "./recipe.ts";
 
 /**
- * Learning rate of an epoch: linear from a fraction to the full value over the warm-up, then half a cosine to
- * 0 at the end, constant within an epoch.
+ * Learning rate of a step: linear from a fraction to the full value over the warm-up, then to 0 at the end, by half a cosine
+ * and constant within an epoch, or on a line from step to step.
+ *
+ * @param passedPart of the epoch, from 0 to 1
  */
 export function learningRateAt(
-  { learningRate, epochs, warmUp }: Pick<Recipe, "learningRate" | "epochs" | "warmUp">,
+  { learningRate, epochs, warmUp, schedule }: Pick<Recipe, "learningRate" | "epochs" | "warmUp" | "schedule">,
   epoch: number,
+  passedPart = 0,
 ): number {
+  if (schedule === "linear") {
+    const time = epoch + passedPart;
+    return learningRate *
+      (time < warmUp.epochs
+        ? warmUp.from + (1 - warmUp.from) * time / warmUp.epochs
+        : (epochs - time) / (epochs - warmUp.epochs));
+  }
   if (epoch < warmUp.epochs) {
     return learningRate * (warmUp.from + (1 - warmUp.from) * epoch / warmUp.epochs);
   }
@@ -39,12 +49,18 @@ export function stepSettings(
   step: number,
   stepsPerEpoch: number,
 ): StepSettings {
-  const { momentum, weightDecay, decayNorms, clip, labelSmoothing, gradientNorm } = recipe;
+  const { momentum, nesterov, weightDecay, decayNorms, decayBiases, muon, scaleCap, clip } = recipe;
+  const { labelSmoothing, gradientNorm } = recipe;
+  const learningRate = learningRateAt(recipe, epoch, step / stepsPerEpoch);
   return {
-    learningRate: learningRateAt(recipe, epoch),
+    learningRate,
     momentum,
+    nesterov,
     weightDecay,
     decayNorms,
+    decayBiases,
+    muon: muon === null ? null : muon * learningRate / recipe.learningRate,
+    scaleCap,
     clip,
     labelSmoothing,
     gradientNorm,

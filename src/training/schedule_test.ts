@@ -19,7 +19,12 @@ Deno.test("learningRateAt() falls along a cosine to nearly 0 in the last epoch",
 });
 
 Deno.test("learningRateAt() without warm-up starts with the full value", () => {
-  const recipe = { learningRate: 0.1, epochs: 4, warmUp: { epochs: 0, from: 0.01 } };
+  const recipe = {
+    learningRate: 0.1,
+    epochs: 4,
+    warmUp: { epochs: 0, from: 0.01 },
+    schedule: "cosine",
+  } as const;
   assertEquals(learningRateAt(recipe, 0), 0.1);
   assertAlmostEquals(learningRateAt(recipe, 2), 0.05, 1e-15);
 });
@@ -50,4 +55,26 @@ Deno.test("stepSettings() leaves penalty and cross entropy alone where no warm-u
 
 Deno.test("averageDecay() is that of torchvision's script for the ImageNet run", () => {
   assertAlmostEquals(averageDecay(presetOf("imagenet-resnet50-pillar")), 1 - 2e-5 * 1024 * 32 / 600, 1e-12);
+});
+
+Deno.test("learningRateAt() on a line changes from step to step, up and down", () => {
+  const recipe = {
+    ...paper,
+    learningRate: 0.1,
+    epochs: 10,
+    warmUp: { epochs: 1.5, from: 0.2 },
+    schedule: "linear",
+  } as const;
+  for (
+    const [epoch, part, rate] of [
+      ...[[0, 0, 0.02], [0, 0.75, 0.06], [1, 0.5, 0.1], [1, 0.75, 0.1 * 8.25 / 8.5]],
+      ...[[5, 0.75, 0.05], [9, 0.5, 0.1 * 0.5 / 8.5]],
+    ] as [number, number, number][]
+  ) {
+    assertAlmostEquals(learningRateAt(recipe, epoch, part), rate, 1e-12, `${epoch} ${part}`);
+    assertEquals(
+      stepSettings(recipe, epoch, part * 100, 100).learningRate,
+      learningRateAt(recipe, epoch, part),
+    );
+  }
 });

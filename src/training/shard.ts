@@ -3,6 +3,7 @@
  * nothing of the others; their gradients arrive as rows of floats.
  */
 import type { Activation, Graph, PoolNode } from "../models/graph.ts";
+import { AMPLITUDE_DIVISOR, type Trigonometric } from "../models/trigonometric.ts";
 import { instantiateConvolutionKernels } from "./convolution.ts";
 import { crossEntropy } from "./cross_entropy.ts";
 import type { StepSettings } from "./engine.ts";
@@ -25,8 +26,11 @@ import {
   type WeightGradientStep,
 } from "./graph_steps.ts";
 import { instantiateLayerKernels, type LayerKernels } from "./layer_kernels.ts";
+import { isMuonFilter, muonStep } from "./muon.ts";
 import { PENALTY_LINEAR_BEYOND, penaltySlope } from "./penalty.ts";
 import { layoutParameters, type ParameterLayout, stateFloats } from "./parameter_layout.ts";
+import { fourierGradients, waveSettings } from "./wave.ts";
+import { cappedScales, decayOf } from "./update_rules.ts";
 
 type FourNumbers = [number, number, number, number];
 
@@ -36,8 +40,12 @@ const EPSILON = 1e-5;
 const KEPT = 0.9;
 /** Bound of the range record where no clip is set. */
 const DEFAULT_BOUND = 5;
-/** Offsets of the coefficients of f and f' in the settings of the kernels, in floats. */
-const COEFFICIENTS = 4, DERIVATIVE = 16, MAX_DEGREE = 10;
+/** Offsets of the numbers of f and f' in the settings of the kernels, in floats. */
+const COEFFICIENTS = 4, PENALTY_RANGE = 15, DERIVATIVE = 16, MAX_DEGREE = 10;
+/** What stands for the exponent of a hinge in the settings of the kernels. */
+const HINGE = 1;
+/** Sums that the gradients of a learned wave are made of. */
+const FOURIER_SUMS = 4;
 
 /** What a shard says of a step, to be summed (`largestInput`: maximum) over shards. */
 export interface ShardReport {
@@ -103,14 +111,53 @@ export function openShard(
   const layout = layoutParameters(graph);
   const plan = planGraph(graph, batch, layout, convolutionKernels);
   memory.grow(Math.max(0, Math.ceil(plan.bytes / PAGE) - 16));
-  return runnable(plan, layout, activationKernel(activation), kernels, memory);
+  return runnable(
+    plan,
+    layout,
+    activationKernel(activation),
+    learnedWaves(graph, activation, layout),
+    cappedScales(graph).map((name) => layout.slots.get(name)!),
+    kernels,
+    memory,
+  );
+}
+
+/** An activation as the kernels know it: the part of their names that names it, and the numbers of f and of f'. */
+interface ActivationKernel {
+  readonly name: string;
+  readonly value: readonly number[];
+  readonly slope: readonly number[];
+}
+
+/** Where the numbers of learned activations lie. */
+interface LearnedWaves {
+  readonly period: number;
+  readonly harmonics: number;
+  /** Offsets in floats into the parameter row, by activation layer. */
+  readonly offsets: readonly number[];
+}
+
+function learnedWaves(
+  graph: Graph,
+  activation: Activation,
+  { slots }: ParameterLayout,
+): LearnedWaves | undefined {
+  if (activation.kind !== "trigonometric" || !activation.learned) return undefined;
+  const layers = graph.nodes.filter(({ op }) => op === "activation");
+  return {
+    period: activation.period,
+    harmonics: activation.amplitudes.length,
+    offsets: layers.map(({ id }) => slots.get(`${id}.fourier`)!.offset),
+  };
 }
 
 const FUNCTION_KERNELS = { relu: "Relu", sigmoid: "Sigmoid" };
 
-/** The part of a kernel's name that names the activation, and its coefficients. */
-function activationKernel(activation: Activation): { name: string; coefficients: readonly number[] } {
-  if (activation.kind !== "polynomial") return { name: FUNCTION_KERNELS[activation.kind], coefficients: [] };
+function activationKernel(activation: Activation): ActivationKernel {
+  if (activation.kind === "trigonometric") return waveKernel(activation);
+  if (activation.kind !== "polynomial") {
+    return { name: FUNCTION_KERNELS[activation.kind], value: [], slope: [] };
+  }
   const coefficients = activation.coefficients.map((c) => c / 2 ** activation.precision);
   if (coefficients.length > MAX_DEGREE + 1) {
     throw new RangeError(
@@ -118,13 +165,22 @@ function activationKernel(activation: Activation): { name: string; coefficients:
     );
   }
   while (coefficients.length < 2) coefficients.push(0);
-  return { name: `Polynomial${coefficients.length - 1}`, coefficients };
+  const slope = coefficients.slice(1).map((c, k) => (k + 1) * c);
+  return { name: `Polynomial${coefficients.length - 1}`, value: coefficients, slope };
 }
+
+const waveKernel = (activation: Trigonometric): ActivationKernel => ({
+  name: `Wave${activation.amplitudes.length}`,
+  ...waveSettings(activation),
+});
 
 function runnable(
   plan: GraphPlan,
   layout: ParameterLayout,
-  activation: ReturnType<typeof activationKernel>,
+  activation: ActivationKernel,
+  learned: LearnedWaves | undefined,
+  /** Scales of batch norm that a cap bounds. */
+  capped: readonly { readonly offset: number; readonly size: number }[],
   kernels: LayerKernels,
   memory: WebAssembly.Memory,
 ): Shard {
@@ -143,11 +199,32 @@ function runnable(
     settings[0] = clip ?? Infinity;
     settings[1] = bound;
     settings[2] = penalty ? 1 / penalty.range : 0;
-    words[plan.settings / 4 + 3] = penalty ? penalty.exponent : 0;
-    activation.coefficients.forEach((c, k) => {
-      settings[COEFFICIENTS + k] = c;
-      if (k > 0) settings[DERIVATIVE + k - 1] = k * c;
-    });
+    words[plan.settings / 4 + 3] = !penalty ? 0 : penalty.reduction === "hinge" ? HINGE : penalty.exponent;
+    settings[PENALTY_RANGE] = penalty?.range ?? 0;
+    writeFunction(activation);
+  }
+
+  function writeFunction({ value, slope }: Pick<ActivationKernel, "value" | "slope">): void {
+    const settings = floatsAt(plan.settings, 32);
+    settings.set(value, COEFFICIENTS);
+    settings.set(slope, DERIVATIVE);
+  }
+
+  /** Writes the numbers of a layer that has learned its own. */
+  function writeLearned(layer: number): void {
+    if (!learned) return;
+    const { period, harmonics, offsets } = learned, at = offsets[layer]!;
+    const amplitudes = [...state.subarray(at + 1, at + 1 + harmonics)];
+    writeFunction(waveSettings({ kind: "trigonometric", period, offset: state[at]!, amplitudes }));
+  }
+
+  /** By layer: sums of the gradients that reach a learned activation, of a shard so far. */
+  const fourierSums = (learned?.offsets ?? []).map(() => new Float64Array(FOURIER_SUMS));
+
+  function finishFourier(): void {
+    learned?.offsets.forEach((offset, layer) =>
+      gradients.set(fourierGradients([...fourierSums[layer]!], learned.harmonics), offset)
+    );
   }
 
   /** Writes the values of a channel into every repetition of it, one value to each of the tables in a row. */
@@ -208,11 +285,15 @@ function runnable(
 
   const recordOf = (activation: number) => plan.records + activation * RECORD_BYTES;
   const clearRecords = () => words.fill(0, plan.records / 4, recordOf(plan.activations.length) / 4);
+  /** Norm of what the inputs of a layer have beyond the range. */
+  const hingeNorm = (activation: number) => Math.sqrt(doubles[recordOf(activation) / 8]!);
+
   /** Penalty of a layer; its inputs beyond 16 ranges, where the penalty is a tangent, are gone through once more. */
   function penaltySum(
     step: PointwiseStep,
-    { exponent, range }: NonNullable<StepSettings["penalty"]>,
+    { exponent, range, reduction }: NonNullable<StepSettings["penalty"]>,
   ): number {
+    if (reduction === "hinge") return hingeNorm(step.activation!);
     const record = recordOf(step.activation!),
       bound = PENALTY_LINEAR_BEYOND * range,
       power = doubles[record / 8]!;
@@ -238,6 +319,7 @@ function runnable(
     const suffix = shortcut ? "Shortcut" : "", range = extent(count, ...tensors);
     if (index === undefined) kernels[`forwardIdentity${suffix}`]!(...places, ...range, tables, period);
     else {
+      writeLearned(index);
       const forward = kernels[`forward${activation.name}${suffix}`]!;
       forward(...places, ...range, tables, period, plan.settings, recordOf(index));
     }
@@ -270,7 +352,17 @@ function runnable(
   function penaltyFactor({ penalty }: StepSettings, activation: number, batchSize: number): number {
     if (!penalty) return 0;
     const { length } = plan.activations, elements = batchSize * plan.activations[activation]!;
-    return penalty.coefficient / length / (penalty.reduction === "mean" ? elements : 1);
+    const parts = { sum: 1, mean: elements, hinge: batchSize / batch };
+    return penalty.coefficient / length / parts[penalty.reduction];
+  }
+
+  /** What the kernels multiply with the slope of the penalty of an input. */
+  function penaltySlopeFactor(settings: StepSettings, activation: number, batchSize: number): number {
+    const { penalty } = settings, factor = penaltyFactor(settings, activation, batchSize);
+    if (!penalty) return 0;
+    if (penalty.reduction !== "hinge") return factor * penalty.exponent / penalty.range;
+    const norm = hingeNorm(activation);
+    return norm > 0 ? factor / norm : 0;
   }
 
   function goBack(
@@ -335,9 +427,26 @@ function runnable(
     const backward = kernels[`backward${name}${ey ? "Second" : ""}`]!;
     const common = [...places, ...extent(count, ...tensors), tables, period, sums];
     if (!isActivated) return backward(...common);
-    const { penalty } = settings;
-    const slope = penalty ? penaltyFactor(settings, index, batchSize) * penalty.exponent / penalty.range : 0;
-    backward(...common, plan.settings, slope);
+    writeLearned(index);
+    if (learned) sumFourier(index, [...incoming, ...read], ey !== undefined, first, count, tables, period);
+    backward(...common, plan.settings, penaltySlopeFactor(settings, index, batchSize));
+  }
+
+  function sumFourier(
+    layer: number,
+    tensors: readonly Tensor[],
+    hasSecond: boolean,
+    first: number,
+    count: number,
+    tables: number,
+    period: number,
+  ): void {
+    const operands = `${tensors.length > (hasSecond ? 3 : 2) ? "Shortcut" : ""}${hasSecond ? "Second" : ""}`;
+    const result = doubles.subarray(plan.scratch / 8, plan.scratch / 8 + FOURIER_SUMS).fill(0);
+    const places = tensors.flatMap((t) => place(t, first));
+    const kernel = kernels[`backwardFourier${operands}`]!;
+    kernel(...places, ...extent(count, ...tensors), tables, period, plan.settings, plan.scratch);
+    result.forEach((sum, k) => fourierSums[layer]![k]! += sum);
   }
 
   /** Gradients of scale and offset, and the coefficients of the input gradient, from the sums. */
@@ -390,6 +499,7 @@ function runnable(
       clearRecords();
       loadImages(images);
       clearSums();
+      for (const sums of fourierSums) sums.fill(0);
       for (const { images: count, steps: [start, ...others] } of plan.forward) {
         if (start!.kind === "pointwise" && start!.norm) finishMoments(start!);
         for (let first = 0; first < batch; first += count) {
@@ -418,6 +528,7 @@ function runnable(
         }
         weights.forEach(weightsBack);
       }
+      finishFourier();
       const records = plan.activations.map((_, i) => recordOf(i));
       return {
         ...loss,
@@ -474,33 +585,62 @@ function runnable(
       kernels.addTo(plan.gradients, plan.received, layout.total);
     },
 
-    update(shards, { learningRate, momentum, weightDecay, decayNorms, gradientNorm }) {
-      const { decayed, trained } = layout;
+    update(shards, settings) {
+      const { slots, trained } = layout,
+        { learningRate, momentum, nesterov, gradientNorm, scaleCap } = settings;
       let factor = 1;
       if (gradientNorm !== null) {
         const norm = Math.sqrt(kernels.squaredSum(plan.gradients, trained));
         if (norm > gradientNorm) factor = gradientNorm / norm;
       }
-      const descend = (from: number, to: number, decay: number) => {
-        const at = 4 * from;
-        kernels.descend(
+      for (const [name, { offset, size, shape }] of slots) {
+        if (offset >= trained) continue;
+        const at = 4 * offset, padded = Math.ceil(size / 4) * 4; // the rest are zeros, and stay so
+        if (settings.muon !== null && isMuonFilter(shape)) {
+          const filter = {
+            weights: plan.parameters + at,
+            momentum: plan.momentum + at,
+            gradients: plan.gradients + at,
+            size,
+            outputs: shape.at(-1)!,
+          };
+          muonStep(floats, kernels, filter, plan.scratch, {
+            factor,
+            keep: momentum,
+            nesterov,
+            rate: settings.muon,
+          });
+          continue;
+        }
+        const descend = nesterov ? kernels.descendAhead : kernels.descend;
+        descend(
           plan.parameters + at,
           plan.momentum + at,
           plan.gradients + at,
-          to - from,
+          padded,
           factor,
-          decay,
+          decayOf(name, settings),
           momentum,
           learningRate,
         );
-      };
-      descend(0, decayed, weightDecay);
-      descend(decayed, trained, decayNorms ? weightDecay : 0);
+      }
+      if (learned) boundAmplitudes(learned);
+      if (scaleCap !== null) {
+        for (const { offset, size } of capped) bound(offset, size, scaleCap);
+      }
       for (let i = trained; i < layout.total; i++) {
         state[i] = KEPT * state[i]! + (1 - KEPT) * (gradients[i]! / shards);
       }
     },
   };
+
+  function boundAmplitudes({ period, harmonics, offsets }: LearnedWaves): void {
+    for (const offset of offsets) bound(offset + 1, harmonics, period / AMPLITUDE_DIVISOR);
+  }
+
+  function bound(offset: number, size: number, most: number): void {
+    for (let i = offset; i < offset + size; i++) state[i] = Math.max(-most, Math.min(most, state[i]!));
+  }
 
   /** Applies an activation to one image in evaluation, and counts its inputs out of range. */
   function observe(

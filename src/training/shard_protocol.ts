@@ -17,7 +17,7 @@ export const STEP = 1, EVALUATE = 2, SAVE = 3, LOAD = 4, EXIT = 5;
 
 /** Operation, images in the batch, then the settings of a step or the range and the clip of an evaluation. */
 export const OPERATION = 0, SIZE = 1, SETTINGS = 2, RANGE = 2, CLIP = 3;
-const REQUEST_DOUBLES = 16;
+const REQUEST_DOUBLES = 24;
 
 export interface RequestSlot {
   readonly request: Float64Array<SharedArrayBuffer>;
@@ -110,6 +110,8 @@ export interface ShardStart {
   readonly buffers: ExchangeBuffers;
 }
 
+const REDUCTIONS = ["sum", "mean", "hinge"] as const;
+
 /** Writes settings from double `SETTINGS` of a request on; null is Infinity. */
 export function writeStepSettings(settings: StepSettings, request: Float64Array): void {
   const { penalty } = settings;
@@ -126,7 +128,11 @@ export function writeStepSettings(settings: StepSettings, request: Float64Array)
     penalty?.coefficient ?? 0,
     penalty?.exponent ?? 0,
     penalty?.range ?? 0,
-    Number(penalty?.reduction === "mean"),
+    REDUCTIONS.indexOf(penalty?.reduction ?? "sum"),
+    Number(settings.nesterov),
+    Number(settings.decayBiases),
+    settings.scaleCap ?? Infinity,
+    settings.muon ?? Infinity,
   ], SETTINGS);
 }
 
@@ -144,8 +150,12 @@ export function readStepSettings(request: Float64Array): StepSettings {
     coefficient,
     exponent,
     range,
-    isMean,
-  ] = request.subarray(SETTINGS) as unknown as number[] & { length: 13 };
+    reduction,
+    nesterov,
+    decayBiases,
+    scaleCap,
+    muon,
+  ] = request.subarray(SETTINGS) as unknown as number[] & { length: 17 };
   return {
     learningRate: learningRate!,
     momentum: momentum!,
@@ -156,8 +166,12 @@ export function readStepSettings(request: Float64Array): StepSettings {
     labelSmoothing: labelSmoothing!,
     gradientNorm: finiteOrNull(gradientNorm!),
     penalty: hasPenalty
-      ? { coefficient: coefficient!, exponent: exponent!, range: range!, reduction: isMean ? "mean" : "sum" }
+      ? { coefficient: coefficient!, exponent: exponent!, range: range!, reduction: REDUCTIONS[reduction!]! }
       : null,
+    nesterov: nesterov === 1,
+    decayBiases: decayBiases === 1,
+    scaleCap: finiteOrNull(scaleCap!),
+    muon: finiteOrNull(muon!),
   };
 }
 

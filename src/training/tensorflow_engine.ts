@@ -8,6 +8,7 @@
 import * as tf from "@tensorflow/tfjs";
 import {
   type Activation,
+  type ActivationNode,
   type BatchNormNode,
   type FloatTensor,
   type Graph,
@@ -16,11 +17,14 @@ import {
   type Weights,
 } from "../models/graph.ts";
 import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowBackend } from "../models/tensorflow_backend.ts";
+import { AMPLITUDE_DIVISOR, type Trigonometric } from "../models/trigonometric.ts";
 import { checkWeights } from "../models/weights.ts";
 import { realCoefficients } from "../polynomial/polynomial.ts";
 import type { Batch, CreateEngine, EngineState, StepReport, StepSettings } from "./engine.ts";
 import { isTrainable } from "./initial.ts";
 import { countCorrect, evaluationReport } from "./_measure.ts";
+import { cappedScales, decayOf } from "./update_rules.ts";
+import { isMuonFilter, LEAST_NORM, NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS } from "./muon.ts";
 import { checkPenalty, PENALTY_LINEAR_BEYOND, type PenaltyShape, penaltySlope } from "./penalty.ts";
 
 const BATCH_NORM_EPSILON = 1e-5;
@@ -50,7 +54,7 @@ export const createTensorflowEngine: CreateEngine = async (
     throw new RangeError(`a batch of ${batchSize} images cannot be cut into ${shards} equal shards`);
   }
   checkState(graph, initial);
-  const activate = activationOf(activation);
+  const activate = activationOf(activation), capped = cappedScales(graph);
   await openTensorflow(backend);
   const weights = variables(initial.weights), momentum = variables(initial.momentum);
 
@@ -64,6 +68,14 @@ export const createTensorflowEngine: CreateEngine = async (
       );
       updateStatistics(weights, parts);
       descend(weights, momentum, batchGradients(parts, settings.gradientNorm), settings);
+      boundAmplitudes(weights, activation);
+      const { scaleCap } = settings;
+      if (scaleCap !== null) {
+        for (const name of capped) {
+          const scale = weights.get(name)!;
+          scale.assign(tf.clipByValue(scale, -scaleCap, scaleCap));
+        }
+      }
       return [tf.concat(parts.map(({ logits }) => logits)), ...parts.map(({ numbers }) => numbers)];
     });
     const [logits, ...numbers] = await download(measured);
@@ -90,9 +102,9 @@ export const createTensorflowEngine: CreateEngine = async (
         const logits = forward(graph, weights, imagesOf(graph, batch), {
           normalise: ({ id }, x) =>
             batchNorm(id, x, weights, tensorOf(weights, id, "mean"), tensorOf(weights, id, "variance")),
-          activate(x) {
+          activate({ id }, x) {
             inputs.push(x.clone());
-            return activate(clipped(x, clip));
+            return activate(clipped(x, clip), weights.get(`${id}.fourier`));
           },
         });
         return [logits, ...inputs];
@@ -125,7 +137,7 @@ type Operation = (x: tf.Tensor) => tf.Tensor;
 /** What a training pass and an inference pass do differently. */
 interface Mode {
   normalise(node: BatchNormNode, x: tf.Tensor): tf.Tensor;
-  activate(x: tf.Tensor): tf.Tensor;
+  activate(node: ActivationNode, x: tf.Tensor): tf.Tensor;
 }
 
 /** Logits [batch, classes] of images [batch, height, width, channels]. */
@@ -154,7 +166,7 @@ function layer(
     case "batchNorm":
       return mode.normalise(node, x);
     case "activation":
-      return mode.activate(x);
+      return mode.activate(node, x);
     case "averagePool":
       return tf.avgPool(x as tf.Tensor4D, node.kernel, node.stride, "valid");
     case "maxPool":
@@ -189,11 +201,44 @@ const clipped = (x: tf.Tensor, clip: number | null): tf.Tensor =>
 /**
  * A function that TensorFlow.js has, or a polynomial and its derivative by Horner's rule, the order in which the fast engine rounds too.
  */
-function activationOf(activation: Activation): Operation {
+function activationOf(activation: Activation): ActivationOperation {
+  if (activation.kind === "trigonometric") return waveOf(activation);
   if (activation.kind !== "polynomial") return tf[activation.kind];
   const coefficients = realCoefficients(activation);
   if (coefficients.length < 2) throw new RangeError("the activation is constant");
-  return elementwise(horner(coefficients), horner(coefficients.map((c, k) => k * c).slice(1)));
+  const polynomial = elementwise(horner(coefficients), horner(coefficients.map((c, k) => k * c).slice(1)));
+  return (x) => polynomial(x); // it takes tensors alone
+}
+
+/** An activation of x, and of the numbers of the layer where they are learned. */
+type ActivationOperation = (x: tf.Tensor, fourier?: tf.Tensor) => tf.Tensor;
+
+function waveOf({ period, offset, amplitudes }: Trigonometric): ActivationOperation {
+  const frequencies = amplitudes.map((_, k) => 2 * Math.PI * (2 * k + 1) / period);
+  const wave = tf.customGrad((...args) => {
+    const [x, fourier, save] = args as [tf.Tensor, tf.Tensor1D, tf.GradSaveFunc];
+    save([x, fourier]);
+    const cosine = (x: tf.Tensor, w: number) => tf.cos(tf.mul(x, w));
+    const number = (fourier: tf.Tensor, k: number) => tf.reshape(tf.slice(fourier, [k], [1]), []);
+    const value = frequencies.reduce<tf.Tensor>(
+      (sum, w, k) => tf.add(sum, tf.mul(cosine(x, w), number(fourier, k + 1))),
+      tf.add(tf.mul(x, 1 / 2), number(fourier, 0)),
+    );
+    const slope = (x: tf.Tensor, fourier: tf.Tensor) =>
+      frequencies.reduce<tf.Tensor>(
+        (sum, w, k) => tf.sub(sum, tf.mul(tf.sin(tf.mul(x, w)), tf.mul(number(fourier, k + 1), w))),
+        tf.fill(x.shape, 1 / 2),
+      );
+    return {
+      value,
+      gradFunc: (dy, saved) => {
+        const [x, fourier] = saved as [tf.Tensor, tf.Tensor];
+        const sums = [tf.sum(dy), ...frequencies.map((w) => tf.sum(tf.mul(dy, cosine(x, w))))];
+        return [tf.mul(dy, slope(x, fourier)), tf.stack(sums)];
+      },
+    };
+  });
+  return (x, fourier = tf.tensor1d([offset, ...amplitudes])) => wave(x, fourier);
 }
 
 function horner(coefficients: readonly number[]): Operation {
@@ -227,6 +272,20 @@ function penaltyOf({ exponent, range }: PenaltyShape): Operation {
     },
   );
 }
+
+/** Euclidean norm of x - clamp(x, +-range); its gradient is 0 where the norm is. */
+const hingeNorm = (x: tf.Tensor, range: number): tf.Tensor => {
+  const excess = (x: tf.Tensor) => tf.sub(x, tf.clipByValue(x, -range, range));
+  const normOf = (x: tf.Tensor) => tf.sqrt(tf.sum(tf.square(excess(x))));
+  return tf.customGrad((...args) => {
+    const [x, save] = args as [tf.Tensor, tf.GradSaveFunc];
+    save([x]);
+    return {
+      value: normOf(x),
+      gradFunc: (dy, [x]) => tf.mul(dy, tf.div(excess(x), tf.maximum(normOf(x), 1e-30))),
+    };
+  })(x);
+};
 
 /**
  * A function of each element with its derivative: derived step by step, Horner's rule would fill the memory.
@@ -330,7 +389,7 @@ type Part = {
 function differentiate(
   graph: Graph,
   weights: Variables,
-  activate: Operation,
+  activate: ActivationOperation,
   { images, targets }: Shard,
   batchSize: number,
   { clip, penalty, crossEntropyWeight, labelSmoothing }: StepSettings,
@@ -349,13 +408,15 @@ function differentiate(
         statistics[`${id}.variance`] = tf.keep(unbiased);
         return batchNorm(id, x, weights, mean, variance);
       },
-      activate(x) {
+      activate({ id }, x) {
         inputs.push(tf.keep(x.clone()));
-        if (penalty) {
+        if (penalty?.reduction === "hinge") {
+          penalties.push(tf.div(hingeNorm(x, penalty.range), batchSize / images.shape[0]));
+        } else if (penalty) {
           const sum = tf.sum(penaltyOf(penalty)(x)), elements = x.size / images.shape[0] * batchSize;
           penalties.push(penalty.reduction === "sum" ? sum : tf.div(sum, elements));
         }
-        return activate(clipped(x, clip));
+        return activate(clipped(x, clip), weights.get(`${id}.fourier`));
       },
     }));
     const sum = tf.losses.softmaxCrossEntropy(targets, logits, undefined, labelSmoothing, tf.Reduction.SUM);
@@ -432,9 +493,44 @@ function descend(
 ): void {
   for (const [name, gradient] of gradients) {
     const w = weights.get(name)!, v = momentum.get(name)!;
-    const decay = settings.decayNorms || !/\.(scale|offset)$/.test(name) ? settings.weightDecay : 0;
-    v.assign(tf.add(tf.mul(v, settings.momentum), tf.add(gradient, tf.mul(w, decay))));
-    w.assign(tf.sub(w, tf.mul(v, settings.learningRate)));
+    if (settings.muon !== null && isMuonFilter(w.shape)) {
+      muonStep(w, v, gradient, settings.muon, settings);
+      continue;
+    }
+    const d = tf.add(gradient, tf.mul(w, decayOf(name, settings)));
+    v.assign(tf.add(tf.mul(v, settings.momentum), d));
+    const direction = settings.nesterov ? tf.add(tf.mul(v, settings.momentum), d) : v;
+    w.assign(tf.sub(w, tf.mul(direction, settings.learningRate)));
+  }
+}
+
+/** Muon's step of a filter: see `muon.ts`. */
+function muonStep(
+  w: tf.Variable,
+  v: tf.Variable,
+  gradient: tf.Tensor,
+  rate: number,
+  { momentum, nesterov }: StepSettings,
+): void {
+  const outputs = w.shape.at(-1)!, [a, b, c] = NEWTON_SCHULZ;
+  v.assign(tf.add(tf.mul(v, momentum), gradient));
+  const direction = nesterov ? tf.add(tf.mul(v, momentum), gradient) : v;
+  let x = tf.reshape(tf.div(direction, tf.add(tf.norm(direction), LEAST_NORM)), [-1, outputs]) as tf.Tensor2D;
+  for (let i = 0; i < NEWTON_SCHULZ_STEPS; i++) {
+    const gram = tf.matMul(x, x, true), square = tf.matMul(gram, gram);
+    x = tf.add(tf.mul(x, a), tf.matMul(x, tf.add(tf.mul(gram, b), tf.mul(square, c))));
+  }
+  const kept = tf.mul(w, tf.div(Math.sqrt(outputs), tf.norm(w)));
+  w.assign(tf.sub(kept, tf.reshape(tf.mul(x, rate), w.shape)));
+}
+
+function boundAmplitudes(weights: Variables, activation: Activation): void {
+  if (activation.kind !== "trigonometric") return;
+  const bound = activation.period / AMPLITUDE_DIVISOR;
+  for (const [name, w] of weights) {
+    if (!name.endsWith(".fourier")) continue;
+    const offset = tf.slice(w, [0], [1]), amplitudes = tf.slice(w, [1], [-1]);
+    w.assign(tf.concat([offset, tf.clipByValue(amplitudes, -bound, bound)]));
   }
 }
 

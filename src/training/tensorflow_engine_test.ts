@@ -14,6 +14,10 @@ import { createTensorflowEngine } from "./tensorflow_engine.ts";
 const SETTINGS: StepSettings = {
   learningRate: 0.01,
   momentum: 0.9,
+  nesterov: false,
+  decayBiases: true,
+  muon: null,
+  scaleCap: null,
   weightDecay: 5e-4,
   decayNorms: true,
   clip: 5,

@@ -130,32 +130,34 @@ export async function train(
     options,
     layers,
     activations: layers.reduce((sum, id) => sum + sizeOf(shapes.get(id)!), 0),
+    stepsPerEpoch: Math.floor(dataset.train.count / run.batch),
     lastSteps: [],
   };
   let state = resumeFrom?.state ?? engine.save(), average = resumeFrom?.average ?? null;
+  let measured: Measured | null = null;
   if (resumeFrom) engine.load(state);
   const history = [...resumeFrom?.history ?? []];
-  const resultOf = (diverged: Divergence | null): TrainingResult => ({
+  const resultOf = (diverged: Divergence | null, weights: Weights): TrainingResult => ({
     history,
     diverged,
     layers,
     lastSteps: task.lastSteps,
-    weights: average ?? state.weights,
+    weights,
   });
   while (history.length < run.epochs) {
     const epoch = history.length, trained = await trainEpoch(task, epoch, average);
     if (trained.diverged) {
       history.push({ ...trained.row, test: null, clipped: null });
-      return resultOf(trained.diverged);
+      return resultOf(trained.diverged, average ?? state.weights);
     }
     state = engine.save();
     average = trained.average;
     const wanted = evaluate === "each" || epoch + 1 === run.epochs;
-    const measured = wanted ? await evaluateEpoch(task, state, average) : { test: null, clipped: null };
-    history.push({ ...trained.row, ...measured });
+    measured = wanted ? await evaluateEpoch(task, state, average) : null;
+    history.push({ ...trained.row, test: measured?.test ?? null, clipped: measured?.clipped ?? null });
     await onEpoch?.({ run, state, average, history: [...history] });
   }
-  return resultOf(null);
+  return resultOf(null, measured?.weights ?? await usableWeights(task, state, average));
 }
 
 /** One sentence about a divergence: `diverged at epoch 2, step 117: act3 reached 7.2e+23`. */
@@ -172,6 +174,7 @@ interface Task {
   readonly layers: readonly string[];
   /** Inputs of activations per image. */
   readonly activations: number;
+  readonly stepsPerEpoch: number;
   readonly lastSteps: StepRecord[];
 }
 
@@ -182,8 +185,7 @@ interface TrainedEpoch {
 }
 
 async function trainEpoch(task: Task, epoch: number, average: Weights | null): Promise<TrainedEpoch> {
-  const { engine, dataset, run, options: { onProgress } } = task;
-  const stepsPerEpoch = Math.floor(dataset.train.count / run.batch), totals = new Totals(task, run.batch);
+  const { engine, run, stepsPerEpoch, options: { onProgress } } = task, totals = new Totals(task, run.batch);
   const { learningRate } = stepSettings(run, epoch, 0, stepsPerEpoch);
   const done = (diverged: Divergence | null): TrainedEpoch => ({
     row: { epoch: epoch + 1, learningRate, ...totals.row() },
@@ -191,7 +193,7 @@ async function trainEpoch(task: Task, epoch: number, average: Weights | null): P
     diverged,
   });
   let step = 0;
-  for await (const report of takeSteps(engine, plannedSteps(task, epoch, stepsPerEpoch))) {
+  for await (const report of takeSteps(engine, plannedSteps(task, epoch))) {
     record(task.lastSteps, {
       epoch: epoch + 1,
       step: step + 1,
@@ -199,7 +201,7 @@ async function trainEpoch(task: Task, epoch: number, average: Weights | null): P
     });
     if (!isSound(report)) return done(divergenceOf(task));
     totals.add(report);
-    if (isAveraged(run, step)) average = updatedAverage(task, epoch, step, average);
+    if (isAveraged(run, epoch, step)) average = updatedAverage(task, epoch, step, average);
     step++;
     onProgress?.({ epoch: epoch + 1, step, stepsPerEpoch, ...totals.progress() });
   }
@@ -208,9 +210,8 @@ async function trainEpoch(task: Task, epoch: number, average: Weights | null): P
 
 /** The steps of an epoch; throws the reason of the signal once it is aborted. */
 function* plannedSteps(
-  { dataset, run, options: { signal } }: Task,
+  { dataset, run, stepsPerEpoch, options: { signal } }: Task,
   epoch: number,
-  stepsPerEpoch: number,
 ): Generator<PlannedStep> {
   const batches = trainingBatches(dataset.train, dataset, {
     batchSize: run.batch,
@@ -223,7 +224,11 @@ function* plannedSteps(
   let step = 0;
   for (const batch of batches) {
     signal?.throwIfAborted();
-    yield { batch, settings: stepSettings(run, epoch, step, stepsPerEpoch), isStop: isAveraged(run, step) };
+    yield {
+      batch,
+      settings: stepSettings(run, epoch, step, stepsPerEpoch),
+      isStop: isAveraged(run, epoch, step),
+    };
     step++;
   }
 }
@@ -306,22 +311,36 @@ class Totals {
   }
 }
 
-/** Whether the weights after a step go into a moving average. */
-const isAveraged = ({ average }: Run, step: number): boolean =>
-  average !== null && step % average.everySteps === 0;
+/** Steps from one to the next whose weights go into the average of the last epochs. */
+const TAIL_STEPS = 5;
+/** Steps without descent, after which the running statistics of batch norm are those of the last hundred batches or so. */
+const STATISTICS_STEPS = 100;
+
+const tailStart = ({ tailAverage, epochs }: Run): number =>
+  tailAverage === null ? epochs : Math.round(epochs * (1 - tailAverage));
+
+/** Whether the weights after a step go into an average. */
+const isAveraged = (run: Run, epoch: number, step: number): boolean =>
+  run.average !== null
+    ? step % run.average.everySteps === 0
+    : epoch >= tailStart(run) && step % TAIL_STEPS === 0;
 
 /**
- * The moving average after a step. Until the learning rate has warmed up it is the weights themselves, as in
- * torchvision's training script.
+ * The average after a step. A moving one is the weights themselves until the learning rate has warmed up, as in torchvision's
+ * training script; that of the last epochs is a mean, and counts what it holds by epoch and step.
  */
 function updatedAverage(
-  { engine, run }: Task,
+  { engine, run, stepsPerEpoch }: Task,
   epoch: number,
   step: number,
   average: Weights | null,
 ): Weights {
-  const { weights } = engine.save(),
-    warmedUp = epoch > run.warmUp.epochs || (epoch === run.warmUp.epochs && step > 0);
+  const { weights } = engine.save();
+  if (run.average === null) {
+    const count = (epoch - tailStart(run)) * Math.ceil(stepsPerEpoch / TAIL_STEPS) + step / TAIL_STEPS;
+    return average ? blend(average, weights, count / (count + 1)) : weights;
+  }
+  const warmedUp = epoch > run.warmUp.epochs || (epoch === run.warmUp.epochs && step > 0);
   return average && warmedUp ? blend(average, weights, averageDecay(run)) : weights;
 }
 
@@ -332,15 +351,41 @@ function blend(average: Weights, weights: Weights, decay: number): Map<string, F
   }));
 }
 
+/** The weights to be used after an epoch; the engine is left with them, or with the state as it is. */
+async function usableWeights(task: Task, state: EngineState, average: Weights | null): Promise<Weights> {
+  if (!average) return state.weights;
+  task.engine.load({ ...state, weights: average });
+  if (task.run.tailAverage === null) return average;
+  for await (const _ of takeSteps(task.engine, statisticsSteps(task)));
+  return task.engine.save().weights;
+}
+
+/** Steps that move the running statistics and nothing else, on images as after the last epoch. */
+function* statisticsSteps(task: Task): Generator<PlannedStep> {
+  let left = STATISTICS_STEPS;
+  for (const { batch, settings } of plannedSteps(task, task.run.epochs)) {
+    if (left-- === 0) return;
+    yield {
+      batch,
+      settings: { ...settings, learningRate: 0, muon: null, penalty: null, crossEntropyWeight: 1 },
+    };
+  }
+}
+
+interface Measured extends Pick<EpochRow, "test" | "clipped"> {
+  readonly weights: Weights;
+}
+
 async function evaluateEpoch(
-  { engine, dataset, run, options: { signal, alsoClipped = false } }: Task,
+  task: Task,
   state: EngineState,
   average: Weights | null,
-): Promise<Pick<EpochRow, "test" | "clipped">> {
+): Promise<Measured> {
+  const { engine, dataset, run, options: { signal, alsoClipped = false } } = task;
+  const weights = await usableWeights(task, state, average);
   const evaluated = (clip: number | null) =>
     evaluateSplit(engine, dataset.test, dataset, { batchSize: run.batch, range: rangeOf(run), clip, signal });
-  if (average) engine.load({ ...state, weights: average });
   const test = await evaluated(null), clipped = alsoClipped ? await evaluated(rangeOf(run)) : null;
   if (average) engine.load(state);
-  return { test, clipped };
+  return { test, clipped, weights };
 }

@@ -159,8 +159,8 @@ Deno.test("train() leaves the test images alone until the end where asked", asyn
 });
 
 Deno.test("train() resumed after any epoch equals an unbroken run", async () => {
-  for (const average of [null, { decay: 0.9, everySteps: 2 }]) {
-    const run = { ...RUN, average }, checkpoints: TrainingCheckpoint[] = [];
+  for (const change of [{}, { average: { decay: 0.9, everySteps: 2 } }, { tailAverage: 0.7 }]) {
+    const run = { ...RUN, ...change }, checkpoints: TrainingCheckpoint[] = [];
     const unbroken = await train(new FakeEngine(), DATASET, run, {
       onEpoch: (c) => void checkpoints.push(c),
     });
@@ -193,6 +193,26 @@ Deno.test("train() evaluates and returns the moving average and goes on with the
   assertEquals(valueOf(engine.save().weights), seen.at(-1));
   const plain = await train(new FakeEngine(), DATASET, { ...run, average: null });
   assertEquals(valueOf(plain.weights), seen.at(-1));
+});
+
+Deno.test("train() averages the weights of the last epochs, measures their statistics by steps without descent, and uses them", async () => {
+  const run = { ...RUN, epochs: 4, tailAverage: 0.5 }, kept: number[] = [], steps = { taken: 0, idle: 0 };
+  const engine = new FakeEngine(), step = engine.step.bind(engine);
+  engine.step = async (batch, settings) => {
+    const report = await step(batch, settings);
+    if (settings.learningRate === 0) steps.idle++;
+    else if (steps.taken++ >= 2 * STEPS && (steps.taken - 1) % STEPS % 5 === 0) {
+      kept.push(valueOf(engine.save().weights));
+    }
+    return report;
+  };
+  const { weights } = await train(engine, DATASET, run, { evaluate: "last" });
+  assertEquals([kept.length, steps], [2, { taken: 4 * STEPS, idle: STEPS }]);
+  const mean = (kept[0] + kept[1]) / 2;
+  assertAlmostEquals(valueOf(weights), mean, 1e-5 * Math.abs(mean));
+  assertEquals(engine.evaluated.at(-1), valueOf(weights));
+  const each = await train(new FakeEngine(), DATASET, run);
+  assertEquals(each.weights, weights, "evaluating more often changed the result");
 });
 
 Deno.test("train() ends where it diverges and names epoch, step, layer and range", async () => {

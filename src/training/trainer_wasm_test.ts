@@ -1,12 +1,13 @@
 /** The training loop on the engine that trains on CPUs: whole runs, small ones. */
 import { assertEquals } from "@std/assert";
+import type { Dataset } from "../data/dataset.ts";
 import { openDataset } from "../data/open_dataset.ts";
 import type { Weights } from "../models/graph.ts";
 import { buildModel } from "../models/zoo.ts";
-import { parseActivation } from "./activations.ts";
-import { initialState } from "./initial.ts";
 import { presetOf } from "./presets.ts";
 import type { Run } from "./recipe.ts";
+import { startOf } from "./start.ts";
+import { trainingGraph } from "./training_graph.ts";
 import { train, type TrainingCheckpoint, type TrainingOptions, type TrainingResult } from "./trainer.ts";
 import { createWasmEngine } from "./wasm_engine.ts";
 
@@ -23,16 +24,42 @@ const RUN: Run = {
 };
 
 const DATASET = await openDataset("shapes", { limit: { train: 256, test: 100 } });
+const FEW = await openDataset("shapes", { limit: { train: 48, test: 16 } });
 
-async function trained(workers: number, options: TrainingOptions = {}): Promise<TrainingResult> {
-  const graph = buildModel(RUN.model), initial = initialState(graph, RUN.seed);
-  const engine = await createWasmEngine(graph, parseActivation(RUN.activation), {
-    batchSize: RUN.batch,
-    workers,
-    initial,
-  });
+/** Everything at once that the recipe of a plain run goes without. */
+const ALL: Run = {
+  ...RUN,
+  ...{
+    activation: "trig:8:2:1.5:learned",
+    clip: null,
+    warmUp: { epochs: 0.5, from: 0.2 },
+    schedule: "linear",
+  },
+  ...{
+    nesterov: true,
+    decayNorms: false,
+    decayBiases: false,
+    labelSmoothing: 0.1,
+    gradientNorm: 1,
+    scaleCap: 1.05,
+  },
+  ...{ augment: { crop: 4, flip: "alternating" }, tailAverage: 0.5, whitening: true, zeroResidual: true },
+  penalty: { coefficient: 0.01, range: 2, exponent: 10, reduction: "hinge", warmUp: "short" },
+};
+/** Filters of 3x3, which Muon takes. */
+const MUON: Run = { ...ALL, model: "resnet20", activation: "trig:16:2:1", muon: 0.02, batch: 16 };
+
+async function trained(
+  run: Run,
+  dataset: Dataset,
+  workers: number,
+  options: TrainingOptions = {},
+): Promise<TrainingResult> {
+  const { graph, activation } = trainingGraph(buildModel(run.model), run.activation);
+  const initial = startOf(graph, run, dataset);
+  const engine = await createWasmEngine(graph, activation, { batchSize: run.batch, workers, initial });
   try {
-    return await train(engine, DATASET, RUN, options);
+    return await train(engine, dataset, run, options);
   } finally {
     engine.close();
   }
@@ -44,11 +71,17 @@ const figures = ({ history }: TrainingResult) =>
   history.map((row) => ({ ...row, seconds: 0, imagesPerSecond: 0 }));
 
 Deno.test("train() gives the same bits on one and on two workers, and interrupted between epochs", async () => {
-  const checkpoints: TrainingCheckpoint[] = [];
-  const whole = await trained(2, { onEpoch: (checkpoint) => void checkpoints.push(checkpoint) });
-  const single = await trained(1), resumed = await trained(2, { resumeFrom: checkpoints[0] });
-  for (const other of [single, resumed]) {
-    assertEquals(bits(other.weights), bits(whole.weights));
-    assertEquals(figures(other), figures(whole));
+  for (const [run, dataset] of [[RUN, DATASET], [ALL, DATASET], [MUON, FEW]] as const) {
+    const checkpoints: TrainingCheckpoint[] = [];
+    const whole = await trained(run, dataset, 2, {
+      onEpoch: (checkpoint) => void checkpoints.push(checkpoint),
+    });
+    const single = await trained(run, dataset, 1),
+      resumed = await trained(run, dataset, 2, { resumeFrom: checkpoints[0] });
+    const finished = await trained(run, dataset, 2, { resumeFrom: checkpoints[1] });
+    for (const other of [single, resumed, finished]) {
+      assertEquals(bits(other.weights), bits(whole.weights));
+      assertEquals(figures(other), figures(whole));
+    }
   }
 });

@@ -1,5 +1,6 @@
 /** What is trained for a network and the name of its activation, and what becomes of the result. */
 import type { Activation, Graph, Weights } from "../models/graph.ts";
+import { withLearnedActivations } from "../models/trigonometric.ts";
 import { parseActivation } from "./activations.ts";
 import { HERMITE, HERMITE_2, hermiteGraph } from "./hermite.ts";
 import { checkFoldable, foldHermite } from "./hermite_fold.ts";
@@ -13,13 +14,16 @@ export interface TrainingGraph {
 }
 
 /**
- * Most activations are trained as they are inferred; AESPA's in a graph of its own.
+ * Most activations are trained as they are inferred, learned ones with tensors of their own; AESPA's in a graph of its own.
  *
  * @param name as `parseActivation` takes it
  * @throws {SyntaxError | RangeError} one sentence, for an unknown activation or one that does not fit the network
  */
 export function trainingGraph(graph: Graph, name: string): TrainingGraph {
-  if (name !== HERMITE) return { graph, activation: parseActivation(name), finish: (weights) => weights };
+  if (name !== HERMITE) {
+    const activation = parseActivation(name);
+    return { graph: withLearnedActivations(graph, activation), activation, finish: (weights) => weights };
+  }
   checkFoldable(graph);
   return {
     graph: hermiteGraph(graph),

@@ -1,5 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import type { Activation, Graph, Node } from "../models/graph.ts";
+import { trigonometric, trigonometricAt } from "../models/trigonometric.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 import { referenceStep } from "./_gradient_reference.ts";
 import type { StepSettings } from "./engine.ts";
@@ -14,6 +15,10 @@ const SEXTIC: Activation = { kind: "polynomial", coefficients: [200, 512, 190, 0
 const PLAIN: StepSettings = {
   learningRate: 0.05,
   momentum: 0,
+  nesterov: false,
+  decayBiases: true,
+  muon: null,
+  scaleCap: null,
   weightDecay: 0,
   decayNorms: false,
   clip: 1.5,
@@ -103,10 +108,14 @@ const gradientCases = [
   [TINY_RESNET, QUARTIC, PLAIN],
   [TINY_RESNET, { kind: "relu" }, { ...PLAIN, penalty: { ...PLAIN.penalty!, exponent: 2, range: 0.05 } }],
   [WIDE, QUARTIC, PLAIN],
+  [TINY_RESNET, trigonometric(1.5, 2, 1), { ...PLAIN, clip: null, penalty: null }],
+  [WIDE, trigonometric(2, 1, 2), { ...PLAIN, clip: null, penalty: null }],
 ] as const;
 
 for (const [graph, activation, settings] of gradientCases) {
-  const kind = activation.kind === "relu" ? "relu" : `degree ${activation.coefficients.length - 1}`;
+  const kind = activation.kind === "polynomial"
+    ? `degree ${activation.coefficients.length - 1}`
+    : activation.kind;
   const exponent = settings.penalty?.exponent ?? "no";
   Deno.test(`WasmEngine.step() has the gradients of the reference: ${graph.name}, ${kind}, penalty ${exponent}`, async () => {
     const initial = variedState(graph), batch = randomBatch(graph, 6, 1);
@@ -300,4 +309,40 @@ Deno.test("createWasmEngine() refuses what it cannot train in one sentence", asy
     Error,
     "the wasm engine is closed",
   );
+});
+
+Deno.test("the kernels of the trigonometric activation are exact to a few units of float32, far out as well", async () => {
+  const size = 1024, activation = trigonometric(10, 3, 1);
+  const graph = build("wave", [1, 1, size], [
+    { id: "act1", op: "activation", input: "input" },
+    { id: "flatten", op: "flatten", input: "act1" },
+    { id: "classifier", op: "dense", input: "flatten", outputs: 3, bias: false },
+  ]);
+  const initial = initialState(graph, 1),
+    engine = await createWasmEngine(graph, activation, { batchSize: 2, initial });
+  // The gradient of the first logit's weights is f(x) times a factor that the bias-free zero weights make 1/3.
+  initial.weights.get("classifier.weight")!.data.fill(0);
+  engine.load(initial);
+  const images = Float32Array.from(
+    { length: 2 * size },
+    (_, i) => (i % size - size / 2) / 8 + 1e-3 * (i % 7),
+  );
+  const targets = Float32Array.of(1, 0, 0, 1, 0, 0);
+  try {
+    await engine.step({ size: 2, images, targets }, {
+      ...PLAIN,
+      clip: null,
+      penalty: null,
+      labelSmoothing: 0,
+      crossEntropyWeight: 1,
+    });
+    const { data } = engine.save().momentum.get("classifier.weight")!;
+    for (let i = 0; i < size; i++) {
+      const x = images[i]!,
+        mean = (trigonometricAt(activation, x) + trigonometricAt(activation, images[size + i]!)) / 2;
+      assertAlmostEquals(-data[3 * i]! * 1.5, mean, 3e-7 * (4 + Math.abs(x)), `f(${x})`);
+    }
+  } finally {
+    engine.close();
+  }
 });

@@ -108,10 +108,12 @@ const splats = (name: string, degree: number, offset: number) =>
     (_, k) => `const ${name}${k} = v128.load32_splat(settings, ${offset + 4 * k});`,
   ).join(" ");
 
-/** Layout of the settings, in bytes: clip, bound of the record, 1 / penalty range, exponent (0: no penalty), f, f'. */
-const COEFFICIENTS = 16, DERIVATIVE = 64;
+/** Layout of the settings, in bytes: clip, bound of the record, 1 / penalty range, exponent, f, penalty range, f'. */
+const COEFFICIENTS = 16, RANGE = 60, DERIVATIVE = 64;
+/** Exponents that are none: no penalty, and the hinge. */
+const NO_PENALTY = 0, HINGE = 1;
 
-const ACTIVATIONS: readonly Activation[] = [
+const ACTIVATIONS: Activation[] = [
   {
     name: "Relu",
     constants: "",
@@ -134,6 +136,30 @@ const ACTIVATIONS: readonly Activation[] = [
     derivative: (dy) => `f32x4.mul(${dy}, ${horner("d", degree - 1, "v")})`,
   })),
 ];
+
+/** Harmonics with code of their own. */
+const HARMONICS = [1, 2, 3];
+
+/** Settings of a wave: 1 / period, offset, then the coefficients of the odd powers of the cosine; of f' those of the sine. */
+const INVERSE_PERIOD = `const inversePeriod = v128.load32_splat(settings, ${COEFFICIENTS});`;
+const HALF = "f32x4.splat(0.5)";
+/** x (c0 + c1 x^2 + c2 x^4), x evaluated once. */
+const oddPolynomial = (name: string, harmonics: number, x: string) =>
+  `odd${harmonics}(${[x, ...Array.from({ length: harmonics }, (_, k) => `${name}${k}`)].join(", ")})`;
+
+for (const harmonics of HARMONICS) {
+  ACTIVATIONS.push({
+    name: `Wave${harmonics}`,
+    constants: `${INVERSE_PERIOD} const offset = v128.load32_splat(settings, ${COEFFICIENTS + 4});
+      ${splats("c", harmonics - 1, COEFFICIENTS + 8)}`,
+    derivativeConstants: `${INVERSE_PERIOD} ${splats("d", harmonics - 1, DERIVATIVE)}`,
+    value: `f32x4.relaxed_madd(c, ${HALF}, f32x4.add(offset, ${
+      oddPolynomial("c", harmonics, "cosine(c, inversePeriod)")
+    }))`,
+    derivative: (dy) =>
+      `f32x4.mul(${dy}, f32x4.add(${HALF}, ${oddPolynomial("d", harmonics, "sine(v, inversePeriod)")}))`,
+  });
+}
 
 const PENALTY_CONSTANTS = `
   const inverseRange = v128.load32_splat(settings, 8), exponent = load<i32>(settings, 12);`;
@@ -169,7 +195,7 @@ const identityForward = (shortcut: boolean) =>
 
 /**
  * y = f(clip(v)). The record grows: f64 sum of min(|v| / range, 16)^exponent (what the penalty adds beyond 16 ranges is
- * found by `outliers`), i32 bits of the largest |v| (ordered as integers, NaN
+ * found by `outliers`), or for the hinge of the squares of what |v| has above the range, i32 bits of the largest |v| (ordered as integers, NaN
  * largest), i32 number of |v| outside the bound, NaN included.
  */
 const activationForward = (f: Activation, shortcut: boolean) =>
@@ -190,7 +216,10 @@ const activationForward = (f: Activation, shortcut: boolean) =>
       ${SIZE}
       largest = i32x4.max_s(largest, size);
       outside = i32x4.sub(outside, i32x4.gt_s(size, bound));
-      if (exponent) {
+      if (exponent == ${HINGE}) {
+        const excess = f32x4.pmax(f32x4.sub(size, v128.load32_splat(settings, ${RANGE})), f32x4.splat(0));
+        sum$ = f32x4.relaxed_madd(excess, excess, sum$);
+      } else if (exponent != ${NO_PENALTY}) {
         const ratio = f32x4.mul(v, inverseRange), square = f32x4.pmin(f32x4.mul(ratio, ratio), f32x4.splat(256));
         ${power(0)}
         sum$ = f32x4.add(sum$, power);
@@ -231,7 +260,10 @@ const identityBackward = (second: boolean) =>
     laneEnd: GRADIENT_SUMS.laneEnd,
   });
 
-/** g = (dy (+ ey)) f'(v) inside the clip + factor * t^(exponent - 1): the gradient at v, with its sums; |t| <= 16. */
+/**
+ * g = (dy (+ ey)) f'(v) inside the clip + factor * t^(exponent - 1): the gradient at v, with its sums; |t| <= 16. The hinge has
+ * v - clamp(v, +-range) in place of the power.
+ */
 const activationBackward = (f: Activation, shortcut: boolean, second: boolean) =>
   sweep({
     name: `backward${f.name}${shortcut ? "Shortcut" : ""}${second ? "Second" : ""}`,
@@ -249,7 +281,11 @@ const activationBackward = (f: Activation, shortcut: boolean, second: boolean) =
       ${SIZE}
       const dy = ${keep(gradientIn(second), masked)};
       let g = v128.andnot(${f.derivative("dy")}, i32x4.gt_s(size, clip));
-      if (exponent) {
+      if (exponent == ${HINGE}) {
+        const range = v128.load32_splat(settings, ${RANGE});
+        const excess = f32x4.sub(v, f32x4.pmin(f32x4.pmax(v, f32x4.neg(range)), range));
+        g = f32x4.relaxed_madd(factors, excess, g);
+      } else if (exponent != ${NO_PENALTY}) {
         const scaled = f32x4.mul(v, inverseRange);
         const ratio = f32x4.pmin(f32x4.pmax(scaled, f32x4.splat(-16)), f32x4.splat(16)), square = f32x4.mul(ratio, ratio);
         ${power(-1)}
@@ -258,6 +294,35 @@ const activationBackward = (f: Activation, shortcut: boolean, second: boolean) =
       ${GRADIENT_SUMS.element}
       ${store("g", "g", masked)}`,
     laneEnd: GRADIENT_SUMS.laneEnd,
+  });
+
+/** Sums of dy and of dy times odd powers of the cosine, added to f64 [4]: what the gradients of a learned wave are made of. */
+const fourierBackward = (shortcut: boolean, second: boolean) =>
+  sweep({
+    name: `backwardFourier${shortcut ? "Shortcut" : ""}${second ? "Second" : ""}`,
+    tensors: ["dy", ...(second ? ["ey"] : []), "z", ...(shortcut ? ["s"] : [])],
+    tables: NORM_TABLES,
+    parameters: "settings: usize, result: usize",
+    before: `
+      const clip = v128.load32_splat(settings), low = f32x4.neg(clip);
+      ${INVERSE_PERIOD}
+      let total0 = f64x2.splat(0), total1 = total0, total2 = total0, total3 = total0;`,
+    laneStart: "let sum0$ = f32x4.splat(0), sum1$ = sum0$, sum2$ = sum0$, sum3$ = sum0$;",
+    element: (masked) => `
+      ${activationInput(shortcut)}
+      ${masked ? "v = v128.and(v, mask);" : ""}
+      const dy = ${keep(gradientIn(second), masked)};
+      const c = cosine(f32x4.pmin(f32x4.pmax(v, low), clip), inversePeriod), square = f32x4.mul(c, c);
+      const first = f32x4.mul(dy, c), third = f32x4.mul(first, square);
+      sum0$ = f32x4.add(sum0$, dy);
+      sum1$ = f32x4.add(sum1$, first);
+      sum2$ = f32x4.add(sum2$, third);
+      sum3$ = f32x4.relaxed_madd(third, square, sum3$);`,
+    laneEnd: [0, 1, 2, 3].map((k) => `total${k} = f64x2.add(total${k}, sumPairs(sum${k}$));`).join(" "),
+    after: [0, 1, 2, 3].map((k) =>
+      `store<f64>(result, load<f64>(result, ${8 * k}) + (f64x2.extract_lane(total${k}, 0) + ` +
+      `f64x2.extract_lane(total${k}, 1)), ${8 * k});`
+    ).join("\n"),
   });
 
 /** Sums of z - pivot and of its square, f64 [2][period]. */
@@ -332,6 +397,18 @@ const LN2_HIGH = 0.693359375;
 const EXPONENTIAL_SERIES = [5040, 720, 120, 24, 6, 2, 1, 1].map((factorial) => `f32x4.splat(${1 / factorial})`)
   .reduce((sum, term) => `f32x4.relaxed_madd(${sum}, r, ${term})`);
 
+/** Sum over k of terms[k] * square^k, as code. */
+const evenSeries = (terms: readonly number[]) =>
+  terms.map((term) => `f32x4.splat(${term})`).reduceRight((sum, term) => `f32x4.relaxed_madd(${sum}, square, ${term})`);
+/** Taylor's series of sin(2 pi u) / u and cos(2 pi u) in u^2, within 6e-8 and 7e-9 for |u| up to 1/4. */
+const taylor = (count: number, first: number) =>
+  Array.from({ length: count }, (_, k) => {
+    let term = (-1) ** k;
+    for (let i = 1; i <= 2 * k + first; i++) term *= 2 * Math.PI / i;
+    return term;
+  });
+const SINE_SERIES = evenSeries(taylor(6, 1)), COSINE_SERIES = evenSeries(taylor(7, 0));
+
 const HELPERS = `
 function storeFirst(at: usize, value: v128, left: i32): void {
   store<f32>(at, f32x4.extract_lane(value, 0));
@@ -381,6 +458,48 @@ function sigmoidSlope(x: v128): v128 {
   return f32x4.div(t, f32x4.mul(sum, sum));
 }
 
+/** x / period less the nearest integer. */
+// @ts-ignore: decorator
+@inline
+function turns(x: v128, inversePeriod: v128): v128 {
+  return f32x4.relaxed_madd(x, inversePeriod, f32x4.neg(f32x4.nearest(f32x4.mul(x, inversePeriod))));
+}
+
+/** cos(2 pi x / period) = sin(2 pi u), u = 1/4 - |turns|. */
+// @ts-ignore: decorator
+@inline
+function cosine(x: v128, inversePeriod: v128): v128 {
+  const u = f32x4.sub(f32x4.splat(0.25), f32x4.abs(turns(x, inversePeriod))), square = f32x4.mul(u, u);
+  return f32x4.mul(u, ${SINE_SERIES});
+}
+
+/** sin(2 pi x / period) = cos(2 pi u) with the sign of turns, u = 1/4 - |turns|. */
+// @ts-ignore: decorator
+@inline
+function sine(x: v128, inversePeriod: v128): v128 {
+  const r = turns(x, inversePeriod), u = f32x4.sub(f32x4.splat(0.25), f32x4.abs(r)), square = f32x4.mul(u, u);
+  return v128.xor(${COSINE_SERIES}, v128.and(r, i32x4.splat(0x80000000)));
+}
+
+// @ts-ignore: decorator
+@inline
+function odd1(x: v128, c0: v128): v128 {
+  return f32x4.mul(x, c0);
+}
+
+// @ts-ignore: decorator
+@inline
+function odd2(x: v128, c0: v128, c1: v128): v128 {
+  return f32x4.mul(x, f32x4.relaxed_madd(c1, f32x4.mul(x, x), c0));
+}
+
+// @ts-ignore: decorator
+@inline
+function odd3(x: v128, c0: v128, c1: v128, c2: v128): v128 {
+  const square = f32x4.mul(x, x);
+  return f32x4.mul(x, f32x4.relaxed_madd(f32x4.relaxed_madd(c2, square, c1), square, c0));
+}
+
 function largestLane(v: v128): i32 {
   return max(
     max(i32x4.extract_lane(v, 0), i32x4.extract_lane(v, 1)),
@@ -414,6 +533,7 @@ export default function source(): string {
         ...BOTH.map((second) => activationBackward(f, shortcut, second)),
       ])
     ),
+    ...BOTH.flatMap((shortcut) => BOTH.map((second) => fourierBackward(shortcut, second))),
     MOMENTS,
     NORM_GRADIENT,
     SUM,

@@ -1,0 +1,75 @@
+/**
+ * The trigonometric activation: half a line and a wave of odd harmonics,
+ *
+ *     f(x) = x / 2 + a0 + sum over k of b_k cos(2 pi (2k + 1) x / P).
+ *
+ * It grows like a line, whatever x is, so it needs neither clip nor penalty in training, and the same formula holds
+ * everywhere: nothing is out of range. With a0 = P / 8 and b_k = -P / (pi (2k + 1))^2 it is the Fourier sum of ReLU on
+ * [-P/2, P/2], continued as a staircase.
+ */
+import type { Activation, Graph, Weights } from "./graph.ts";
+
+/** The function; a plan of a private inference can take its numbers as they are. */
+export interface Trigonometric {
+  readonly kind: "trigonometric";
+  /** P. */
+  readonly period: number;
+  /** a0. */
+  readonly offset: number;
+  /** b_0, b_1, ... of the harmonics 1, 3, 5, ... */
+  readonly amplitudes: readonly number[];
+  /** Whether each layer has an offset and amplitudes of its own, in its tensor `<id>.fourier`; those here are where training starts. */
+  readonly learned?: true;
+}
+
+/** Harmonics that an engine computes. */
+export const MOST_HARMONICS = 3;
+
+/** A learned |b_k| is kept below the period over this, so that the slope stays within 1/2 +- pi / 2 per harmonic number. */
+export const AMPLITUDE_DIVISOR = 4;
+
+/**
+ * The function with `harmonics` harmonics and `strength` times the amplitudes of the fit to ReLU.
+ *
+ * @example
+ * ```ts
+ * import { trigonometric } from "./trigonometric.ts";
+ *
+ * console.log(trigonometric(8, 1, 1).offset); // 1
+ * ```
+ */
+export function trigonometric(
+  period: number,
+  harmonics: number,
+  strength: number,
+  learned = false,
+): Trigonometric {
+  const amplitudes = Array.from(
+    { length: harmonics },
+    (_, k) => -strength * period / (Math.PI * (2 * k + 1)) ** 2,
+  );
+  return { kind: "trigonometric", period, offset: period / 8, amplitudes, ...(learned && { learned }) };
+}
+
+/** f(x). */
+export function trigonometricAt({ period, offset, amplitudes }: Trigonometric, x: number): number {
+  const angle = 2 * Math.PI * x / period;
+  return amplitudes.reduce((sum, b, k) => sum + b * Math.cos((2 * k + 1) * angle), x / 2 + offset);
+}
+
+/** The network whose activations carry the learned numbers of `activation`, or the network as it is where none are learned. */
+export function withLearnedActivations(graph: Graph, activation: Activation): Graph {
+  if (activation.kind !== "trigonometric" || !activation.learned) return graph;
+  const fourier = [activation.offset, ...activation.amplitudes];
+  return {
+    ...graph,
+    nodes: graph.nodes.map((node) => node.op === "activation" ? { ...node, fourier } : node),
+  };
+}
+
+/** The function of one activation layer, with its learned numbers where it has any. */
+export function layerActivation(activation: Activation, layer: string, weights: Weights): Activation {
+  if (activation.kind !== "trigonometric" || !activation.learned) return activation;
+  const [offset, ...amplitudes] = weights.get(`${layer}.fourier`)!.data as unknown as [number, ...number[]];
+  return { kind: "trigonometric", period: activation.period, offset, amplitudes };
+}
