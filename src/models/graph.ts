@@ -3,8 +3,6 @@
  * Inference and training share this description and nothing else.
  */
 
-import type { Trigonometric } from "./trigonometric.ts";
-
 /** Height, width, channels of a value; a flattened value is `[1, 1, n]`. */
 export type Shape = readonly [height: number, width: number, channels: number];
 
@@ -103,6 +101,19 @@ export type Weights = ReadonlyMap<string, FloatTensor>;
 export interface FloatTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+}
+
+/** x / 2 + a0 + a wave of odd harmonics; see `trigonometric.ts`. A plan of a private inference can take its numbers as they are. */
+export interface Trigonometric {
+  readonly kind: "trigonometric";
+  /** P. */
+  readonly period: number;
+  /** a0. */
+  readonly offset: number;
+  /** b_0, b_1, ... of the harmonics 1, 3, 5, ... */
+  readonly amplitudes: readonly number[];
+  /** Whether each layer has an offset and amplitudes of its own, in its tensor `<id>.fourier`; those here are where training starts. */
+  readonly learned?: true;
 }
 
 /** An activation function as every engine understands it. */

@@ -7,20 +7,9 @@
  * everywhere: nothing is out of range. With a0 = P / 8 and b_k = -P / (pi (2k + 1))^2 it is the Fourier sum of ReLU on
  * [-P/2, P/2], continued as a staircase.
  */
-import type { Activation, Graph, Weights } from "./graph.ts";
+import type { Activation, Graph, Trigonometric, Weights } from "./graph.ts";
 
-/** The function; a plan of a private inference can take its numbers as they are. */
-export interface Trigonometric {
-  readonly kind: "trigonometric";
-  /** P. */
-  readonly period: number;
-  /** a0. */
-  readonly offset: number;
-  /** b_0, b_1, ... of the harmonics 1, 3, 5, ... */
-  readonly amplitudes: readonly number[];
-  /** Whether each layer has an offset and amplitudes of its own, in its tensor `<id>.fourier`; those here are where training starts. */
-  readonly learned?: true;
-}
+export type { Trigonometric } from "./graph.ts";
 
 /** Harmonics that an engine computes. */
 export const MOST_HARMONICS = 3;
