@@ -367,7 +367,7 @@ describe(
       );
       const mayRead: Record<RoleName, string[]> = {
         server: [weights],
-        client: [image, "/usr/bin/ldd"],
+        client: [image],
         dealer: [],
       };
       for (const name of ROLE_NAMES) {
@@ -386,8 +386,7 @@ describe(
           [...programPaths, token, ...mayRead[name]].sort(),
         );
         const rest = flags.filter((flag) => flag.startsWith("-") && !reads.includes(flag)).sort();
-        const native = name === "client" ? DECODER_FLAGS : [];
-        assertEquals(rest, ["--allow-net=127.0.0.1", "--no-prompt", "--quiet", ...native].sort(), name);
+        assertEquals(rest, ["--allow-net=127.0.0.1", "--no-prompt", "--quiet"], name);
       }
     });
 
@@ -431,13 +430,6 @@ describe(
     }
   }),
 );
-
-/** What the decoder of images needs: native code. */
-const DECODER_FLAGS = [
-  "--allow-ffi",
-  "--allow-sys=homedir",
-  "--allow-env=NAPI_RS_NATIVE_LIBRARY_PATH,NAPI_RS_FORCE_WASI,DISABLE_SYSTEM_FONTS_LOAD",
-];
 
 /** Figures of `infer --json`. */
 const FIGURES = {

@@ -7,6 +7,7 @@ import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
 import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
 import {
+  IMAGE_OPTION,
   IMAGES_OPTION,
   LINK_OPTIONS,
   PLAN_OPTIONS,
@@ -25,7 +26,7 @@ await runCommand({
   interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
-    image: { type: "string", value: "FILE", help: "image file (PNG, JPEG, ...) of the network's input size" },
+    image: IMAGE_OPTION,
     images: IMAGES_OPTION,
     seed: {
       type: "integer",
@@ -54,7 +55,7 @@ await runCommand({
     const plan = planFrom(options), profile = profileFrom(options.profile);
     const serverAt = await connecting(options, options.connect),
       dealerAt = await connecting(options, options.dealer);
-    const images = await imagesFrom(options, plan.graph);
+    const { images, note } = await imagesFrom(options, plan.graph);
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTags(plan) };
@@ -71,6 +72,7 @@ await runCommand({
         onQuery: ({ onlineMs }) => options.json && console.log(JSON.stringify({ query: { onlineMs } })),
       });
     });
+    if (note !== null && !options.json) console.log(`client: ${note}`);
     const { logits, onlineMs } = figures.queries.at(-1)!, label = classOf(logits);
     const unreliable = figures.queries.some(({ logits }) => isUnreliable(plan, logits));
     const verdict = unreliable

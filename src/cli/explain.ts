@@ -17,15 +17,18 @@ await runCommand({
   options: { ...PLAN_OPTIONS, ...LINK_OPTIONS, ...INFER_OPTIONS },
   async run(options) {
     const { model, plan } = await networkAndPlan(options);
-    const [image] = await imagesFrom({ ...options, images: undefined }, model.graph);
+    const { images: [image], note } = await imagesFrom({ ...options, images: undefined }, model.graph);
     const { weights } = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(options.activation, plan.options.polynomial);
     const explanation = await explain(await Ring.open(), plan, weights, activation, image!);
     if (options.json) {
-      return void console.log(JSON.stringify({ model: plan.graph.name, ...plan.options, ...explanation }));
+      return void console.log(
+        JSON.stringify({ model: plan.graph.name, note, ...plan.options, ...explanation }),
+      );
     }
 
     console.log("This run opens every intermediate value; it protects nothing.\n");
+    if (note !== null) console.log(`${note}\n`);
     const small = (value: number) => value === 0 ? "0" : value.toExponential(1);
     console.log(formatTable(
       explanation.layers.map((

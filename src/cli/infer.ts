@@ -49,7 +49,7 @@ await runCommand({
     if (options.logits && !options.json) throw new UsageError("--logits is part of the result of --json");
     const profile = profileFrom(options.profile);
     const { model, plan } = await networkAndPlan(options);
-    const images = await imagesFrom(options, model.graph);
+    const { images, note } = await imagesFrom(options, model.graph);
     const folded = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(options.activation, plan.options.polynomial);
     const queries = options.repetitions + options.warmUp;
@@ -79,7 +79,6 @@ await runCommand({
         server: model.folder === null ? [] : [model.folder],
         client: file === undefined ? [] : [file],
       },
-      decodesImage: options.image !== undefined,
       fastKernels: options.fastKernels,
       bindsCores: options.threads === 1,
       queries,
@@ -98,6 +97,7 @@ await runCommand({
       repetitions: options.repetitions,
       threads: options.threads,
       prepare: options.prepare,
+      note,
       ...summarise(figures, options.warmUp),
       ...compare(figures.queries, expected),
       ...verdict(plan, figures.queries),
@@ -228,6 +228,7 @@ function answersOf(queries: readonly QueryFigures[], expected: readonly Expected
 
 type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & ReturnType<typeof verdict> & {
   readonly prepare: number;
+  readonly note: string | null;
   readonly [key: string]: unknown;
 };
 
@@ -270,6 +271,7 @@ function print(result: Result): void {
       } at the client`,
     );
   }
+  if (result.note !== null) console.log(result.note);
   console.log(
     `${
       result.unreliable

@@ -101,6 +101,12 @@ export const THREADS_OPTION = {
   help: "threads of each party",
 } as const;
 
+export const IMAGE_OPTION = {
+  type: "string",
+  value: "FILE",
+  help: "image file (PNG, JPEG or WebP); of another size than the network's input it is scaled and cropped",
+} as const;
+
 /** Many images for one session, of the roles that hold images. */
 export const IMAGES_OPTION = {
   type: "string",
@@ -123,7 +129,7 @@ export const PREPARE_OPTION = {
 export const INFER_OPTIONS = {
   weights: { type: "string", value: "DIR", help: "model folder (default: seeded random weights)" },
   modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
-  image: { type: "string", value: "FILE", help: "image file (PNG, JPEG, ...) of the network's input size" },
+  image: IMAGE_OPTION,
   seed: {
     type: "integer",
     min: 0,

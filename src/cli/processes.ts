@@ -9,14 +9,6 @@ const path = (relative: string) => fileURLToPath(new URL(`../../${relative}`, im
 /** Flags of V8 that make some kernels faster at a risk; see `--fast-kernels`. */
 export const FAST_KERNELS = "--v8-flags=--no-wasm-bounds-checks,--experimental-wasm-revectorize";
 
-/** What the decoder of images needs: native code, and to find out which build of it fits this machine. */
-const DECODER_FLAGS = [
-  "--allow-ffi",
-  "--allow-sys=homedir",
-  "--allow-env=NAPI_RS_NATIVE_LIBRARY_PATH,NAPI_RS_FORCE_WASI,DISABLE_SYSTEM_FONTS_LOAD",
-];
-const DECODER_READS = "/usr/bin/ldd";
-
 export interface InferenceRun {
   /** Options that all roles share, as on the command line. */
   readonly plan: readonly string[];
@@ -26,8 +18,6 @@ export interface InferenceRun {
   readonly parties: readonly string[];
   /** Files and folders that the roles may read besides the program. */
   readonly reads: { readonly server: readonly string[]; readonly client: readonly string[] };
-  /** Whether the client decodes an image file, which takes native code. */
-  readonly decodesImage: boolean;
   readonly fastKernels: boolean;
   /** Whether each party gets a core; not for parties of several threads. */
   readonly bindsCores: boolean;
@@ -60,12 +50,11 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
     name: string,
     args: readonly string[],
     reads: readonly string[] = [],
-    extra: readonly string[] = [],
   ) => {
     if (over) throw new Error("the session was ended");
     const role = new Role(
       name,
-      [...extra, ...(run.fastKernels ? [FAST_KERNELS] : [])],
+      run.fastKernels ? [FAST_KERNELS] : [],
       [...common, ...args],
       [token, ...reads],
     );
@@ -92,8 +81,7 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
         "--repetitions",
         String(run.queries),
       ],
-      [...run.reads.client, ...run.decodesImage ? [DECODER_READS] : []],
-      run.decodesImage ? DECODER_FLAGS : [],
+      run.reads.client,
     );
     let cores: Promise<readonly number[] | null> | undefined;
     client.onLine = () => {

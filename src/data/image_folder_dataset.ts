@@ -79,7 +79,6 @@ function shuffled<T>(items: readonly T[]): T[] {
 
 async function decodeAll(files: readonly LabelledFile[], shape: Shape): Promise<Split> {
   const [height, width, channels] = shape, size = height * width * channels, count = files.length;
-  if (channels !== 3) throw new RangeError(`images have 3 channels, the shape asked for has ${channels}`);
   if (count * size > MAX_BYTES) {
     throw new Error(
       `${count} images of ${height} x ${width} take ${(count * size / 2 ** 30).toFixed(1)} GiB of memory, ` +
@@ -88,12 +87,7 @@ async function decodeAll(files: readonly LabelledFile[], shape: Shape): Promise<
   }
   const images = new Uint8Array(count * size), labels = Uint16Array.from(files, ({ label }) => label);
   for (const [i, { path }] of files.entries()) {
-    const rgba = await readPixels(path, shape);
-    for (let p = 0, out = i * size; p < rgba.length; p += 4) {
-      images[out++] = rgba[p];
-      images[out++] = rgba[p + 1];
-      images[out++] = rgba[p + 2];
-    }
+    images.set((await readPixels(path, shape)).pixels, i * size);
   }
   return { count, images, labels };
 }
