@@ -2,6 +2,7 @@
  * Server, client and dealer as processes: started by hand as on separate machines, and by `infer`, which must give them
  * no more rights than they need and leave nothing behind, however it ends.
  */
+import { fileURLToPath } from "node:url";
 import { assert, assertAlmostEquals, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { createCanvas } from "canvas";
@@ -141,7 +142,8 @@ describe(
       await roles.server.failsWith(["starts no message of this protocol"]);
     });
 
-    const testdata = (name: string) => new URL(`../src/network/testdata/${name}`, import.meta.url).pathname;
+    const testdata = (name: string) =>
+      fileURLToPath(new URL(`../src/network/testdata/${name}`, import.meta.url));
     const named = shows({ cert: testdata("server.pem"), key: testdata("server_key.pem") });
     it("accept a certificate for the name that --tls-name gives", async () => {
       const checks = ["--tls-ca", testdata("ca.pem"), "--tls-name", "server.test"];
@@ -362,9 +364,8 @@ describe(
       await using _ = program;
       const roles = await rolesOf(program);
       const [token] = leftBehind();
-      const programPaths = ["build", "src/ring"].map((path) =>
-        new URL(`../${path}`, import.meta.url).pathname
-      );
+      // From the checkout, in which roles start.
+      const programPaths = ["build", "src/ring"];
       const mayRead: Record<RoleName, string[]> = {
         server: [weights],
         client: [image],

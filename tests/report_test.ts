@@ -1,4 +1,5 @@
 /** The HTML report as a browser sees it: no complaint on the console, every figure and table shown. */
+import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import type { ChartDescription } from "../src/report/chart.ts";
@@ -88,7 +89,11 @@ async function visit(html: string, probe: string): Promise<{ state: unknown; con
       "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking " +
       "--disable-component-update --disable-sync --enable-logging=stderr --dump-dom";
     const { stdout, stderr } = await new Deno.Command(browser!, {
-      args: [...flags.split(" "), `--user-data-dir=${folder}/profile`, `file://${folder}/page.html`],
+      args: [
+        ...flags.split(" "),
+        `--user-data-dir=${folder}/profile`,
+        pathToFileURL(`${folder}/page.html`).href,
+      ],
       stdout: "piped",
       stderr: "piped",
     }).output();

@@ -38,7 +38,7 @@ await runCommand({
       help:
         `whose training images to calibrate on: ${SEEDED} (random images), cifar10, cifar100, shapes, folder`,
     },
-    data: { type: "string", value: "DIR", help: "folder of the dataset" },
+    data: { type: "path", value: "DIR", help: "folder of the dataset" },
     images: { type: "integer", min: 1, max: 100_000, default: 100, help: "images to calibrate on" },
     write: { type: "boolean", help: "store the ranges in the model folder" },
     force: { type: "boolean", help: "end well, and write, even if the ring has too little room" },

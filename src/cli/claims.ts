@@ -13,7 +13,7 @@ await runCommand({
   notes: "Exit code 0 only if every claim holds; with --partial also if some could not be measured.",
   time: "1 s",
   options: {
-    results: { type: "string", default: committedResults, value: "DIR", help: "folder with the CSVs" },
+    results: { type: "path", default: committedResults, value: "DIR", help: "folder with the CSVs" },
     only: {
       type: "list",
       choices: keys,

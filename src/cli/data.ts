@@ -16,7 +16,7 @@ await runCommand({
   examples: ["data", "data --get cifar10", "data --get all --data /mnt/datasets"],
   options: {
     get: { type: "string", choices: ["cifar10", "cifar100", "all"], help: "what to download" },
-    data: { type: "string", default: DATA_FOLDER, value: "DIR", help: "folder of the datasets" },
+    data: { type: "path", default: DATA_FOLDER, value: "DIR", help: "folder of the datasets" },
   },
   interrupted: "the same command goes on from here",
   async run({ get, data }) {

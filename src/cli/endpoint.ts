@@ -18,18 +18,18 @@ export const connectOption = listenOption;
 /** Options of a role on another machine. */
 export const SECURITY_OPTIONS = {
   tokenFile: {
-    type: "string",
+    type: "path",
     value: "FILE",
     help: "file with a secret that all three roles of the session share",
   },
   tlsCert: {
-    type: "string",
+    type: "path",
     value: "FILE",
     help: "certificate chain (PEM) that this role shows to those who connect",
   },
-  tlsKey: { type: "string", value: "FILE", help: "its private key (PEM)" },
+  tlsKey: { type: "path", value: "FILE", help: "its private key (PEM)" },
   tlsCa: {
-    type: "string",
+    type: "path",
     value: "FILE",
     help: "authority (PEM) whose certificates this role accepts when it connects",
   },

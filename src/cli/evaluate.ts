@@ -21,9 +21,9 @@ await runCommand({
   time: "seconds for ConvNet on the 10,000 test images of CIFAR-10",
   examples: ["evaluate --weights runs/convnet-pillar-cpu-seed1", "evaluate --weights DIR --clip --json"],
   options: {
-    weights: { type: "string", value: "DIR", required: true, help: "folder that train has written" },
+    weights: { type: "path", value: "DIR", required: true, help: "folder that train has written" },
     dataset: { type: "string", choices: DATASET_NAMES, help: "images (default: those it was trained on)" },
-    data: { type: "string", value: "DIR", help: "folder of the dataset" },
+    data: { type: "path", value: "DIR", help: "folder of the dataset" },
     limit: { type: "integer", min: 1, help: "at most so many images" },
     holdOut: { type: "boolean", help: "the last tenth of the training images instead of the test images" },
     clip: { type: "boolean", help: "clip inputs of activations to the range" },

@@ -10,7 +10,7 @@ await runCommand({
   time: "about 1 s a figure",
   disk: "about 1 MB a figure",
   options: {
-    results: { type: "string", default: committedResults, value: "DIR", help: "folder with the CSVs" },
+    results: { type: "path", default: committedResults, value: "DIR", help: "folder with the CSVs" },
     only: {
       type: "list",
       choices: experiments.map(({ key }) => key),

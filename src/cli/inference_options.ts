@@ -102,14 +102,14 @@ export const THREADS_OPTION = {
 } as const;
 
 export const IMAGE_OPTION = {
-  type: "string",
+  type: "path",
   value: "FILE",
   help: "image file (PNG, JPEG or WebP); of another size than the network's input it is scaled and cropped",
 } as const;
 
 /** Many images for one session, of the roles that hold images. */
 export const IMAGES_OPTION = {
-  type: "string",
+  type: "path",
   value: "FILE",
   help:
     "float32 little-endian images [count][height][width][channels], already normalised: query i takes image i, " +
@@ -127,7 +127,7 @@ export const PREPARE_OPTION = {
 
 /** Of the commands that start all three roles on this machine. */
 export const INFER_OPTIONS = {
-  weights: { type: "string", value: "DIR", help: "model folder (default: seeded random weights)" },
+  weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
   modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
   image: IMAGE_OPTION,
   seed: {

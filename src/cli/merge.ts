@@ -15,8 +15,8 @@ await runCommand({
   examples: ["merge --size full", "merge --size quick --from part1,part2 --results merged"],
   options: {
     size: { type: "string", choices: sizes, default: "full", help: "size of the run" },
-    from: { type: "list", value: "DIR,...", help: "folders of the shards (default: runs/SIZE/shard-*)" },
-    results: { type: "string", value: "DIR", help: "write the joined CSVs here and leave results/ alone" },
+    from: { type: "paths", value: "DIR,...", help: "folders of the shards (default: runs/SIZE/shard-*)" },
+    results: { type: "path", value: "DIR", help: "write the joined CSVs here and leave results/ alone" },
   },
   async run({ size, from, results }) {
     const folders = from ?? await shardFolders(size);

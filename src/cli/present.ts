@@ -5,7 +5,14 @@ import { checkClaims, type CheckedClaim } from "../report/claims.ts";
 import { renderSvg, writeChart } from "../report/charts.ts";
 import { type CsvTable, writeFileAtomically } from "../report/csv.ts";
 import { renderReport, type ReportSection } from "../report/html.ts";
-import { committedResults, dataOf, figuresFolder, readReference, readResults } from "../report/results.ts";
+import {
+  committedResults,
+  dataOf,
+  figuresFolder,
+  isCommitted,
+  readReference,
+  readResults,
+} from "../report/results.ts";
 import { claimsTable } from "./claims_table.ts";
 import { Progress } from "./progress.ts";
 import { publish } from "./runner.ts";
@@ -31,7 +38,7 @@ export async function drawResults(folder: string, only?: readonly string[]): Pro
     throw new Error(`nothing to draw: ${folder} has no rows of ${keys.join(", ")}`);
   }
   // The committed results answer for every claim, a run of some experiments only for theirs.
-  const judged = folder === committedResults ? undefined : [...tables.keys()];
+  const judged = isCommitted(folder) ? undefined : [...tables.keys()];
   const claims = checkClaims(dataOf(tables, reference), judged);
   const progress = new Progress("experiments drawn", tables.size);
   const target = figuresFolder(folder), names: string[] = [], sections: ReportSection[] = [];

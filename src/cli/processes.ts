@@ -1,10 +1,12 @@
 /** Starts dealer, server and client as processes of their own with narrow permissions, and ends them together. */
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { SessionFigures } from "../inference/roles.ts";
 import { onExit } from "./command.ts";
 import { bindToCores } from "./cores.ts";
 
-const path = (relative: string) => fileURLToPath(new URL(`../../${relative}`, import.meta.url));
+/** The checkout. Roles start in it, and name what they may read from there. */
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Flags of V8 that make some kernels faster at a risk; see `--fast-kernels`. */
 export const FAST_KERNELS = "--v8-flags=--no-wasm-bounds-checks,--experimental-wasm-revectorize";
@@ -105,6 +107,15 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
   }
 }
 
+/** A path as Deno's lists of permissions take it: there is no way to write a comma in them. */
+function readable(path: string): string {
+  const inside = relative(ROOT, path), written = inside.startsWith("..") ? path : inside;
+  if (written.includes(",")) {
+    throw new Error(`${path} has a comma in its path, which the roles cannot be allowed to read; rename it`);
+  }
+  return written;
+}
+
 const rss = (report: Record<string, unknown>) => report["peakRssMB"] as number;
 
 /** One role's process: reads its JSON lines, keeps what it says on the error stream. */
@@ -127,11 +138,12 @@ class Role {
         "--no-prompt",
         "--allow-net=127.0.0.1",
         // The kernels, and the module of worker threads.
-        `--allow-read=${[path("build"), path("src/ring"), ...reads].join(",")}`,
+        `--allow-read=${["build", "src/ring", ...reads.map(readable)].join(",")}`,
         ...flags,
-        path(`src/cli/${name}.ts`),
+        fileURLToPath(new URL(`./${name}.ts`, import.meta.url)),
         ...args,
       ],
+      cwd: ROOT,
       // Held open as long as this process lives: a role whose parent is killed reads its end and stops.
       stdin: "piped",
       stdout: "piped",

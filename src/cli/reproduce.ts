@@ -40,7 +40,7 @@ await runCommand({
       help: "every N-th cell only, beginning with the I-th; join the parts with: deno task merge",
     },
     results: {
-      type: "string",
+      type: "path",
       value: "DIR",
       help: "collect the CSVs here and leave results/ alone; figures and report go beside them",
     },

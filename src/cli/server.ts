@@ -32,7 +32,7 @@ await runCommand({
   interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
-    weights: { type: "string", value: "DIR", help: "model folder (default: seeded random weights)" },
+    weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
     modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
     listen: listenOption(7700, "address on which the client is awaited"),
     dealer: connectOption(7701, "address of the dealer"),

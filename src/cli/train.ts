@@ -1,6 +1,7 @@
 /** `deno task train`: trains a network so that its activations can be polynomials (PILLAR), or with ReLU. */
 import { holdOut } from "../data/dataset.ts";
 import { openDataset } from "../data/open_dataset.ts";
+import { shellQuoted } from "../data/shell_quoted.ts";
 import { buildModel } from "../models/zoo.ts";
 import { currentCommit, machineText } from "../report/environment.ts";
 import { EXACT_SIGMOID } from "../training/activations.ts";
@@ -44,7 +45,7 @@ await runCommand({
     ...RECIPE_OPTIONS,
     seed: { type: "integer", min: 0, max: 2 ** 31 - 1, default: 1, help: "of weights, order, augmentation" },
     ...ENGINE_OPTIONS,
-    data: { type: "string", value: "DIR", help: "folder of the dataset" },
+    data: { type: "path", value: "DIR", help: "folder of the dataset" },
     limit: { type: "integer", min: 2, help: "at most so many images for training, and for evaluation" },
     holdOut: { type: "boolean", help: "evaluate on the last tenth of the training images" },
     evaluate: {
@@ -55,12 +56,12 @@ await runCommand({
     },
     alsoClipped: { type: "boolean", help: "evaluate with the clip as well, to show what it hides" },
     out: {
-      type: "string",
+      type: "path",
       value: "DIR",
       help: "folder of the run (default: runs/ and a name that says what)",
     },
     results: {
-      type: "string",
+      type: "path",
       value: "DIR",
       default: "results/training",
       help: "folder of the CSV, one row an epoch",
@@ -190,7 +191,7 @@ function print(out: string, run: Run, classes: number, { history }: TrainingResu
   console.log(formatTable([...row(`${images}, as inferred`, test), ...row(`${images}, clipped`, clipped)]));
   const protocol = run.activation === "relu" ? " --activation relu" : "";
   const next = run.activation === EXACT_SIGMOID
-    ? `deno task evaluate --weights ${out} (no protocol computes the sigmoid)`
-    : `deno task infer --model ${run.model} --classes ${classes}${protocol} --weights ${out}`;
+    ? `deno task evaluate --weights ${shellQuoted(out)} (no protocol computes the sigmoid)`
+    : `deno task infer --model ${run.model} --classes ${classes}${protocol} --weights ${shellQuoted(out)}`;
   console.log(`\nWritten to ${out}: ${next}`);
 }
