@@ -8,6 +8,7 @@ import { runCommand, UsageError } from "./command.ts";
 import { formatRangesOption, INFER_OPTIONS, PLAN_OPTIONS } from "./inference_options.ts";
 import { networkAndPlan } from "./network_and_plan.ts";
 import { formatTable } from "./table.ts";
+import { checkWritable } from "./writable.ts";
 
 const { model, classes, ringBits, polynomial } = PLAN_OPTIONS, { weights, modelSeed, json } = INFER_OPTIONS;
 const SEEDED = "seeded";
@@ -48,6 +49,7 @@ await runCommand({
     if (options.write && options.weights === undefined) {
       throw new UsageError("--write stores ranges in the folder of --weights, which is not given");
     }
+    if (options.write) checkWritable(options.weights!);
     const { model, plan } = await networkAndPlan({
       ...options,
       elements: undefined,

@@ -131,4 +131,10 @@ function replaceFile(target: URL, bytes: Uint8Array): void {
   Deno.renameSync(temporary, target);
 }
 
-if (import.meta.main) await build();
+if (import.meta.main) {
+  await build().catch(({ message, code }) => {
+    const isRefused = ["EACCES", "EPERM", "EROFS", "ENOSPC", "ENOTDIR", "EEXIST"].includes(code);
+    console.error(`error: ${isRefused ? `the kernels cannot be written to build/: ${message}` : message}`);
+    Deno.exit(1);
+  });
+}

@@ -7,6 +7,7 @@ import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
 import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
 import {
+  DRAWN_OPTION,
   IMAGE_OPTION,
   IMAGES_OPTION,
   LINK_OPTIONS,
@@ -18,7 +19,7 @@ import {
 } from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
 import { imagesFrom } from "./query_images.ts";
-import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
+import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "./role_report.ts";
 
 await runCommand({
   name: "client",
@@ -27,6 +28,7 @@ await runCommand({
   options: {
     ...PLAN_OPTIONS,
     image: IMAGE_OPTION,
+    drawn: DRAWN_OPTION,
     images: IMAGES_OPTION,
     seed: {
       type: "integer",
@@ -51,7 +53,7 @@ await runCommand({
     withParent: WITH_PARENT_OPTION,
   },
   async run(options) {
-    if (options.withParent) void endWithParent();
+    if (options.withParent) void tokenFromParent();
     const plan = planFrom(options), profile = profileFrom(options.profile);
     const serverAt = await connecting(options, options.connect),
       dealerAt = await connecting(options, options.dealer);

@@ -438,6 +438,7 @@ export async function runCommand<const S extends OptionSpecs>(
     report("interrupted", command.interrupted ?? "nothing further was written");
     void end(1);
   };
+  // Not SIGHUP: a run under nohup outlives its terminal. So nothing may lie about that a clean-up would have to remove.
   Deno.addSignalListener("SIGINT", interrupt);
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", interrupt);
   globalThis.addEventListener("unhandledrejection", (event) => {

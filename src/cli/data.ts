@@ -3,6 +3,7 @@ import { checkCifar, CIFAR_SETS, type CifarSet, DATA_FOLDER, downloadCifar } fro
 import { runCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
 import { formatTable } from "./table.ts";
+import { checkWritable } from "./writable.ts";
 
 await runCommand({
   name: "data",
@@ -24,6 +25,7 @@ await runCommand({
       console.log(formatTable(await listing(data), ["dataset", "classes", { key: "state", wrap: true }]));
       return;
     }
+    checkWritable(data);
     for (const set of CIFAR_SETS) {
       if (get === "all" || get === set.name) await obtain(set, data);
     }

@@ -2,7 +2,8 @@
 import { experiments } from "../../experiments/mod.ts";
 import { committedResults } from "../report/results.ts";
 import { runCommand } from "./command.ts";
-import { drawResults } from "./present.ts";
+import { drawResults, placesOf } from "./present.ts";
+import { checkWritable } from "./writable.ts";
 
 await runCommand({
   name: "figures",
@@ -19,6 +20,7 @@ await runCommand({
     },
   },
   async run({ results, only }) {
+    for (const place of placesOf(results, false)) checkWritable(place);
     const drawn = await drawResults(results, only);
     for (const name of drawn.figures) console.log(`${drawn.figuresFolder}/${name}.{svg,pdf,png}`);
     console.log(drawn.report);

@@ -107,6 +107,14 @@ export const IMAGE_OPTION = {
   help: "image file (PNG, JPEG or WebP); of another size than the network's input it is scaled and cropped",
 } as const;
 
+/** A picture that needs no file. */
+export const DRAWN_OPTION = {
+  type: "integer",
+  min: 0,
+  max: 3999,
+  help: "picture N of the test images of shapes, ten silhouettes drawn from a seed",
+} as const;
+
 /** Many images for one session, of the roles that hold images. */
 export const IMAGES_OPTION = {
   type: "path",
@@ -130,6 +138,7 @@ export const INFER_OPTIONS = {
   weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
   modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
   image: IMAGE_OPTION,
+  drawn: DRAWN_OPTION,
   seed: {
     type: "integer",
     min: 0,
@@ -157,6 +166,14 @@ export const INFER_OPTIONS = {
       "run the parties without WebAssembly bounds checks: faster, but a wrong index then corrupts memory silently",
   },
   json: { type: "boolean", help: "print one JSON object on one line" },
+} as const;
+
+/** The network of `infer` and `explain`. */
+export const NETWORK_OPTION = {
+  type: "string",
+  choices: MODEL_NAMES,
+  help:
+    "network (default: that of --weights; without either, a shipped one and a drawn picture that it knows)",
 } as const;
 
 /** What the plan options say. */

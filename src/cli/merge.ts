@@ -2,8 +2,9 @@
 import { sizes } from "../../experiments/experiment.ts";
 import { experiments } from "../../experiments/mod.ts";
 import { runCommand } from "./command.ts";
-import { presentRun } from "./present.ts";
+import { placesOf, presentRun } from "./present.ts";
 import { mergeShards, runFolder } from "./runner.ts";
+import { checkWritable } from "./writable.ts";
 
 await runCommand({
   name: "merge",
@@ -21,6 +22,7 @@ await runCommand({
   async run({ size, from, results }) {
     const folders = from ?? await shardFolders(size);
     const to = results ?? runFolder(size);
+    for (const place of placesOf(to, results === undefined)) checkWritable(place);
     const { keys, commits } = await mergeShards(experiments, size, folders, to);
     console.error(`joined ${folders.length} shards into ${to}: ${keys.join(", ")}`);
     if (commits.length > 1) {

@@ -98,6 +98,12 @@ function chartsOf(
   }
 }
 
+/** Folders that {@linkcode presentRun} writes. */
+export const placesOf = (folder: string, publishing: boolean): string[] =>
+  (publishing ? [folder, committedResults] : [folder]).flatMap((
+    results,
+  ) => [results, figuresFolder(results)]);
+
 /**
  * Ends a run: publishes what is complete, draws figures and report, prints where they are and the claims about
  * the chosen experiments.

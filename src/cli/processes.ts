@@ -37,17 +37,13 @@ export interface InferenceRunFigures extends SessionFigures {
 export async function runInference(run: InferenceRun): Promise<InferenceRunFigures> {
   const roles: Role[] = [];
   let over = false;
-  // All at once, so that no interruption finds a file of which nobody knows yet that it must go.
-  const token = Deno.makeTempFileSync({ prefix: "session-" });
-  Deno.writeTextFileSync(token, crypto.getRandomValues(new Uint8Array(32)).toHex());
+  const token = crypto.getRandomValues(new Uint8Array(32)).toHex();
   const end = () => {
-    if (over) return;
     over = true;
     roles.forEach((role) => role.kill());
-    Deno.removeSync(token);
   };
   const forget = onExit(end);
-  const common = ["--json", "--with-parent", "--token-file", token, ...run.plan];
+  const common = ["--json", "--with-parent", ...run.plan];
   const start = (
     name: string,
     args: readonly string[],
@@ -58,7 +54,8 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
       name,
       run.fastKernels ? [FAST_KERNELS] : [],
       [...common, ...args],
-      [token, ...reads],
+      reads,
+      token,
     );
     roles.push(role);
     return role;
@@ -124,12 +121,15 @@ class Role {
   readonly #child: Deno.ChildProcess;
   readonly #lines: AsyncIterator<Record<string, unknown>>;
   readonly #errors: Promise<string>;
+  /** Kept: a writer that is collected would close the pipe, and with it the role. */
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
 
   constructor(
     readonly name: string,
     flags: readonly string[],
     args: readonly string[],
     reads: readonly string[],
+    token: string,
   ) {
     const command = new Deno.Command(Deno.execPath(), {
       args: [
@@ -150,6 +150,9 @@ class Role {
       stderr: "piped",
     });
     this.#child = command.spawn();
+    this.#input = this.#child.stdin.getWriter();
+    // A role that fails before it reads says why itself.
+    this.#input.write(new TextEncoder().encode(token + "\n")).catch(() => {});
     this.#lines = jsonLines(this.#child.stdout);
     this.#errors = new Response(this.#child.stderr).text();
   }

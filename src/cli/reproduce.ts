@@ -3,8 +3,9 @@ import { type Experiment, sizes, stopChildren } from "../../experiments/experime
 import { experiments } from "../../experiments/mod.ts";
 import { currentCommit, machineText } from "../report/environment.ts";
 import { onExit, runCommand } from "./command.ts";
-import { presentRun } from "./present.ts";
+import { placesOf, presentRun } from "./present.ts";
 import { formatDuration, Progress } from "./progress.ts";
+import { checkWritable } from "./writable.ts";
 import { parseShard, planRun, runCells, runFolder } from "./runner.ts";
 
 await runCommand({
@@ -57,6 +58,9 @@ await runCommand({
     const chosen = only ? experiments.filter(({ key }) => only.includes(key)) : experiments;
     const shard = shardText === undefined ? undefined : parseShard(shardText);
     const folder = results ?? runFolder(size, shard);
+    for (const place of [folder, ...shard ? [] : placesOf(folder, results === undefined)]) {
+      checkWritable(place);
+    }
     const identity = { size, seed, commit: await currentCommit(), machine: machineText() };
     const plan = await planRun(chosen, identity, folder, { resume, ...(shard ? { shard } : {}) });
     const todo = plan.filter(({ kept }) => kept === undefined),

@@ -24,7 +24,7 @@ import {
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
 import { usableRandomWeights } from "./random_model.ts";
 import { LIFTED, type Plan } from "../inference/plan.ts";
-import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
+import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "./role_report.ts";
 
 await runCommand({
   name: "server",
@@ -47,7 +47,7 @@ await runCommand({
     withParent: WITH_PARENT_OPTION,
   },
   async run(options) {
-    if (options.withParent) void endWithParent();
+    if (options.withParent) void tokenFromParent();
     const plan = planFrom(options), profile = profileFrom(options.profile);
     const listenAt = await listening(options, options.listen),
       dealerAt = await connecting(options, options.dealer);

@@ -17,6 +17,7 @@ import { formatTable } from "./table.ts";
 import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "./training_engine.ts";
 import { openRun, saveCheckpoint, speedOf, splitOf, writeLog, writeResult } from "./training_folder.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
+import { checkWritable } from "./writable.ts";
 
 await runCommand({
   name: "train",
@@ -80,6 +81,7 @@ await runCommand({
       limit: options.limit ?? null,
     };
     const out = options.out ?? `runs/${runName(options.preset, run)}`;
+    for (const folder of [out, options.results]) checkWritable(folder);
     const resumeFrom = openRun(out, run, options.resume);
     const dataset = await datasetOf(run, options.data);
     const { graph, activation, finish } = trainingGraph(
@@ -88,7 +90,6 @@ await runCommand({
     );
     const state = resumeFrom?.state ?? initialState(graph, seed);
     const engine = await openEngine(choice, graph, activation, run.batch, state);
-    // Whether the folder can be written shows now, not after an epoch.
     if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] });
 
     const circumstances = {

@@ -1,7 +1,7 @@
 /** Image files as a network takes them: of its size, normalised as in training. */
 import type { Shape } from "../models/graph.ts";
 import { cover } from "./cover.ts";
-import { type Normalisation, normalisationOf } from "./dataset.ts";
+import { normalisationOf, normalise } from "./dataset.ts";
 import { decodeImage } from "./decode_image.ts";
 
 /** An image at the size of a network. */
@@ -28,12 +28,4 @@ export async function readPixels(
     return { pixels: picture.rgb, scaledFrom: null };
   }
   return { pixels: cover(picture, height, width), scaledFrom: `${picture.width} x ${picture.height}` };
-}
-
-/** RGB bytes to normalised floats. */
-export function normalise(rgb: ArrayLike<number>, { mean, deviation }: Normalisation): Float32Array {
-  return Float32Array.from(
-    rgb,
-    (value, i) => (value / 255 - mean[i % 3]!) / deviation[i % 3]!,
-  );
 }
