@@ -69,9 +69,13 @@ Deno.test("train --json reports what evaluate --json measures again", () =>
     }
     const description = JSON.parse(await Deno.readTextFile(`${out}/training.json`));
     assertEquals(description.run, line.run);
-    assertEquals(description.flags, ["--no-wasm-bounds-checks", "--experimental-wasm-revectorize"]);
+    assertEquals(description.origins.length, 1);
+    assertEquals(description.origins[0].flags, [
+      "--no-wasm-bounds-checks",
+      "--experimental-wasm-revectorize",
+    ]);
     const csv = await Deno.readTextFile(`${folder}/results/run.csv`);
-    assertEquals(csv.split("\n").length, 1 + 2 + 1);
+    assertEquals(csv.split("\n").length, 2 + 2 + 1);
     assert(csv.includes("--experimental-wasm-revectorize"));
   }));
 

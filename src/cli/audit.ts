@@ -7,8 +7,8 @@ import { fastForward, seededImages, trainingImages } from "./calibration.ts";
 import { runCommand, UsageError } from "./command.ts";
 import { formatRangesOption, INFER_OPTIONS, PLAN_OPTIONS } from "./inference_options.ts";
 import { networkAndPlan } from "./network_and_plan.ts";
+import { ownFolder } from "./own_folder.ts";
 import { formatTable } from "./table.ts";
-import { checkWritable } from "./writable.ts";
 
 const { model, classes, ringBits, polynomial } = PLAN_OPTIONS, { weights, modelSeed, json } = INFER_OPTIONS;
 const SEEDED = "seeded";
@@ -49,7 +49,7 @@ await runCommand({
     if (options.write && options.weights === undefined) {
       throw new UsageError("--write stores ranges in the folder of --weights, which is not given");
     }
-    if (options.write) checkWritable(options.weights!);
+    if (options.write) ownFolder(options.weights!);
     const { model, plan } = await networkAndPlan({
       ...options,
       elements: undefined,
@@ -67,7 +67,7 @@ await runCommand({
     using engine = await fastForward(graph, weights, plan.options.polynomial);
     const { ranges, layers, refused } = audit(graph, plan.options, engine.forward, images);
     const isAccepted = refused === null || options.force;
-    if (options.write && isAccepted) await writeDescription(model.folder!, { ...model, ranges });
+    if (options.write && isAccepted) writeDescription(model.folder!, { ...model, ranges });
 
     const { ringBits } = plan.lifted!;
     if (options.json) console.log(JSON.stringify({ model: graph.name, ringBits, ranges, refused, layers }));

@@ -1,9 +1,9 @@
 /** `deno task data`: which datasets are there; downloads CIFAR-10 and CIFAR-100. */
 import { checkCifar, CIFAR_SETS, type CifarSet, DATA_FOLDER, downloadCifar } from "../data/cifar.ts";
 import { runCommand } from "./command.ts";
+import { ownFolder } from "./own_folder.ts";
 import { Progress } from "./progress.ts";
 import { formatTable } from "./table.ts";
-import { checkWritable } from "./writable.ts";
 
 await runCommand({
   name: "data",
@@ -25,7 +25,7 @@ await runCommand({
       console.log(formatTable(await listing(data), ["dataset", "classes", { key: "state", wrap: true }]));
       return;
     }
-    checkWritable(data);
+    ownFolder(data);
     for (const set of CIFAR_SETS) {
       if (get === "all" || get === set.name) await obtain(set, data);
     }

@@ -2,6 +2,7 @@
 import { experiments } from "../../experiments/mod.ts";
 import { committedResults } from "../report/results.ts";
 import { runCommand } from "./command.ts";
+import { ownFolder } from "./own_folder.ts";
 import { drawResults, placesOf } from "./present.ts";
 import { checkWritable } from "./writable.ts";
 
@@ -20,6 +21,7 @@ await runCommand({
     },
   },
   async run({ results, only }) {
+    ownFolder(results);
     for (const place of placesOf(results, false)) checkWritable(place);
     const drawn = await drawResults(results, only);
     for (const name of drawn.figures) console.log(`${drawn.figuresFolder}/${name}.{svg,pdf,png}`);

@@ -2,7 +2,8 @@
 import { sizes } from "../../experiments/experiment.ts";
 import { experiments } from "../../experiments/mod.ts";
 import { runCommand } from "./command.ts";
-import { placesOf, presentRun } from "./present.ts";
+import { ownFolder } from "./own_folder.ts";
+import { placesOf, presentRun, refuseCommitted } from "./present.ts";
 import { mergeShards, runFolder } from "./runner.ts";
 import { checkWritable } from "./writable.ts";
 
@@ -22,11 +23,13 @@ await runCommand({
   async run({ size, from, results }) {
     const folders = from ?? await shardFolders(size);
     const to = results ?? runFolder(size);
+    refuseCommitted(results);
+    ownFolder(to);
     for (const place of placesOf(to, results === undefined)) checkWritable(place);
-    const { keys, commits } = await mergeShards(experiments, size, folders, to);
+    const { keys, origins } = await mergeShards(experiments, size, folders, to);
     console.error(`joined ${folders.length} shards into ${to}: ${keys.join(", ")}`);
-    if (commits.length > 1) {
-      console.error(`the shards were measured with different code: ${commits.join(", ")}`);
+    if (origins.length > 1) {
+      console.error(`the shards were not measured alike: ${origins.join("; ")}`);
     }
     const merged = experiments.filter(({ key }) => keys.includes(key));
     return await presentRun(merged, size, to, results === undefined) ? 0 : 1;

@@ -13,6 +13,8 @@ import {
   readReference,
   readResults,
 } from "../report/results.ts";
+import { UsageError } from "./command.ts";
+import { ownFolderInTurn } from "./own_folder.ts";
 import { claimsTable } from "./claims_table.ts";
 import { Progress } from "./progress.ts";
 import { publish } from "./runner.ts";
@@ -98,6 +100,14 @@ function chartsOf(
   }
 }
 
+/** Rows come to the committed results by {@linkcode publish} alone, which never puts a smaller run in the place of a larger one. */
+export function refuseCommitted(results: string | undefined): void {
+  if (results === undefined || !isCommitted(results)) return;
+  throw new UsageError(
+    `--results names ${results}, where the committed rows are; without --results those of a complete run go there`,
+  );
+}
+
 /** Folders that {@linkcode presentRun} writes. */
 export const placesOf = (folder: string, publishing: boolean): string[] =>
   (publishing ? [folder, committedResults] : [folder]).flatMap((
@@ -120,6 +130,7 @@ export async function presentRun(
   const drawn = await drawResults(folder);
   console.error(`figures: ${drawn.figuresFolder}, report: ${drawn.report}`);
   if (publishing) {
+    await ownFolderInTurn(committedResults);
     const outcome = await publish(chosen, size, folder, committedResults);
     for (const { key, published, reason } of outcome) {
       console.error(

@@ -1,12 +1,13 @@
 /** `deno task reproduce`: measures, draws, and checks the claims. */
 import { type Experiment, sizes, stopChildren } from "../../experiments/experiment.ts";
 import { experiments } from "../../experiments/mod.ts";
-import { currentCommit, machineText } from "../report/environment.ts";
+import { currentCommit, machineText, originText } from "../report/environment.ts";
 import { onExit, runCommand } from "./command.ts";
-import { placesOf, presentRun } from "./present.ts";
+import { ownFolder } from "./own_folder.ts";
+import { placesOf, presentRun, refuseCommitted } from "./present.ts";
 import { formatDuration, Progress } from "./progress.ts";
 import { checkWritable } from "./writable.ts";
-import { parseShard, planRun, runCells, runFolder } from "./runner.ts";
+import { originsOf, parseShard, planRun, runCells, runFolder } from "./runner.ts";
 
 await runCommand({
   name: "reproduce",
@@ -58,11 +59,18 @@ await runCommand({
     const chosen = only ? experiments.filter(({ key }) => only.includes(key)) : experiments;
     const shard = shardText === undefined ? undefined : parseShard(shardText);
     const folder = results ?? runFolder(size, shard);
-    for (const place of [folder, ...shard ? [] : placesOf(folder, results === undefined)]) {
+    refuseCommitted(results);
+    ownFolder(folder);
+    for (const place of [...shard ? [] : placesOf(folder, results === undefined)]) {
       checkWritable(place);
     }
     const identity = { size, seed, commit: await currentCommit(), machine: machineText() };
     const plan = await planRun(chosen, identity, folder, { resume, ...(shard ? { shard } : {}) });
+    const others = originsOf(plan.flatMap(({ kept }) => kept ?? []))
+      .filter((origin) => origin !== originText(identity));
+    if (others.length > 0) {
+      console.error(`kept cells were measured with other code or on another machine: ${others.join("; ")}`);
+    }
     const todo = plan.filter(({ kept }) => kept === undefined),
       weight = (cells: typeof plan) => cells.reduce((sum, { cell }) => sum + (cell.seconds ?? 1), 0);
     if (!resume) await setAside(chosen, folder);

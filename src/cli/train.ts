@@ -3,7 +3,7 @@ import { holdOut } from "../data/dataset.ts";
 import { openDataset } from "../data/open_dataset.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import { buildModel } from "../models/zoo.ts";
-import { currentCommit, machineText } from "../report/environment.ts";
+import { currentCommit, machineText, originText } from "../report/environment.ts";
 import { EXACT_SIGMOID } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
 import { initialState } from "../training/initial.ts";
@@ -12,10 +12,20 @@ import type { Run } from "../training/recipe.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
 import { runCommand } from "./command.ts";
+import { ownFolder, ownFolderInTurn } from "./own_folder.ts";
 import { formatDuration, Progress } from "./progress.ts";
 import { formatTable } from "./table.ts";
 import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "./training_engine.ts";
-import { openRun, saveCheckpoint, speedOf, splitOf, writeLog, writeResult } from "./training_folder.ts";
+import {
+  claimLog,
+  openRun,
+  saveCheckpoint,
+  speedOf,
+  splitOf,
+  withOrigin,
+  writeLog,
+  writeResult,
+} from "./training_folder.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
 import { checkWritable } from "./writable.ts";
 
@@ -67,6 +77,10 @@ await runCommand({
       default: "results/training",
       help: "folder of the CSV, one row an epoch",
     },
+    wait: {
+      type: "boolean",
+      help: "where another process writes to the folder of the run, wait for its end",
+    },
     resume: { type: "boolean", help: "go on where the run in --out stopped, or begin it" },
     json: { type: "boolean", help: "print one JSON object on one line; a divergence is a result" },
   },
@@ -81,8 +95,11 @@ await runCommand({
       limit: options.limit ?? null,
     };
     const out = options.out ?? `runs/${runName(options.preset, run)}`;
-    for (const folder of [out, options.results]) checkWritable(folder);
-    const resumeFrom = openRun(out, run, options.resume);
+    if (options.wait) await ownFolderInTurn(out);
+    else ownFolder(out);
+    checkWritable(options.results);
+    const stored = openRun(out, run, options.resume), resumeFrom = stored?.checkpoint;
+    claimLog(out, options.results);
     const dataset = await datasetOf(run, options.data);
     const { graph, activation, finish } = trainingGraph(
       buildModel(run.model, dataset.classes),
@@ -90,8 +107,6 @@ await runCommand({
     );
     const state = resumeFrom?.state ?? initialState(graph, seed);
     const engine = await openEngine(choice, graph, activation, run.batch, state);
-    if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] });
-
     const circumstances = {
       workers: choice.workers,
       flags: choice.flags,
@@ -101,6 +116,15 @@ await runCommand({
       v8: Deno.version.v8,
     };
     const done = resumeFrom?.history.length ?? 0;
+    const earlier = stored?.origins ?? [];
+    const origins = done < run.epochs ? withOrigin(earlier, circumstances, done) : earlier;
+    if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] }, origins);
+    const others = earlier.map(originText).filter((origin) => origin !== originText(circumstances));
+    if (others.length > 0) {
+      console.error(
+        `earlier epochs were trained with other code or on another machine: ${others.join("; ")}`,
+      );
+    }
     const progress = options.json
       ? null
       : new Progress(`${run.model}, ${run.activation}`, run.epochs, { unit: "epochs" });
@@ -110,16 +134,16 @@ await runCommand({
       alsoClipped: options.alsoClipped,
       onProgress: (now) => progress && showProgress(progress, now, done, run.epochs),
       onEpoch(checkpoint) {
-        saveCheckpoint(out, checkpoint);
-        writeLog(out, options.results, { ...checkpoint, diverged: null, circumstances });
+        saveCheckpoint(out, checkpoint, origins);
+        writeLog(out, options.results, { ...checkpoint, diverged: null, origins });
       },
     });
     progress?.finish();
-    writeLog(out, options.results, { run, ...result, circumstances });
+    writeLog(out, options.results, { run, ...result, origins });
     await writeResult(out, {
       run,
       dataset,
-      circumstances,
+      origins,
       result: { ...result, weights: finish(result.weights) },
     });
 

@@ -10,10 +10,12 @@ export function checkWritable(folder: string): void {
     Deno.mkdirSync(folder, { recursive: true });
     Deno.removeSync(Deno.makeTempFileSync({ dir: folder, prefix: ".writable-" }));
   } catch (error) {
-    // The runtime repeats the path after its reason.
-    const reason = (error as Error).message.replace(/ \(os error \d+\).*$|: \w+ '.*$/s, "");
-    throw new Error(
-      `cannot write to the folder ${folder}: ${reason}; make it writable, or have another one used`,
-    );
+    throw cannotWrite(folder, error as Error);
   }
+}
+
+export function cannotWrite(folder: string, { message }: Error): Error {
+  // The runtime repeats the path after its reason.
+  const reason = message.replace(/ \(os error \d+\).*$|: \w+ '.*$/s, "");
+  return new Error(`cannot write to the folder ${folder}: ${reason}; make it writable, or give another one`);
 }

@@ -7,6 +7,7 @@ import { checkRanges, type Ranges } from "../models/ranges.ts";
 import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
+import { replaceFile } from "./replace_file.ts";
 
 /** What `model.json` says. */
 export interface ModelDescription {
@@ -62,27 +63,17 @@ export async function writeModelFolder(
   weights: Weights,
 ): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
-  await replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights));
-  await writeDescription(folder, description);
+  replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights));
+  writeDescription(folder, description);
 }
 
 /** Writes `model.json` alone: the ranges of an audit beside weights that stay. */
-export async function writeDescription(
+export function writeDescription(
   folder: string,
   { model, classes, activation, ranges, classNames }: ModelDescription,
-): Promise<void> {
-  await replaceFile(
-    `${folder}/${DESCRIPTION}`,
-    new TextEncoder().encode(
-      JSON.stringify({ model, classes, activation, ranges, classNames }, null, 2) + "\n",
-    ),
-  );
-}
-
-async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
-  await Deno.writeFile(temporary, bytes);
-  await Deno.rename(temporary, path);
+): void {
+  const description = { model, classes, activation, ranges, classNames };
+  replaceFile(`${folder}/${DESCRIPTION}`, JSON.stringify(description, null, 2) + "\n");
 }
 
 async function readFile(folder: string, name: string): Promise<Uint8Array> {
