@@ -181,8 +181,8 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     // An experiment without a child, and one of each kind of child.
     const kinds = "polynomial_fit,network_calibration,regularisation_sweep,accuracy_table";
     await succeeds("reproduce", "--size", "smoke", "--only", kinds, "--shard", "4/4", "--results", "out");
-    const keys = await Array.fromAsync(Deno.readDir(`${here}/out`), ({ name }) => name.replace(".csv", ""));
-    assertEquals(keys.sort(), kinds.split(",").sort());
+    const files = await Array.fromAsync(Deno.readDir(`${here}/out`), ({ name }) => name);
+    for (const key of kinds.split(",")) assert(files.includes(`${key}.csv`), `${key} of ${files}`);
     await succeeds("reproduce", "--size", "smoke", "--only", "polynomial_fit", "--results", "drawn");
     await succeeds("figures", "--results", "drawn");
     await succeeds("figures", "--only", "polynomial_fit");

@@ -11,14 +11,16 @@ import { PRESETS } from "../training/presets.ts";
 import type { Run } from "../training/recipe.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
-import { runCommand } from "./command.ts";
+import { onExit, runCommand } from "./command.ts";
 import { ownFolder, ownFolderInTurn } from "./own_folder.ts";
 import { formatDuration, Progress } from "./progress.ts";
 import { formatTable } from "./table.ts";
 import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "./training_engine.ts";
 import {
+  checkClassNames,
   claimLog,
   openRun,
+  releaseLog,
   saveCheckpoint,
   speedOf,
   splitOf,
@@ -26,6 +28,7 @@ import {
   writeLog,
   writeResult,
 } from "./training_folder.ts";
+import { reportNotes } from "./report_notes.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
 import { checkWritable } from "./writable.ts";
 
@@ -99,8 +102,9 @@ await runCommand({
     else ownFolder(out);
     checkWritable(options.results);
     const stored = openRun(out, run, options.resume), resumeFrom = stored?.checkpoint;
-    claimLog(out, options.results);
     const dataset = await datasetOf(run, options.data);
+    reportNotes(dataset);
+    checkClassNames(out, stored?.classNames, dataset);
     const { graph, activation, finish } = trainingGraph(
       buildModel(run.model, dataset.classes),
       run.activation,
@@ -118,7 +122,10 @@ await runCommand({
     const done = resumeFrom?.history.length ?? 0;
     const earlier = stored?.origins ?? [];
     const origins = done < run.epochs ? withOrigin(earlier, circumstances, done) : earlier;
-    if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] }, origins);
+    const labels = { origins, classNames: dataset.classNames ?? null };
+    claimLog(out, options.results);
+    onExit(() => releaseLog(out, options.results));
+    if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] }, labels);
     const others = earlier.map(originText).filter((origin) => origin !== originText(circumstances));
     if (others.length > 0) {
       console.error(
@@ -134,7 +141,7 @@ await runCommand({
       alsoClipped: options.alsoClipped,
       onProgress: (now) => progress && showProgress(progress, now, done, run.epochs),
       onEpoch(checkpoint) {
-        saveCheckpoint(out, checkpoint, origins);
+        saveCheckpoint(out, checkpoint, labels);
         writeLog(out, options.results, { ...checkpoint, diverged: null, origins });
       },
     });

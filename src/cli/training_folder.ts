@@ -42,6 +42,7 @@ export interface Origin extends Circumstances {
 export interface StoredRun {
   readonly checkpoint: TrainingCheckpoint;
   readonly origins: readonly Origin[];
+  readonly classNames: readonly string[] | null;
 }
 
 /** Epochs that were trained before runs recorded where. */
@@ -81,9 +82,9 @@ export function openRun(out: string, run: Run, resume: boolean): StoredRun | und
     if (!isThere(`${out}/model.json`)) return undefined;
     throw new Error(`${out} holds a model without a checkpoint to go on from; give another --out`);
   }
-  const { run: begun, history, origins = [UNKNOWN] } = stored.description as
+  const { run: begun, history, origins = [UNKNOWN], classNames = null } = stored.description as
     & Pick<TrainingCheckpoint, "run" | "history">
-    & { readonly origins?: readonly Origin[] };
+    & Partial<Omit<StoredRun, "checkpoint">>;
   const difference = firstDifference(begun, run);
   if (difference) {
     const { field, first, second } = difference;
@@ -100,7 +101,26 @@ export function openRun(out: string, run: Run, resume: boolean): StoredRun | und
     );
   }
   const { weights, momentum, average } = stored.groups;
-  return { checkpoint: { run, history, state: { weights, momentum }, average: average ?? null }, origins };
+  return {
+    checkpoint: { run, history, state: { weights, momentum }, average: average ?? null },
+    origins,
+    classNames,
+  };
+}
+
+/** Refuses a dataset whose classes have other names than those that were learnt: labels would mean something else. */
+export function checkClassNames(
+  folder: string,
+  learnt: readonly string[] | null | undefined,
+  { name, classNames }: Pick<Dataset, "name" | "classNames">,
+): void {
+  if (!learnt || !classNames || learnt.join("\0") === classNames.join("\0")) return;
+  const at = Math.max(0, learnt.findIndex((name, i) => name !== classNames[i]));
+  throw new Error(
+    `class ${at} of ${folder} is "${learnt[at]}", but "${
+      classNames[at] ?? "nothing"
+    }" in the dataset ${name}`,
+  );
 }
 
 /** Refuses a folder without a trained network: a run that has not ended, or none at all. */
@@ -128,12 +148,12 @@ function isThere(path: string): boolean {
 export function saveCheckpoint(
   out: string,
   { run, state, average, history }: TrainingCheckpoint,
-  origins: readonly Origin[],
+  { origins, classNames }: Omit<StoredRun, "checkpoint">,
 ): void {
   Deno.mkdirSync(out, { recursive: true });
   writeCheckpoint(`${out}/${CHECKPOINT}`, {
     groups: { ...state, ...average && { average } },
-    description: { run, history, origins },
+    description: { run, history, origins, classNames },
   });
 }
 
@@ -150,7 +170,9 @@ export async function writeResult(
   const { diverged, history, weights, layers, lastSteps } = result;
   if (!diverged) {
     const activation = parseActivation(run.activation);
-    await writeModelFolder(out, { model: run.model, classes: dataset.classes, activation }, weights);
+    const { classes, classNames } = dataset;
+    const description = { model: run.model, classes, activation, ...classNames && { classNames } };
+    await writeModelFolder(out, description, weights);
   }
   const images = {
     name: dataset.name,
@@ -221,6 +243,12 @@ export function claimLog(out: string, results: string): void {
       }; give another --results, or --out another name`,
     );
   }
+}
+
+/** Gives the name back where the run has no row yet. */
+export function releaseLog(out: string, results: string): void {
+  const { path } = logOf(out, results);
+  if (parseCsv(Deno.readTextFileSync(path), path).rows.length === 0) Deno.removeSync(path);
 }
 
 /** What the log of a run is made of. */

@@ -10,6 +10,7 @@ import {
   claimLog,
   openRun,
   type Origin,
+  releaseLog,
   saveCheckpoint,
   speedOf,
   withOrigin,
@@ -81,8 +82,9 @@ Deno.test("openRun() gives back the checkpoint of the same run", () =>
         average,
         history: [ROW],
       };
-      saveCheckpoint(out, checkpoint, [ORIGIN]);
-      assertEquals(openRun(out, RUN, true), { checkpoint, origins: [ORIGIN] });
+      const labels = { origins: [ORIGIN], classNames: ["a", "b"] };
+      saveCheckpoint(out, checkpoint, labels);
+      assertEquals(openRun(out, RUN, true), { checkpoint, ...labels });
     }
   }));
 
@@ -94,7 +96,7 @@ Deno.test("openRun() refuses another run by the field that differs, and the same
       average: null,
       history: [ROW],
     };
-    saveCheckpoint(out, checkpoint, [ORIGIN]);
+    saveCheckpoint(out, checkpoint, { origins: [ORIGIN], classNames: null });
     const penalty = { ...RUN.penalty!, coefficient: 0.5 };
     for (const resume of [true, false]) {
       assertThrows(
@@ -161,7 +163,13 @@ Deno.test("claimLog() refuses a name that another folder or another file has", (
         `${results}/final.csv holds other rows (The run in ${folder}/a/final); give another --results`,
       );
     refuses();
+    releaseLog(`${folder}/a/final`, results);
+    claimLog(`${folder}/b/final`, results);
+    releaseLog(`${folder}/b/final`, results);
+    claimLog(`${folder}/a/final`, results);
     writeLog(`${folder}/a/final`, results, log);
+    refuses();
+    releaseLog(`${folder}/a/final`, results);
     refuses();
     claimLog(`${folder}/a/final`, results);
     const fit = "# Polynomials. Measured by: deno task reproduce\ncell,n\nx,1\n";

@@ -24,6 +24,10 @@ export interface Dataset extends Normalisation {
   readonly shape: Shape;
   readonly train: Split;
   readonly test: Split;
+  /** In the order of their numbers, where classes have names. */
+  readonly classNames?: readonly string[];
+  /** What was left out of a user's folder or changed on the way from it, in sentences. */
+  readonly notes?: readonly string[];
 }
 
 /** CIFAR-10, and used for CIFAR-100 as well by the paper's code. */
