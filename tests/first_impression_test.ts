@@ -16,6 +16,15 @@ describe("without options", () => {
     });
   }
 
+  it("a network with random weights is not said to be wrong where two logits are closer than the error", async () => {
+    await using program = Program.start("infer", ["--model", "minionn-bn", "--repetitions", "3"]);
+    const { stdout } = await program.succeeds();
+    assertMatch(
+      stdout,
+      /^class \d, (as in plaintext|not that of plaintext, whose logits of the two are closer)/m,
+    );
+  });
+
   it("explain looks at the same", async () => {
     await using program = Program.start("explain", ["--json"]);
     assertEquals(JSON.parse((await program.succeeds()).stdout).model, "convnet");

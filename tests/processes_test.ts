@@ -327,6 +327,15 @@ describe(
       assertEquals(leftBehind(), []);
     });
 
+    it("shows the error of the role that has it, of which the others only hear", async () => {
+      const file = `${root}/bright.f32`;
+      await writeImageList(file, [new Float32Array(32 * 32 * 3).fill(1e9)]);
+      const { program } = await start(["--images", file]);
+      await using _ = program;
+      const said = await program.failsWith(["image: element 0"], 4 * END_MS);
+      assert(!said.includes("an error of its own"), said);
+    });
+
     const onLinux = Deno.build.os === "linux"
       ? it
       : (name: string, test: () => Promise<void>) =>

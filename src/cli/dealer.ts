@@ -59,7 +59,7 @@ await runCommand({
         queries: options.queries,
         onDealt: ({ kind }) => kind === "query" && dealt++,
       });
-    });
+    }, false);
     reportLine(options.json, { queries: dealt, peakRssMB: peakRssMB() }, `dealer: ${dealt} queries dealt`);
   },
 });

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { SessionFigures } from "../inference/roles.ts";
 import { onExit } from "./command.ts";
 import { bindToCores } from "./cores.ts";
+import { SHOWN_ELSEWHERE } from "./meeting.ts";
 
 /** The checkout. Roles start in it, and name what they may read from there. */
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -88,7 +89,10 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
       cores ??= run.bindsCores ? bindToCores([server.pid, client.pid]) : Promise.resolve(null);
       run.onQuery?.();
     };
-    const [dealt, served, figures] = await Promise.all([dealer.end(), server.end(), client.end()]);
+    const ends = [dealer.end(), server.end(), client.end()] as const;
+    const [dealt, served, figures] = await Promise.all(ends).catch(async (first) => {
+      throw await causeOf(first, ends);
+    });
     return {
       ...figures as unknown as SessionFigures,
       peakRssMB: { server: rss(served), client: rss(figures), dealer: rss(dealt) },
@@ -102,6 +106,15 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
     end();
     forget();
   }
+}
+
+/** The error of the role that shows it, where the first to end has only heard of it. */
+async function causeOf(first: Error, ends: readonly Promise<unknown>[]): Promise<Error> {
+  if (!first.message.includes(SHOWN_ELSEWHERE)) return first;
+  const soon = new Promise<never[]>((resolve) => setTimeout(() => resolve([]), 2000));
+  const errors = (await Promise.race([Promise.allSettled(ends), soon]))
+    .flatMap((end) => end.status === "rejected" ? [end.reason as Error] : []);
+  return errors.find(({ message }) => !message.includes(SHOWN_ELSEWHERE)) ?? first;
 }
 
 /** A path as Deno's lists of permissions take it: there is no way to write a comma in them. */
