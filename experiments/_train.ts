@@ -9,6 +9,7 @@
  */
 import { type Cell, runJson, type Size } from "./experiment.ts";
 import { writeFileAtomically } from "../src/report/csv.ts";
+import { machineText } from "../src/report/environment.ts";
 
 /** What differs between the trainings of the experiments. */
 export interface Recipe {
@@ -195,10 +196,15 @@ export async function train(recipe: Recipe, seed: number): Promise<Training> {
   return training;
 }
 
-/** Where the weights of a training lie: `runs/training/<digest of options and training code>`. */
+/**
+ * Where the weights of a training lie: `runs/training/<digest of options, training code and machine>`. Of the machine, since
+ * rows say on which one the times of a training were measured.
+ */
 export async function weightsOf(recipe: Recipe, seed: number): Promise<string> {
   codeDigest ??= digestOf("src/training", "src/data");
-  const digest = await sha256(JSON.stringify([optionsOf(recipe, sweepDataset(), seed), await codeDigest]));
+  const digest = await sha256(
+    JSON.stringify([optionsOf(recipe, sweepDataset(), seed), await codeDigest, machineText()]),
+  );
   return `runs/training/${digest.slice(0, 16)}`;
 }
 
@@ -210,7 +216,7 @@ interface TrainResult extends Pick<Training, "diverged" | "lastInputs" | "trainA
 }
 
 async function trainNow(options: readonly string[], folder: string): Promise<Training> {
-  const place = ["--out", folder, "--results", "runs/training/logs", "--resume"];
+  const place = ["--out", folder, "--results", "runs/training/logs", "--resume", "--wait"];
   const protocol = ["--hold-out", "--evaluate", "last", "--json"];
   const result = await runJson([...PERMISSIONS, "src/cli/train.ts", ...options, ...place, ...protocol], {
     timeoutSeconds: 4 * 3600,

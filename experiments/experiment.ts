@@ -124,6 +124,8 @@ export async function runJsonLines(
   const module = args.find((arg) => /\.(ts|js)$/.test(arg)) ?? args.join(" ");
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-prompt", "--quiet", ...args],
+    // Paths are ours, not those of the user's folder.
+    env: { INIT_CWD: Deno.cwd() },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

@@ -1,4 +1,5 @@
 /** The HTML report as a browser sees it: no complaint on the console, every figure and table shown. */
+import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import type { ChartDescription } from "../src/report/chart.ts";
@@ -124,7 +125,7 @@ async function visit(
         ...flags.split(" "),
         `--window-size=${width},900`,
         `--user-data-dir=${folder}/profile`,
-        `file://${folder}/page.html`,
+        pathToFileURL(`${folder}/page.html`).href,
       ],
       stdout: "piped",
       stderr: "piped",

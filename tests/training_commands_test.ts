@@ -1,5 +1,6 @@
 /** `deno task train` and `deno task evaluate` as a user meets them. */
-import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { GREY, png } from "./support/png.ts";
 import { assertOneSentence, Program } from "./support/program.ts";
 
 async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
@@ -22,7 +23,8 @@ const SMALL = "--model convnet --dataset shapes --limit 128 --batch 32 --epochs 
 
 Deno.test("train and evaluate answer every mistake in one sentence", () =>
   inFolder(async (folder) => {
-    const train = (...args: string[]) => ["train", [...args, "--out", `${folder}/run`]] as const;
+    const train = (...args: string[]) =>
+      ["train", [...args, "--out", `${folder}/run`, "--results", `${folder}/results`]] as const;
     const evaluate = (...args: string[]) => ["evaluate", args] as const;
     await Deno.mkdir(`${folder}/empty`);
     for (
@@ -69,9 +71,13 @@ Deno.test("train --json reports what evaluate --json measures again", () =>
     }
     const description = JSON.parse(await Deno.readTextFile(`${out}/training.json`));
     assertEquals(description.run, line.run);
-    assertEquals(description.flags, ["--no-wasm-bounds-checks", "--experimental-wasm-revectorize"]);
+    assertEquals(description.origins.length, 1);
+    assertEquals(description.origins[0].flags, [
+      "--no-wasm-bounds-checks",
+      "--experimental-wasm-revectorize",
+    ]);
     const csv = await Deno.readTextFile(`${folder}/results/run.csv`);
-    assertEquals(csv.split("\n").length, 1 + 2 + 1);
+    assertEquals(csv.split("\n").length, 2 + 2 + 1);
     assert(csv.includes("--experimental-wasm-revectorize"));
   }));
 
@@ -127,4 +133,43 @@ Deno.test("train ends a run that diverges with epoch, step and layer, and keeps 
     const line = JSON.parse((await program.succeeds()).stdout);
     assertEquals([line.diverged.epoch, line.evaluation], [1, null]);
     assertStringIncludes(await failure("evaluate", ["--weights", out]), "has diverged");
+  }));
+
+Deno.test("train keeps the names of the classes, infer tells them, and evaluate refuses others", () =>
+  inFolder(async (folder) => {
+    const data = `${folder}/data`, out = `${folder}/run`;
+    for (const split of ["train", "val"]) {
+      for (const [i, name] of ["cat", "dog"].entries()) {
+        await Deno.mkdir(`${data}/${split}/${name}`, { recursive: true });
+        for (let n = 0; n < 16; n++) {
+          const samples = new Uint8Array(32 * 32).fill(200 * i + n);
+          const picture = png({ width: 32, height: 32, colour: GREY, samples });
+          await Deno.writeFile(`${data}/${split}/${name}/${n}.png`, picture);
+        }
+      }
+    }
+    const notes = `${data}/val/dog/notes.txt`;
+    await Deno.writeTextFile(notes, "");
+    const images = ["--dataset", "folder", "--data", data];
+    const recipe = ["--model", "convnet", "--batch", "8", "--epochs", "1", "--activation", "relu"];
+    await using trained = Program.start("train", [
+      ...[...recipe, ...images, "--out", out, "--results", `${folder}/results`],
+    ]);
+    const { code, stderr } = await trained.ended();
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(
+      stderr,
+      `note: left out of ${data}: 1 not named .png, .jpg, .jpeg or .webp (val/dog/notes.txt)`,
+    );
+    assertEquals(JSON.parse(await Deno.readTextFile(`${out}/model.json`)).classNames, ["cat", "dog"]);
+
+    await using inferred = Program.start("infer", [
+      ...["--weights", out, "--activation", "relu", "--image", `${data}/val/cat/0.png`, "--repetitions", "1"],
+    ]);
+    assertMatch((await inferred.succeeds()).stdout, /class [01] \((cat|dog)\), as in plaintext/);
+
+    await Deno.remove(notes);
+    for (const split of ["train", "val"]) await Deno.rename(`${data}/${split}/cat`, `${data}/${split}/ant`);
+    const refusal = await failure("evaluate", ["--weights", out, "--data", data]);
+    assertStringIncludes(refusal, `class 0 of ${out} is "cat", but "ant" in the dataset folder`);
   }));

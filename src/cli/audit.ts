@@ -8,6 +8,7 @@ import { fastForward, seededImages, trainingImages } from "./calibration.ts";
 import { runCommand, UsageError } from "./command.ts";
 import { formatRangesOption, INFER_OPTIONS, PLAN_OPTIONS } from "./inference_options.ts";
 import { networkAndPlan } from "./network_and_plan.ts";
+import { ownFolder } from "./own_folder.ts";
 import { formatTable } from "./table.ts";
 
 const { model, classes, ringBits, polynomial } = PLAN_OPTIONS, { weights, modelSeed, json } = INFER_OPTIONS;
@@ -39,7 +40,7 @@ await runCommand({
       help:
         `whose training images to calibrate on: ${SEEDED} (random images), cifar10, cifar100, shapes, folder`,
     },
-    data: { type: "string", value: "DIR", help: "folder of the dataset" },
+    data: { type: "path", value: "DIR", help: "folder of the dataset" },
     images: { type: "integer", min: 1, max: 100_000, default: 100, help: "images to calibrate on" },
     write: { type: "boolean", help: "store the ranges in the model folder" },
     force: { type: "boolean", help: "end well, and write, even if the ring has too little room" },
@@ -49,6 +50,7 @@ await runCommand({
     if (options.write && options.weights === undefined) {
       throw new UsageError("--write stores ranges in the folder of --weights, which is not given");
     }
+    if (options.write) ownFolder(options.weights!);
     const { model, plan } = await networkAndPlan({
       ...options,
       elements: undefined,
@@ -66,7 +68,7 @@ await runCommand({
     using engine = await fastForward(graph, weights, plan.options.function);
     const { ranges, layers, refused } = audit(graph, plan.options, engine.forward, images);
     const isAccepted = refused === null || options.force;
-    if (options.write && isAccepted) await writeDescription(model.folder!, { ...model, ranges });
+    if (options.write && isAccepted) writeDescription(model.folder!, { ...model, ranges });
 
     const { ringBits } = plan.wires.get(plan.input)!;
     if (options.json) console.log(JSON.stringify({ model: graph.name, ringBits, ranges, refused, layers }));

@@ -9,6 +9,7 @@
  * addresses below 1 MiB then need no bounds check. Fresh builds cost a few milliseconds and load no compiler;
  * two processes may build at once (outputs are written under a temporary name, then renamed).
  */
+import { fileURLToPath } from "node:url";
 
 const ROOT = new URL("../../", import.meta.url);
 const OUTPUT = new URL("build/", ROOT);
@@ -108,7 +109,9 @@ async function compile(module: Module): Promise<void> {
   );
   const bytes = outputs.get("out.wasm");
   if (result.error || !bytes) {
-    throw new Error(`${module.url.pathname} does not compile:\n${result.stderr}`, { cause: result.error });
+    throw new Error(`${fileURLToPath(module.url)} does not compile:\n${result.stderr}`, {
+      cause: result.error,
+    });
   }
   replaceFile(wasmFile(module), bytes);
   replaceFile(stampFile(module), new TextEncoder().encode(module.fingerprint));
@@ -128,4 +131,10 @@ function replaceFile(target: URL, bytes: Uint8Array): void {
   Deno.renameSync(temporary, target);
 }
 
-if (import.meta.main) await build();
+if (import.meta.main) {
+  await build().catch(({ message, code }) => {
+    const isRefused = ["EACCES", "EPERM", "EROFS", "ENOSPC", "ENOTDIR", "EEXIST"].includes(code);
+    console.error(`error: ${isRefused ? `the kernels cannot be written to build/: ${message}` : message}`);
+    Deno.exit(1);
+  });
+}

@@ -2,6 +2,7 @@
 import { calibrate, type Calibration } from "../network/calibration.ts";
 import { networkProfile } from "../network/profiles.ts";
 import { connect, listen } from "../network/tcp.ts";
+import { fileURLToPath } from "node:url";
 import { onExit, runCommand } from "./command.ts";
 import { parseAddress } from "./endpoint.ts";
 import { LINK_OPTIONS } from "./inference_options.ts";
@@ -49,14 +50,17 @@ await runCommand({
         "--quiet",
         "--no-prompt",
         "--allow-net=127.0.0.1",
-        new URL(import.meta.url).pathname,
+        fileURLToPath(import.meta.url),
         "--profile",
         name,
         "--connect",
         `127.0.0.1:${listener.port}`,
       ],
       stdin: "null",
+      stdout: "null",
+      stderr: "piped",
     }).spawn();
+    const gone = endOf(child);
     onExit(() => {
       try {
         child.kill("SIGKILL");
@@ -64,9 +68,8 @@ await runCommand({
         // It has ended by itself.
       }
     });
-    const channel = await listener.accept();
-    const measured = await calibrate(channel, "initiator", { budgetMs: budget });
-    await child.status;
+    const channel = await Promise.race([listener.accept(), gone]);
+    const measured = await Promise.race([calibrate(channel, "initiator", { budgetMs: budget }), gone]);
     channel.close();
     listener.close();
     const result = {
@@ -79,6 +82,17 @@ await runCommand({
     else print(result);
   },
 });
+
+/** Never gives anything: throws when the second process has failed, and waits where it ends well, having done its part. */
+async function endOf(child: Deno.ChildProcess): Promise<never> {
+  const [{ success, code, signal }, said] = await Promise.all([
+    child.status,
+    new Response(child.stderr).text(),
+  ]);
+  if (success) return await new Promise<never>(() => {});
+  const reason = said.trim().split("\n")[0]!.replace(/^error: /, "");
+  throw new Error(`the second process ended with ${signal ?? `exit code ${code}`}${reason && `: ${reason}`}`);
+}
 
 function print({ profile, configured, measured }: {
   readonly profile: string;

@@ -7,6 +7,7 @@ import { openTensorflow } from "../models/tensorflow_backend.ts";
 import { createTensorflowEngine } from "../models/tensorflow_engine.ts";
 import { seededImage } from "../models/weights.ts";
 import { evaluationBatches } from "../training/batches.ts";
+import { reportNotes } from "./report_notes.ts";
 
 /** A network in TensorFlow.js that shows the value of every node. */
 export async function fastForward(
@@ -35,6 +36,7 @@ export async function trainingImages(
     shape: inputShape,
     limit: { train: count, test: 1 },
   });
+  reportNotes(dataset);
   const images = sliceSplit(dataset.train, 0, Math.min(count, dataset.train.count));
   return evaluationBatches(images, dataset, 1).map((batch) => batch.images);
 }

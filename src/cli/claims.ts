@@ -17,7 +17,7 @@ await runCommand({
     "than a quarter of the claims about time open.",
   time: "1 s",
   options: {
-    results: { type: "string", default: committedResults, value: "DIR", help: "folder with the CSVs" },
+    results: { type: "path", default: committedResults, value: "DIR", help: "folder with the CSVs" },
     only: {
       type: "list",
       choices: keys,

@@ -7,6 +7,8 @@ import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "./command.ts";
 import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
 import {
+  DRAWN_OPTION,
+  IMAGE_OPTION,
   IMAGES_OPTION,
   LINK_OPTIONS,
   PLAN_OPTIONS,
@@ -17,7 +19,7 @@ import {
 } from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
 import { imagesFrom } from "./query_images.ts";
-import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
+import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "./role_report.ts";
 
 await runCommand({
   name: "client",
@@ -25,7 +27,8 @@ await runCommand({
   interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
-    image: { type: "string", value: "FILE", help: "image file (PNG, JPEG, ...) of the network's input size" },
+    image: IMAGE_OPTION,
+    drawn: DRAWN_OPTION,
     images: IMAGES_OPTION,
     seed: {
       type: "integer",
@@ -50,11 +53,11 @@ await runCommand({
     withParent: WITH_PARENT_OPTION,
   },
   async run(options) {
-    if (options.withParent) void endWithParent();
+    if (options.withParent) void tokenFromParent();
     const plan = planFrom(options), profile = profileFrom(options.profile);
     const serverAt = await connecting(options, options.connect),
       dealerAt = await connecting(options, options.dealer);
-    const images = await imagesFrom(options, plan.graph);
+    const { images, note } = await imagesFrom(options, plan.graph);
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTags(plan) };
@@ -71,6 +74,7 @@ await runCommand({
         onQuery: ({ onlineMs }) => options.json && console.log(JSON.stringify({ query: { onlineMs } })),
       });
     });
+    if (note !== null && !options.json) console.log(`client: ${note}`);
     const { logits, onlineMs } = figures.queries.at(-1)!, label = classOf(logits);
     const unreliable = figures.queries.some(({ logits }) => isUnreliable(plan, logits));
     const verdict = unreliable

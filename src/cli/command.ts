@@ -3,6 +3,7 @@
  * mistake of the user is answered by one sentence and exit code 1. Help, signals, clean-up and errors are
  * handled here so that a command file holds only what it does.
  */
+import { resolve } from "node:path";
 import { parseArgs } from "@std/cli/parse-args";
 
 interface OptionBase {
@@ -21,7 +22,8 @@ export interface BooleanOption extends OptionBase {
 
 /** Text, free or one of `choices`, or in the form of `pattern`, which `accepts` puts into words. */
 export interface StringOption extends OptionBase {
-  readonly type: "string";
+  /** A path is made absolute, from where the user stands; its default starts in the repository. */
+  readonly type: "string" | "path";
   readonly choices?: readonly string[];
   readonly pattern?: RegExp;
   readonly accepts?: string;
@@ -29,9 +31,9 @@ export interface StringOption extends OptionBase {
   readonly required?: boolean;
 }
 
-/** Several texts: `--only a,b --only c`. */
+/** Several texts: `--only a,b --only c`. In a path a comma is written twice. */
 export interface ListOption extends OptionBase {
-  readonly type: "list";
+  readonly type: "list" | "paths";
   readonly choices?: readonly string[];
   readonly default?: readonly string[];
 }
@@ -90,6 +92,15 @@ export interface Command<S extends OptionSpecs> {
 /** Mistake on the command line: reported in one sentence with a pointer to `--help`. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+}
+
+/**
+ * A path as the user meant it, absolute. `deno task` starts every command in the repository, and says in INIT_CWD where it was
+ * called; what this process starts itself is given absolute paths only.
+ */
+function fromUser(path: string): string {
+  const variable = "INIT_CWD", { state } = Deno.permissions.querySync({ name: "env", variable });
+  return resolve(state === "granted" && Deno.env.get(variable) || ".", path);
 }
 
 const kebab = (name: string) => name.replace(/[A-Z]/g, (c) => "-" + c.toLowerCase());
@@ -156,9 +167,12 @@ function accepted(option: Option): string {
       return max !== undefined ? `${what} of at most ${max}` : what;
     }
     case "list":
+    case "paths":
       return option.choices
         ? `any of ${option.choices.join(", ")}, separated by commas`
-        : "texts separated by commas";
+        : `${option.type === "paths" ? "paths" : "texts"} separated by commas`;
+    case "path":
+      return "a path";
     case "string":
       if (option.choices) return `one of ${option.choices.join(", ")}`;
       return option.accepts ?? "text";
@@ -197,6 +211,11 @@ function parseValue(flag: string, option: Option, given: string): unknown {
       }
       return values;
     }
+    case "paths":
+      return given.split(/(?<!,),(?!,)/).filter((path) => path !== "")
+        .map((path) => fromUser(path.replaceAll(",,", ",")));
+    case "path":
+      return fromUser(given);
     case "string":
       if (option.choices && !option.choices.includes(given)) {
         refuse(given, meant(given, option.choices));
@@ -264,7 +283,7 @@ export function parseCommand<const S extends OptionSpecs>(
         `--${flag} lacks its value: it accepts ${accepted(option)}`,
       );
     }
-    if (option.type === "list") {
+    if (option.type === "list" || option.type === "paths") {
       const list = given.flatMap((value) => parseValue(flag, option, value) as string[]);
       values[name] = given.length > 0 ? [...new Set(list)] : option.default && [...option.default];
     } else if (given.length > 1) {
@@ -273,7 +292,7 @@ export function parseCommand<const S extends OptionSpecs>(
       );
     } else if (given.length === 1) {
       values[name] = parseValue(flag, option, given[0]);
-    } else if (option.required) {
+    } else if ("required" in option && option.required) {
       throw new UsageError(
         `--${flag} is needed: it accepts ${accepted(option)}`,
       );
@@ -311,7 +330,7 @@ export function usage<const S extends OptionSpecs>(
         ? "N"
         : option.type === "number"
         ? "X"
-        : option.type === "list"
+        : option.type === "list" || option.type === "paths"
         ? "A,B,..."
         : option.type === "string" && option.choices
         ? option.choices.join("|")
@@ -419,6 +438,7 @@ export async function runCommand<const S extends OptionSpecs>(
     report("interrupted", command.interrupted ?? "nothing further was written");
     void end(1);
   };
+  // Not SIGHUP: a run under nohup outlives its terminal. So nothing may lie about that a clean-up would have to remove.
   Deno.addSignalListener("SIGINT", interrupt);
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", interrupt);
   globalThis.addEventListener("unhandledrejection", (event) => {

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { nearest, parseCommand, usage, UsageError } from "./command.ts";
@@ -153,6 +154,41 @@ describe("usage()", () => {
   });
 });
 
+describe("a path", () => {
+  const paths = {
+    name: "example",
+    options: {
+      out: { type: "path", default: "runs", help: "folder" },
+      from: { type: "paths", help: "folders" },
+    },
+  } as const;
+  const read = (args: readonly string[], user: string | undefined) => {
+    const before = Deno.env.get("INIT_CWD");
+    if (user === undefined) Deno.env.delete("INIT_CWD");
+    else Deno.env.set("INIT_CWD", user);
+    try {
+      const values = parseCommand(paths, args);
+      assert(values !== "help");
+      return values;
+    } finally {
+      if (before === undefined) Deno.env.delete("INIT_CWD");
+      else Deno.env.set("INIT_CWD", before);
+    }
+  };
+  it("starts where the user stands, and is absolute", () => {
+    assertEquals(read(["--out", "a b"], "/home/é").out, "/home/é/a b");
+    assertEquals(read(["--out", "../x#y"], "/home/é").out, "/home/x#y");
+    assertEquals(read(["--out", "/y%20"], "/home/é").out, "/y%20");
+    assertEquals(read(["--out", "y"], undefined).out, `${Deno.cwd()}/y`);
+  });
+  it("has a default that starts in the repository", () => {
+    assertEquals(read([], "/home/é").out, "runs");
+  });
+  it("is one of a list, in which a comma is written twice", () => {
+    assertEquals(read(["--from", "a,b c,,d", "--from", "e"], "/u").from, ["/u/a", "/u/b c,d", "/u/e"]);
+  });
+});
+
 describe("nearest()", () => {
   it("finds typing mistakes and beginnings, and nothing far away", () => {
     assertEquals(nearest("reslts", ["results", "seed"]), "results");
@@ -163,7 +199,7 @@ describe("nearest()", () => {
 
 async function runScript(body: string, env: Record<string, string> = {}) {
   const module = new URL("./command.ts", import.meta.url).href;
-  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
   const source = `import { onExit, runCommand } from "${module}";\n${body}`;
   const args = ["eval", "--no-lock", "--config", config, source];
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {

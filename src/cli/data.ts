@@ -1,6 +1,7 @@
 /** `deno task data`: which datasets are there; downloads CIFAR-10 and CIFAR-100. */
 import { checkCifar, CIFAR_SETS, type CifarSet, DATA_FOLDER, downloadCifar } from "../data/cifar.ts";
 import { runCommand } from "./command.ts";
+import { ownFolder } from "./own_folder.ts";
 import { Progress } from "./progress.ts";
 import { formatTable } from "./table.ts";
 
@@ -16,7 +17,7 @@ await runCommand({
   examples: ["data", "data --get cifar10", "data --get all --data /mnt/datasets"],
   options: {
     get: { type: "string", choices: ["cifar10", "cifar100", "all"], help: "what to download" },
-    data: { type: "string", default: DATA_FOLDER, value: "DIR", help: "folder of the datasets" },
+    data: { type: "path", default: DATA_FOLDER, value: "DIR", help: "folder of the datasets" },
   },
   interrupted: "the same command goes on from here",
   async run({ get, data }) {
@@ -24,6 +25,7 @@ await runCommand({
       console.log(formatTable(await listing(data), ["dataset", "classes", { key: "state", wrap: true }]));
       return;
     }
+    ownFolder(data);
     for (const set of CIFAR_SETS) {
       if (get === "all" || get === set.name) await obtain(set, data);
     }

@@ -7,7 +7,7 @@ import { onExit, runCommand } from "./command.ts";
 import { listening, listenOption, SECURITY_OPTIONS } from "./endpoint.ts";
 import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, THREADS_OPTION } from "./inference_options.ts";
 import { awaitParties, describeTags, withPeers } from "./meeting.ts";
-import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
+import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "./role_report.ts";
 
 await runCommand({
   name: "dealer",
@@ -32,7 +32,7 @@ await runCommand({
     withParent: WITH_PARENT_OPTION,
   },
   async run(options) {
-    if (options.withParent) void endWithParent();
+    if (options.withParent) void tokenFromParent();
     const plan = planFrom(options), pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     const listener = await listen({
@@ -59,7 +59,7 @@ await runCommand({
         queries: options.queries,
         onDealt: ({ kind }) => kind === "query" && dealt++,
       });
-    });
+    }, false);
     reportLine(options.json, { queries: dealt, peakRssMB: peakRssMB() }, `dealer: ${dealt} queries dealt`);
   },
 });

@@ -1,6 +1,7 @@
 /** Addresses, certificates and the session token of the three roles. */
 import type { ConnectOptions, ListenOptions } from "../network/tcp.ts";
 import { UsageError } from "./command.ts";
+import { tokenFromParent } from "./role_report.ts";
 
 const ADDRESS = {
   type: "string",
@@ -18,18 +19,18 @@ export const connectOption = listenOption;
 /** Options of a role on another machine. */
 export const SECURITY_OPTIONS = {
   tokenFile: {
-    type: "string",
+    type: "path",
     value: "FILE",
     help: "file with a secret that all three roles of the session share",
   },
   tlsCert: {
-    type: "string",
+    type: "path",
     value: "FILE",
     help: "certificate chain (PEM) that this role shows to those who connect",
   },
-  tlsKey: { type: "string", value: "FILE", help: "its private key (PEM)" },
+  tlsKey: { type: "path", value: "FILE", help: "its private key (PEM)" },
   tlsCa: {
-    type: "string",
+    type: "path",
     value: "FILE",
     help: "authority (PEM) whose certificates this role accepts when it connects",
   },
@@ -51,6 +52,7 @@ export interface SecurityValues {
   readonly tlsCa: string | undefined;
   readonly tlsName: string | undefined;
   readonly allowPlaintext: boolean;
+  readonly withParent: boolean;
 }
 
 async function readFile(path: string, what: string): Promise<string> {
@@ -68,7 +70,9 @@ export function parseAddress(text: string): { host: string; port: number } {
 }
 
 async function common(values: SecurityValues) {
-  const token = values.tokenFile === undefined
+  const token = values.withParent
+    ? await tokenFromParent()
+    : values.tokenFile === undefined
     ? undefined
     : (await readFile(values.tokenFile, "token file")).trim();
   if (token === "") throw new Error(`the token file ${values.tokenFile} is empty`);

@@ -9,7 +9,8 @@ import { rangeOf } from "../training/trainer.ts";
 import { runCommand, UsageError } from "./command.ts";
 import { formatTable } from "./table.ts";
 import { ENGINE_OPTIONS, engineChoice, openEngine } from "./training_engine.ts";
-import { checkFinished, readDescription } from "./training_folder.ts";
+import { reportNotes } from "./report_notes.ts";
+import { checkClassNames, checkFinished, readDescription } from "./training_folder.ts";
 
 /** Images that the engine takes at a time. */
 const BATCH = 128;
@@ -21,9 +22,9 @@ await runCommand({
   time: "seconds for ConvNet on the 10,000 test images of CIFAR-10",
   examples: ["evaluate --weights runs/convnet-pillar-cpu-seed1", "evaluate --weights DIR --clip --json"],
   options: {
-    weights: { type: "string", value: "DIR", required: true, help: "folder that train has written" },
+    weights: { type: "path", value: "DIR", required: true, help: "folder that train has written" },
     dataset: { type: "string", choices: DATASET_NAMES, help: "images (default: those it was trained on)" },
-    data: { type: "string", value: "DIR", help: "folder of the dataset" },
+    data: { type: "path", value: "DIR", help: "folder of the dataset" },
     limit: { type: "integer", min: 1, help: "at most so many images" },
     holdOut: { type: "boolean", help: "the last tenth of the training images instead of the test images" },
     clip: { type: "boolean", help: "clip inputs of activations to the range" },
@@ -38,7 +39,7 @@ await runCommand({
   },
   async run({ weights: folder, json, clip: clipped, ...options }) {
     checkFinished(folder);
-    const { model, graph, activation, weights } = await readModelFolder(folder);
+    const { model, graph, activation, weights, classNames } = await readModelFolder(folder);
     const trained = await readDescription(folder), name = options.dataset ?? trained?.run.dataset;
     if (name === undefined) {
       throw new UsageError(`${folder} does not say which dataset it was trained on; give --dataset`);
@@ -51,6 +52,8 @@ await runCommand({
       // Held out is the last tenth of those images that were trained on.
       limit: options.holdOut ? { train: trained?.run.limit ?? undefined } : { test: limit },
     });
+    reportNotes(dataset);
+    checkClassNames(folder, classNames, dataset);
     const { test } = options.holdOut ? holdOut(dataset) : dataset;
     const split = limit === undefined ? test : sliceSplit(test, 0, Math.min(limit, test.count));
     const choice = engineChoice(options);

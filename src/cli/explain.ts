@@ -3,8 +3,14 @@ import { explain } from "../inference/explain.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { Ring } from "../ring/ring.ts";
 import { runCommand } from "./command.ts";
-import { activationFunction, INFER_OPTIONS, LINK_OPTIONS, PLAN_OPTIONS } from "./inference_options.ts";
-import { networkAndPlan } from "./network_and_plan.ts";
+import {
+  activationFunction,
+  INFER_OPTIONS,
+  LINK_OPTIONS,
+  NETWORK_OPTION,
+  PLAN_OPTIONS,
+} from "./inference_options.ts";
+import { networkAndPlan, withDefaults } from "./network_and_plan.ts";
 import { imagesFrom } from "./query_images.ts";
 import { formatTable } from "./table.ts";
 
@@ -14,18 +20,22 @@ await runCommand({
   notes:
     "A debugging run: it opens every intermediate value, so all parties run in one process and the network options are not " +
     "used. Never run it on an image or a network that must stay private.",
-  options: { ...PLAN_OPTIONS, ...LINK_OPTIONS, ...INFER_OPTIONS },
-  async run(options) {
+  options: { ...PLAN_OPTIONS, model: NETWORK_OPTION, ...LINK_OPTIONS, ...INFER_OPTIONS },
+  async run(given) {
+    const options = await withDefaults({ ...given, images: undefined });
     const { model, plan } = await networkAndPlan(options);
-    const [image] = await imagesFrom({ ...options, images: undefined }, model.graph);
+    const { images: [image], note } = await imagesFrom(options, model.graph);
     const { weights } = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(plan);
     const explanation = await explain(await Ring.open(), plan, weights, activation, image!);
     if (options.json) {
-      return void console.log(JSON.stringify({ model: plan.graph.name, ...plan.options, ...explanation }));
+      return void console.log(
+        JSON.stringify({ model: plan.graph.name, note, ...plan.options, ...explanation }),
+      );
     }
 
     console.log("This run opens every intermediate value; it protects nothing.\n");
+    if (note !== null) console.log(`${note}\n`);
     const small = (value: number) => value === 0 ? "0" : value.toExponential(1);
     console.log(formatTable(
       explanation.layers.map((

@@ -2,7 +2,9 @@
 import { allResults } from "../../experiments/mod.ts";
 import { committedResults } from "../report/results.ts";
 import { runCommand } from "./command.ts";
-import { drawResults } from "./present.ts";
+import { ownFolder } from "./own_folder.ts";
+import { drawResults, placesOf } from "./present.ts";
+import { checkWritable } from "./writable.ts";
 
 await runCommand({
   name: "figures",
@@ -10,7 +12,7 @@ await runCommand({
   time: "about 1 s a figure",
   disk: "about 1 MB a figure",
   options: {
-    results: { type: "string", default: committedResults, value: "DIR", help: "folder with the CSVs" },
+    results: { type: "path", default: committedResults, value: "DIR", help: "folder with the CSVs" },
     only: {
       type: "list",
       choices: allResults.map(({ key }) => key),
@@ -19,6 +21,8 @@ await runCommand({
     },
   },
   async run({ results, only }) {
+    ownFolder(results);
+    for (const place of placesOf(results, false)) checkWritable(place);
     const drawn = await drawResults(results, only);
     for (const name of drawn.figures) console.log(`${drawn.figuresFolder}/${name}.{svg,pdf,png}`);
     console.log(drawn.report);

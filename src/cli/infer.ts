@@ -15,11 +15,12 @@ import {
   IMAGES_OPTION,
   INFER_OPTIONS,
   LINK_OPTIONS,
+  NETWORK_OPTION,
   PLAN_OPTIONS,
   PREPARE_OPTION,
   profileFrom,
 } from "./inference_options.ts";
-import { networkAndPlan } from "./network_and_plan.ts";
+import { networkAndPlan, withDefaults } from "./network_and_plan.ts";
 import { FAST_KERNELS, type InferenceRunFigures, runInference } from "./processes.ts";
 import { Progress } from "./progress.ts";
 import { imagesFrom } from "./query_images.ts";
@@ -40,17 +41,19 @@ await runCommand({
   interrupted: "the three processes were ended",
   options: {
     ...PLAN_OPTIONS,
+    model: NETWORK_OPTION,
     ...LINK_OPTIONS,
     ...INFER_OPTIONS,
     prepare: PREPARE_OPTION,
     images: IMAGES_OPTION,
     logits: { type: "boolean", help: "with --json: the logits of every query too, and those of plaintext" },
   },
-  async run(options) {
+  async run(given) {
+    const options = await withDefaults(given);
     if (options.logits && !options.json) throw new UsageError("--logits is part of the result of --json");
     const profile = profileFrom(options.profile);
     const { model, plan } = await networkAndPlan(options);
-    const images = await imagesFrom(options, model.graph);
+    const { images, note, label } = await imagesFrom(options, model.graph);
     const folded = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(plan);
     const queries = options.repetitions + options.warmUp;
@@ -68,10 +71,13 @@ await runCommand({
     const figures = await runInference({
       plan: [...planArguments(plan, options.elements), "--threads", String(options.threads)],
       server: model.folder === null ? [] : ["--weights", model.folder],
-      client: file === undefined ? ["--seed", String(options.seed)] : [
-        options.image === undefined ? "--images" : "--image",
-        file,
-      ],
+      client: options.image !== undefined
+        ? ["--image", options.image]
+        : options.images !== undefined
+        ? ["--images", options.images]
+        : options.drawn !== undefined
+        ? ["--drawn", String(options.drawn)]
+        : ["--seed", String(options.seed)],
       parties: [
         ...["--profile", options.profile, "--timeout", String(options.timeout)],
         ...["--prepare", String(options.prepare)],
@@ -80,7 +86,6 @@ await runCommand({
         server: model.folder === null ? [] : [model.folder],
         client: file === undefined ? [] : [file],
       },
-      decodesImage: options.image !== undefined,
       fastKernels: options.fastKernels,
       bindsCores: options.threads === 1,
       queries,
@@ -100,6 +105,10 @@ await runCommand({
       repetitions: options.repetitions,
       threads: options.threads,
       prepare: options.prepare,
+      weights: options.weights ?? null,
+      note,
+      label,
+      classNames: model.classNames ?? null,
       ...summarise(figures, options.warmUp),
       ...compare(figures.queries, expected),
       ...verdict(plan, figures.queries),
@@ -181,12 +190,19 @@ function compare(queries: readonly QueryFigures[], expected: readonly Expected[]
   const sound = all.filter((answer) => !isGross(answer)), pairs = sound.length > 0 ? sound : all;
   const fromFloat = distance(pairs.map(({ logits, float }) => [logits, float])),
     fromFixed = distance(pairs.flatMap(({ logits, fixed }) => fixed === null ? [] : [[logits, fixed]]));
+  const others = pairs.filter(({ logits, float }) => classOf(logits) !== classOf(float));
   return {
     maxAbsError: fromFloat.max,
     meanAbsError: fromFloat.mean,
-    oracleMaxAbsError: fromFixed.max,
+    /** Null: no query stayed in the range of fixed point, so there is nothing to compare with. */
+    oracleMaxAbsError: pairs.some(({ fixed }) => fixed !== null) ? fromFixed.max : null,
     largestLogit: Math.max(...expected.map(({ float }) => largest(float))),
-    argmaxAgrees: pairs.every(({ logits, float }) => classOf(logits) === classOf(float)),
+    /** Null: plaintext itself has no class. */
+    argmaxAgrees: expected.every(({ float }) => float.every(Number.isFinite)) ? others.length === 0 : null,
+    /** Whether every class that differs had a logit so close to the largest one that the error decides. */
+    withinError: others.every(({ logits, float }) =>
+      float[classOf(float)]! - float[classOf(logits)]! <= 2 * fromFloat.max
+    ),
     grossErrors: all.length - sound.length,
   };
 }
@@ -232,6 +248,9 @@ function answersOf(queries: readonly QueryFigures[], expected: readonly Expected
 
 type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & ReturnType<typeof verdict> & {
   readonly prepare: number;
+  readonly note: string | null;
+  readonly label: number | null;
+  readonly classNames: readonly string[] | null;
   readonly [key: string]: unknown;
 };
 
@@ -274,15 +293,34 @@ function print(result: Result): void {
       } at the client`,
     );
   }
+  if (result.note !== null) console.log(result.note);
+  if (result.grossErrors > 0) {
+    console.log(`${result.grossErrors} queries with a gross error, left out below unless all had one`);
+  }
+  const fixed = result.oracleMaxAbsError === null
+    ? "not compared with fixed point, whose range every query left"
+    : `${result.oracleMaxAbsError.toExponential(1)} from fixed point`;
   console.log(
-    `${
-      result.unreliable
-        ? "unreliable: logits beyond their public bound, no class"
-        : `class ${result.class}${result.argmaxAgrees ? ", as in plaintext" : ", NOT as in plaintext"}`
-    }; logits differ by at most ` +
-      `${result.maxAbsError.toExponential(1)} from floating point, ${
-        result.oracleMaxAbsError.toExponential(1)
-      } from fixed point ` +
-      `(largest logit ${result.largestLogit.toFixed(3)})`,
+    `${classText(result)}; logits differ by at most ${
+      result.maxAbsError.toExponential(1)
+    } from floating point, ` +
+      `${fixed} (largest logit ${result.largestLogit.toFixed(3)})`,
   );
+}
+
+/** The class, what the picture shows, and whether plaintext says the same. */
+function classText(
+  { unreliable, class: found, label, classNames, argmaxAgrees, withinError }: Result,
+): string {
+  if (unreliable) return "unreliable: logits beyond their public bound, no class";
+  const named = (label: number) => classNames === null ? `${label}` : `${label} (${classNames[label]})`;
+  const drawn = label === null ? "" : label === found ? ", as drawn" : `, drawn was ${named(label)}`;
+  const plaintext = argmaxAgrees === null
+    ? "plaintext has none: its logits are not finite"
+    : argmaxAgrees
+    ? "as in plaintext"
+    : withinError
+    ? "not that of plaintext, whose logits of the two are closer than the error"
+    : "NOT as in plaintext";
+  return `class ${named(found!)}${drawn}, ${plaintext}`;
 }

@@ -113,9 +113,23 @@ export const THREADS_OPTION = {
   help: "threads of each party",
 } as const;
 
+export const IMAGE_OPTION = {
+  type: "path",
+  value: "FILE",
+  help: "image file (PNG, JPEG or WebP); of another size than the network's input it is scaled and cropped",
+} as const;
+
+/** A picture that needs no file. */
+export const DRAWN_OPTION = {
+  type: "integer",
+  min: 0,
+  max: 3999,
+  help: "picture N of the test images of shapes, ten silhouettes drawn from a seed",
+} as const;
+
 /** Many images for one session, of the roles that hold images. */
 export const IMAGES_OPTION = {
-  type: "string",
+  type: "path",
   value: "FILE",
   help:
     "float32 little-endian images [count][height][width][channels], already normalised: query i takes image i, " +
@@ -133,9 +147,10 @@ export const PREPARE_OPTION = {
 
 /** Of the commands that start all three roles on this machine. */
 export const INFER_OPTIONS = {
-  weights: { type: "string", value: "DIR", help: "model folder (default: seeded random weights)" },
+  weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
   modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
-  image: { type: "string", value: "FILE", help: "image file (PNG, JPEG, ...) of the network's input size" },
+  image: IMAGE_OPTION,
+  drawn: DRAWN_OPTION,
   seed: {
     type: "integer",
     min: 0,
@@ -163,6 +178,14 @@ export const INFER_OPTIONS = {
       "run the parties without WebAssembly bounds checks: faster, but a wrong index then corrupts memory silently",
   },
   json: { type: "boolean", help: "print one JSON object on one line" },
+} as const;
+
+/** The network of `infer` and `explain`. */
+export const NETWORK_OPTION = {
+  type: "string",
+  choices: MODEL_NAMES,
+  help:
+    "network (default: that of --weights; without either, a shipped one and a drawn picture that it knows)",
 } as const;
 
 /** What the plan options say. */

@@ -4,11 +4,14 @@
  */
 import { describeTag } from "../inference/tags.ts";
 import type { Plan } from "../inference/plan.ts";
+import { ProtocolError } from "../network/channel.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
 import { onExit } from "./command.ts";
 
 /** Tag of the empty message "I am there"; the protocols' tags end below. */
 const MEETING_TAG = 0xd0000010;
+/** What a peer hears of an error that is not written for it. */
+export const SHOWN_ELSEWHERE = "stopped by an error of its own, which it alone shows";
 const NOTHING = new Uint8Array(0);
 
 /** Names the messages of a session, the meeting included, in errors. */
@@ -17,9 +20,14 @@ export function describeTags(plan: Plan): (tag: number) => string | undefined {
   return (tag) => tag === MEETING_TAG ? "the meeting of all three roles" : describe(tag);
 }
 
-/** Keeps the channels that `work` holds: all close when the command ends, and if `work` fails, every peer hears why. */
+/**
+ * Keeps the channels that `work` holds: all close when the command ends, and if `work` fails, every peer hears of it. Of a
+ * role that `holdsSecrets` peers hear what is written for them, the errors of the protocol: another one may name a pixel or a
+ * weight.
+ */
 export async function withPeers<T>(
   work: (hold: (channel: FramedChannel) => FramedChannel) => Promise<T>,
+  holdsSecrets = true,
 ): Promise<T> {
   const channels: FramedChannel[] = [];
   onExit(() => channels.forEach((channel) => channel.close()));
@@ -29,7 +37,9 @@ export async function withPeers<T>(
       return channel;
     });
   } catch (error) {
-    await Promise.allSettled(channels.map((channel) => channel.abort((error as Error).message)));
+    const isForPeers = !holdsSecrets || error instanceof ProtocolError;
+    const reason = isForPeers ? (error as Error).message : SHOWN_ELSEWHERE;
+    await Promise.allSettled(channels.map((channel) => channel.abort(reason)));
     throw error;
   }
 }

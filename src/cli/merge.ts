@@ -2,8 +2,10 @@
 import { sizes } from "../../experiments/experiment.ts";
 import { experiments } from "../../experiments/mod.ts";
 import { runCommand } from "./command.ts";
-import { presentRun } from "./present.ts";
+import { ownFolder } from "./own_folder.ts";
+import { placesOf, presentRun, refuseCommitted } from "./present.ts";
 import { describeMachines, mergeShards, runFolder } from "./runner.ts";
+import { checkWritable } from "./writable.ts";
 
 await runCommand({
   name: "merge",
@@ -15,17 +17,20 @@ await runCommand({
   examples: ["merge --size full", "merge --size quick --from part1,part2 --results merged"],
   options: {
     size: { type: "string", choices: sizes, default: "full", help: "size of the run" },
-    from: { type: "list", value: "DIR,...", help: "folders of the shards (default: runs/SIZE/shard-*)" },
-    results: { type: "string", value: "DIR", help: "write the joined CSVs here and leave results/ alone" },
+    from: { type: "paths", value: "DIR,...", help: "folders of the shards (default: runs/SIZE/shard-*)" },
+    results: { type: "path", value: "DIR", help: "write the joined CSVs here and leave results/ alone" },
     verbose: { type: "boolean", help: "print the sentences of the claims too" },
   },
   async run({ size, from, results, verbose }) {
     const folders = from ?? await shardFolders(size);
     const to = results ?? runFolder(size);
-    const { keys, commits, machines } = await mergeShards(experiments, size, folders, to);
+    refuseCommitted(results);
+    ownFolder(to);
+    for (const place of placesOf(to, results === undefined)) checkWritable(place);
+    const { keys, origins, machines } = await mergeShards(experiments, size, folders, to);
     console.error(`joined ${folders.length} shards into ${to}: ${keys.join(", ")}`);
-    if (commits.length > 1) {
-      console.error(`the shards were measured with different code: ${commits.join(", ")}`);
+    if (origins.length > 1) {
+      console.error(`the shards were not measured alike: ${origins.join("; ")}`);
     }
     const differing = describeMachines(machines);
     if (differing.length > 0) {

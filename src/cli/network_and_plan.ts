@@ -1,5 +1,6 @@
 /** The network that `infer` and `explain` run, and its plan. */
-import type { Model } from "../data/model_folder.ts";
+import { fileURLToPath } from "node:url";
+import { type Model, readModelDescription } from "../data/model_folder.ts";
 import type { Plan } from "../inference/plan.ts";
 import {
   activationFunction,
@@ -15,6 +16,35 @@ import { modelFrom } from "./random_model.ts";
 interface NetworkOptions extends PlanValues {
   readonly weights: string | undefined;
   readonly modelSeed: number;
+}
+
+/** What `infer` and `explain` are told about network and image. */
+interface Choice extends Omit<NetworkOptions, "model"> {
+  readonly model: string | undefined;
+  readonly image: string | undefined;
+  readonly images: string | undefined;
+  readonly drawn: number | undefined;
+}
+
+const RANDOM_MODEL = "minionn-bn";
+/** The picture for those who ask for none: a square, which both shipped networks tell from the others by far. */
+const KNOWN_PICTURE = 1;
+
+/** Puts a shipped network, trained on drawn shapes, and one of these in the place of what is not said at all. */
+export async function withDefaults<T extends Choice>(options: T): Promise<T & { readonly model: string }> {
+  const { model, weights, elements, polynomial, activation, image, images } = options;
+  if (model !== undefined) return { ...options, model };
+  if (weights !== undefined) return { ...options, ...await described(weights) };
+  if (elements !== undefined || polynomial !== undefined) return { ...options, model: RANDOM_MODEL };
+  const name = activation === "relu" ? "convnet-relu-shapes" : "convnet-pillar-shapes";
+  const folder = fileURLToPath(new URL(`../../results/models/${name}`, import.meta.url));
+  const drawn = options.drawn ?? (image === undefined && images === undefined ? KNOWN_PICTURE : undefined);
+  return { ...options, drawn, weights: folder, ...await described(folder) };
+
+  async function described(folder: string) {
+    const { model, classes } = await readModelDescription(folder);
+    return { model, classes: options.classes ?? classes };
+  }
 }
 
 /** `folder` is null for a single activation layer, which has no weights. */

@@ -7,7 +7,9 @@ import type { ChartDescription } from "../report/chart.ts";
 import { renderSvg, writeChart } from "../report/charts.ts";
 import { type CsvTable, writeFileAtomically } from "../report/csv.ts";
 import { renderReport, type ReportFigure, type ReportSection } from "../report/html.ts";
-import { committedResults, dataOf, figuresFolder, readReference } from "../report/results.ts";
+import { committedResults, dataOf, figuresFolder, isCommitted, readReference } from "../report/results.ts";
+import { UsageError } from "./command.ts";
+import { ownFolderInTurn } from "./own_folder.ts";
 import { claimsTable, resultLine } from "./claims_table.ts";
 import { claimCoverage } from "./coverage.ts";
 import { keysOf, readTables } from "./check_results.ts";
@@ -43,7 +45,7 @@ export async function drawResults(folder: string, only?: readonly string[]): Pro
   }
   writeDerived(folder, derived.tables);
   // The committed results answer for every claim, a run of some experiments only for theirs.
-  const judged = folder === committedResults ? undefined : [...tables.keys()];
+  const judged = isCommitted(folder) ? undefined : [...tables.keys()];
   const claims = checkClaims(dataOf(tables, reference), judged);
   const progress = new Progress("tables drawn", tables.size), target = figuresFolder(folder);
   const names: string[] = [], failures = [...derived.failures], drawn = new Map<string, ReportSection>();
@@ -126,6 +128,20 @@ export interface PresentOptions {
   readonly verbose?: boolean | undefined;
 }
 
+/** Rows come to the committed results by {@linkcode publish} alone, which never puts a smaller run in the place of a larger one. */
+export function refuseCommitted(results: string | undefined): void {
+  if (results === undefined || !isCommitted(results)) return;
+  throw new UsageError(
+    `--results names ${results}, where the committed rows are; without --results those of a complete run go there`,
+  );
+}
+
+/** Folders that {@linkcode presentRun} writes. */
+export const placesOf = (folder: string, publishing: boolean): string[] =>
+  (publishing ? [folder, committedResults] : [folder]).flatMap((
+    results,
+  ) => [results, figuresFolder(results)]);
+
 /**
  * Ends a run: publishes what is complete, draws figures and report, prints where they are and the claims about
  * the chosen experiments.
@@ -141,6 +157,7 @@ export async function presentRun(
   const drawn = await drawResults(folder), failures = [...drawn.failures];
   console.error(`figures: ${drawn.figuresFolder}, report: ${drawn.report}`);
   if (publishing) {
+    await ownFolderInTurn(committedResults);
     const outcome = await publish(chosen, size, folder, committedResults);
     for (const { key, published, reason } of outcome) {
       console.error(

@@ -1,21 +1,16 @@
 /** Starts dealer, server and client as processes of their own with narrow permissions, and ends them together. */
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { SessionFigures } from "../inference/roles.ts";
 import { onExit } from "./command.ts";
 import { bindToCores } from "./cores.ts";
+import { SHOWN_ELSEWHERE } from "./meeting.ts";
 
-const path = (relative: string) => fileURLToPath(new URL(`../../${relative}`, import.meta.url));
+/** The checkout. Roles start in it, and name what they may read from there. */
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Flags of V8 that make some kernels faster at a risk; see `--fast-kernels`. */
 export const FAST_KERNELS = "--v8-flags=--no-wasm-bounds-checks,--experimental-wasm-revectorize";
-
-/** What the decoder of images needs: native code, and to find out which build of it fits this machine. */
-const DECODER_FLAGS = [
-  "--allow-ffi",
-  "--allow-sys=homedir",
-  "--allow-env=NAPI_RS_NATIVE_LIBRARY_PATH,NAPI_RS_FORCE_WASI,DISABLE_SYSTEM_FONTS_LOAD",
-];
-const DECODER_READS = "/usr/bin/ldd";
 
 export interface InferenceRun {
   /** Options that all roles share, as on the command line. */
@@ -26,8 +21,6 @@ export interface InferenceRun {
   readonly parties: readonly string[];
   /** Files and folders that the roles may read besides the program. */
   readonly reads: { readonly server: readonly string[]; readonly client: readonly string[] };
-  /** Whether the client decodes an image file, which takes native code. */
-  readonly decodesImage: boolean;
   readonly fastKernels: boolean;
   /** Whether each party gets a core; not for parties of several threads. */
   readonly bindsCores: boolean;
@@ -45,29 +38,25 @@ export interface InferenceRunFigures extends SessionFigures {
 export async function runInference(run: InferenceRun): Promise<InferenceRunFigures> {
   const roles: Role[] = [];
   let over = false;
-  // All at once, so that no interruption finds a file of which nobody knows yet that it must go.
-  const token = Deno.makeTempFileSync({ prefix: "session-" });
-  Deno.writeTextFileSync(token, crypto.getRandomValues(new Uint8Array(32)).toHex());
+  const token = crypto.getRandomValues(new Uint8Array(32)).toHex();
   const end = () => {
-    if (over) return;
     over = true;
     roles.forEach((role) => role.kill());
-    Deno.removeSync(token);
   };
   const forget = onExit(end);
-  const common = ["--json", "--with-parent", "--token-file", token, ...run.plan];
+  const common = ["--json", "--with-parent", ...run.plan];
   const start = (
     name: string,
     args: readonly string[],
     reads: readonly string[] = [],
-    extra: readonly string[] = [],
   ) => {
     if (over) throw new Error("the session was ended");
     const role = new Role(
       name,
-      [...extra, ...(run.fastKernels ? [FAST_KERNELS] : [])],
+      run.fastKernels ? [FAST_KERNELS] : [],
       [...common, ...args],
-      [token, ...reads],
+      reads,
+      token,
     );
     roles.push(role);
     return role;
@@ -92,8 +81,7 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
         "--repetitions",
         String(run.queries),
       ],
-      [...run.reads.client, ...run.decodesImage ? [DECODER_READS] : []],
-      run.decodesImage ? DECODER_FLAGS : [],
+      run.reads.client,
     );
     let cores: Promise<readonly number[] | null> | undefined;
     client.onLine = () => {
@@ -101,7 +89,10 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
       cores ??= run.bindsCores ? bindToCores([server.pid, client.pid]) : Promise.resolve(null);
       run.onQuery?.();
     };
-    const [dealt, served, figures] = await Promise.all([dealer.end(), server.end(), client.end()]);
+    const ends = [dealer.end(), server.end(), client.end()] as const;
+    const [dealt, served, figures] = await Promise.all(ends).catch(async (first) => {
+      throw await causeOf(first, ends);
+    });
     return {
       ...figures as unknown as SessionFigures,
       peakRssMB: { server: rss(served), client: rss(figures), dealer: rss(dealt) },
@@ -117,6 +108,24 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
   }
 }
 
+/** The error of the role that shows it, where the first to end has only heard of it. */
+async function causeOf(first: Error, ends: readonly Promise<unknown>[]): Promise<Error> {
+  if (!first.message.includes(SHOWN_ELSEWHERE)) return first;
+  const soon = new Promise<never[]>((resolve) => setTimeout(() => resolve([]), 2000));
+  const errors = (await Promise.race([Promise.allSettled(ends), soon]))
+    .flatMap((end) => end.status === "rejected" ? [end.reason as Error] : []);
+  return errors.find(({ message }) => !message.includes(SHOWN_ELSEWHERE)) ?? first;
+}
+
+/** A path as Deno's lists of permissions take it: there is no way to write a comma in them. */
+function readable(path: string): string {
+  const inside = relative(ROOT, path), written = inside.startsWith("..") ? path : inside;
+  if (written.includes(",")) {
+    throw new Error(`${path} has a comma in its path, which the roles cannot be allowed to read; rename it`);
+  }
+  return written;
+}
+
 const rss = (report: Record<string, unknown>) => report["peakRssMB"] as number;
 
 /** One role's process: reads its JSON lines, keeps what it says on the error stream. */
@@ -125,12 +134,15 @@ class Role {
   readonly #child: Deno.ChildProcess;
   readonly #lines: AsyncIterator<Record<string, unknown>>;
   readonly #errors: Promise<string>;
+  /** Kept: a writer that is collected would close the pipe, and with it the role. */
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
 
   constructor(
     readonly name: string,
     flags: readonly string[],
     args: readonly string[],
     reads: readonly string[],
+    token: string,
   ) {
     const command = new Deno.Command(Deno.execPath(), {
       args: [
@@ -139,17 +151,21 @@ class Role {
         "--no-prompt",
         "--allow-net=127.0.0.1",
         // The kernels, and the module of worker threads.
-        `--allow-read=${[path("build"), path("src/ring"), ...reads].join(",")}`,
+        `--allow-read=${["build", "src/ring", ...reads.map(readable)].join(",")}`,
         ...flags,
-        path(`src/cli/${name}.ts`),
+        fileURLToPath(new URL(`./${name}.ts`, import.meta.url)),
         ...args,
       ],
+      cwd: ROOT,
       // Held open as long as this process lives: a role whose parent is killed reads its end and stops.
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
     });
     this.#child = command.spawn();
+    this.#input = this.#child.stdin.getWriter();
+    // A role that fails before it reads says why itself.
+    this.#input.write(new TextEncoder().encode(token + "\n")).catch(() => {});
     this.#lines = jsonLines(this.#child.stdout);
     this.#errors = new Response(this.#child.stderr).text();
   }

@@ -7,6 +7,7 @@ import { measureRanges, type Ranges, rangesOf } from "../models/ranges.ts";
 import { countModel } from "../models/counts.ts";
 import { checkWeights, randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
+import { checkWritable } from "./writable.ts";
 import { formatPolynomial } from "../polynomial/polynomial.ts";
 
 /** Random weights, checked: through a polynomial that is almost constant no signal passes, whatever the weights. */
@@ -61,6 +62,7 @@ export async function randomModelFolder(
   try {
     await Deno.stat(`${folder}/model.json`);
   } catch {
+    checkWritable(folder);
     const graph = buildModel(name, classes), weights = usableRandomWeights(graph, seed, activation);
     const audited = await auditRandomModel(graph, weights, activation);
     await writeModelFolder(folder, { model: name, classes, activation, ...audited }, weights);

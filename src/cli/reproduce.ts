@@ -1,13 +1,15 @@
 /** `deno task reproduce`: measures, draws, and checks the claims. */
 import { type Experiment, sizes, stopChildren } from "../../experiments/experiment.ts";
 import { derivedTables, experiments } from "../../experiments/mod.ts";
-import { currentCommit, machineText } from "../report/environment.ts";
+import { currentCommit, machineText, originText } from "../report/environment.ts";
 import { onExit, runCommand } from "./command.ts";
 import { preflight, resourcesHere } from "./preflight.ts";
 import { checkResults, experimentsOf, keysOf } from "./check_results.ts";
-import { presentRun } from "./present.ts";
+import { ownFolder } from "./own_folder.ts";
+import { placesOf, presentRun, refuseCommitted } from "./present.ts";
 import { formatDuration, Progress } from "./progress.ts";
 import {
+  originsOf,
   parseShard,
   planAgain,
   type PlannedCell,
@@ -17,6 +19,7 @@ import {
   type RunIdentity,
 } from "./runner.ts";
 import { cellsToRepeat } from "./verdicts.ts";
+import { checkWritable } from "./writable.ts";
 
 await runCommand({
   name: "reproduce",
@@ -55,7 +58,7 @@ await runCommand({
       help: "every N-th cell only, beginning with the I-th; join the parts with: deno task merge",
     },
     results: {
-      type: "string",
+      type: "path",
       value: "DIR",
       help: "collect the CSVs here and leave results/ alone; figures and report go beside them",
     },
@@ -73,6 +76,11 @@ await runCommand({
     const chosen = experimentsOf(only);
     const shard = shardText === undefined ? undefined : parseShard(shardText);
     const folder = results ?? runFolder(size, shard);
+    refuseCommitted(results);
+    ownFolder(folder);
+    for (const place of [...shard ? [] : placesOf(folder, results === undefined)]) {
+      checkWritable(place);
+    }
     const identity = { size, seed, commit: await currentCommit(), machine: machineText() };
     const whole = await planRun(chosen, identity, folder, {
       resume,
@@ -80,6 +88,11 @@ await runCommand({
       results: "results",
       ...(shard ? { shard } : {}),
     });
+    const others = originsOf(whole.flatMap(({ kept }) => kept ?? []))
+      .filter((origin) => origin !== originText(identity));
+    if (others.length > 0) {
+      console.error(`kept cells were measured with other code or on another machine: ${others.join("; ")}`);
+    }
     const { run: plan, left, notes } = preflight(whole, resourcesHere());
     for (const note of notes) console.error(note);
     const todo = plan.filter(({ kept }) => kept === undefined);

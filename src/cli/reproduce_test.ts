@@ -1,4 +1,5 @@
 /** The commands as a user runs them, on the experiment that needs neither network nor model. */
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { parseCsv } from "../report/csv.ts";
@@ -6,8 +7,8 @@ import { parseCsv } from "../report/csv.ts";
 let folder = "";
 
 async function task(command: string, ...args: string[]) {
-  const script = new URL(`./${command}.ts`, import.meta.url).pathname;
-  const root = new URL("../..", import.meta.url).pathname;
+  const script = fileURLToPath(new URL(`./${command}.ts`, import.meta.url));
+  const root = fileURLToPath(new URL("../..", import.meta.url));
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-prompt", "-A", script, ...args],
     cwd: root,

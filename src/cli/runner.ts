@@ -15,6 +15,7 @@ import {
   sizes,
 } from "../../experiments/experiment.ts";
 import { readCsv, writeCsv } from "../report/csv.ts";
+import { originText } from "../report/environment.ts";
 
 /** Part of a run: every `count`-th cell, beginning with the `index`-th; both count from 1. */
 export interface Shard {
@@ -38,6 +39,9 @@ export interface RunIdentity {
   readonly commit: string;
   readonly machine: string;
 }
+
+/** Where rows come from, each origin once. */
+export const originsOf = (rows: readonly Row[]): string[] => [...new Set(rows.map(originText))];
 
 /** A cell that is to be run or has been run before. */
 export interface PlannedCell {
@@ -135,6 +139,7 @@ const comments = ({ key, title, columns }: Experiment) => [
  * out; the others still run.
  *
  * @returns the failed cells
+ * @throws {Error} one sentence, where rows cannot be written: what follows would be measured for nothing
  */
 export async function runCells(
   plan: readonly PlannedCell[],
@@ -168,18 +173,33 @@ export async function runCells(
         if (stray !== undefined) throw new Error(`it gave a value for "${stray}", which is not a column`);
       }
       rowsOf.set(planned, rows.map((row) => ({ cell: cell.id, ...row, size, seed, commit, machine })));
-      write(experiment);
-      events.finished?.(planned, number);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
+      if (DISK_FULL.test(reason)) throw cannotKeep(folder, reason);
       failures.push(planned);
       events.failed?.(
         planned,
         new Error(`${experiment.key}, cell "${cell.id}": ${reason}`, { cause: error }),
       );
+      continue;
     }
+    try {
+      write(experiment);
+    } catch (error) {
+      throw cannotKeep(folder, (error as Error).message);
+    }
+    events.finished?.(planned, number);
   }
   return failures;
+}
+
+const DISK_FULL = /No space left on device|os error 28\b|quota exceeded/i;
+
+function cannotKeep(folder: string, reason: string): Error {
+  return new Error(
+    `rows can no longer be written to ${folder} (${reason}), so the remaining cells are left out; ` +
+      "make room, then --resume goes on from the cells that are kept",
+  );
 }
 
 /** What {@linkcode publish} did with the CSV of an experiment. */
@@ -235,7 +255,7 @@ export async function publish(
 /** What {@linkcode mergeShards} has joined. */
 export interface Merged {
   readonly keys: readonly string[];
-  readonly commits: readonly string[];
+  readonly origins: readonly string[];
   /** Cells by the machine that measured them, as `experiment: cell`. */
   readonly machines: ReadonlyMap<string, ReadonlySet<string>>;
 }
@@ -262,7 +282,7 @@ export async function mergeShards(
   folders: readonly string[],
   to: string,
 ): Promise<Merged> {
-  const keys: string[] = [], commits = new Set<string>(), seeds = new Set<string>();
+  const keys: string[] = [], seeds = new Set<string>();
   const machines = new Map<string, Set<string>>();
   const merged: { experiment: Experiment; rows: Row[] }[] = [];
   for (const experiment of experiments) {
@@ -278,7 +298,6 @@ export async function mergeShards(
         if (other !== undefined && other !== folder) throw new Error(`${where} is also in ${other}`);
         foundIn.set(cell, folder);
         rowsOf.set(cell, [...rowsOf.get(cell) ?? [], row]);
-        commits.add(row["commit"] ?? "");
         seeds.add(row["seed"] ?? "");
         const machine = row["machine"] ?? "", own = machines.get(machine) ?? new Set();
         machines.set(machine, own.add(`${key}: ${cell}`));
@@ -308,5 +327,5 @@ export async function mergeShards(
     const fitting = rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
     writeCsv(`${to}/${experiment.key}.csv`, columns, fitting, comments(experiment));
   }
-  return { keys, commits: [...commits], machines };
+  return { keys, origins: originsOf(merged.flatMap(({ rows }) => rows)), machines };
 }

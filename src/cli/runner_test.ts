@@ -89,6 +89,34 @@ describe("runner", () => {
     assertEquals(await cellsIn(`${folder}/a.csv`), ["cell 0", "cell 1"]);
   });
 
+  it("stops where rows cannot be written: the remaining cells would be computed for nothing", async () => {
+    const full = example("a"), run = full.run;
+    const plan = await planRun(
+      [{
+        ...full,
+        run(cell, context) {
+          // From the third cell on a folder is in the way of the file.
+          if (calls.length === 2) {
+            Deno.renameSync(`${folder}/a.csv`, `${folder}/kept.csv`);
+            Deno.mkdirSync(`${folder}/a.csv/in-the-way`, { recursive: true });
+          }
+          return run(cell, context);
+        },
+      }],
+      identity,
+      folder,
+    );
+    await assertRejects(() => runCells(plan, identity, folder), Error, "so the remaining cells are left out");
+    assertEquals(calls, ["cell 0", "cell 1", "cell 2"]);
+    assertEquals(await cellsIn(`${folder}/kept.csv`), ["cell 0", "cell 1"]);
+
+    calls = [];
+    const inChild = { ...example("b"), run: () => Promise.reject(new Error("No space left on device")) };
+    const both = await planRun([inChild, example("c")], identity, folder);
+    await assertRejects(() => runCells(both, identity, folder), Error, "make room, then --resume goes on");
+    assertEquals(calls, []);
+  });
+
   it("does not resume rows of another seed or size", async () => {
     await runCells(await planRun([example("a")], identity, folder), identity, folder);
     const kept = async (size: "smoke" | "quick", seed: number) =>
@@ -170,8 +198,8 @@ describe("runner", () => {
       Error,
       "is of size quick, not full",
     );
-    const { keys, commits, machines } = await merge(folders);
-    assertEquals([keys, commits], [["a", "b"], ["abc"]]);
+    const { keys, origins, machines } = await merge(folders);
+    assertEquals([keys, origins], [["a", "b"], ["commit abc on a machine, 2 cores"]]);
     assertEquals(describeMachines(machines), []);
     assertEquals(await cellsIn(`${folder}/merged/b.csv`), ["cell 0", "cell 1", "cell 2", "cell 3", "cell 4"]);
   });

@@ -25,7 +25,7 @@ import {
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
 import { usableRandomWeights } from "./random_model.ts";
 import type { Plan } from "../inference/plan.ts";
-import { endWithParent, peakRssMB, reportLine, WITH_PARENT_OPTION } from "./role_report.ts";
+import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "./role_report.ts";
 
 await runCommand({
   name: "server",
@@ -33,7 +33,7 @@ await runCommand({
   interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
-    weights: { type: "string", value: "DIR", help: "model folder (default: seeded random weights)" },
+    weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
     modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
     listen: listenOption(7700, "address on which the client is awaited"),
     dealer: connectOption(7701, "address of the dealer"),
@@ -48,7 +48,7 @@ await runCommand({
     withParent: WITH_PARENT_OPTION,
   },
   async run(options) {
-    if (options.withParent) void endWithParent();
+    if (options.withParent) void tokenFromParent();
     const plan = planFrom(options), profile = profileFrom(options.profile);
     const listenAt = await listening(options, options.listen),
       dealerAt = await connecting(options, options.dealer);

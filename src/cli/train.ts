@@ -2,9 +2,10 @@
 import { holdOut } from "../data/dataset.ts";
 import { readModelFolder } from "../data/model_folder.ts";
 import { openDataset } from "../data/open_dataset.ts";
+import { shellQuoted } from "../data/shell_quoted.ts";
 import type { Weights } from "../models/graph.ts";
 import { buildModel } from "../models/zoo.ts";
-import { currentCommit, machineText } from "../report/environment.ts";
+import { currentCommit, machineText, originText } from "../report/environment.ts";
 import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
 import { PRESETS } from "../training/presets.ts";
@@ -12,12 +13,26 @@ import type { Recipe, Run } from "../training/recipe.ts";
 import { startOf } from "../training/start.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
-import { runCommand, UsageError } from "./command.ts";
+import { onExit, runCommand, UsageError } from "./command.ts";
+import { ownFolder, ownFolderInTurn } from "./own_folder.ts";
 import { formatDuration, Progress } from "./progress.ts";
 import { formatTable } from "./table.ts";
 import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "./training_engine.ts";
-import { openRun, saveCheckpoint, speedOf, splitOf, writeLog, writeResult } from "./training_folder.ts";
+import {
+  checkClassNames,
+  claimLog,
+  openRun,
+  releaseLog,
+  saveCheckpoint,
+  speedOf,
+  splitOf,
+  withOrigin,
+  writeLog,
+  writeResult,
+} from "./training_folder.ts";
+import { reportNotes } from "./report_notes.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
+import { checkWritable } from "./writable.ts";
 
 await runCommand({
   name: "train",
@@ -45,13 +60,13 @@ await runCommand({
   options: {
     ...RECIPE_OPTIONS,
     twin: {
-      type: "string",
+      type: "path",
       value: "DIR",
       help: "start from this network with ReLU, each activation in a unit of its own",
     },
     seed: { type: "integer", min: 0, max: 2 ** 31 - 1, default: 1, help: "of weights, order, augmentation" },
     ...ENGINE_OPTIONS,
-    data: { type: "string", value: "DIR", help: "folder of the dataset" },
+    data: { type: "path", value: "DIR", help: "folder of the dataset" },
     limit: { type: "integer", min: 2, help: "at most so many images for training, and for evaluation" },
     holdOut: { type: "boolean", help: "evaluate on the last tenth of the training images" },
     evaluate: {
@@ -62,15 +77,19 @@ await runCommand({
     },
     alsoClipped: { type: "boolean", help: "evaluate with the clip as well, to show what it hides" },
     out: {
-      type: "string",
+      type: "path",
       value: "DIR",
       help: "folder of the run (default: runs/ and a name that says what)",
     },
     results: {
-      type: "string",
+      type: "path",
       value: "DIR",
       default: "results/training",
       help: "folder of the CSV, one row an epoch",
+    },
+    wait: {
+      type: "boolean",
+      help: "where another process writes to the folder of the run, wait for its end",
     },
     resume: { type: "boolean", help: "go on where the run in --out stopped, or begin it" },
     json: { type: "boolean", help: "print one JSON object on one line; a divergence is a result" },
@@ -88,17 +107,19 @@ await runCommand({
       limit: options.limit ?? null,
     };
     const out = options.out ?? `runs/${runName(options.preset, run)}`;
-    const resumeFrom = openRun(out, run, options.resume);
+    if (options.wait) await ownFolderInTurn(out);
+    else ownFolder(out);
+    checkWritable(options.results);
+    const stored = openRun(out, run, options.resume), resumeFrom = stored?.checkpoint;
     const dataset = await datasetOf(run, options.data);
+    reportNotes(dataset);
+    checkClassNames(out, stored?.classNames, dataset);
     const { graph, activation, finish } = trainingGraph(
       buildModel(run.model, dataset.classes),
       run.activation,
     );
     const state = resumeFrom?.state ?? startOf(graph, run, dataset, twin?.weights);
     const engine = await openEngine(choice, graph, activation, run.batch, state);
-    // Whether the folder can be written shows now, not after an epoch.
-    if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] });
-
     const circumstances = {
       workers: choice.workers,
       flags: choice.flags,
@@ -108,6 +129,18 @@ await runCommand({
       v8: Deno.version.v8,
     };
     const done = resumeFrom?.history.length ?? 0;
+    const earlier = stored?.origins ?? [];
+    const origins = done < run.epochs ? withOrigin(earlier, circumstances, done) : earlier;
+    const labels = { origins, classNames: dataset.classNames ?? null };
+    claimLog(out, options.results);
+    onExit(() => releaseLog(out, options.results));
+    if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] }, labels);
+    const others = earlier.map(originText).filter((origin) => origin !== originText(circumstances));
+    if (others.length > 0) {
+      console.error(
+        `earlier epochs were trained with other code or on another machine: ${others.join("; ")}`,
+      );
+    }
     const progress = options.json
       ? null
       : new Progress(`${run.model}, ${run.activation}`, run.epochs, { unit: "epochs" });
@@ -117,16 +150,16 @@ await runCommand({
       alsoClipped: options.alsoClipped,
       onProgress: (now) => progress && showProgress(progress, now, done, run.epochs),
       onEpoch(checkpoint) {
-        saveCheckpoint(out, checkpoint);
-        writeLog(out, options.results, { ...checkpoint, diverged: null, circumstances });
+        saveCheckpoint(out, checkpoint, labels);
+        writeLog(out, options.results, { ...checkpoint, diverged: null, origins });
       },
     });
     progress?.finish();
-    writeLog(out, options.results, { run, ...result, circumstances });
+    writeLog(out, options.results, { run, ...result, origins });
     await writeResult(out, {
       run,
       dataset,
-      circumstances,
+      origins,
       result: { ...result, weights: finish(result.weights) },
     });
 
@@ -212,7 +245,7 @@ function print(out: string, run: Run, classes: number, { history }: TrainingResu
   const protocol = run.activation === "relu" ? " --activation relu" : "";
   const isInClearAlone = ["sigmoid", "trigonometric"].includes(parseActivation(run.activation).kind);
   const next = isInClearAlone
-    ? `deno task evaluate --weights ${out} (no protocol computes ${run.activation})`
-    : `deno task infer --model ${run.model} --classes ${classes}${protocol} --weights ${out}`;
+    ? `deno task evaluate --weights ${shellQuoted(out)} (no protocol computes ${run.activation})`
+    : `deno task infer --model ${run.model} --classes ${classes}${protocol} --weights ${shellQuoted(out)}`;
   console.log(`\nWritten to ${out}: ${next}`);
 }

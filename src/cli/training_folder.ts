@@ -3,11 +3,12 @@
  * `weights.safetensors`, which inference reads, and `training.json`, which says how they came about. The log, a
  * row an epoch, is `log.csv` there and `<run>.csv` among the results.
  */
-import { basename } from "node:path";
-import { readCheckpoint, replaceFile, writeCheckpoint } from "../data/checkpoint.ts";
+import { basename, resolve } from "node:path";
+import { readCheckpoint, writeCheckpoint } from "../data/checkpoint.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { writeModelFolder } from "../data/model_folder.ts";
-import { formatCsv, type NewRow } from "../report/csv.ts";
+import { replaceFile } from "../data/replace_file.ts";
+import { formatCsv, type NewRow, parseCsv } from "../report/csv.ts";
 import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
 import { firstDifference, PLAIN_FIELDS, type Run } from "../training/recipe.ts";
@@ -32,18 +33,58 @@ export interface Circumstances {
   readonly v8: string;
 }
 
+/** Circumstances from an epoch on: a run may go on with other code, or on another machine. */
+export interface Origin extends Circumstances {
+  readonly fromEpoch: number;
+}
+
+/** A run that goes on. */
+export interface StoredRun {
+  readonly checkpoint: TrainingCheckpoint;
+  readonly origins: readonly Origin[];
+  readonly classNames: readonly string[] | null;
+}
+
+/** Epochs that were trained before runs recorded where. */
+const UNKNOWN: Origin = {
+  fromEpoch: 1,
+  workers: 0,
+  flags: [],
+  fma: null,
+  commit: "unknown",
+  machine: "unknown",
+  v8: "unknown",
+};
+
+/** The origins of a run that goes on after `done` epochs; the last ones once more where nothing has changed. */
+export function withOrigin(
+  origins: readonly Origin[],
+  circumstances: Circumstances,
+  done: number,
+): readonly Origin[] {
+  const { fromEpoch: _, ...last } = origins.at(-1) ?? UNKNOWN;
+  if (origins.length > 0 && JSON.stringify(last) === JSON.stringify(circumstances)) return origins;
+  return [...origins.filter(({ fromEpoch }) => fromEpoch <= done), { fromEpoch: done + 1, ...circumstances }];
+}
+
+/** The circumstances of an epoch. */
+const originOfEpoch = (origins: readonly Origin[], epoch: number): Origin =>
+  origins.findLast(({ fromEpoch }) => fromEpoch <= epoch) ?? UNKNOWN;
+
 /**
  * The checkpoint of a run that goes on; undefined where a new one begins.
  *
  * @throws {Error} one sentence, if the folder holds a run and `resume` is false, or another run
  */
-export function openRun(out: string, run: Run, resume: boolean): TrainingCheckpoint | undefined {
+export function openRun(out: string, run: Run, resume: boolean): StoredRun | undefined {
   const stored = readCheckpoint(`${out}/${CHECKPOINT}`);
   if (!stored) {
     if (!isThere(`${out}/model.json`)) return undefined;
     throw new Error(`${out} holds a model without a checkpoint to go on from; give another --out`);
   }
-  const { run: begun, history } = stored.description as Pick<TrainingCheckpoint, "run" | "history">;
+  const { run: begun, history, origins = [UNKNOWN], classNames = null } = stored.description as
+    & Pick<TrainingCheckpoint, "run" | "history">
+    & Partial<Omit<StoredRun, "checkpoint">>;
   const difference = firstDifference({ ...PLAIN_FIELDS, ...begun }, run);
   if (difference) {
     const { field, first, second } = difference;
@@ -60,7 +101,26 @@ export function openRun(out: string, run: Run, resume: boolean): TrainingCheckpo
     );
   }
   const { weights, momentum, average } = stored.groups;
-  return { run, history, state: { weights, momentum }, average: average ?? null };
+  return {
+    checkpoint: { run, history, state: { weights, momentum }, average: average ?? null },
+    origins,
+    classNames,
+  };
+}
+
+/** Refuses a dataset whose classes have other names than those that were learnt: labels would mean something else. */
+export function checkClassNames(
+  folder: string,
+  learnt: readonly string[] | null | undefined,
+  { name, classNames }: Pick<Dataset, "name" | "classNames">,
+): void {
+  if (!learnt || !classNames || learnt.join("\0") === classNames.join("\0")) return;
+  const at = Math.max(0, learnt.findIndex((name, i) => name !== classNames[i]));
+  throw new Error(
+    `class ${at} of ${folder} is "${learnt[at]}", but "${
+      classNames[at] ?? "nothing"
+    }" in the dataset ${name}`,
+  );
 }
 
 /** Refuses a folder without a trained network: a run that has not ended, or none at all. */
@@ -85,28 +145,34 @@ function isThere(path: string): boolean {
 }
 
 /** Replaces the checkpoint in the folder, which is made if it is missing. */
-export function saveCheckpoint(out: string, { run, state, average, history }: TrainingCheckpoint): void {
+export function saveCheckpoint(
+  out: string,
+  { run, state, average, history }: TrainingCheckpoint,
+  { origins, classNames }: Omit<StoredRun, "checkpoint">,
+): void {
   Deno.mkdirSync(out, { recursive: true });
   writeCheckpoint(`${out}/${CHECKPOINT}`, {
     groups: { ...state, ...average && { average } },
-    description: { run, history },
+    description: { run, history, origins, classNames },
   });
 }
 
 /** Writes what a run has found, with the network's own weights: a diverged one leaves no model behind. */
 export async function writeResult(
   out: string,
-  { run, dataset, circumstances, result }: {
+  { run, dataset, origins, result }: {
     run: Run;
     dataset: Dataset;
-    circumstances: Circumstances;
+    origins: readonly Origin[];
     result: TrainingResult;
   },
 ): Promise<void> {
   const { diverged, history, weights, layers, lastSteps } = result;
   if (!diverged) {
     const activation = parseActivation(run.activation);
-    await writeModelFolder(out, { model: run.model, classes: dataset.classes, activation }, weights);
+    const { classes, classNames } = dataset;
+    const description = { model: run.model, classes, activation, ...classNames && { classNames } };
+    await writeModelFolder(out, description, weights);
   }
   const images = {
     name: dataset.name,
@@ -118,7 +184,7 @@ export async function writeResult(
   const description = {
     run,
     dataset: images,
-    ...circumstances,
+    origins,
     ...speedOf(history),
     diverged,
     layers,
@@ -149,26 +215,67 @@ export function speedOf(history: readonly EpochRow[]): { seconds: number; images
   return { seconds, imagesPerSecond: seconds > 0 ? images / seconds : 0 };
 }
 
+/** The file of a run among the results, and the comment in it that says whose it is. */
+const logOf = (out: string, results: string) => ({
+  path: `${results}/${basename(out)}.csv`,
+  comment: `The run in ${resolve(out)}`,
+});
+
+/**
+ * Takes the name of this run among the results.
+ *
+ * @throws {Error} one sentence, if another run has it: two folders of the same last name, or no run at all
+ */
+export function claimLog(out: string, results: string): void {
+  const { path, comment } = logOf(out, results);
+  Deno.mkdirSync(results, { recursive: true });
+  try {
+    Deno.writeTextFileSync(path, formatCsv(["run"], [], [comment]), { createNew: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    const { comments, rows } = parseCsv(Deno.readTextFileSync(path), path);
+    // Logs of old say no folder.
+    const isOld = comments.length === 0 && rows[0]?.["run"] === basename(out);
+    if (comments[0] === comment || isOld) return;
+    throw new Error(
+      `${path} holds other rows${
+        comments[0] ? ` (${comments[0]})` : ""
+      }; give another --results, or --out another name`,
+    );
+  }
+}
+
+/** Gives the name back where the run has no row yet. */
+export function releaseLog(out: string, results: string): void {
+  const { path } = logOf(out, results);
+  if (parseCsv(Deno.readTextFileSync(path), path).rows.length === 0) Deno.removeSync(path);
+}
+
+/** What the log of a run is made of. */
+interface Log {
+  readonly run: Run;
+  readonly history: readonly EpochRow[];
+  readonly diverged: Divergence | null;
+  readonly origins: readonly Origin[];
+}
+
 /** Writes the log of a run into its folder and among the results. */
-export function writeLog(
-  out: string,
-  results: string,
-  log: { run: Run; history: readonly EpochRow[]; diverged: Divergence | null; circumstances: Circumstances },
-): void {
-  const name = basename(out), rows = log.history.map((row) => logRow(name, row, log));
+export function writeLog(out: string, results: string, log: Log): void {
+  const { path, comment } = logOf(out, results);
+  const rows = log.history.map((row) => logRow(basename(out), row, log));
   if (rows.length === 0) return;
-  const text = formatCsv(Object.keys(rows[0]), rows);
+  const text = formatCsv(Object.keys(rows[0]), rows, [comment]);
   replaceFile(`${out}/${LOG}`, text);
   Deno.mkdirSync(results, { recursive: true });
-  replaceFile(`${results}/${name}.csv`, text);
+  replaceFile(path, text);
 }
 
 function logRow(
   name: string,
   row: EpochRow,
-  { run, history, diverged, circumstances }: Parameters<typeof writeLog>[2],
+  { run, history, diverged, origins }: Log,
 ): NewRow {
-  const { workers, flags, fma, commit, machine } = circumstances;
+  const { workers, flags, fma, commit, machine } = originOfEpoch(origins, row.epoch);
   return {
     run: name,
     epoch: row.epoch,

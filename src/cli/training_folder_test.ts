@@ -5,7 +5,17 @@ import { initialState } from "../training/initial.ts";
 import { presetOf } from "../training/presets.ts";
 import type { Run } from "../training/recipe.ts";
 import type { EpochRow } from "../training/trainer.ts";
-import { type Circumstances, openRun, saveCheckpoint, speedOf, writeLog } from "./training_folder.ts";
+import {
+  type Circumstances,
+  claimLog,
+  openRun,
+  type Origin,
+  releaseLog,
+  saveCheckpoint,
+  speedOf,
+  withOrigin,
+  writeLog,
+} from "./training_folder.ts";
 
 const RUN: Run = {
   ...presetOf("convnet-pillar-cpu"),
@@ -50,6 +60,8 @@ const CIRCUMSTANCES: Circumstances = {
   v8: "15",
 };
 
+const ORIGIN: Origin = { fromEpoch: 1, ...CIRCUMSTANCES };
+
 function inFolder(test: (folder: string) => void): void {
   const folder = Deno.makeTempDirSync();
   try {
@@ -70,8 +82,9 @@ Deno.test("openRun() gives back the checkpoint of the same run", () =>
         average,
         history: [ROW],
       };
-      saveCheckpoint(out, checkpoint);
-      assertEquals(openRun(out, RUN, true), checkpoint);
+      const labels = { origins: [ORIGIN], classNames: ["a", "b"] };
+      saveCheckpoint(out, checkpoint, labels);
+      assertEquals(openRun(out, RUN, true), { checkpoint, ...labels });
     }
   }));
 
@@ -79,8 +92,9 @@ Deno.test("openRun() goes on with a run that was begun before its recipe had all
   inFolder((out) => {
     const { schedule: _schedule, nesterov: _nesterov, tailAverage: _tailAverage, ...begun } = RUN;
     const state = initialState(buildModel("convnet"), 2);
-    saveCheckpoint(out, { run: begun as Run, state, average: null, history: [ROW] });
-    assertEquals(openRun(out, RUN, true)?.history, [ROW]);
+    const checkpoint = { run: begun as Run, state, average: null, history: [ROW] };
+    saveCheckpoint(out, checkpoint, { origins: [ORIGIN], classNames: null });
+    assertEquals(openRun(out, RUN, true)?.checkpoint.history, [ROW]);
     assertThrows(
       () => openRun(out, { ...RUN, nesterov: true }, true),
       Error,
@@ -96,7 +110,7 @@ Deno.test("openRun() refuses another run by the field that differs, and the same
       average: null,
       history: [ROW],
     };
-    saveCheckpoint(out, checkpoint);
+    saveCheckpoint(out, checkpoint, { origins: [ORIGIN], classNames: null });
     const penalty = { ...RUN.penalty!, coefficient: 0.5 };
     for (const resume of [true, false]) {
       assertThrows(
@@ -120,7 +134,7 @@ Deno.test("writeLog() writes a row an epoch, with where it comes from", () =>
     const diverged = { epoch: 2, step: 3, layer: "act1", largestInput: 1e9 };
     const history = [ROW, { ...ROW, epoch: 2, test: null }], out = `${folder}/r-seed1`;
     Deno.mkdirSync(out);
-    writeLog(out, `${folder}/results`, { run: RUN, history, diverged, circumstances: CIRCUMSTANCES });
+    writeLog(out, `${folder}/results`, { run: RUN, history, diverged, origins: [ORIGIN] });
     const text = Deno.readTextFileSync(`${folder}/results/r-seed1.csv`);
     assertEquals(Deno.readTextFileSync(`${out}/log.csv`), text);
     const { rows: [first, second] } = parseCsv(text);
@@ -131,6 +145,51 @@ Deno.test("writeLog() writes a row an epoch, with where it comes from", () =>
     assertEquals([first["evaluated_on"], first["commit"], first["seed"]], ["held-out", "abc", "1"]);
     assertEquals(second["diverged"], "diverged at epoch 2, step 3: act1 reached 1.0e+9");
     assertEquals(second["accuracy_percent"], "");
+  }));
+
+Deno.test("every epoch is labelled with the code and the machine that trained it, also where a run went on elsewhere", () =>
+  inFolder((folder) => {
+    const elsewhere = { ...CIRCUMSTANCES, commit: "def", machine: "another machine" };
+    assertEquals(withOrigin([ORIGIN], CIRCUMSTANCES, 1), [ORIGIN]);
+    const origins = withOrigin([ORIGIN], elsewhere, 1), out = `${folder}/run`;
+    assertEquals(origins, [ORIGIN, { fromEpoch: 2, ...elsewhere }]);
+    Deno.mkdirSync(out);
+    const history = [1, 2, 3].map((epoch) => ({ ...ROW, epoch }));
+    writeLog(out, `${folder}/results`, { run: RUN, history, diverged: null, origins });
+    const { rows } = parseCsv(Deno.readTextFileSync(`${folder}/results/run.csv`));
+    assertEquals(rows.map(({ commit, machine }) => `${commit} ${machine}`), [
+      "abc a machine",
+      "def another machine",
+      "def another machine",
+    ]);
+  }));
+
+Deno.test("claimLog() refuses a name that another folder or another file has", () =>
+  inFolder((folder) => {
+    const results = `${folder}/results`;
+    const log = { run: RUN, history: [ROW], diverged: null, origins: [ORIGIN] };
+    for (const out of [`${folder}/a/final`, `${folder}/b/final`]) Deno.mkdirSync(out, { recursive: true });
+    claimLog(`${folder}/a/final`, results);
+    const refuses = () =>
+      assertThrows(
+        () => claimLog(`${folder}/b/final`, results),
+        Error,
+        `${results}/final.csv holds other rows (The run in ${folder}/a/final); give another --results`,
+      );
+    refuses();
+    releaseLog(`${folder}/a/final`, results);
+    claimLog(`${folder}/b/final`, results);
+    releaseLog(`${folder}/b/final`, results);
+    claimLog(`${folder}/a/final`, results);
+    writeLog(`${folder}/a/final`, results, log);
+    refuses();
+    releaseLog(`${folder}/a/final`, results);
+    refuses();
+    claimLog(`${folder}/a/final`, results);
+    const fit = "# Polynomials. Measured by: deno task reproduce\ncell,n\nx,1\n";
+    Deno.writeTextFileSync(`${results}/polynomial_fit.csv`, fit);
+    assertThrows(() => claimLog(`${folder}/polynomial_fit`, results), Error, "holds other rows");
+    assertEquals(Deno.readTextFileSync(`${results}/polynomial_fit.csv`), fit);
   }));
 
 Deno.test("speedOf() weighs epochs by their time", () => {

@@ -3,6 +3,7 @@
  * replaces all of it. Whoever is ended at any moment leaves the old checkpoint or the new one.
  */
 import type { FloatTensor, Weights } from "../models/graph.ts";
+import { replaceFile } from "./replace_file.ts";
 import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
 
 /** What a checkpoint holds. */
@@ -53,15 +54,4 @@ function decode(bytes: Uint8Array): StoredCheckpoint {
     (groups[path.slice(0, slash)] ??= new Map()).set(path.slice(slash + 1), tensor);
   }
   return { groups, description: JSON.parse(text) };
-}
-
-/**
- * Replaces a file as a whole: readers see the old or the new one, also after an interruption. Synchronous, so
- * that no signal handler ends the process between the two steps. The temporary name is always the same: what a
- * kill leaves behind is overwritten the next time.
- */
-export function replaceFile(path: string, data: string | Uint8Array): void {
-  const temporary = `${path}.tmp`;
-  Deno.writeFileSync(temporary, typeof data === "string" ? new TextEncoder().encode(data) : data);
-  Deno.renameSync(temporary, path);
 }

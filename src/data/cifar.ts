@@ -4,6 +4,7 @@
  */
 import { CIFAR, type Dataset, type Split } from "./dataset.ts";
 import { download, type OnProgress } from "./download.ts";
+import { shellQuoted } from "./shell_quoted.ts";
 import { readTar } from "./tar.ts";
 
 interface CifarFile {
@@ -156,7 +157,7 @@ async function readChecked(
   data: string,
 ): Promise<Uint8Array> {
   const path = `${folder}/${file.name}`;
-  const fix = `deno task data --get ${set.name}${data === DATA_FOLDER ? "" : ` --data ${data}`}`;
+  const fix = `deno task data --get ${set.name}${data === DATA_FOLDER ? "" : ` --data ${shellQuoted(data)}`}`;
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = await Deno.readFile(path);

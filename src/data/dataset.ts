@@ -24,6 +24,10 @@ export interface Dataset extends Normalisation {
   readonly shape: Shape;
   readonly train: Split;
   readonly test: Split;
+  /** In the order of their numbers, where classes have names. */
+  readonly classNames?: readonly string[];
+  /** What was left out of a user's folder or changed on the way from it, in sentences. */
+  readonly notes?: readonly string[];
 }
 
 /** CIFAR-10, and used for CIFAR-100 as well by the paper's code. */
@@ -36,6 +40,14 @@ export const IMAGENET: Normalisation = { mean: [0.485, 0.456, 0.406], deviation:
  */
 export function normalisationOf([height]: Shape): Normalisation {
   return height === 224 ? IMAGENET : CIFAR;
+}
+
+/** RGB bytes to normalised floats, as a network takes them. */
+export function normalise(rgb: ArrayLike<number>, { mean, deviation }: Normalisation): Float32Array {
+  return Float32Array.from(
+    rgb,
+    (value, i) => (value / 255 - mean[i % 3]!) / deviation[i % 3]!,
+  );
 }
 
 /** Images `from`...`to` of a split, without a copy. */
@@ -51,6 +63,11 @@ export function sliceSplit(split: Split, from: number, to: number): Split {
 /** The same task with the last `count` training images in place of the test images: for choosing anything. */
 export function holdOut(dataset: Dataset, count = Math.floor(dataset.train.count / 10)): Dataset {
   const kept = dataset.train.count - count;
+  if (count < 1 || kept < 1) {
+    throw new Error(
+      `${dataset.train.count} training images are too few to hold some out; take 10 at least`,
+    );
+  }
   return {
     ...dataset,
     train: sliceSplit(dataset.train, 0, kept),

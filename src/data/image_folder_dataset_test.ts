@@ -80,3 +80,64 @@ Deno.test("readImageFolder() says in one sentence what is wrong", () =>
     await Deno.writeTextFile(`${folder}/val/a/1.png`, "no image");
     await assertRejects(read, Error, `${folder}/val/a/1.png is not an image that can be decoded`);
   }));
+
+Deno.test("readImageFolder() takes no hidden folder for a class and says what else it leaves out", () =>
+  inFolder(async (root) => {
+    const folder = `${root}/data`;
+    for (const [i, name] of ["cat", "dog"].entries()) {
+      await writeImage(`${folder}/train/${name}/1.png`, 16, 16, i === 0 ? RED : BLUE);
+      await writeImage(`${folder}/val/${name}/1.png`, 16, 16, i === 0 ? RED : BLUE);
+    }
+    const plain = await readImageFolder(folder, [16, 16, 3]);
+    assertEquals([plain.classNames, plain.notes], [["cat", "dog"], []]);
+
+    // What Jupyter, macOS and people leave behind; all of it sorts before or between the classes.
+    await Deno.mkdir(`${folder}/train/.ipynb_checkpoints`);
+    await Deno.writeTextFile(`${folder}/train/cat/._1.png`, "Mac OS X");
+    await Deno.writeTextFile(`${folder}/val/.DS_Store`, "");
+    await Deno.writeTextFile(`${folder}/train/cat/notes.txt`, "");
+    await Deno.writeTextFile(`${folder}/train/cat/2.gif`, "GIF89a");
+    await writeImage(`${folder}/train/loose.png`, 16, 16, RED);
+    await writeImage(`${folder}/train/dog/more/2.png`, 16, 16, BLUE);
+    await Deno.symlink(`${root}/nowhere.png`, `${folder}/train/dog/gone.png`);
+    const { train, test, classNames, notes } = await readImageFolder(folder, [16, 16, 3]);
+    assertEquals([classNames, train, test], [plain.classNames, plain.train, plain.test]);
+    assertEquals(notes, [
+      `left out of ${folder}: 3 hidden (train/.ipynb_checkpoints, ...)`,
+      `left out of ${folder}: 1 outside the folders of classes (train/loose.png)`,
+      `left out of ${folder}: 2 not named .png, .jpg, .jpeg or .webp (train/cat/2.gif, ...)`,
+      `left out of ${folder}: 1 that cannot be opened (train/dog/gone.png)`,
+      `left out of ${folder}: 1 folders inside a class (train/dog/more)`,
+    ]);
+  }));
+
+Deno.test("readImageFolder() follows links, and refuses an empty folder that would shift the labels", () =>
+  inFolder(async (root) => {
+    const folder = `${root}/data`;
+    await writeImage(`${root}/elsewhere/1.png`, 16, 16, RED);
+    for (const split of ["train", "val"]) {
+      await writeImage(`${folder}/${split}/b/1.png`, 16, 16, BLUE);
+      await Deno.symlink(`${root}/elsewhere`, `${folder}/${split}/c`);
+    }
+    const { classNames, train } = await readImageFolder(folder, [16, 16, 3]);
+    assertEquals([classNames, train.count], [["b", "c"], 2]);
+    await Deno.mkdir(`${folder}/train/a`);
+    await assertRejects(
+      () => readImageFolder(folder, [16, 16, 3]),
+      Error,
+      `${folder}/train/a holds no images, yet would count as a class; remove it, or put images there`,
+    );
+  }));
+
+Deno.test("readImageFolder() says how many images were scaled, and which classes are not tested", () =>
+  inFolder(async (folder) => {
+    for (const name of ["a", "b"]) {
+      await writeImage(`${folder}/train/${name}/1.png`, 16, 16, RED);
+      await writeImage(`${folder}/train/${name}/2.png`, 20, 16, RED);
+    }
+    await writeImage(`${folder}/val/a/1.png`, 8, 8, RED);
+    assertEquals((await readImageFolder(folder, [16, 16, 3])).notes, [
+      `${folder}/val has no images of b`,
+      "3 of 5 images were scaled and cropped to 16 x 16",
+    ]);
+  }));

@@ -8,6 +8,7 @@ import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
 import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
+import { replaceFile } from "./replace_file.ts";
 
 /** What `model.json` says. */
 export interface ModelDescription {
@@ -16,6 +17,8 @@ export interface ModelDescription {
   readonly activation: Activation;
   /** What an audit has measured. Public: the scales of `lifted` and the bound of the logits, which follow from it, are known to all roles. */
   readonly ranges?: Ranges;
+  /** Names of the classes in the order of their numbers, where the data set had any. */
+  readonly classNames?: readonly string[];
 }
 
 export interface Model extends ModelDescription {
@@ -27,7 +30,7 @@ const DESCRIPTION = "model.json", WEIGHTS = "weights.safetensors";
 
 /** Reads a model folder; errors name the file and what is wrong with it. */
 export async function readModelFolder(folder: string): Promise<Model> {
-  const description = parseDescription(`${folder}/${DESCRIPTION}`, await readFile(folder, DESCRIPTION));
+  const description = await readModelDescription(folder);
   const { model, classes } = description, bytes = await readFile(folder, WEIGHTS);
   const graph = naming(`${folder}/${DESCRIPTION}`, () => {
     const graph = withLearnedActivations(buildModel(model, classes), description.activation);
@@ -40,6 +43,10 @@ export async function readModelFolder(folder: string): Promise<Model> {
     return { ...description, graph, weights };
   });
 }
+
+/** Reads `model.json` alone. */
+export const readModelDescription = async (folder: string): Promise<ModelDescription> =>
+  parseDescription(`${folder}/${DESCRIPTION}`, await readFile(folder, DESCRIPTION));
 
 /** Errors of `work` say in which file. */
 function naming<T>(file: string, work: () => T): T {
@@ -57,25 +64,17 @@ export async function writeModelFolder(
   weights: Weights,
 ): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
-  await replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights));
-  await writeDescription(folder, description);
+  replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights));
+  writeDescription(folder, description);
 }
 
 /** Writes `model.json` alone: the ranges of an audit beside weights that stay. */
-export async function writeDescription(
+export function writeDescription(
   folder: string,
-  { model, classes, activation, ranges }: ModelDescription,
-): Promise<void> {
-  await replaceFile(
-    `${folder}/${DESCRIPTION}`,
-    new TextEncoder().encode(JSON.stringify({ model, classes, activation, ranges }, null, 2) + "\n"),
-  );
-}
-
-async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
-  await Deno.writeFile(temporary, bytes);
-  await Deno.rename(temporary, path);
+  { model, classes, activation, ranges, classNames }: ModelDescription,
+): void {
+  const description = { model, classes, activation, ranges, classNames };
+  replaceFile(`${folder}/${DESCRIPTION}`, JSON.stringify(description, null, 2) + "\n");
 }
 
 async function readFile(folder: string, name: string): Promise<Uint8Array> {
@@ -98,7 +97,7 @@ function parseDescription(path: string, bytes: Uint8Array): ModelDescription {
   } catch {
     throw new Error(`${path} is not valid JSON`);
   }
-  const { model, classes, activation, ranges } = (value ?? {}) as Record<string, unknown>;
+  const { model, classes, activation, ranges, classNames } = (value ?? {}) as Record<string, unknown>;
   if (typeof model !== "string" || !Number.isInteger(classes) || !isActivation(activation)) {
     throw new Error(`${path} must hold "model", "classes" and "activation"`);
   }
@@ -107,8 +106,20 @@ function parseDescription(path: string, bytes: Uint8Array): ModelDescription {
       `${path}: "ranges" must hold a number for every activation and the logits; audit the network again`,
     );
   }
-  return { model, classes: classes as number, activation, ...(ranges === undefined ? {} : { ranges }) };
+  if (classNames !== undefined && !isNames(classNames, classes as number)) {
+    throw new Error(`${path}: "classNames" must hold a text for each of the ${classes} classes`);
+  }
+  return {
+    model,
+    classes: classes as number,
+    activation,
+    ...(ranges === undefined ? {} : { ranges }),
+    ...(classNames === undefined ? {} : { classNames }),
+  };
 }
+
+const isNames = (value: unknown, count: number): value is string[] =>
+  Array.isArray(value) && value.length === count && value.every((name) => typeof name === "string");
 
 const isRanges = (value: unknown): value is Ranges =>
   typeof value === "object" && value !== null &&

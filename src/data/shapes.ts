@@ -67,6 +67,7 @@ export function shapesDataset({ seed = 1, train = 20_000, test = 4_000 }: Shapes
   return {
     name: "shapes",
     classes: SHAPE_NAMES.length,
+    classNames: SHAPE_NAMES,
     shape: SHAPE,
     ...normalisationOf(SHAPE),
     train: drawSplit(seed, "train", train),

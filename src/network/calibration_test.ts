@@ -1,4 +1,5 @@
 /** Does a shaped link between two operating-system processes time as configured? */
+import { fileURLToPath } from "node:url";
 import { assert, assertAlmostEquals, assertEquals, assertGreater } from "@std/assert";
 import { calibrate, type Calibration } from "./calibration.ts";
 import { memoryPair } from "./memory_pair.ts";
@@ -52,7 +53,7 @@ Deno.test("shaped links between two processes time as configured", async (t) => 
       "run",
       "--no-prompt",
       "--allow-net=127.0.0.1",
-      new URL("testdata/calibration_responder.ts", import.meta.url).pathname,
+      fileURLToPath(new URL("testdata/calibration_responder.ts", import.meta.url)),
       ...EXPECTATIONS.map(({ name }) => name),
     ],
     stdout: "piped",

@@ -3,6 +3,7 @@
  * everywhere), PDF with embedded fonts (for LaTeX), PNG at four times the size. The font comes from an npm
  * package, because on a machine without fonts the canvas draws no text and reports no error.
  */
+import { fileURLToPath } from "node:url";
 import { type Canvas, createCanvas, GlobalFonts, PDFDocument, SvgExportFlag } from "canvas";
 import {
   BarElement,
@@ -55,8 +56,7 @@ let ready = false;
 export function prepareCharts(): void {
   if (ready) return;
   const font = "@fontsource/dejavu-sans/files/dejavu-sans-latin-400-normal.woff2";
-  const path = decodeURIComponent(new URL(import.meta.resolve(font)).pathname);
-  if (GlobalFonts.registerFromPath(path, fontFamily) === null) {
+  if (GlobalFonts.registerFromPath(fileURLToPath(import.meta.resolve(font)), fontFamily) === null) {
     throw new Error("the font of the figures could not be loaded; run: deno install");
   }
   Chart.register(

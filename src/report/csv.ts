@@ -141,7 +141,7 @@ export async function readCsv(path: string): Promise<CsvTable | undefined> {
  * that no signal handler can end the process between the two steps.
  */
 export function writeFileAtomically(path: string, data: string | Uint8Array): void {
-  const temporary = `${path}.${Deno.pid}.tmp`;
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
   try {
     Deno.writeFileSync(temporary, typeof data === "string" ? new TextEncoder().encode(data) : data);
     Deno.renameSync(temporary, path);

@@ -45,6 +45,11 @@ export function machineText(machine: Machine = describeMachine()): string {
   return [cpu, `${cores} ${cores === 1 ? "core" : "cores"}`, ...memory, system, `Deno ${deno}`].join(", ");
 }
 
+/** Where a row was measured, in words. */
+export const originText = (
+  { commit, machine }: { readonly commit?: string | undefined; readonly machine?: string | undefined },
+): string => `commit ${commit || "unknown"} on ${machine || "an unknown machine"}`;
+
 async function git(...args: string[]): Promise<string | undefined> {
   try {
     const { code, stdout } = await new Deno.Command("git", { args, stderr: "null" }).output();

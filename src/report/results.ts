@@ -1,4 +1,5 @@
 /** Result folders: which CSVs lie there, and where the figures and the report made from them go. */
+import { resolve } from "node:path";
 import type { Data } from "./claims.ts";
 import { type CsvTable, parseCsv, readCsv, type Row } from "./csv.ts";
 
@@ -7,10 +8,13 @@ export const committedResults = "results";
 /** Folder of the reference values. */
 export const referenceFolder = "results/reference";
 
+/** Whether a folder is that of the committed results, by whichever path. */
+export const isCommitted = (folder: string): boolean => resolve(folder) === resolve(committedResults);
+
 /** Where figures drawn from a folder of CSVs go: `paper_figures` for the committed results. */
 export function figuresFolder(results: string): string {
   const path = results.replace(/\/+$/, "");
-  if (path === committedResults) return "paper_figures";
+  if (isCommitted(path)) return "paper_figures";
   return path.endsWith("/results") ? path.replace(/results$/, "figures") : `${path}/figures`;
 }
 

@@ -1,4 +1,5 @@
 /** Programs that a test starts: what they say is kept, lines can be awaited, and an end must come in time. */
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 
 /** The time within which a program must be gone after a fault: the rule of the project. */
@@ -15,11 +16,14 @@ export interface Ended {
 /** One process. `await using` ends it when the test is over, however that went. */
 export class Program implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
+  /** Signals go to all it has started as well. */
+  readonly #leadsGroup: boolean;
   readonly #stdout: Output;
   readonly #stderr: Output;
 
-  private constructor(readonly name: string, command: Deno.Command) {
+  private constructor(readonly name: string, command: Deno.Command, leadsGroup = false) {
     this.#child = command.spawn();
+    this.#leadsGroup = leadsGroup;
     this.#stdout = new Output(this.#child.stdout);
     this.#stderr = new Output(this.#child.stderr);
   }
@@ -30,7 +34,7 @@ export class Program implements AsyncDisposable {
     args: readonly string[],
     options: { readonly env?: Record<string, string>; readonly detached?: boolean } = {},
   ): Program {
-    const path = new URL(`../../src/cli/${name}.ts`, import.meta.url).pathname;
+    const path = fileURLToPath(new URL(`../../src/cli/${name}.ts`, import.meta.url));
     return new Program(
       name,
       new Deno.Command(Deno.execPath(), {
@@ -41,6 +45,20 @@ export class Program implements AsyncDisposable {
         ...options,
       }),
     );
+  }
+
+  /** Starts `deno task <name>` as a person who stands in the folder `cwd`, with the rights of its line in `deno.json`. */
+  static task(name: string, args: readonly string[], cwd: string, env: Record<string, string> = {}): Program {
+    const command = new Deno.Command(Deno.execPath(), {
+      args: ["task", "--quiet", name, ...args],
+      cwd,
+      env: { INIT_CWD: cwd, ...env },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      detached: true,
+    });
+    return new Program(`task ${name}`, command, true);
   }
 
   get pid(): number {
@@ -69,7 +87,8 @@ export class Program implements AsyncDisposable {
   }
 
   kill(signal: Deno.Signal = "SIGKILL"): void {
-    this.#child.kill(signal);
+    if (this.#leadsGroup) Deno.kill(-this.pid, signal);
+    else this.#child.kill(signal);
   }
 
   /** What it said and how it ended, which must be within `limitMs`. */

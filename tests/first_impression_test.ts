@@ -1,0 +1,119 @@
+/** What a stranger meets first: the defaults, a place that cannot be written, and sentences about nothing. */
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
+import { writeImageList } from "../src/data/image_list.ts";
+import { type Dataset, holdOut } from "../src/data/dataset.ts";
+import { shapesDataset } from "../src/data/shapes.ts";
+import { Program } from "./support/program.ts";
+
+describe("without options", () => {
+  for (const protocol of ["lifted", "relu", "honeybadger"]) {
+    it(`infer has a trained network tell what a drawn picture shows, by ${protocol}`, async () => {
+      const options = protocol === "lifted" ? [] : ["--activation", protocol];
+      await using program = Program.start("infer", options);
+      const { stdout } = await program.succeeds();
+      assertMatch(stdout, /^class 1 \(square\), as drawn, as in plaintext; logits differ by at most /m);
+    });
+  }
+
+  it("a network with random weights is not said to be wrong where two logits are closer than the error", async () => {
+    await using program = Program.start("infer", ["--model", "minionn-bn", "--repetitions", "3"]);
+    const { stdout } = await program.succeeds();
+    assertMatch(
+      stdout,
+      /^class \d, (as in plaintext|not that of plaintext, whose logits of the two are closer)/m,
+    );
+  });
+
+  it("explain looks at the same", async () => {
+    await using program = Program.start("explain", ["--json"]);
+    assertEquals(JSON.parse((await program.succeeds()).stdout).model, "convnet");
+  });
+
+  it("infer takes the network that the weights belong to", async () => {
+    await using program = Program.start("infer", [
+      "--weights",
+      "results/models/minionn-bn-pillar",
+      ...["--repetitions", "1", "--warm-up", "0"],
+    ]);
+    assertStringIncludes((await program.succeeds()).stdout, "minionn-bn (10 classes)");
+  });
+
+  it("a picture that the network takes for another one is said to be another one", async () => {
+    await using program = Program.start("infer", ["--drawn", "14", "--repetitions", "1"]);
+    assertStringIncludes(
+      (await program.succeeds()).stdout,
+      "class 6 (arrow), drawn was 4 (cross), as in plaintext;",
+    );
+  });
+});
+
+describe("a place that cannot be written", () => {
+  let root = "";
+  beforeAll(async () => {
+    root = await Deno.makeTempDir();
+    await Deno.writeTextFile(`${root}/file`, "a file where a folder is wanted");
+  });
+  afterAll(() => Deno.remove(root, { recursive: true }));
+
+  for (
+    const [name, ...args] of [
+      ["train", "--preset", "convnet-pillar-cpu", "--dataset", "shapes", "--out", "FILE/run"],
+      [
+        "train",
+        "--preset",
+        "convnet-pillar-cpu",
+        "--dataset",
+        "shapes",
+        "--out",
+        "ROOT/run",
+        "--results",
+        "FILE",
+      ],
+      ["reproduce", "--size", "smoke", "--results", "FILE/results"],
+      ["merge", "--size", "smoke", "--from", "ROOT", "--results", "FILE"],
+      ["figures", "--results", "FILE"],
+      ["data", "--get", "cifar10", "--data", "FILE"],
+      ["audit", "--weights", "FILE", "--write"],
+    ] as const
+  ) {
+    it(`ends ${name} ${args.join(" ")} at once with a sentence`, async () => {
+      const given = args.map((arg) => arg.replace("FILE", `${root}/file`).replace("ROOT", root));
+      await using program = Program.start(name, given);
+      await program.failsWith([`cannot write to the folder ${root}/file`], 20_000);
+    });
+  }
+});
+
+describe("statistics over nothing", () => {
+  it("are not made of held-out images that are none", () => {
+    const dataset: Dataset = shapesDataset({ train: 9, test: 1 });
+    assertThrows(() => holdOut(dataset), Error, "9 training images are too few to hold some out");
+    assertEquals(holdOut(shapesDataset({ train: 10, test: 1 })).test.count, 1);
+  });
+
+  it("are not told of fixed point where every query leaves its range", async () => {
+    const file = await Deno.makeTempFile();
+    try {
+      await writeImageList(file, [new Float32Array(32 * 32 * 3).fill(3000)]);
+      const options = [
+        "--activation",
+        "honeybadger",
+        "--images",
+        file,
+        "--repetitions",
+        "1",
+        "--warm-up",
+        "0",
+      ];
+      await using table = Program.start("infer", options);
+      const { stdout } = await table.succeeds();
+      assertStringIncludes(stdout, "not compared with fixed point, whose range every query left");
+      assert(!/NaN|undefined|null/.test(stdout), stdout);
+      await using json = Program.start("infer", [...options, "--json"]);
+      assertEquals(JSON.parse((await json.succeeds()).stdout).oracleMaxAbsError, null);
+    } finally {
+      await Deno.remove(file);
+    }
+  });
+});

@@ -1,0 +1,232 @@
+/**
+ * Every task as a user calls it: by its own line of `deno.json` and no right beyond it, with all it can be asked for, from a
+ * folder inside a checkout whose path is hard to write in URLs, flags and lists.
+ */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
+import { makeCertificates } from "./support/certificates.ts";
+import { png, RGB } from "./support/png.ts";
+import { childrenOf } from "./support/process_list.ts";
+import { type Ended, poll, Program, within } from "./support/program.ts";
+
+const PATIENCE_MS = 120_000;
+const ROOT = new URL("../", import.meta.url);
+const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+
+let checkout = "", here = "";
+
+async function copy(from: URL, to: string): Promise<void> {
+  if (!(await Deno.stat(from)).isDirectory) return await Deno.copyFile(from, to);
+  await Deno.mkdir(to, { recursive: true });
+  const folder = new URL(`${from.href.replace(/\/*$/, "")}/`);
+  for await (const { name } of Deno.readDir(folder)) {
+    if (name !== "models" || !/build/.test(from.href)) await copy(new URL(name, folder), `${to}/${name}`);
+  }
+}
+
+/** Runs a task to its end. Nothing may be said about rights. */
+async function run(name: string, ...args: string[]): Promise<Ended> {
+  // Nothing is downloaded, also where a network is there.
+  await using program = Program.task(name, args, here, { HTTPS_PROXY: "http://127.0.0.1:1" });
+  const ended = await program.ended(PATIENCE_MS);
+  assert(!/NotCapable|Requires \w+ access/.test(ended.stdout + ended.stderr), ended.stderr);
+  return ended;
+}
+
+async function succeeds(name: string, ...args: string[]): Promise<string> {
+  called.add(name);
+  const { code, stdout, stderr } = await run(name, ...args);
+  assertEquals(code, 0, `deno task ${name} ${args.join(" ")} said: ${stdout}${stderr}`);
+  return stdout;
+}
+
+const called = new Set<string>();
+const SHIPPED = "../results/models/convnet-pillar-shapes";
+const TRAINING = ["--model", "convnet", "--limit", "96", "--batch", "32", "--epochs", "1"];
+
+describe("from a folder inside a checkout under a path with a space, #, %, é and a comma", () => {
+  beforeAll(async () => {
+    checkout = `${await Deno.makeTempDir()}/a #%41,é b`;
+    here = `${checkout}/where I am`;
+    await Deno.mkdir(`${checkout}/results`, { recursive: true });
+    for (const name of ["src", "std", "experiments", "build", "mod.ts", "deno.json", "deno.lock"]) {
+      await copy(new URL(name, ROOT), `${checkout}/${name}`);
+    }
+    for await (const { name, isFile } of Deno.readDir(new URL("results/", ROOT))) {
+      if ((isFile && name.endsWith(".csv")) || name === "reference") {
+        await copy(new URL(`results/${name}`, ROOT), `${checkout}/results/${name}`);
+      }
+    }
+    for (const name of ["convnet-pillar-shapes", "convnet-relu-shapes"]) {
+      await copy(new URL(`results/models/${name}`, ROOT), `${checkout}/results/models/${name}`);
+    }
+    await Deno.mkdir(here);
+    const samples = Uint8Array.from({ length: 32 * 32 * 3 }, (_, i) => (i * 7) % 256);
+    for (const [split, count] of [["train", 48], ["val", 3]] as const) {
+      for (const kind of ["cat", "dog"]) {
+        await Deno.mkdir(`${here}/my pictures/${split}/${kind}`, { recursive: true });
+        for (let i = 0; i < count; i++) {
+          const bytes = png({
+            width: 32,
+            height: 32,
+            colour: RGB,
+            samples: samples.map((value) => value + i),
+          });
+          await Deno.writeFile(`${here}/my pictures/${split}/${kind}/${i}.png`, bytes);
+        }
+      }
+    }
+    await Deno.copyFile(`${here}/my pictures/val/cat/0.png`, `${here}/pic #%41 é.png`);
+    await Deno.writeFile(`${here}/images.f32`, new Uint8Array(2 * 32 * 32 * 3 * 4));
+    await Deno.writeTextFile(`${here}/token`, "a secret of this test");
+  });
+  afterAll(() => Deno.remove(checkout.replace(/\/[^/]*$/, ""), { recursive: true }));
+
+  const PICTURE = "pic #%41 é.png";
+  const FOLDER = ["--dataset", "folder", "--data", "my pictures"];
+
+  it("build compiles the kernels", async () => {
+    await Deno.remove(`${checkout}/build/ring_bits.stamp`);
+    assertStringIncludes(await succeeds("build"), "ring_bits");
+  });
+
+  it("infer takes a picture, many images, and threads", async () => {
+    const few = ["--model", "convnet", "--weights", SHIPPED, "--repetitions", "1", "--warm-up", "1"];
+    const out = await succeeds("infer", ...few, "--image", PICTURE, "--profile", "lan", "--prepare", "2");
+    assertStringIncludes(out, "convnet (10 classes)");
+    const many = await succeeds(
+      "infer",
+      ...few,
+      "--images",
+      "images.f32",
+      "--fast-kernels",
+      "--json",
+      "--logits",
+    );
+    assertEquals(JSON.parse(many).answers.length, 1);
+    await succeeds("infer", ...few, "--activation", "honeybadger", "--linear", "beaver", "--threads", "2");
+    // Random weights are made, audited by TensorFlow.js and kept.
+    await succeeds("infer", "--model", "convnet", "--model-seed", "7", "--repetitions", "1");
+  });
+
+  it("infer says what is in the way of a path with a comma", async () => {
+    await Deno.copyFile(`${here}/${PICTURE}`, `${here}/a,b.png`);
+    const { code, stderr } = await run(
+      "infer",
+      "--weights",
+      SHIPPED,
+      "--model",
+      "convnet",
+      "--image",
+      "a,b.png",
+    );
+    assertEquals(code, 1);
+    assertMatch(stderr, /^error: \/.*a,b\.png has a comma in its path, which .*; rename it\n$/);
+  });
+
+  it("explain and audit", async () => {
+    await succeeds("explain", "--model", "convnet", "--weights", SHIPPED, "--image", PICTURE);
+    await succeeds("explain", "--model", "convnet", "--model-seed", "8", "--json");
+    await succeeds("audit", "--model", "convnet", "--images", "4");
+    const audited = ["--model", "convnet", "--weights", SHIPPED, "--images", "4", "--write", "--force"];
+    await succeeds("audit", ...audited, "--dataset", "shapes");
+  });
+
+  it("train, evaluate and audit on an image folder, and again on shapes", async () => {
+    const out = await succeeds("train", ...TRAINING, ...FOLDER, "--out", "own run", "--results", "logs");
+    assertStringIncludes(out, `--weights '${here}/own run'`);
+    assertEquals((await Deno.stat(`${here}/logs/own run.csv`)).isFile, true);
+    for (const options of [[], ["--engine", "tfjs"], ["--hold-out"], ["--clip", "--json"]]) {
+      await succeeds("evaluate", "--weights", "own run", "--data", "my pictures", ...options);
+    }
+    await succeeds(
+      "audit",
+      "--model",
+      "convnet",
+      "--classes",
+      "2",
+      "--weights",
+      "own run",
+      ...FOLDER,
+      "--force",
+    );
+    const shapes = [...TRAINING, "--dataset", "shapes", "--results", "logs", "--json"];
+    await succeeds("train", ...shapes, "--out", "tfjs", "--engine", "tfjs", "--also-clipped", "--hold-out");
+    await succeeds("train:turbo", ...shapes, "--out", "turbo", "--workers", "1");
+    await succeeds("train", ...shapes, "--out", "turbo", "--resume");
+  });
+
+  it("server, client and dealer, with and without TLS", async () => {
+    const certificates = await makeCertificates(here);
+    const ways = typeof certificates === "string" ? [false] : [false, true];
+    for (const tls of ways) {
+      const shows = tls ? ["--tls-cert", "server.pem", "--tls-key", "server_key.pem"] : [];
+      const checks = tls ? ["--tls-ca", "ca.pem", "--tls-name", "localhost"] : [];
+      const common = ["--model", "convnet", "--token-file", "token"];
+      const listen = [...common, "--listen", "127.0.0.1:0"];
+      await using dealer = Program.task("dealer", [...listen, ...shows, "--threads", "2"], here);
+      const at = ["--dealer", `127.0.0.1:${await dealer.port()}`];
+      await using server = Program.task("server", [...listen, ...shows, ...checks, ...at], here);
+      const to = ["--connect", `127.0.0.1:${await server.port()}`, ...at, "--profile", "none"];
+      await using client = Program.task("client", [...common, ...to, ...checks, "--image", PICTURE], here);
+      for (const role of [client, server, dealer]) {
+        assertEquals((await role.ended(PATIENCE_MS)).code, 0, role.said);
+        called.add(role.name.replace("task ", ""));
+      }
+      assertMatch(client.said, /client: (class \d|unreliable)/);
+    }
+  });
+
+  it("reproduce, figures, claims and merge", async () => {
+    // An experiment without a child, and one of each kind of child.
+    const kinds = "polynomial_fit,network_calibration,regularisation_sweep,accuracy_table";
+    await succeeds("reproduce", "--size", "smoke", "--only", kinds, "--shard", "4/4", "--results", "out");
+    const files = await Array.fromAsync(Deno.readDir(`${here}/out`), ({ name }) => name);
+    for (const key of kinds.split(",")) assert(files.includes(`${key}.csv`), `${key} of ${files}`);
+    await succeeds("reproduce", "--size", "smoke", "--only", "polynomial_fit", "--results", "drawn");
+    await succeeds("figures", "--results", "drawn");
+    await succeeds("figures", "--only", "polynomial_fit");
+    await succeeds("claims", "--results", "drawn", "--only", "polynomial_fit", "--partial");
+    for (const [shard, folder] of [["1/2", "one, half"], ["2/2", "the other"]] as const) {
+      const options = ["--only", "polynomial_fit", "--shard", shard, "--results", folder];
+      await succeeds("reproduce", "--size", "smoke", ...options);
+    }
+    // In a list a comma is written twice.
+    const from = ["--from", "one,, half,the other"];
+    await succeeds("merge", "--size", "smoke", ...from, "--results", "merged");
+    assertEquals((await Deno.stat(`${here}/merged/report.html`)).isFile, true);
+  });
+
+  it("the smaller ones", async () => {
+    assertMatch(await succeeds("calibrate", "--profile", "lan", "--budget", "50"), /round trip/);
+    await succeeds("models");
+    await succeeds("fit");
+    await succeeds("plaintext", "--model", "convnet", "--activation", "quartic", "--repetitions", "2");
+    await succeeds("bench", "--only", "elementwise", "--seconds", "0.01", "--fast-kernels");
+    await succeeds("bench", "--only", "networks", "--models", "minionn-bn", "--seconds", "0.01", "--json");
+    await succeeds("bench:training", "--models", "convnet", "--batch", "16", "--steps", "1");
+    await succeeds("data", "--data", "my data");
+    const { code, stderr } = await run("data", "--get", "cifar10", "--data", "my data");
+    assertEquals(code, 1, stderr);
+    assertStringIncludes(stderr, "error: cannot reach https://www.cs.toronto.edu/");
+  });
+
+  it("no task is left out", () => {
+    // `test` is this run, and `check` needs the whole repository.
+    assertEquals([...called, "check", "test"].sort(), Object.keys(tasks).sort());
+  });
+});
+
+describe("a child that dies", () => {
+  const onLinux = Deno.build.os === "linux" ? it : it.ignore;
+  onLinux("before it has connected ends calibrate with a sentence", async () => {
+    await using program = Program.start("calibrate", ["--budget", "60000"]);
+    const child = await within(
+      PATIENCE_MS,
+      poll(async () => (await childrenOf(program.pid))[0]),
+      "the second process",
+    );
+    Deno.kill(child.pid, "SIGKILL");
+    await program.failsWith(["the second process ended with SIGKILL"]);
+  });
+});
