@@ -8,7 +8,7 @@
 import type { Channel } from "../network/channel.ts";
 import { freshSeed, SEED_BYTES } from "../random/stream.ts";
 
-/** Tag of requests and seeds; steps use their index, which is smaller. */
+/** Tag of requests and seeds; steps use their labels, which are smaller. */
 export const REQUEST_TAG = 0xd0000001;
 
 export type Request =
@@ -46,8 +46,8 @@ export async function awaitRequest(party: Channel, digest: Uint8Array): Promise<
   await party.receive(REQUEST_TAG, bytes);
   if (digest.some((byte, i) => byte !== bytes[8 + i])) {
     throw new RangeError(
-      "the dealer was started with a plan that is not that of the parties; use the same model, classes, activation, linear " +
-        "protocol, polynomial and fraction bits everywhere",
+      "the dealer was started with a plan that is not that of the parties; use the same version, model, classes, activation, linear " +
+        "protocol, polynomial, fraction bits, ring bits and ranges everywhere",
     );
   }
   const kind = KINDS[message.getUint32(0, true)];

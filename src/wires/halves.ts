@@ -4,7 +4,7 @@ import { outputAlong } from "../ring/convolution.ts";
 import type { Ring } from "../ring/ring.ts";
 import { RingTensor, type Width } from "../ring/tensor.ts";
 import { arithmetic } from "./arithmetic.ts";
-import type { Half, Wire } from "./wire.ts";
+import { type Half, readBits, type Wire } from "./wire.ts";
 
 /** Windows of an average pooling of [height, width, channels], without padding. */
 export interface Windows {
@@ -55,6 +55,11 @@ export function partOf<W extends Width>(
   early: Half,
   dropped = 0,
 ): (late: Half) => RingTensor<W> {
+  if (dropped > 0 && readBits(wire) < wire.width) {
+    throw new RangeError(
+      `a share of ${readBits(wire)} bits in words of ${wire.width} is not truncated by its sign`,
+    );
+  }
   const sum = (a: Half, b: Half) => sumOf(ring, wire, a, b, dropped) as RingTensor<W>;
   if (role === "client" && !wire.clientLate) {
     const part = sum(early, undefined);

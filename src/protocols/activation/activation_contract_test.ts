@@ -148,6 +148,19 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
       });
     }
 
+    if (form.outputBits >= 13) {
+      Deno.test(`${protocol.name} on ${name} is within 0.01 of the exact function over its range, at most [-5, 5]`, async () => {
+        const { chain, step, input } = planned(protocol, form, 4097, usual)!, f = protocol.computes ?? usual;
+        const x = grid(4097, Math.min(5, step.limit / 2)),
+          { outputs } = await runChain(ring, input, x, chain);
+        const exact = activate(f, x), scale = 2 ** -step.outputs[0]!.fractionBits;
+        const worst = Math.max(
+          ...outputs[0]!.values().map((v, i) => Math.abs(Number(v) * scale - exact[i]!)),
+        );
+        assert(worst < 0.01, `largest error ${worst}`);
+      });
+    }
+
     Deno.test(`${protocol.name} on ${name} sends, deals and waits for exactly what its lists say`, async () => {
       for (const length of [0, 1, 3, 300, 2 ** 16 + 1]) {
         for (const remasks of [false, true]) {
