@@ -273,7 +273,8 @@ class WasmEngine implements TrainingEngine {
         if (wait.async) await wait.value;
       }
     } finally {
-      this.#answered = request;
+      // A later request can be seen answered first: on a busy machine its answer may be there before anybody waits for it.
+      this.#answered = Math.max(this.#answered, request);
       if (request === this.#requests) { for (const worker of this.workers) worker.unref(); }
     }
   }
