@@ -15,6 +15,7 @@ import {
   planFrom,
   PREPARE_OPTION,
   profileFrom,
+  sayPrecision,
   THREADS_OPTION,
 } from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
@@ -55,6 +56,7 @@ await runCommand({
   async run(options) {
     if (options.withParent) void tokenFromParent();
     const plan = planFrom(options), profile = profileFrom(options.profile);
+    sayPrecision(plan);
     const serverAt = await connecting(options, options.connect),
       dealerAt = await connecting(options, options.dealer);
     const { images, note } = await imagesFrom(options, plan.graph);

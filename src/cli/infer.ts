@@ -19,6 +19,7 @@ import {
   PLAN_OPTIONS,
   PREPARE_OPTION,
   profileFrom,
+  sayPrecision,
 } from "./inference_options.ts";
 import { networkAndPlan, withDefaults } from "./network_and_plan.ts";
 import { FAST_KERNELS, type InferenceRunFigures, runInference } from "./processes.ts";
@@ -53,6 +54,7 @@ await runCommand({
     if (options.logits && !options.json) throw new UsageError("--logits is part of the result of --json");
     const profile = profileFrom(options.profile);
     const { model, plan } = await networkAndPlan(options);
+    sayPrecision(plan);
     const { images, note, label } = await imagesFrom(options, model.graph);
     const folded = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(plan);

@@ -1,5 +1,6 @@
 /** Options that `infer`, `explain` and the three roles share, and what is made of them. */
 import type { ModelDescription } from "../data/model_folder.ts";
+import { precisionNote } from "../inference/guard.ts";
 import { type Plan, planInference } from "../inference/plan.ts";
 import { DEFAULT_FRACTION_BITS, DEFAULT_RING_BITS } from "../inference/scales.ts";
 import { foldGraph } from "../models/fold.ts";
@@ -251,6 +252,12 @@ export function planFrom(values: PlanValues): Plan {
     ...(values.ranges === undefined ? {} : { ranges: parseRangesOption(graph, values.ranges) }),
     force: values.force,
   });
+}
+
+/** Says on the error stream where a plan leaves too little precision. */
+export function sayPrecision(plan: Plan): void {
+  const note = precisionNote(plan);
+  if (note !== null) console.error(`note: ${note}`);
 }
 
 /** Refuses bits that the protocol would not use. */

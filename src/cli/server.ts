@@ -20,6 +20,7 @@ import {
   planFrom,
   PREPARE_OPTION,
   profileFrom,
+  sayPrecision,
   THREADS_OPTION,
 } from "./inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
@@ -50,6 +51,7 @@ await runCommand({
   async run(options) {
     if (options.withParent) void tokenFromParent();
     const plan = planFrom(options), profile = profileFrom(options.profile);
+    sayPrecision(plan);
     const listenAt = await listening(options, options.listen),
       dealerAt = await connecting(options, options.dealer);
     const weights = options.elements === undefined ? await loadWeights(plan, options) : new Map();

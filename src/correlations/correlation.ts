@@ -57,14 +57,14 @@ export interface Product {
 export type OwnWord = (own: Own, index: number) => bigint;
 
 /** The product of masked weights, which are own words of the session, with the mask of an input, times 2^extraBits of the layer. */
-export interface DealtConvolution {
+export interface DealtConvolution<B extends Width = Width> {
   readonly kind: "convolution";
   readonly name: string;
   readonly weights: Own;
   /** The mask of a value, of this step or of an earlier one. */
   readonly input: Own;
   readonly spec: ConvolutionSpec;
-  readonly bits: Width;
+  readonly bits: B;
 }
 
 export type Correlation = Own | Dealt | DealtConvolution;

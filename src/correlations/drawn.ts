@@ -1,6 +1,7 @@
 /** A party's half of the correlations of one step, drawn one after another in the order of the step's list. */
 import type { Stream } from "../random/stream.ts";
 import type { Ring } from "../ring/ring.ts";
+import type { Width } from "../ring/tensor.ts";
 import {
   type Bits,
   type Correlation,
@@ -18,10 +19,11 @@ export interface Drawn {
   /** This party's own numbers. */
   own<B extends Bits>(own: Own<B>): TensorOf<B>;
   /** This party's share of dealt numbers, in `into` if given. */
-  share<B extends Bits>(dealt: Dealt<B>, into?: TensorOf<B>): Promise<TensorOf<B>>;
-  /** This party's share of a product. */
-  product(convolution: DealtConvolution): Promise<TensorOf<32 | 64>>;
+  share<B extends Bits>(dealt: Shared<B>, into?: TensorOf<B>): Promise<TensorOf<B>>;
 }
+
+/** What is shared between the parties. */
+export type Shared<B extends Bits> = Dealt<B> | DealtConvolution<B & Width>;
 
 /** Fills memory with the server's correction of the numbers that are dealt next; null at the client, whose share is of its stream. */
 export type ReceiveCorrection = ((bytes: Uint8Array) => Promise<void>) | null;
@@ -44,17 +46,11 @@ export class StepDraw implements Drawn {
     return tensor;
   }
 
-  async share<B extends Bits>(dealt: Dealt<B>, into?: TensorOf<B>): Promise<TensorOf<B>> {
-    this.#take(dealt);
-    const tensor = into ?? tensorFor(this.ring, dealt.words, dealt.bits);
-    await this.#fill(tensor);
-    return tensor;
-  }
-
-  async product(convolution: DealtConvolution): Promise<TensorOf<32 | 64>> {
-    this.#take(convolution);
-    const tensor = tensorFor(this.ring, lengthOf(convolution), convolution.bits);
-    await this.#fill(tensor);
+  async share<B extends Bits>(dealt: Shared<B>, into?: TensorOf<B>): Promise<TensorOf<B>> {
+    this.#take(dealt as Correlation);
+    const tensor = into ?? tensorFor(this.ring, lengthOf(dealt as Correlation), dealt.bits as B);
+    if (this.receive) await this.receive(tensor.bytes);
+    else this.stream.fill(tensor);
     return tensor;
   }
 
@@ -62,11 +58,6 @@ export class StepDraw implements Drawn {
   finish(): void {
     const left = this.list.slice(this.#next).find((c) => this.#isMine(c));
     if (left) throw new Error(`the ${this.role} did not draw ${left.name}`);
-  }
-
-  async #fill(tensor: TensorOf<Bits>): Promise<void> {
-    if (this.receive) await this.receive(tensor.bytes);
-    else this.stream.fill(tensor);
   }
 
   #isMine(correlation: Correlation): boolean {

@@ -7,7 +7,7 @@ import { Seed } from "../random/stream.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { Correlation, Role, StepCorrelations } from "./correlation.ts";
 import { StepDraw } from "./drawn.ts";
-import { ask } from "./request.ts";
+import { ask, type Request } from "./request.ts";
 
 /** This party's half of what a step draws in the set-up of a session, or in a query. */
 export type Draw = (step: StepCorrelations) => StepDraw;
@@ -24,42 +24,18 @@ export interface Source {
 /** Why a source cannot make a correlation, in a few words; null if it can. */
 export type Refuses = (correlation: Correlation) => string | null;
 
-/** A party's source at the dealer at the other end of a channel, for a plan with a digest. */
-export const fromDealer = (ring: Ring, role: Role, dealer: Channel) => (digest: Uint8Array): Source =>
-  new DealerSource(ring, role, dealer, digest);
-
-class DealerSource implements Source {
-  constructor(
-    private readonly ring: Ring,
-    private readonly role: Role,
-    private readonly dealer: Channel,
-    /** Of the plan, sent with every request. */
-    private readonly digest: Uint8Array,
-  ) {}
-
-  async session(): Promise<Draw> {
-    const draw = this.#drawing((await ask(this.dealer, { kind: "session" }, this.digest))!);
-    return (step) => draw(step, step.session);
-  }
-
-  async query(number: number): Promise<Draw> {
-    const draw = this.#drawing((await ask(this.dealer, { kind: "query", number }, this.digest))!);
-    return (step) => draw(step, step.query);
-  }
-
-  async end(): Promise<void> {
-    await ask(this.dealer, { kind: "end" }, this.digest);
-  }
-
-  #drawing(bytes: Uint8Array) {
-    const { ring, role, dealer } = this, seed = new Seed(bytes);
-    return ({ label }: StepCorrelations, list: readonly Correlation[]) =>
-      new StepDraw(
-        ring,
-        role,
-        list,
-        seed.stream(label),
-        role === "server" ? (bytes) => dealer.receive(label, bytes) : null,
-      );
-  }
-}
+/** A party's source at the dealer at the other end of a channel; every request carries the digest of the party's plan. */
+export const fromDealer = (ring: Ring, role: Role, dealer: Channel) => (digest: Uint8Array): Source => {
+  const drawing = async (request: Request, list: "session" | "query"): Promise<Draw> => {
+    const seed = new Seed((await ask(dealer, request, digest))!);
+    return (step) => {
+      const { label } = step, receive = (bytes: Uint8Array) => dealer.receive(label, bytes);
+      return new StepDraw(ring, role, step[list], seed.stream(label), role === "server" ? receive : null);
+    };
+  };
+  return {
+    session: () => drawing({ kind: "session" }, "session"),
+    query: (number) => drawing({ kind: "query", number }, "query"),
+    end: async () => void await ask(dealer, { kind: "end" }, digest),
+  };
+};

@@ -9,7 +9,7 @@ import { buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { Ring } from "../ring/ring.ts";
 import { audit, ringLimits } from "./audit.ts";
-import { isUnreliable, logitBound } from "./guard.ts";
+import { isUnreliable, logitBound, precisionNote } from "./guard.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { digestOf, planInference } from "./plan.ts";
@@ -123,4 +123,14 @@ Deno.test("logits have a bound where ranges or a small ring give one", () => {
   assertEquals(logitBound(planOf(undefined, {}, "espn")), 2 ** (64 - 16 - 2 - 16));
   assertEquals(logitBound(planOf(ranges, {}, "espn")), 2 * ranges["classifier"]!);
   assert(isUnreliable(planOf(ranges), [0, NaN]));
+});
+
+Deno.test("a ring so small that logits are of no use is said, with the layer and what would help", () => {
+  assertEquals([30, 24].map((ringBits) => precisionNote(planOf(undefined, { ringBits }))), [null, null]);
+  assertEquals(precisionNote(planOf(undefined, {}, "honeybadger")), null);
+  const note = precisionNote(planOf(undefined, { ringBits: 18 }))!;
+  assert(
+    note.startsWith("18 ring bits leave 5 fraction bits for the weights of conv1: logits may be of no use"),
+    note,
+  );
 });

@@ -131,7 +131,14 @@ function addedErrors(
     if (values === undefined || node.op === "input") continue;
     if (node.op === "activation") {
       const { errorBound } = plan.activations.get(node.id)!, inputs = opened.get(node.input)!.values;
-      errors.set(node.id, compared(values, activate(function_, inputs), (i) => errorBound!(inputs[i]!)));
+      errors.set(
+        node.id,
+        compared(
+          values,
+          activate(plan.options.functions?.[node.id] ?? function_, inputs),
+          (i) => errorBound!(inputs[i]!),
+        ),
+      );
     } else {
       // Exact but for biases, which are rounded to the extra bits of Winograd too: half a unit each, two in a residual sum.
       const { fractionBits } = followed.get(node.id)!;

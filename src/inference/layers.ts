@@ -13,37 +13,15 @@ import type { MaxPoolSpec } from "../protocols/steps/max_pool.ts";
 import type { ConvolutionSpec } from "../ring/convolution.ts";
 import type { Windows } from "../wires/halves.ts";
 
-interface Reading {
-  /** Values that the layer reads and makes, by node. */
-  readonly reads: readonly string[];
-  readonly writes: readonly string[];
-}
-
-/** Convolutions and dense layers that read the same value. */
-export interface LinearLayers extends Reading {
-  readonly kind: "linear";
-  readonly specs: readonly ConvolutionSpec[];
-}
-
-export interface ActivationLayers extends Reading {
-  readonly kind: "activation";
-}
-
-export interface MaxPoolLayer extends Reading {
-  readonly kind: "maxPool";
-  readonly spec: MaxPoolSpec;
-}
-
-export interface AveragePoolLayer extends Reading {
-  readonly kind: "averagePool";
-  readonly windows: Windows;
-}
-
-export interface AddLayer extends Reading {
-  readonly kind: "add";
-}
-
-export type Layer = LinearLayers | ActivationLayers | MaxPoolLayer | AveragePoolLayer | AddLayer;
+/** One layer: values that it reads and makes, by node, and its shapes. Linear ones are all that read the same value. */
+export type Layer =
+  & { readonly reads: readonly string[]; readonly writes: readonly string[] }
+  & (
+    | { readonly kind: "linear"; readonly specs: readonly ConvolutionSpec[] }
+    | { readonly kind: "maxPool"; readonly spec: MaxPoolSpec }
+    | { readonly kind: "averagePool"; readonly windows: Windows }
+    | { readonly kind: "activation" | "add" }
+  );
 
 export interface Layers {
   readonly list: readonly Layer[];
@@ -93,7 +71,8 @@ export function layersOf(graph: Graph): Layers {
       case "batchNorm":
         throw new RangeError(`${graph.name}: batch norm ${node.id} must be folded into the layer before it`);
       case "activation":
-        list.push({ kind: "activation", reads, writes });
+      case "add":
+        list.push({ kind: node.op, reads, writes });
         break;
       case "maxPool": {
         const { kernel, stride, padding } = node, [height, width, channels] = shape;
@@ -112,9 +91,6 @@ export function layersOf(graph: Graph): Layers {
           writes,
           windows: { shape, kernel: node.kernel, stride: node.stride },
         });
-        break;
-      case "add":
-        list.push({ kind: "add", reads, writes });
     }
   }
   return {

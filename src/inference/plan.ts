@@ -98,7 +98,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
   const layers = layersOf(graph);
   const functionOf = (node: string) => protocol.computes ?? options.functions?.[node] ?? options.function;
   const scales = chooseScales(protocol.scaling, { ...options, name: graph.name, layers, functionOf });
-  const draft = new Draft(graph, layers, scales);
+  const draft = new Draft(graph, layers, scales), weights = draft.weightBits;
 
   /** The value in re-masked form, by a step of its own where no step before has made it so. */
   const masked = (id: string): string => {
@@ -111,9 +111,16 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
       [input] = layer.reads as [string],
       name = `${graph.name}: ${layer.writes.join(" + ")}`;
     switch (layer.kind) {
-      case "linear":
-        draft.addLinear(layer, linear, linear.readsMasked ? masked(input) : input, name);
+      case "linear": {
+        const reads = linear.readsMasked ? masked(input) : input, wire = draft.wire(reads);
+        const group = layer.specs.map((spec, i) => {
+          const node = layer.writes[i]!, weightBits = scales.weightBits(node, wire);
+          weights.set(node, weightBits);
+          return { name: node, spec, weightBits };
+        });
+        draft.add("linear", [reads], layer.writes, linear.plan({ name, input: wire, layers: group }));
         break;
+      }
       case "activation": {
         draft.checkFactor(input, id);
         // Whose part the client must know before the image; the image itself and what no linear layer reads masked are shared otherwise.
@@ -198,7 +205,7 @@ class Draft {
   constructor(
     private readonly graph: Graph,
     private readonly layers: Layers,
-    private readonly scales: Scales,
+    scales: Scales,
   ) {
     this.#wires.set(layers.input, {
       words: layers.inputLength,
@@ -238,21 +245,6 @@ class Draft {
       work,
     });
     return writes[0]!;
-  }
-
-  addLinear(
-    { specs, writes }: Layer & { readonly kind: "linear" },
-    protocol: ReturnType<typeof linearProtocol>,
-    reads: string,
-    name: string,
-  ): void {
-    const input = this.wire(reads);
-    const layers = specs.map((spec, i) => {
-      const weightBits = this.scales.weightBits(writes[i]!, input);
-      this.weightBits.set(writes[i]!, weightBits);
-      return { name: writes[i]!, spec, weightBits };
-    });
-    this.add("linear", [reads], writes, protocol.plan({ name, input, layers }));
   }
 
   /** The place of a node in the graph: one more step in a plan changes no other's random stream. */

@@ -17,6 +17,7 @@ import { Ring } from "../ring/ring.ts";
 import { everything, odd, smallWeights } from "./_small_networks.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
+import { fixedPointLogits } from "./oracle.ts";
 import { costOf } from "./cost.ts";
 import { digestOf, planInference } from "./plan.ts";
 import { query, serve } from "./roles.ts";
@@ -234,4 +235,20 @@ Deno.test("two versions of the code that plan a layer otherwise do not have the 
   const text = JSON.stringify(otherwise), changed = text.replace('"extraBits":0', '"extraBits":2');
   assertNotEquals(changed, text);
   assertNotEquals(await digestOf({ ...plan, basis: JSON.parse(changed) }), await digestOf(plan));
+});
+
+Deno.test("each activation layer computes a function of its own, and the digest covers it", async () => {
+  const { graph, weights } = network(odd, QUARTIC), image = seededImage(odd, 3);
+  const quadratic: Activation = { kind: "polynomial", coefficients: [479, 512, 96], precision: 10 };
+  for (const activation of ["honeybadger", "lifted"]) {
+    const options = { activation, linear: "masked", function: QUARTIC };
+    const plan = planInference(graph, { ...options, functions: { act2: quadratic } }),
+      plain = planInference(graph, options);
+    assertNotEquals(await digestOf(plan), await digestOf(plain));
+    const inference = await openInProcess(ring, plan, weights, 1), logits = await inference.infer(image);
+    await inference.end();
+    const off = (expected: Float64Array) => Math.max(...logits.map((v, i) => Math.abs(v - expected[i]!)));
+    assert(off(fixedPointLogits(plan, weights, image)) < 0.02);
+    assert(off(fixedPointLogits(plain, weights, image)) > 0.05);
+  }
 });

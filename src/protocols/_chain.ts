@@ -216,11 +216,6 @@ export const zeroMasks = (drawn: Drawn): Drawn => ({
     tensor.bytes.fill(0);
     return tensor;
   },
-  async product(convolution) {
-    const tensor = await drawn.product(convolution);
-    tensor.bytes.fill(0);
-    return tensor;
-  },
 });
 
 /** Counts the bytes that a party sends into `counts`. */

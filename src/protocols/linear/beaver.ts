@@ -7,13 +7,22 @@
  *   server: C_0 + A_0 D + E (B_0 + D),   client: C_1 + A_1 D + E B_1;   the sum is (E + A)(B + D) = X W.
  * One convolution per party and layer is online. See docs/beaver.md.
  */
-import { type DealtConvolution, own } from "../../correlations/correlation.ts";
+import { own } from "../../correlations/correlation.ts";
 import type { RunnableConvolution } from "../../ring/pool.ts";
 import { RingTensor, type Width } from "../../ring/tensor.ts";
 import { arithmetic } from "../../wires/arithmetic.ts";
 import { partOf } from "../../wires/halves.ts";
 import { type LinearProtocol, once, type Party } from "../protocol.ts";
-import { accumulate, addBias, convolve, disposeAll, outputWire, specOf, weightsOf } from "./layers.ts";
+import {
+  accumulate,
+  convolve,
+  disposeAll,
+  earlyShares,
+  outputWire,
+  productsOf,
+  specOf,
+  weightsOf,
+} from "./layers.ts";
 
 export const beaver: LinearProtocol = {
   name: "beaver",
@@ -24,14 +33,7 @@ export const beaver: LinearProtocol = {
     const { input, layers } = group, { width, words } = input;
     const b = layers.map((layer) => own(`B of ${layer.name}`, "both", weightsOf(layer.spec), width));
     const a = own("A", "both", words, width);
-    const products = layers.map((layer, i): DealtConvolution => ({
-      kind: "convolution",
-      name: `A * B of ${layer.name}`,
-      weights: b[i]!,
-      input: a,
-      spec: layer.spec,
-      bits: width,
-    }));
+    const products = productsOf(layers, b, a);
     const outputs = layers.map((layer) => outputWire(input, layer, true));
     return {
       spec: specOf(group),
@@ -54,12 +56,8 @@ export const beaver: LinearProtocol = {
         }
         return {
           async prepare({ role, ring, peer, tag }, drawn, [early]) {
-            const mask = drawn.own(a), shares: RingTensor<Width>[] = [];
-            for (const [i, product] of products.entries()) {
-              const share = addBias(await drawn.product(product), encoded?.[i]);
-              using local = convolve(offline[i]!, mask, outputs[i]!);
-              shares.push(accumulate(share, local));
-            }
+            const mask = drawn.own(a);
+            const shares = await earlyShares(drawn, products, outputs, encoded, offline, mask);
             const part = partOf(ring, role, input, early);
             return {
               early: shares,

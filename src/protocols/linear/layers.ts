@@ -1,10 +1,11 @@
 /** The convolutions of a linear group as every protocol handles them. */
-import { outputLength } from "../../correlations/correlation.ts";
+import { type DealtConvolution, outputLength, type Own } from "../../correlations/correlation.ts";
+import type { Drawn } from "../../correlations/drawn.ts";
 import { type ConvolutionSpec, extraBits } from "../../ring/convolution.ts";
 import type { RunnableConvolution } from "../../ring/pool.ts";
 import { RingTensor, type Width } from "../../ring/tensor.ts";
 import { arithmetic } from "../../wires/arithmetic.ts";
-import type { Wire } from "../../wires/wire.ts";
+import type { Half, Wire } from "../../wires/wire.ts";
 import type { EncodedLayer, LinearGroup, LinearLayer } from "../protocol.ts";
 
 /** Words of the weights of a layer. */
@@ -55,7 +56,7 @@ export function accumulate(a: RingTensor<Width>, b: RingTensor<Width>): RingTens
 }
 
 /** Adds a bias to the rows of a share; the server's, who alone knows it. */
-export function addBias(
+function addBias(
   share: RingTensor<Width>,
   layer: Pick<EncodedLayer, "bias"> | undefined,
 ): RingTensor<Width> {
@@ -65,6 +66,42 @@ export function addBias(
       .addRow(share.address, bias.address, share.address, share.length, bias.length);
   }
   return share;
+}
+
+/** The products of masked weights with the mask of the input, one a layer. */
+export const productsOf = (
+  layers: readonly LinearLayer[],
+  weights: readonly Own<Width>[],
+  input: Own,
+): DealtConvolution[] =>
+  layers.map(({ name, spec }, i) => ({
+    kind: "convolution",
+    name: `product of masks of ${name}`,
+    weights: weights[i]!,
+    input,
+    spec,
+    bits: weights[i]!.bits,
+  }));
+
+/** This party's early halves: its shares of the products, biases, and `local` convolutions of its part of the input's mask. */
+export async function earlyShares(
+  drawn: Drawn,
+  products: readonly DealtConvolution[],
+  outputs: readonly Wire[],
+  encoded: readonly EncodedLayer[] | null,
+  local: readonly RunnableConvolution[],
+  mask: Half,
+): Promise<RingTensor<Width>[]> {
+  const shares: RingTensor<Width>[] = [];
+  for (const [i, product] of products.entries()) {
+    const share = addBias(await drawn.share(product), encoded?.[i]);
+    if (local[i] && mask) {
+      using offline = convolve(local[i], mask, outputs[i]!);
+      accumulate(share, offline);
+    }
+    shares.push(share);
+  }
+  return shares;
 }
 
 export function disposeAll(resources: readonly (Disposable | null | undefined)[]): void {

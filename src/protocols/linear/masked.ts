@@ -8,14 +8,13 @@
  *   W (x - a) + B a + (W - B) a = W x.
  * One convolution by the server, none by the client. B is used over and over, a never. See docs/masked.md.
  */
-import { type DealtConvolution, own } from "../../correlations/correlation.ts";
+import { own } from "../../correlations/correlation.ts";
 import type { RunnableConvolution } from "../../ring/pool.ts";
 import { RingTensor } from "../../ring/tensor.ts";
 import { arithmetic } from "../../wires/arithmetic.ts";
 import { partOf } from "../../wires/halves.ts";
-import type { Wire } from "../../wires/wire.ts";
-import { type EncodedLayer, type LinearProtocol, once, type OpenStep, type Party } from "../protocol.ts";
-import { accumulate, addBias, convolve, disposeAll, outputWire, specOf, weightsOf } from "./layers.ts";
+import { type LinearProtocol, once } from "../protocol.ts";
+import { convolve, disposeAll, earlyShares, outputWire, productsOf, specOf, weightsOf } from "./layers.ts";
 
 export const masked: LinearProtocol = {
   name: "masked",
@@ -27,14 +26,7 @@ export const masked: LinearProtocol = {
     const { name, input, layers } = group, { width, mask } = input;
     if (mask === null) throw new RangeError(`${name}: masked reads re-masked values`);
     const b = layers.map((layer) => own(`B of ${layer.name}`, "server", weightsOf(layer.spec), width));
-    const products = layers.map((layer, i): DealtConvolution => ({
-      kind: "convolution",
-      name: `B * a of ${layer.name}`,
-      weights: b[i]!,
-      input: mask,
-      spec: layer.spec,
-      bits: width,
-    }));
+    const products = productsOf(layers, b, mask);
     const outputs = layers.map((layer) => outputWire(input, layer, false));
     return {
       spec: specOf(group),
@@ -56,7 +48,23 @@ export const masked: LinearProtocol = {
             party.pool.convolution(width, layer.spec, packed.address, { small: weights !== undefined }),
           );
         }
-        return opened(party, input, outputs, products, convolutions, encoded);
+        return {
+          async prepare({ ring, role }, drawn, [early]) {
+            // D in the client's convolutions, which run here; W in the server's.
+            const isClient = role === "client", local = isClient ? convolutions : [];
+            const shares = await earlyShares(drawn, products, outputs, encoded, local, early);
+            if (isClient) return { early: shares };
+            const part = partOf(ring, role, input, early);
+            const online = once("masked", ([late]) => {
+              using x = part(late);
+              return Promise.resolve(
+                convolutions.map((convolution, i) => convolve(convolution, x, outputs[i]!)),
+              );
+            });
+            return { early: shares, online };
+          },
+          [Symbol.dispose]: () => disposeAll([...convolutions, ...encoded?.map(({ bias }) => bias) ?? []]),
+        };
       },
     };
   },
@@ -66,40 +74,4 @@ export const masked: LinearProtocol = {
 function difference(w: RingTensor<32 | 64>, b: RingTensor<32 | 64>): RingTensor<32 | 64> {
   arithmetic(b.ring, b.width).subtract(w.address, b.address, b.address, b.length);
   return b;
-}
-
-/** W in the server's convolutions, D in the client's, which run offline. */
-function opened(
-  { role }: Party,
-  input: Wire,
-  outputs: readonly Wire[],
-  products: readonly DealtConvolution[],
-  convolutions: readonly RunnableConvolution[],
-  encoded: readonly EncodedLayer[] | null,
-): OpenStep {
-  return {
-    async prepare({ ring }, drawn, [early]) {
-      const shares: RingTensor<32 | 64>[] = [];
-      for (const [i, product] of products.entries()) {
-        const share = addBias(await drawn.product(product), encoded?.[i]);
-        if (role === "client") {
-          using local = convolve(convolutions[i]!, early!, outputs[i]!);
-          accumulate(share, local);
-        }
-        shares.push(share);
-      }
-      if (role === "client") return { early: shares };
-      const part = partOf(ring, role, input, early);
-      return {
-        early: shares,
-        online: once("masked", ([late]) => {
-          using x = part(late);
-          return Promise.resolve(convolutions.map((convolution, i) => convolve(convolution, x, outputs[i]!)));
-        }),
-      };
-    },
-    [Symbol.dispose]() {
-      disposeAll([...convolutions, ...encoded?.map(({ bias }) => bias) ?? []]);
-    },
-  };
 }
