@@ -206,8 +206,8 @@ export function expectedTraffic(steps: readonly ProtocolStep[], phase: Message["
 
 /** A drawn half whose own words and shares are all zero: what a constant mask would be. */
 export const zeroMasks = (drawn: Drawn): Drawn => ({
-  own(own) {
-    const tensor = drawn.own(own);
+  own(own, into) {
+    const tensor = drawn.own(own, into);
     tensor.bytes.fill(0);
     return tensor;
   },

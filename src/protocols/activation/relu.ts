@@ -182,8 +182,12 @@ function levelOf(pairs: number, w: number) {
     query: isLast ? [a, b, ab] : [a, b, ab, c, ac],
     async hold(party: Party, drawn: Drawn): Promise<Level> {
       const { ring } = party;
-      const maskA = drawn.own(a), maskB = drawn.own(b), shareAB = await drawn.share(ab);
-      const maskC = isLast ? null : drawn.own(c), shareAC = isLast ? null : await drawn.share(ac);
+      // One block of memory for all of them: each block has room behind it that kernels may touch.
+      const masks = words(ring, opened(pairs) * w);
+      const maskA = drawn.own(a, masks.view(0, full)), maskB = drawn.own(b, masks.view(full, full));
+      const shareAB = await drawn.share(ab);
+      const maskC = isLast ? null : drawn.own(c, masks.view(2 * full, upper));
+      const shareAC = isLast ? null : await drawn.share(ac);
       return async (g, p) => {
         using delta = words(ring, opened(pairs) * w);
         xor(p.view(full, full), maskA, delta.view(0, full));
@@ -201,7 +205,7 @@ function levelOf(pairs: number, w: number) {
           copy(shareAC, product);
           beaverAnd(party, product, [d.view(w, upper), maskA.view(w, upper)], [h, maskC]);
         }
-        for (const tensor of [g, p, maskA, maskB, shareAB, maskC, shareAC]) tensor?.[Symbol.dispose]();
+        for (const tensor of [g, p, masks, shareAB, shareAC]) tensor?.[Symbol.dispose]();
         return { g: nextG, p: nextP };
       };
     },
