@@ -111,7 +111,7 @@ export const dealtBytes = (list: readonly Correlation[]): number =>
   list.reduce((sum, c) => c.kind === "own" ? sum : sum + lengthOf(c) * c.bits / 8, 0);
 
 /** What a plan's digest says of a correlation: all but the functions. */
-export function describe(correlation: Correlation): unknown {
+export function describeCorrelation(correlation: Correlation): unknown {
   switch (correlation.kind) {
     case "own": {
       const { name, of, words, bits, group } = correlation;

@@ -98,6 +98,50 @@ export const residual: Graph = {
   ],
 };
 
+/**
+ * One activation that a convolution, a residual sum and a pooling read: by `lifted` it is re-masked, and so is the pooled value once more, whose
+ * client's part is known early. The logits are the sum of two dense layers.
+ */
+export const branching: Graph = {
+  name: "branching",
+  classes: 5,
+  inputShape: [12, 12, 3],
+  nodes: [
+    { id: "image", op: "input" },
+    { id: "conv1", op: "conv", input: "image", kernel: 3, stride: 1, padding: 1, outputs: 9, bias: true },
+    { id: "act1", op: "activation", input: "conv1" },
+    { id: "conv2", op: "conv", input: "act1", kernel: 3, stride: 1, padding: 1, outputs: 9, bias: true },
+    { id: "add1", op: "add", input: "conv2", shortcut: "act1" },
+    { id: "act2", op: "activation", input: "add1" },
+    { id: "pool1", op: "averagePool", input: "act1", kernel: 2, stride: 2, padding: 0 },
+    { id: "conv3", op: "conv", input: "pool1", kernel: 3, stride: 1, padding: 1, outputs: 6, bias: false },
+    { id: "act3", op: "activation", input: "conv3" },
+    { id: "flat2", op: "flatten", input: "act2" },
+    { id: "dense2", op: "dense", input: "flat2", outputs: 5, bias: true },
+    { id: "flat3", op: "flatten", input: "act3" },
+    { id: "dense3", op: "dense", input: "flat3", outputs: 5, bias: true },
+    { id: "logits", op: "add", input: "dense2", shortcut: "dense3" },
+  ],
+};
+
+/** A convolution, a dense layer behind a flattening and another convolution, all of one activation, in an order that separates them. */
+export const flattenedBetween: Graph = {
+  name: "flattened-between",
+  classes: 8,
+  inputShape: [1, 1, 6],
+  nodes: [
+    { id: "image", op: "input" },
+    { id: "conv1", op: "conv", input: "image", kernel: 1, stride: 1, padding: 0, outputs: 8, bias: false },
+    { id: "act1", op: "activation", input: "conv1" },
+    { id: "conv2", op: "conv", input: "act1", kernel: 1, stride: 1, padding: 0, outputs: 8, bias: false },
+    { id: "flat", op: "flatten", input: "act1" },
+    { id: "dense", op: "dense", input: "flat", outputs: 8, bias: false },
+    { id: "conv3", op: "conv", input: "act1", kernel: 1, stride: 1, padding: 0, outputs: 8, bias: false },
+    { id: "add1", op: "add", input: "conv2", shortcut: "conv3" },
+    { id: "logits", op: "add", input: "add1", shortcut: "dense" },
+  ],
+};
+
 /** Two activation layers of n numbers with the identity between them: by `lifted` the first one re-masks its output. */
 export const twoActivations = (n: number): Graph => ({
   name: `two-activations-${n}`,

@@ -28,15 +28,20 @@ export interface Layers {
   /** Where the image and the logits are. */
   readonly input: string;
   readonly output: string;
-  /** Words of the image. */
+  /** Words of the image, and of every value by node. */
   readonly inputLength: number;
+  readonly lengths: ReadonlyMap<string, number>;
 }
 
 const isLinear = (node: Node): node is ConvNode | DenseNode => node.op === "conv" || node.op === "dense";
 
 /** The layers of a graph whose batch norms are folded. A flattened value keeps its words: its readers read what was flattened. */
 export function layersOf(graph: Graph): Layers {
-  const shapes = inferShapes(graph), alias = new Map<string, string>(), done = new Set<string>();
+  const shapes = inferShapes(graph), done = new Set<string>();
+  // Before anything else: layers that read one value on both sides of a flattening are one group.
+  const alias = new Map(
+    graph.nodes.flatMap((node) => node.op === "flatten" ? [[node.id, node.input] as const] : []),
+  );
   const resolve = (id: string): string => alias.has(id) ? resolve(alias.get(id)!) : id;
   const list: Layer[] = [];
   for (const node of graph.nodes) {
@@ -50,14 +55,12 @@ export function layersOf(graph: Graph): Layers {
     const writes = [node.id], shape = shapes.get(reads[0]!)!;
     switch (node.op) {
       case "input":
-        break;
       case "flatten":
-        alias.set(node.id, node.input);
         break;
       case "conv":
       case "dense": {
         const nodes = graph.nodes.filter((other): other is ConvNode | DenseNode =>
-          isLinear(other) && resolve(other.input) === reads[0]
+          isLinear(other) && !done.has(other.id) && resolve(other.input) === reads[0]
         );
         nodes.forEach(({ id }) => done.add(id));
         list.push({
@@ -85,6 +88,11 @@ export function layersOf(graph: Graph): Layers {
         break;
       }
       case "averagePool":
+        if (node.padding !== 0) {
+          throw new RangeError(
+            `${graph.name}: the average pooling ${node.id} has a border, which no protocol sums over`,
+          );
+        }
         list.push({
           kind: "averagePool",
           reads,
@@ -98,6 +106,7 @@ export function layersOf(graph: Graph): Layers {
     input: graph.nodes[0]!.id,
     output: resolve(graph.nodes.at(-1)!.id),
     inputLength: sizeOf(graph.inputShape),
+    lengths: new Map([...shapes].map(([id, shape]) => [id, sizeOf(shape)])),
   };
 }
 

@@ -9,7 +9,16 @@ import { liftedSpecOf, replyBits } from "../protocols/activation/lifted.ts";
 import { ACTIVATION_PROTOCOLS } from "../protocols/registry.ts";
 import { Ring } from "../ring/ring.ts";
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
-import { everything, identity, odd, smallWeights, twoActivations } from "./_small_networks.ts";
+import {
+  branching,
+  everything,
+  flattenedBetween,
+  identity,
+  odd,
+  residual,
+  smallWeights,
+  twoActivations,
+} from "./_small_networks.ts";
 import { type Plan, planInference } from "./plan.ts";
 
 const ring = await Ring.open();
@@ -27,7 +36,7 @@ const PROTOCOLS = ACTIVATION_PROTOCOLS.flatMap(({ name, readsEarly, scaling }) =
 );
 const NETWORKS = [
   ...[1, 17, 300, 784].map((n) => ({ graph: activationLayer(n), weights: new Map() })),
-  { graph: odd, weights: smallWeights(odd) },
+  ...[odd, residual, branching, flattenedBetween].map((graph) => ({ graph, weights: smallWeights(graph) })),
   convNet(),
   { graph: everything, weights: smallWeights(everything) },
 ];

@@ -2,7 +2,7 @@
  * From a network to the list of steps that server, client and dealer go through in the same order. Everything here is
  * public: shapes, protocols, functions, fraction bits. Weights and images are not.
  */
-import { describe, type StepCorrelations } from "../correlations/correlation.ts";
+import { describeCorrelation, type StepCorrelations } from "../correlations/correlation.ts";
 import type { Refuses } from "../correlations/source.ts";
 import type { Activation, Graph } from "../models/graph.ts";
 import { checkRanges, type Ranges } from "../models/ranges.ts";
@@ -160,6 +160,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
         );
     }
   }
+  draft.checkFactor(layers.output, "the logits");
   const logits = draft.wire(layers.output), opened = `${layers.output} opened`;
   draft.add("opening", [layers.output], [opened], opening(logits, scales.openedBits(logits)));
   return draft.finish(options, opened, [protocol.name, linear.name, scales.basis]);
@@ -232,7 +233,14 @@ class Draft {
 
   /** Returns the first value that the step makes. */
   add(kind: Step["kind"], reads: readonly string[], writes: readonly string[], work: Step["work"]): string {
-    writes.forEach((id, i) => this.#wires.set(id, work.outputs[i]!));
+    writes.forEach((id, i) => {
+      const wire = work.outputs[i]!, length = this.layers.lengths.get(id) ?? wire.words;
+      if (this.#wires.has(id)) throw new RangeError(`${this.graph.name}: two steps make ${id}`);
+      if (wire.words !== length) {
+        throw new RangeError(`${this.graph.name}: ${id} has ${length} numbers, its step makes ${wire.words}`);
+      }
+      this.#wires.set(id, wire);
+    });
     const { session = [], query = [] } = "open" in work ? work : {};
     this.#steps.push({
       kind,
@@ -261,7 +269,16 @@ class Draft {
       ...step,
       lastUses: [...last].filter(([, at]) => at === step.index).map(([id]) => id),
     }));
+    const labels = new Map<number, Step>();
     for (const step of steps) {
+      // One label is one random stream: masks of two steps would be the same.
+      const other = labels.get(step.label);
+      if (other) {
+        throw new RangeError(
+          `${graph.name}: ${describeStep(other)} and ${describeStep(step)} have one label`,
+        );
+      }
+      labels.set(step.label, step);
       for (const correlation of step.query) {
         const reason = options.refuses?.(correlation) ?? null;
         if (reason === null) continue;
@@ -293,7 +310,17 @@ class Draft {
 function describeAll({ kind, label, reads, writes, session, query, work }: Step): unknown {
   const wires = work.outputs.map((wire) => ({ ...wire, mask: wire.mask?.name ?? null }));
   const { spec = {}, messages = [] } = "open" in work ? work : {};
-  return [kind, label, reads, writes, wires, spec, messages, session.map(describe), query.map(describe)];
+  return [
+    kind,
+    label,
+    reads,
+    writes,
+    wires,
+    spec,
+    messages,
+    session.map(describeCorrelation),
+    query.map(describeCorrelation),
+  ];
 }
 
 /**

@@ -94,7 +94,10 @@ function ringScales(given: ScaleOptions, mostIntegerBits: number): Scales {
   return {
     width: 32,
     ringBits,
-    imageBits: wanted.inputs.get(layers.input) ?? wanted.values.get(layers.input)!,
+    imageBits: Math.min(
+      wanted.inputs.get(layers.input) ?? Infinity,
+      wanted.values.get(layers.input) ?? Infinity,
+    ),
     weightBits(node, { fractionBits }) {
       const bits = (wanted.inputs.get(node) ?? 0) - fractionBits;
       if (bits >= fewest) return bits;

@@ -4,6 +4,7 @@
  */
 import type { Source } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
+import { checkWeights } from "../models/weight_shapes.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import type { EncodedLayer, OpenStep, Party, Prepared, Role } from "../protocols/protocol.ts";
 import { decode, encodeWords } from "../ring/fixed_point.ts";
@@ -42,7 +43,8 @@ type Halves = Map<string, RingTensor<Width>>;
 
 /** Set-up of a party: compares plans, then masks and opens weights, once for all queries. */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { plan, peer, pool, role } = options, digest = await digestOf(plan);
+  const { plan, peer, pool, role, weights } = options, digest = await digestOf(plan);
+  if (weights !== null) checkWeights(plan.graph, weights);
   await comparePlans(peer, digest);
   const source = options.source(digest), draw = await source.session();
   const open = new Map<Step, OpenStep>();

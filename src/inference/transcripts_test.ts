@@ -12,14 +12,18 @@ import { ACTIVATION_PROTOCOLS } from "../protocols/registry.ts";
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
 import { everything, inSixtyFourths, odd, residual, smallWeights } from "./_small_networks.ts";
 
-import { planInference } from "./plan.ts";
+import { planInference, PROTOCOL_VERSION } from "./plan.ts";
 import { PLAN_TAG } from "./tags.ts";
 
 const RECORD = new URL("testdata/transcripts.json", import.meta.url);
 const recorded: Record<string, Record<string, string>> = JSON.parse(
   await Deno.readTextFile(RECORD).catch(() => "{}"),
 );
-const updates = Deno.env.get("UPDATE_TRANSCRIPTS") === "1";
+const updates = Deno.env.get("UPDATE_TRANSCRIPTS") === "1", before = JSON.stringify(recorded);
+
+Deno.test("the record is of this version of the protocols", () => {
+  if (!updates) assertEquals(recorded["version"], { protocols: `${PROTOCOL_VERSION}` });
+});
 
 const weightsOf = (graph: Graph): Weights =>
   new Map(
@@ -43,7 +47,7 @@ async function summaryOf(messages: readonly RecordedMessage[]): Promise<Record<s
     const key = `${phase}, ${from} to ${to}`;
     summary[key] = `${summary[key] ?? ""} ${bytes.length}:${hash}`.trim();
   }
-  return summary;
+  return Object.fromEntries(Object.entries(summary).sort());
 }
 
 /** The digest of the plan, compared by the parties and sent with requests to the dealer, changes with the version of the protocols. */
@@ -67,6 +71,12 @@ for (const { activation, linear, graphs } of PROTOCOLS) {
 
 if (updates) {
   globalThis.addEventListener("unload", () => {
-    Deno.writeTextFileSync(RECORD, JSON.stringify(recorded, null, 1) + "\n");
+    const version = { protocols: `${PROTOCOL_VERSION}` };
+    if (JSON.stringify(recorded) !== before && recorded["version"]?.["protocols"] === version.protocols) {
+      throw new Error(
+        "messages changed: raise PROTOCOL_VERSION first, since roles of both codes would misunderstand each other",
+      );
+    }
+    Deno.writeTextFileSync(RECORD, JSON.stringify({ ...recorded, version }, null, 1) + "\n");
   });
 }

@@ -142,6 +142,7 @@ export function inferShapes(graph: Graph): Map<string, Shape> {
     return shape;
   };
   for (const node of graph.nodes) {
+    if (shapes.has(node.id)) throw new RangeError(`${graph.name}: two nodes are called ${node.id}`);
     shapes.set(
       node.id,
       outputShape(

@@ -60,6 +60,7 @@ export class RingTensor<W extends Width = 64> implements Disposable {
 
   /** The same words read at another scale; ownership moves to the result. */
   withFractionBits(fractionBits: number): RingTensor<W> {
+    if (this.#owners > 1) throw new RangeError("words with several owners are not read at another scale");
     const moved = new RingTensor(this.ring, this.width, this.length, fractionBits, this.address);
     [moved.#owners, this.#owners] = [this.#owners, 0];
     return moved;

@@ -36,6 +36,11 @@ export function addHalves(halves: readonly Half[], wires: readonly Wire[], outpu
     .sort((a, b) => a.lift - b.lift);
   const some = fine!.half ?? coarse!.half;
   if (!some) return undefined;
+  for (const half of halves) {
+    if (half && half.length !== output.words) {
+      throw new RangeError(`${half.length} words do not fit a sum of ${output.words}`);
+    }
+  }
   const { ring, width } = some, on = arithmetic(ring, width);
   const sum = new RingTensor(ring, width, output.words, output.fractionBits);
   if (fine!.half && coarse!.half) {

@@ -17,7 +17,7 @@ export interface Wire {
   readonly ringBits: number;
   /** Fraction bits of the words, the extra ones included. */
   readonly fractionBits: number;
-  /** Low bits of a word that are zero in the sum of all parts: the two of Winograd's transforms, or none. */
+  /** Low bits of a word that are zero in the sum of all parts, the server's bias apart: the two of Winograd's transforms, or none. */
   readonly extraBits: number;
   /** The rest of an average over a window whose size is no power of two: the weights that read the value are multiplied by it. */
   readonly factor: number;

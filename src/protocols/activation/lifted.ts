@@ -192,7 +192,10 @@ function checkSpec(spec: LiftedSpec, what: string): void {
     fail(`keeps ${keptBits} of ${inputBits} fraction bits; use a wider ring`);
   }
   if (reply > 16) fail(`would reply with ${reply} bits, more than 16`);
-  if (shift < 1 || shift + ringBits > 128) {
+  if (shift < 1) {
+    fail(`would have ${shift} bits to truncate; give the coefficients more bits, or use a wider ring`);
+  }
+  if (shift + ringBits > 128) {
     fail(`would shift by ${shift} bits, which breaks m + k <= 128; use a lower degree`);
   }
   if (ringBits + spec.extraBits > 32) fail("does not fit 32-bit words after Winograd's transform");

@@ -44,6 +44,10 @@ export function convolve(
   x: RingTensor<Width>,
   { words, fractionBits }: Wire,
 ): RingTensor<Width> {
+  const { height, width, inputs } = convolution.spec;
+  if (x.length !== height * width * inputs) {
+    throw new RangeError(`a convolution of ${height * width * inputs} numbers does not read ${x.length}`);
+  }
   const y = new RingTensor(x.ring, x.width, words, fractionBits);
   convolution.run(x.address, y.address);
   return y;
@@ -51,6 +55,11 @@ export function convolve(
 
 /** a += b. */
 export function accumulate(a: RingTensor<Width>, b: RingTensor<Width>): RingTensor<Width> {
+  if (a.length !== b.length || a.fractionBits !== b.fractionBits) {
+    throw new RangeError(
+      `${b.length} words with ${b.fractionBits} fraction bits are not added to ${a.length} with ${a.fractionBits}`,
+    );
+  }
   arithmetic(a.ring, a.width).add(a.address, b.address, a.address, a.length);
   return a;
 }
@@ -62,6 +71,9 @@ function addBias(
 ): RingTensor<Width> {
   const bias = layer?.bias;
   if (bias) {
+    if (share.length % bias.length !== 0) {
+      throw new RangeError(`a bias of ${bias.length} does not fit ${share.length} words`);
+    }
     arithmetic(share.ring, share.width)
       .addRow(share.address, bias.address, share.address, share.length, bias.length);
   }
@@ -94,7 +106,8 @@ export async function earlyShares(
 ): Promise<RingTensor<Width>[]> {
   const shares: RingTensor<Width>[] = [];
   for (const [i, product] of products.entries()) {
-    const share = addBias(await drawn.share(product), encoded?.[i]);
+    const drawnShare = await drawn.share(product);
+    const share = addBias(drawnShare.withFractionBits(outputs[i]!.fractionBits), encoded?.[i]);
     if (local[i] && mask) {
       using offline = convolve(local[i], mask, outputs[i]!);
       accumulate(share, offline);
