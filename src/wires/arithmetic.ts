@@ -16,7 +16,7 @@ export interface Arithmetic {
   readonly poolSum: Kernels["poolSum64"];
   /** out = (a + b) >> bits, with the sign. */
   addShiftRight(a: number, b: number, bits: number, out: number, n: number): void;
-  /** out = a + (b << bits). */
+  /** out = a + (b << bits); `out` is neither of them. */
   addShifted(a: number, b: number, bits: number, out: number, n: number): void;
 }
 
