@@ -218,8 +218,9 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
 });
 
 describe("a child that dies", () => {
-  const onLinux = Deno.build.os === "linux" ? it : it.ignore;
-  onLinux("before it has connected ends calibrate with a sentence", async () => {
+  const isLinux = Deno.build.os === "linux", onLinux = isLinux ? it : it.ignore;
+  const reason = isLinux ? "" : " (skipped: only Linux lists processes under /proc)";
+  onLinux(`before it has connected ends calibrate with a sentence${reason}`, async () => {
     await using program = Program.start("calibrate", ["--budget", "60000"]);
     const child = await within(
       PATIENCE_MS,

@@ -100,11 +100,15 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
   const scales = chooseScales(protocol.scaling, { ...options, name: graph.name, layers, functionOf });
   const draft = new Draft(graph, layers, scales), weights = draft.weightBits;
 
+  const remasked = new Map<string, string>();
   /** The value in re-masked form, by a step of its own where no step before has made it so. */
   const masked = (id: string): string => {
     if (draft.wire(id).mask !== null) return id;
-    const name = `${id} re-masked`;
-    return draft.has(name) ? name : draft.add("re-masking", [id], [name], remask(draft.wire(id)));
+    const known = remasked.get(id);
+    if (known !== undefined) return known;
+    const made = draft.add("re-masking", [id], [`${id} re-masked`], remask(draft.wire(id)));
+    remasked.set(id, made);
+    return made;
   };
   for (const layer of layers.list) {
     const [id] = layer.writes as [string],
@@ -220,7 +224,6 @@ class Draft {
     });
   }
 
-  has = (id: string): boolean => this.#wires.has(id);
   wire = (id: string): Wire => this.#wires.get(id)!;
 
   /** Only weights can take up what an average over a window of another size than a power of two leaves. */

@@ -300,6 +300,16 @@ Deno.test("graphs whose words a plan would get wrong are refused with a sentence
     padding: 0,
   }] as const;
   assertThrows(() => plan(pooled), RangeError, "must feed a linear layer, not the logits");
+  // A node that bears the name of a value which the planner makes is not taken for it.
+  const named = odd.nodes.map((node) => {
+    const rename = (id: string) => id === "act1" ? "pool1 re-masked" : id;
+    return {
+      ...node,
+      id: rename(node.id),
+      ...("input" in node ? { input: rename(node.input) } : {}),
+    } as typeof node;
+  });
+  assertThrows(() => plan(named), RangeError, "two steps make pool1 re-masked");
 });
 
 Deno.test("a server whose weights do not fit its network sends nothing", async () => {
