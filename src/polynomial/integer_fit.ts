@@ -28,6 +28,8 @@ export interface FitOptions {
   readonly degree: number;
   readonly range: number;
   readonly function?: FunctionName;
+  /** The even part of the function is multiplied by this: ReLU becomes x / 2 + strength |x| / 2. Default 1. */
+  readonly strength?: number;
   /** Equal weights (the paper's) or the density of the standard normal distribution. */
   readonly weights?: "uniform" | "normal";
 }
@@ -61,11 +63,13 @@ const fittedPoints = (range: number) => Math.max(2, Math.trunc(2 * range / 0.01)
 /** Errors are measured on a finer grid, which contains 0, where ReLU bends. */
 const measuredPoints = (range: number) => 10 * fittedPoints(range) + 1;
 
-function sample({ range, function: name = "relu", weights = "uniform" }: FitOptions, count: number): Samples {
+function sample(options: FitOptions, count: number): Samples {
+  const { range, function: name = "relu", strength = 1, weights = "uniform" } = options, f = FUNCTIONS[name];
   const x = Float64Array.from({ length: count }, (_, j) => -range + 2 * range * j / (count - 1));
   const density = x.map((v) => weights === "normal" ? Math.exp(-v * v / 2) : 1),
     total = density.reduce((sum, w) => sum + w, 0);
-  return { x, y: x.map(FUNCTIONS[name]), weights: density.map((w) => w / total) };
+  const y = strength === 1 ? x.map(f) : x.map((v) => f(v) + (strength - 1) * (f(v) + f(-v)) / 2);
+  return { x, y, weights: density.map((w) => w / total) };
 }
 
 /** The best real coefficients, constant term first. */

@@ -12,7 +12,7 @@ export const ACTIVATION_RANGE = 5;
 export const ACTIVATION_SYNTAX =
   "relu, hermite (AESPA's, for convnet alone), sigmoid:exact (in the clear alone), or poly, silu, gelu or " +
   "sigmoid with a degree 2-10 (default 4) and a precision of 4-24 bits or real (default 10), as in poly:4:10, " +
-  "silu:6 or poly:8:real, or trig with a period of 1-64, 1-3 harmonics and a multiple of the amplitudes of ReLU's " +
+  "silu:6 or poly:8:real, and behind those of poly a multiple of its even part up to 4, as in poly:4:14:1.5, or trig with a period of 1-64, 1-3 harmonics and a multiple of the amplitudes of ReLU's " +
   "fit up to 4, as in trig:10:1:2, and :learned behind it where each layer learns its own";
 
 /** The function itself, where `sigmoid` names polynomials fitted to it. */
@@ -25,7 +25,9 @@ const FITTED: Readonly<Record<string, FunctionName>> = {
   sigmoid: "sigmoid",
 };
 const FITTED_TEXT = new RegExp(
-  `^(${Object.keys(FITTED).join("|")})(?::([2-9]|10)(?::([4-9]|1\\d|2[0-4]|real))?)?$`,
+  `^(${
+    Object.keys(FITTED).join("|")
+  })(?::([2-9]|10)(?::([4-9]|1\\d|2[0-4]|real)(?::(\\d(?:\\.\\d5?)?))?)?)?$`,
 );
 
 const TRIGONOMETRIC_TEXT = new RegExp(
@@ -39,7 +41,8 @@ const REAL_PRECISION = 40;
 /**
  * The activation that a text names. `poly:D:P` is the best polynomial of degree D for ReLU whose coefficients
  * are integers over 2^P, `poly:D:real` the one with real coefficients; `silu`, `gelu` and `sigmoid` are fitted
- * in the same way; `sigmoid:exact` is the sigmoid itself. Highest coefficients that come out as 0 are left out:
+ * in the same way; `poly:D:P:S` is fitted to x/2 + S |x|/2, which bends S times as much: the best imitation of ReLU is not
+ * the best activation, as with `trig`; `sigmoid:exact` is the sigmoid itself. Highest coefficients that come out as 0 are left out:
  * `poly:5:10` is `poly:4:10`. `hermite` is the square, all that is left of AESPA's activation in a trained network:
  * see {@linkcode trainingGraph}. `trig:P:H:S` has the period P, H harmonics and S times the amplitudes of the fit to ReLU.
  *
@@ -59,9 +62,12 @@ export function parseActivation(text: string): Activation {
   if (text === HERMITE) return SQUARE;
   const wave = parseTrigonometric(text);
   if (wave) return wave;
-  const [, name = "", degree = "4", precision = "10"] = FITTED_TEXT.exec(text) ?? [];
-  if (!name) throw new SyntaxError(`unknown activation "${text}"; accepted: ${ACTIVATION_SYNTAX}`);
-  return fit(FITTED[name], Number(degree), precision === "real" ? REAL_PRECISION : Number(precision));
+  const [, name = "", degree = "4", precision = "10", strength = "1"] = FITTED_TEXT.exec(text) ?? [],
+    S = Number(strength);
+  if (!name || S <= 0 || S > MOST_STRENGTH || (name !== "poly" && S !== 1)) {
+    throw new SyntaxError(`unknown activation "${text}"; accepted: ${ACTIVATION_SYNTAX}`);
+  }
+  return fit(FITTED[name], Number(degree), precision === "real" ? REAL_PRECISION : Number(precision), S);
 }
 
 /** The shortest text that {@linkcode parseActivation} turns into this activation, else its formula. */
@@ -77,8 +83,22 @@ export function formatActivation(activation: Activation): string {
     Object.keys(FITTED).find((name) =>
       fit(FITTED[name], degree, precision).coefficients.join() === coefficients.join()
     );
-  if (!name) return formatPolynomial(activation);
-  return `${name}:${degree}:${precision === REAL_PRECISION ? "real" : precision}`;
+  if (!name) return formatBentPolynomial(activation, isKnown);
+  return `${name}:${degree}:${precisionText(precision)}`;
+}
+
+const precisionText = (precision: number) => precision === REAL_PRECISION ? "real" : `${precision}`;
+
+/** Strengths are multiples of 1/20: few enough to try. */
+function formatBentPolynomial(activation: Polynomial, isKnown: boolean): string {
+  const { coefficients, precision } = activation, degree = coefficients.length - 1;
+  for (let twentieths = 1; isKnown && twentieths <= 20 * MOST_STRENGTH; twentieths++) {
+    const strength = twentieths / 20, bent = fit("relu", degree, precision, strength);
+    if (bent.coefficients.join() === coefficients.join()) {
+      return `poly:${degree}:${precisionText(precision)}:${strength}`;
+    }
+  }
+  return formatPolynomial(activation);
 }
 
 function parseTrigonometric(text: string): Trigonometric | undefined {
@@ -101,11 +121,11 @@ function formatTrigonometric({ period, offset, amplitudes, learned }: Trigonomet
 export const isUnbounded = (text: string): boolean =>
   text === "relu" || text === EXACT_SIGMOID || text === HERMITE || text.startsWith("trig:");
 
-function fit(name: FunctionName, degree: number, precision: number): Polynomial {
-  const options = { degree, range: ACTIVATION_RANGE, function: name };
+function fit(name: FunctionName, degree: number, precision: number, strength = 1): Polynomial {
+  const options = { degree, range: ACTIVATION_RANGE, function: name, strength };
   const coefficients = precision === REAL_PRECISION
     ? [...realFit(options)].map((c) => Math.round(c * 2 ** precision) + 0) // no minus zeros
-    : [...integerFit({ ...options, precision }).polynomial.coefficients];
+    : [...integerFit({ ...options, precision, box: strength === 1 }).polynomial.coefficients];
   return { kind: "polynomial", coefficients: withoutLeadingZeros(coefficients), precision };
 }
 

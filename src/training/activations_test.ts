@@ -50,6 +50,15 @@ Deno.test("parseActivation() fits the sigmoid, which is odd but for a constant: 
   assertEquals(cubic.coefficients.map((c) => c === 0), [false, false, true, false]);
 });
 
+Deno.test("parseActivation() bends a polynomial more than ReLU: the even part is multiplied, the line stays", () => {
+  const plain = polynomial("poly:4:real").coefficients, bent = polynomial("poly:4:real:1.5").coefficients;
+  plain.forEach((c, k) => assertAlmostEquals(bent[k] / (k % 2 ? 1 : 1.5), c, 2));
+  assertEquals(parseActivation("poly:4:14:1"), parseActivation("poly:4:14"));
+  for (const text of ["poly:4:10:0", "poly:4:10:4.5", "silu:4:10:1.5", "poly:4:10:1.555"]) {
+    assertThrows(() => parseActivation(text), SyntaxError, "unknown activation");
+  }
+});
+
 Deno.test("parseActivation() knows AESPA's activation as the square", () =>
   assertEquals(parseActivation("hermite"), { kind: "polynomial", coefficients: [0, 0, 1], precision: 0 }));
 
@@ -80,7 +89,14 @@ Deno.test("formatActivation() names what parseActivation() takes", () => {
   for (
     const text of [
       ...["relu", "hermite", "poly:4:10", "poly:8:real", "poly:6:12", "silu:4:10", "gelu:6:real", "poly:2:4"],
-      ...["sigmoid:3:10", "sigmoid:5:real", "sigmoid:exact"],
+      ...[
+        "sigmoid:3:10",
+        "sigmoid:5:real",
+        "sigmoid:exact",
+        "poly:4:10:1.5",
+        "poly:4:14:1.25",
+        "poly:6:real:2",
+      ],
       ...["trig:10:1:2", "trig:16:2:1", "trig:12.5:3:0.75", "trig:8:1:1.333333:learned"],
     ]
   ) {
@@ -115,7 +131,7 @@ Deno.test("parseActivation() answers what it does not know by one sentence with 
         "trig:10:1:5",
         "trig:10:1:1:taught",
       ],
-      "poly:4:real:2",
+      "poly:4:real:x",
     ]
   ) {
     assertThrows(
