@@ -42,18 +42,26 @@ export const END = 0, PREPARE = 1, RUN = 2;
 /** A role's links and its plan; correlations come from the dealer. */
 export type RoleOptions = Omit<SessionOptions, "role" | "source"> & { readonly dealer: Channel };
 
-/** Serves one client until it says that it is done, and holds at most `most` queries prepared. Returns the number of queries. */
-export async function serve(options: RoleOptions, most = 1): Promise<number> {
-  const { peer, dealer, pool: { ring } } = options;
+export interface ServeOptions {
+  /** The most queries that the client may have prepared ahead. Default 1. */
+  readonly prepare?: number;
+  /** Once aborted, no further query begins; one that runs goes on to its end. */
+  readonly draining?: AbortSignal;
+  readonly onQuery?: () => void;
+}
+
+/** Serves one client until it says that it is done. Returns the number of queries. */
+export async function serve(options: RoleOptions, serving: ServeOptions = {}): Promise<number> {
+  const { prepare = 1, draining, onQuery } = serving, { peer, dealer, pool: { ring } } = options;
   const session = await openSession({
     ...options,
     role: "server",
     source: fromDealer(ring, "server", dealer),
   });
   await sendNumbers(peer, CONTROL_TAG, [dealer.received.bytes]);
-  const stock = new PreparedQueries(session, most);
+  const stock = new PreparedQueries(session, prepare);
   for (let queries = 0;;) {
-    const [code, number] = await receiveNumbers(peer, CONTROL_TAG, 2) as [number, number];
+    const [code, number] = await nextCommand(peer, draining);
     if (code === PREPARE) {
       const start = performance.now(), dealt = dealer.received.bytes, held = ring.bytesInUse;
       await stock.prepare(number);
@@ -64,11 +72,27 @@ export async function serve(options: RoleOptions, most = 1): Promise<number> {
       await sendNumbers(peer, CONTROL_TAG, [number]);
       const { time } = await query.run(null);
       queries++;
+      onQuery?.();
       await sendNumbers(peer, FIGURES_TAG, [number, time.milliseconds, time.computeMilliseconds]);
     } else if (code === END) {
       await session.end();
       return queries;
     } else throw new ProtocolError(`the client asked for ${code}, which is nothing that a server does`);
+  }
+}
+
+/** What the client wants next; it may take any time to say. */
+async function nextCommand(peer: Channel, draining: AbortSignal | undefined): Promise<[number, number]> {
+  const ended = Promise.withResolvers<never>();
+  const end = () => ended.reject(new ProtocolError("the server ends; try again later", { mayPass: true }));
+  if (draining?.aborted) end();
+  draining?.addEventListener("abort", end);
+  try {
+    const numbers = new Float64Array(2);
+    await Promise.race([ended.promise, peer.receiveAfterPause(CONTROL_TAG, new Uint8Array(numbers.buffer))]);
+    return checked(numbers) as [number, number];
+  } finally {
+    draining?.removeEventListener("abort", end);
   }
 }
 
@@ -181,10 +205,12 @@ async function sendNumbers(channel: Channel, tag: number, numbers: readonly numb
 async function receiveNumbers(channel: Channel, tag: number, count: number): Promise<number[]> {
   const numbers = new Float64Array(count);
   await channel.receive(tag, new Uint8Array(numbers.buffer));
-  if (numbers.some((n) => !Number.isFinite(n))) {
-    throw new ProtocolError("the peer sent a figure that is no number");
-  }
-  return [...numbers];
+  return checked(numbers);
+}
+
+function checked(numbers: Float64Array): number[] {
+  if (numbers.every(Number.isFinite)) return [...numbers];
+  throw new ProtocolError("the peer sent a figure that is no number");
 }
 
 /** The class with the largest logit. */

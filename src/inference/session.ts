@@ -11,6 +11,7 @@ import { decode, encodeWords } from "../ring/fixed_point.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
 import type { Half, Wire } from "../wires/wire.ts";
+import { encodedLayers, ServerWeights } from "./server_weights.ts";
 import { digestOf, type LocalStep, type Plan, type Step } from "./plan.ts";
 import { PLAN_TAG, queryTag } from "./tags.ts";
 import { TimedChannel } from "./timed_channel.ts";
@@ -22,8 +23,8 @@ export interface SessionOptions {
   /** Where correlations come from, given the digest that this party's plan has. */
   readonly source: (digest: Uint8Array) => Source;
   readonly plan: Plan;
-  /** Weights of the folded graph: the server's, null at the client. */
-  readonly weights: Weights | null;
+  /** Weights of the folded graph: the server's, null at the client. Those of a server of many sessions are packed for all. */
+  readonly weights: Weights | ServerWeights | null;
   /**
    * Called with every half that a party adds to a value after each step, in debugging runs that open intermediate values: their sum over
    * both phases and parties is the value.
@@ -44,14 +45,14 @@ type Halves = Map<string, RingTensor<Width>>;
 /** Set-up of a party: compares plans, then masks and opens weights, once for all queries. */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { plan, peer, pool, role, weights } = options, digest = await digestOf(plan);
-  if (weights !== null) checkWeights(plan.graph, weights);
+  if (weights !== null && !(weights instanceof ServerWeights)) checkWeights(plan.graph, weights);
   await comparePlans(peer, digest);
   const source = options.source(digest), draw = await source.session();
   const open = new Map<Step, OpenStep>();
   for (const step of plan.steps) {
     const { work, kind } = step;
     if (!("open" in work)) continue;
-    const layers = kind === "linear" ? encodedLayers(options, step) : null, drawn = draw(step);
+    const layers = kind === "linear" ? layersOf(options, step) : null, drawn = draw(step);
     open.set(step, await work.open({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
     drawn.finish();
     layers?.forEach(({ weights }) => weights[Symbol.dispose]());
@@ -71,23 +72,12 @@ async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
   }
 }
 
-/** The server's layers of a step, at the scales of the plan. */
-function encodedLayers(
-  { pool: { ring }, plan, weights }: SessionOptions,
-  { reads, writes }: Step,
-): EncodedLayer[] | null {
+/** The server's layers of a step. */
+function layersOf({ pool: { ring }, plan, weights }: SessionOptions, step: Step): EncodedLayer[] | null {
   if (weights === null) return null;
-  const { width, factor } = plan.wires.get(reads[0]!)!;
-  return writes.map((node) => {
-    const { data } = weights.get(`${node}.weight`)!, bias = weights.get(`${node}.bias`);
-    const scaled = factor === 1 ? data : data.map((w) => w * factor);
-    return {
-      weights: encodeWords(ring, width, scaled, plan.weightBits.get(node)!, `weight of ${node}`),
-      bias: bias
-        ? encodeWords(ring, width, bias.data, plan.wires.get(node)!.fractionBits, `bias of ${node}`)
-        : null,
-    };
-  });
+  return weights instanceof ServerWeights
+    ? weights.layers(ring, step)
+    : encodedLayers(ring, plan, weights, step);
 }
 
 export class Session {
