@@ -1,6 +1,6 @@
 /** What holds for every figure that the committed CSVs give. */
 import { assert, assertEquals } from "@std/assert";
-import { deriveTables } from "../src/cli/derived.ts";
+import { deriveTables } from "../src/reproduction/derived.ts";
 import { readReference, readResults } from "../src/report/results.ts";
 import { allResults, derivedTables, experiments } from "./mod.ts";
 

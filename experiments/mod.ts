@@ -5,7 +5,7 @@ import { clipAtInference } from "./clip_at_inference.ts";
 import { degreeSweep } from "./degree_sweep.ts";
 import { escapingActivations } from "./escaping_activations.ts";
 import { escapingInference } from "./escaping_inference.ts";
-import type { DerivedTable, Experiment, Result } from "./experiment.ts";
+import type { DerivedTable, Experiment, Result } from "../src/reproduction/experiment.ts";
 import { inferenceLatency } from "./inference_latency.ts";
 import { manyInferences } from "./many_inferences.ts";
 import { networkCalibration } from "./network_calibration.ts";

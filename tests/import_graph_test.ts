@@ -18,7 +18,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 };
 
 /** Where the runtime's own interface may appear. */
-const MAY_USE_DENO = [/^src\/network\/tcp\.ts$/, /^src\/(data|report|cli)\//];
+const MAY_USE_DENO = [
+  /^src\/network\/tcp\.ts$/,
+  /^src\/(data|report|bench|cli|folders|options|reproduction|roles|terminal)\//,
+];
 
 async function* sources(folder: string): AsyncGenerator<string> {
   for await (const { name, isDirectory } of Deno.readDir(new URL(`../${folder}`, import.meta.url))) {
@@ -81,7 +84,17 @@ Deno.test("outside protocols, ring and wires no code asks for a protocol's name 
     /[!=]==? *"(lifted|honeybadger|espn|tree|beaver|masked)"|"(lifted|honeybadger|espn|tree|beaver|masked)" *[!=]==?/;
   const widths = /[wW]idth *[!=]==? *(32|64)\b/;
   // "relu" is a function too; claims and experiments pick rows of what they measure.
-  for (const folder of ["src/correlations", "src/inference", "src/cli", "src/data", "src/models"]) {
+  for (
+    const folder of [
+      "src/correlations",
+      "src/inference",
+      "src/cli",
+      "src/options",
+      "src/roles",
+      "src/data",
+      "src/models",
+    ]
+  ) {
     for await (const path of sources(folder)) {
       if (isTest(path)) continue;
       const code = (await read(path)).replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
@@ -110,7 +123,7 @@ Deno.test("experiments and commands outside src use the library through mod.ts",
   for await (const path of sources("experiments")) {
     for (const specifier of importsOf(await read(path))) {
       if (
-        specifier.startsWith("../src/") && !specifier.startsWith("../src/cli/") &&
+        specifier.startsWith("../src/") && !/^\.\.\/src\/(options|reproduction|terminal)\//.test(specifier) &&
         !specifier.startsWith("../src/report/")
       ) {
         wrong.push(`${path} imports ${specifier}`);

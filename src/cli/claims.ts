@@ -1,11 +1,11 @@
 /** `deno task claims`: checks every claim against the CSVs. */
 import { claims } from "../report/claims.ts";
 import { committedResults } from "../report/results.ts";
-import { claimsTable, resultLine } from "./claims_table.ts";
-import { runCommand } from "./command.ts";
-import { coverageTable } from "./coverage.ts";
-import { checkResults } from "./check_results.ts";
-import { exitCodeOf } from "./verdicts.ts";
+import { claimsTable, resultLine } from "../reproduction/claims_table.ts";
+import { runCommand } from "../terminal/command.ts";
+import { coverageTable } from "../reproduction/coverage.ts";
+import { checkResults } from "../reproduction/check_results.ts";
+import { exitCodeOf } from "../reproduction/verdicts.ts";
 
 const keys = [...new Set(claims.map(({ experiment }) => experiment))];
 

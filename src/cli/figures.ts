@@ -1,10 +1,10 @@
 /** `deno task figures`: draws figures and report again, from the CSVs alone. */
 import { allResults } from "../../experiments/mod.ts";
 import { committedResults } from "../report/results.ts";
-import { runCommand } from "./command.ts";
-import { ownFolder } from "./own_folder.ts";
-import { drawResults, placesOf } from "./present.ts";
-import { checkWritable } from "./writable.ts";
+import { runCommand } from "../terminal/command.ts";
+import { ownFolder } from "../folders/own_folder.ts";
+import { drawResults, placesOf } from "../reproduction/present.ts";
+import { checkWritable } from "../folders/writable.ts";
 
 await runCommand({
   name: "figures",

@@ -1,11 +1,11 @@
 /** `deno task merge`: joins the parts of a run that was spread over machines with `--shard I/N`. */
-import { sizes } from "../../experiments/experiment.ts";
+import { sizes } from "../reproduction/experiment.ts";
 import { experiments } from "../../experiments/mod.ts";
-import { runCommand } from "./command.ts";
-import { ownFolder } from "./own_folder.ts";
-import { placesOf, presentRun, refuseCommitted } from "./present.ts";
-import { describeMachines, mergeShards, runFolder } from "./runner.ts";
-import { checkWritable } from "./writable.ts";
+import { runCommand } from "../terminal/command.ts";
+import { ownFolder } from "../folders/own_folder.ts";
+import { placesOf, presentRun, refuseCommitted } from "../reproduction/present.ts";
+import { describeMachines, mergeShards, runFolder } from "../reproduction/runner.ts";
+import { checkWritable } from "../folders/writable.ts";
 
 await runCommand({
   name: "merge",

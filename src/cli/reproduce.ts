@@ -1,13 +1,13 @@
 /** `deno task reproduce`: measures, draws, and checks the claims. */
-import { type Experiment, sizes, stopChildren } from "../../experiments/experiment.ts";
+import { type Experiment, sizes, stopChildren } from "../reproduction/experiment.ts";
 import { derivedTables, experiments } from "../../experiments/mod.ts";
 import { currentCommit, machineText, originText } from "../report/environment.ts";
-import { onExit, runCommand } from "./command.ts";
-import { preflight, resourcesHere } from "./preflight.ts";
-import { checkResults, experimentsOf, keysOf } from "./check_results.ts";
-import { ownFolder } from "./own_folder.ts";
-import { placesOf, presentRun, refuseCommitted } from "./present.ts";
-import { formatDuration, Progress } from "./progress.ts";
+import { onExit, runCommand } from "../terminal/command.ts";
+import { preflight, resourcesHere } from "../reproduction/preflight.ts";
+import { checkResults, experimentsOf, keysOf } from "../reproduction/check_results.ts";
+import { ownFolder } from "../folders/own_folder.ts";
+import { placesOf, presentRun, refuseCommitted } from "../reproduction/present.ts";
+import { formatDuration, Progress } from "../terminal/progress.ts";
 import {
   originsOf,
   parseShard,
@@ -17,9 +17,9 @@ import {
   runCells,
   runFolder,
   type RunIdentity,
-} from "./runner.ts";
-import { cellsToRepeat } from "./verdicts.ts";
-import { checkWritable } from "./writable.ts";
+} from "../reproduction/runner.ts";
+import { cellsToRepeat } from "../reproduction/verdicts.ts";
+import { checkWritable } from "../folders/writable.ts";
 
 await runCommand({
   name: "reproduce",

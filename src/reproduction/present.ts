@@ -1,5 +1,5 @@
 /** Turns a folder of CSVs into figures, the report, and verdicts on the claims. */
-import type { Experiment, Reference, Result, Size } from "../../experiments/experiment.ts";
+import type { Experiment, Reference, Result, Size } from "./experiment.ts";
 import { accuracyTable } from "../../experiments/accuracy_table.ts";
 import { allResults, derivedTables } from "../../experiments/mod.ts";
 import { checkClaims, type CheckedClaim } from "../report/claims.ts";
@@ -8,13 +8,13 @@ import { renderSvg, writeChart } from "../report/charts.ts";
 import { type CsvTable, writeFileAtomically } from "../report/csv.ts";
 import { renderReport, type ReportFigure, type ReportSection } from "../report/html.ts";
 import { committedResults, dataOf, figuresFolder, isCommitted, readReference } from "../report/results.ts";
-import { UsageError } from "./command.ts";
-import { ownFolderInTurn } from "./own_folder.ts";
+import { UsageError } from "../terminal/command.ts";
+import { ownFolderInTurn } from "../folders/own_folder.ts";
 import { claimsTable, resultLine } from "./claims_table.ts";
 import { claimCoverage } from "./coverage.ts";
 import { keysOf, readTables } from "./check_results.ts";
 import { writeDerived } from "./derived.ts";
-import { Progress } from "./progress.ts";
+import { Progress } from "../terminal/progress.ts";
 import { publish } from "./runner.ts";
 import { type ExitCode, exitCodeOf } from "./verdicts.ts";
 

@@ -3,11 +3,11 @@
  * the rows. One file here is one result: `<key>.ts` gives `results/<key>.csv` and `paper_figures/<key>*`.
  * Running, resuming, sharding and merging are the business of `src/cli/`; a file in this folder only measures.
  */
-import type { ChartDescription } from "../src/report/chart.ts";
-import type { CsvValue, NewRow, Row } from "../src/report/csv.ts";
+import type { ChartDescription } from "../report/chart.ts";
+import type { CsvValue, NewRow, Row } from "../report/csv.ts";
 
-export type { BarChart, ChartDescription, LineChart, Measured, Point } from "../src/report/chart.ts";
-export { type CsvValue, type NewRow, numberOf, optionalNumber, type Row } from "../src/report/csv.ts";
+export type { BarChart, ChartDescription, LineChart, Measured, Point } from "../report/chart.ts";
+export { type CsvValue, type NewRow, numberOf, optionalNumber, type Row } from "../report/csv.ts";
 
 /** How much is measured: a test that everything works, minutes, or everything. */
 export type Size = "smoke" | "quick" | "full";

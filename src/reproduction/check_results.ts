@@ -1,5 +1,5 @@
 /** Verdicts on a folder of CSVs, without drawing anything. */
-import type { Experiment, Reference } from "../../experiments/experiment.ts";
+import type { Experiment, Reference } from "./experiment.ts";
 import { derivedTables, experiments } from "../../experiments/mod.ts";
 import { checkClaims, type CheckedClaim } from "../report/claims.ts";
 import { dataOf, readReference, readResults } from "../report/results.ts";

@@ -1,5 +1,5 @@
 /** The tables that follow from others: computed from the CSVs wherever these are read, so that they are never stale. */
-import { csvColumns, type DerivedTable } from "../../experiments/experiment.ts";
+import { csvColumns, type DerivedTable } from "./experiment.ts";
 import { derivedTables } from "../../experiments/mod.ts";
 import { type CsvTable, csvText, type Row, writeCsv } from "../report/csv.ts";
 

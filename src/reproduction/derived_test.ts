@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import type { DerivedTable } from "../../experiments/experiment.ts";
+import type { DerivedTable } from "./experiment.ts";
 import { parseCsv } from "../report/csv.ts";
 import { deriveTables } from "./derived.ts";
 

@@ -1,5 +1,5 @@
 /** What each size of a run decides, from the cells of the experiments as they are planned. */
-import { MEMORY_MB } from "../../experiments/experiment.ts";
+import { MEMORY_MB } from "./experiment.ts";
 import { derivedTables, experiments } from "../../experiments/mod.ts";
 import { claims, type Size } from "../report/claims.ts";
 import { type Cost, type Coverage, coverage, entryText } from "../report/coverage.ts";
