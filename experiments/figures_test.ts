@@ -6,7 +6,7 @@ import { allResults, derivedTables, experiments } from "./mod.ts";
 
 const reference = await readReference();
 const measured = await readResults("results", experiments.map(({ key }) => key));
-const tables = new Map([...measured, ...deriveTables(measured, reference).tables]);
+const tables = new Map([...measured, ...deriveTables(derivedTables, measured, reference).tables]);
 const charts = allResults.flatMap((result) => {
   const table = tables.get(result.key);
   return table === undefined ? [] : result.figures(table.rows, reference);

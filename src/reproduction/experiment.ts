@@ -1,7 +1,7 @@
 /**
  * What an experiment is: a list of independent cells, the rows each cell measures, and the figures drawn from
- * the rows. One file here is one result: `<key>.ts` gives `results/<key>.csv` and `paper_figures/<key>*`.
- * Running, resuming, sharding and merging are the business of `src/cli/`; a file in this folder only measures.
+ * the rows. One file of `experiments/` is one result: `<key>.ts` gives `results/<key>.csv` and `paper_figures/<key>*`.
+ * Running, resuming, sharding and merging are the business of the other files here; a file there only measures.
  */
 import type { ChartDescription } from "../report/chart.ts";
 import type { CsvValue, NewRow, Row } from "../report/csv.ts";
@@ -74,6 +74,15 @@ export interface DerivedTable extends Result {
   readonly from: readonly string[];
   /** Its rows, each with the columns of {@linkcode csvColumns}. */
   rows(measured: (key: string) => readonly Row[], reference: Reference): readonly NewRow[];
+}
+
+/** All results of a project, in the order of its report. */
+export interface Catalogue {
+  readonly experiments: readonly Experiment[];
+  readonly derivedTables: readonly DerivedTable[];
+  /** Those that open the report. */
+  readonly leading: readonly Result[];
+  readonly allResults: readonly Result[];
 }
 
 /** Checks an experiment by its type and forgets the type of its cells. */
