@@ -21,6 +21,7 @@ import {
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
+  takesPolynomial,
 } from "../options/inference_options.ts";
 import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
 import { FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
@@ -136,7 +137,7 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
     options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
     options.force ? ["--force"] : [],
     // With "=", since a list of numbers may begin with a minus.
-    options.function.kind === "polynomial"
+    options.function.kind === "polynomial" && takesPolynomial(options.activation)
       ? [`--polynomial=${formatPolynomialOption(options.function)}`]
       : [],
   ].flat();
