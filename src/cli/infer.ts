@@ -83,9 +83,10 @@ await runCommand({
         ? ["--drawn", String(options.drawn)]
         : ["--seed", String(options.seed)],
       parties: [
-        ...["--profile", options.profile, "--timeout", String(options.timeout)],
+        ...["--profile", options.profile],
         ...["--prepare", String(options.prepare)],
       ],
+      timeout: options.timeout,
       reads: {
         server: model.folder === null ? [] : [model.folder],
         client: file === undefined ? [] : [file],

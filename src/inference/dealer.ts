@@ -7,6 +7,7 @@ import { awaitRequest, handOutSeed, type Request } from "../correlations/request
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import { Seed } from "../random/stream.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
+import { unlessDraining } from "./draining.ts";
 import { digestOf, type Plan } from "./plan.ts";
 
 export interface DealerOptions {
@@ -16,19 +17,22 @@ export interface DealerOptions {
   readonly client: Channel;
   /** Queries that may be dealt in this session. */
   readonly queries: number;
+  /** Once aborted, nothing further is dealt; what is asked for by then is. */
+  readonly draining?: AbortSignal;
   /** Told how long each request took, in milliseconds. */
   readonly onDealt?: (request: Request, milliseconds: number) => void;
 }
 
 /** Serves the two parties of one session until both say that they are done. */
 export async function runDealer(
-  { pool, plan, server, client, queries, onDealt }: DealerOptions,
+  { pool, plan, server, client, queries, draining, onDealt }: DealerOptions,
 ): Promise<void> {
   const handedOut = new Set<string>(), digest = await digestOf(plan);
   let session: Dealing | null = null;
 
   for (;;) {
-    const [request, other] = await Promise.all([awaitRequest(server, digest), awaitRequest(client, digest)]);
+    const requests = Promise.all([awaitRequest(server, digest), awaitRequest(client, digest)]);
+    const [request, other] = await unlessDraining(requests, "dealer", draining);
     const name = nameOf(request);
     if (nameOf(other) !== name) {
       throw new ProtocolError(`the server asked the dealer for ${name}, the client for ${nameOf(other)}`);

@@ -5,6 +5,7 @@
  */
 import { fromDealer } from "../correlations/source.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
+import { unlessDraining } from "./draining.ts";
 import { PreparedQueries } from "./prepared_queries.ts";
 import { openSession, type PreparedQuery, type SessionOptions } from "./session.ts";
 import { CONTROL_TAG, FIGURES_TAG } from "./tags.ts";
@@ -83,22 +84,16 @@ export async function serve(options: RoleOptions, serving: ServeOptions = {}): P
 
 /** What the client wants next; it may take any time to say. */
 async function nextCommand(peer: Channel, draining: AbortSignal | undefined): Promise<[number, number]> {
-  const ended = Promise.withResolvers<never>();
-  const end = () => ended.reject(new ProtocolError("the server ends; try again later", { mayPass: true }));
-  if (draining?.aborted) end();
-  draining?.addEventListener("abort", end);
-  try {
-    const numbers = new Float64Array(2);
-    await Promise.race([ended.promise, peer.receiveAfterPause(CONTROL_TAG, new Uint8Array(numbers.buffer))]);
-    return checked(numbers) as [number, number];
-  } finally {
-    draining?.removeEventListener("abort", end);
-  }
+  const numbers = new Float64Array(2);
+  const next = peer.receiveAfterPause(CONTROL_TAG, new Uint8Array(numbers.buffer));
+  await unlessDraining(next, "server", draining);
+  return checked(numbers) as [number, number];
 }
 
 export interface QueryOptions {
   /** Queries that are prepared ahead at a time, before the first of them runs. */
   readonly prepare?: number;
+  readonly onSetup?: (setup: SessionFigures["setup"]) => void;
   readonly onQuery?: (figures: QueryFigures) => void;
 }
 
@@ -107,7 +102,7 @@ export async function query(
   options: Omit<RoleOptions, "weights">,
   imageOf: (query: number) => ArrayLike<number>,
   repetitions: number,
-  { prepare = 1, onQuery }: QueryOptions = {},
+  { prepare = 1, onSetup, onQuery }: QueryOptions = {},
 ): Promise<SessionFigures> {
   const { peer, dealer, pool: { ring } } = options;
   const start = performance.now();
@@ -116,6 +111,8 @@ export async function query(
   const setupMs = performance.now() - start;
   const setupTraffic = peer.sent.bytes + peer.received.bytes + dealer.received.bytes;
   const [serverDealt] = await receiveNumbers(peer, CONTROL_TAG, 1);
+  const setup = { ms: setupMs, bytes: setupTraffic + serverDealt! };
+  onSetup?.(setup);
 
   const stock = new PreparedQueries(session, prepare), offline: OfflineFigures[] = [];
   const queries: QueryFigures[] = [];
@@ -132,7 +129,7 @@ export async function query(
   }
   await sendNumbers(peer, CONTROL_TAG, [END, repetitions]);
   await session.end();
-  return { setup: { ms: setupMs, bytes: setupTraffic + serverDealt! }, queries };
+  return { setup, queries };
 }
 
 type OfflineFigures = Pick<QueryFigures, "offlineMs" | "offlineBytes" | "offlinePartyBytes" | "heldBytes">;

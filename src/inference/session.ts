@@ -9,6 +9,7 @@ import { type Channel, ProtocolError } from "../network/channel.ts";
 import type { EncodedLayer, OpenStep, Party, Prepared, Role } from "../protocols/protocol.ts";
 import { decode, encodeWords } from "../ring/fixed_point.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
+import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
 import type { Half, Wire } from "../wires/wire.ts";
 import { encodedLayers, ServerWeights } from "./server_weights.ts";
@@ -166,17 +167,25 @@ export class PreparedQuery {
   /** The image as the client's late half; the server has none. */
   #encoded(image: ArrayLike<number> | null): Halves {
     const { role, pool: { ring }, plan } = this.options;
-    if (role === "server") return new Map();
-    if (image?.length !== plan.inputLength) {
-      throw new RangeError(
-        `the image has ${image?.length ?? 0} numbers, the network takes ${
-          plan.graph.inputShape.join(" x ")
-        } = ${plan.inputLength}`,
-      );
-    }
-    const { width, fractionBits, ringBits } = plan.wires.get(plan.input)!;
-    return new Map([[plan.input, encodeWords(ring, width, image, fractionBits, "image", ringBits)]]);
+    return role === "server" ? new Map() : new Map([[plan.input, encodedImage(ring, plan, image)]]);
   }
+}
+
+function encodedImage(ring: Ring, plan: Plan, image: ArrayLike<number> | null): RingTensor<Width> {
+  if (image?.length !== plan.inputLength) {
+    throw new RangeError(
+      `the image has ${image?.length ?? 0} numbers, the network takes ${
+        plan.graph.inputShape.join(" x ")
+      } = ${plan.inputLength}`,
+    );
+  }
+  const { width, fractionBits, ringBits } = plan.wires.get(plan.input)!;
+  return encodeWords(ring, width, image, fractionBits, "image", ringBits);
+}
+
+/** Throws a RangeError where an image does not fit the plan: a client does so before it connects. */
+export function checkImage(ring: Ring, plan: Plan, image: ArrayLike<number>): void {
+  encodedImage(ring, plan, image)[Symbol.dispose]();
 }
 
 const lateHalves = async (

@@ -45,6 +45,7 @@ interface Progress {
 export class FrameLink {
   /** The peer's name; its address until the handshake has told its role. */
   peer: string;
+  readonly address: string;
 
   #stream: ByteStream;
   #shaper: LinkShaper | undefined;
@@ -75,10 +76,10 @@ export class FrameLink {
   #failure: Error | undefined;
   #closed = false;
 
-  constructor(stream: ByteStream, self: string, peer: string, options: ChannelOptions) {
+  constructor(stream: ByteStream, self: string, address: string, options: ChannelOptions) {
     this.#stream = stream;
     this.#self = self;
-    this.peer = peer;
+    this.peer = this.address = address;
     this.#describeTag = options.describeTag ?? (() => undefined);
     this.#timeoutMs = options.timeoutMs ?? 60_000;
     this.#sendWatch = new IdleWatch(this.#timeoutMs, () => this.#giveUp("accepted", "sent", this.#outgoing));

@@ -16,6 +16,11 @@ export class FramedChannel implements AbortableChannel {
     return this.#link.peer;
   }
 
+  /** Where the peer is, for logs. */
+  get address(): string {
+    return this.#link.address;
+  }
+
   get sent(): Traffic {
     return this.#link.sent;
   }
