@@ -24,7 +24,7 @@ import {
   takesPolynomial,
 } from "../options/inference_options.ts";
 import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
-import { FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
+import { BrokenSession, FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
 import { Progress } from "../terminal/progress.ts";
 import { imagesFrom } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
@@ -72,6 +72,7 @@ await runCommand({
       : new Progress(`${plan.graph.name}, ${options.activation}`, queries, { unit: "queries" });
     const file = options.image ?? options.images;
     let done = 0;
+    let broken: BrokenSession | null = null;
     const figures = await runInference({
       plan: [...planArguments(plan, options.elements), "--threads", String(options.threads)],
       server: model.folder === null ? [] : ["--weights", model.folder],
@@ -95,6 +96,11 @@ await runCommand({
       bindsCores: options.threads === 1,
       queries,
       onQuery: () => progress?.update(++done),
+    }).catch((error) => {
+      // What was measured before stays.
+      if (!(error instanceof BrokenSession) || error.figures.queries.length <= options.warmUp) throw error;
+      broken = error;
+      return error.figures;
     });
     progress?.finish();
 
@@ -107,7 +113,7 @@ await runCommand({
       profile: profile.name,
       ringBits: image.ringBits,
       fractionBits: image.fractionBits,
-      repetitions: options.repetitions,
+      repetitions: figures.queries.length - options.warmUp,
       threads: options.threads,
       prepare: options.prepare,
       weights: options.weights ?? null,
@@ -123,6 +129,7 @@ await runCommand({
     } satisfies InferResult;
     if (options.json) console.log(JSON.stringify(result));
     else print(result);
+    if (broken !== null) throw broken;
   },
 });
 
@@ -277,8 +284,7 @@ function print(result: InferResult): void {
   console.log(
     `\nserver sent ${mb(bytesSent.server)}, client ${mb(bytesSent.client)}; computing ${
       ms(computeMs.server)
-    } and ${ms(computeMs.client)}; ` +
-      `memory server ${peakRssMB.server}, client ${peakRssMB.client}, dealer ${peakRssMB.dealer} MB`,
+    } and ${ms(computeMs.client)}` + memoryText(peakRssMB),
   );
   if (result.prepare > 1) {
     console.log(
@@ -301,6 +307,10 @@ function print(result: InferResult): void {
       `${fixed} (largest logit ${result.largestLogit.toFixed(3)})`,
   );
 }
+
+/** Nothing where the roles were ended before they could say. */
+const memoryText = ({ server, client, dealer }: InferResult["peakRssMB"]): string =>
+  Number.isNaN(server) ? "" : `; memory server ${server}, client ${client}, dealer ${dealer} MB`;
 
 /** The class, what the picture shows, and whether plaintext says the same. */
 function classText(

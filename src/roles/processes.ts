@@ -123,7 +123,8 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
       role.killedBy()
     ))).find((killed) => killed !== null) ?? first;
     if (queries.length === 0) throw cause;
-    const peakRssMB = { server: 0, client: 0, dealer: 0 };
+    // A role reports it when it ends well.
+    const peakRssMB = { server: NaN, client: NaN, dealer: NaN };
     throw new BrokenSession(cause as Error, { setup, queries, peakRssMB, cores: null });
   } finally {
     end();
