@@ -203,7 +203,7 @@ describe("server and dealer as a service", () => {
       const client = service.client("--repetitions", "1000");
       await client.line(/query 3 of/);
       client.kill();
-      await poll(async () => service.server.said.split("warn").length > i + 1 || undefined);
+      await poll(() => Promise.resolve(service.server.said.split("warn").length > i + 1 || undefined));
       memory.push(await residentMB(service.server.pid));
     }
     await service.client().succeeds();

@@ -1,7 +1,7 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
 import { isUnreliable } from "../inference/guard.ts";
 import type { Plan } from "../inference/plan.ts";
-import { classOf, query, type QueryFigures } from "../inference/roles.ts";
+import { classOf, type QueryFigures, type SessionFigures } from "../inference/roles.ts";
 import { checkImage } from "../inference/session.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -20,7 +20,8 @@ import {
   sayPrecision,
   THREADS_OPTION,
 } from "../options/inference_options.ts";
-import { describeTags, joinMeeting, meetAtDealer, withinSession } from "../roles/meeting.ts";
+import { ask } from "../roles/asking.ts";
+import { describeTags } from "../roles/meeting.ts";
 import { imagesFrom } from "../options/query_images.ts";
 import { withReconnections } from "../roles/reconnection.ts";
 import { logOf, ONCE_OPTION, peakRssMB, tokensFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
@@ -78,28 +79,24 @@ await runCommand({
       ...identity,
     };
     const total = options.repetitions, answers: QueryFigures[] = [];
-    const session = () =>
-      withinSession(pool, async ({ pool, hold }) => {
-        const peer = hold(await connect({ ...serverAt, ...common, expectedPeer: "server", profile }));
-        const dealer = await meetAtDealer(
-          peer,
-          await joinMeeting(peer),
-          async () => hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" })),
-        );
-        // What is left: a session begun anew takes over nothing but the list.
-        const first = answers.length, imageOf = (i: number) => images[(first + i) % images.length]!;
-        return await query({ pool, peer, dealer, plan }, imageOf, total - first, {
-          prepare: options.prepare,
-          onSetup: (setup) => options.json && console.log(JSON.stringify({ setup })),
-          onQuery: (figures) => {
-            answers.push(figures);
-            if (options.json) console.log(JSON.stringify({ query: figures }));
-            else if (total > 1) {
-              console.log(`client: query ${answers.length} of ${total}: ${verdictOf(plan, figures)}`);
-            }
-          },
-        });
-      });
+    const asked = Array.from({ length: total }, (_, i) => images[i % images.length]!);
+    const asking = {
+      pool,
+      plan,
+      connectToServer: () => connect({ ...serverAt, ...common, expectedPeer: "server", profile }),
+      connectToDealer: () => connect({ ...dealerAt, ...common, expectedPeer: "dealer" }),
+      prepare: options.prepare,
+      onSetup: (setup: SessionFigures["setup"]) => options.json && console.log(JSON.stringify({ setup })),
+      onQuery: (figures: QueryFigures) => {
+        answers.push(figures);
+        if (options.json) console.log(JSON.stringify({ query: figures }));
+        else if (total > 1) {
+          console.log(`client: query ${answers.length} of ${total}: ${verdictOf(plan, figures)}`);
+        }
+      },
+    };
+    // A session begun anew takes over nothing but the list of what is left.
+    const session = () => ask(asking, asked.slice(answers.length));
     if (options.once) await session();
     else await withReconnections(session, () => answers.length, log);
     if (note !== null && !options.json) console.log(`client: ${note}`);

@@ -1,13 +1,12 @@
 /** `deno task dealer`: deals correlated randomness to servers and clients, session by session. */
-import { runDealer } from "../inference/dealer.ts";
-import type { FramedChannel } from "../network/framed_channel.ts";
 import { listen } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "../terminal/command.ts";
 import { IDENTITY_OPTIONS, identityFrom, listenOption, parseAddress } from "../roles/endpoint.ts";
 import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, THREADS_OPTION } from "../options/inference_options.ts";
-import { describeTags, Meetings, type Parties, type SessionScope, withinSession } from "../roles/meeting.ts";
+import { dealAll, type DealingOptions, dealOnce } from "../roles/dealing.ts";
+import { describeTags } from "../roles/meeting.ts";
 import {
   logOf,
   ONCE_OPTION,
@@ -16,7 +15,6 @@ import {
   tokensFromParent,
   WITH_PARENT_OPTION,
 } from "../roles/role_report.ts";
-import { serveAll } from "../roles/service.ts";
 
 await runCommand({
   name: "dealer",
@@ -74,57 +72,18 @@ await runCommand({
     );
 
     let dealt = 0;
-    const draining = new AbortController();
-    const deal = ({ pool, hold }: SessionScope, { server, client }: Parties) =>
-      runDealer({
-        pool,
-        plan,
-        server: hold(server),
-        client: hold(client),
-        queries: options.queries,
-        draining: draining.signal,
-        onDealt: ({ kind }) => kind === "query" && dealt++,
-      });
-    if (options.once) {
-      await withinSession(pool, async (scope) => {
-        const parties = await firstMeeting(async () => scope.hold(await listener.accept()));
-        listener.close();
-        await deal(scope, parties);
-      });
-    } else {
-      let sessions = 0;
-      const meetings = new Meetings((waiting) =>
-        sessions + waiting < options.sessions
-          ? null
-          : `the dealer is busy with ${sessions + waiting} sessions; try again later`
-      );
-      await serveAll(listener, draining, log, async (party) => {
-        const parties = await meetings.join(party);
-        if (parties === null) return;
-        sessions++;
-        try {
-          const { name, server, client } = parties;
-          log.info(`session ${name} of ${server.address} and ${client.address}`);
-          await withinSession(pool, (scope) => deal(scope, parties));
-          log.info(`session ${name} is over`);
-        } finally {
-          sessions--;
-        }
-      });
-    }
+    const dealing: DealingOptions = {
+      pool,
+      plan,
+      queries: options.queries,
+      onDealt: ({ kind }) => kind === "query" && dealt++,
+    };
+    if (options.once) await dealOnce(listener, dealing);
+    else {await dealAll(listener, dealing, {
+        sessions: options.sessions,
+        draining: new AbortController(),
+        log,
+      });}
     reportLine(options.json, { queries: dealt, peakRssMB: peakRssMB() }, `dealer: ${dealt} queries dealt`);
   },
 });
-
-/** The first two that come, who must meet. */
-async function firstMeeting(accept: () => Promise<FramedChannel>): Promise<Parties> {
-  const meetings = new Meetings(), met = Promise.withResolvers<Parties>();
-  const awaitBoth = async () => {
-    for (let i = 0; i < 2; i++) {
-      const party = await accept();
-      meetings.join(party).then((parties) => parties && met.resolve(parties), met.reject);
-    }
-  };
-  awaitBoth().catch(met.reject);
-  return await met.promise;
-}

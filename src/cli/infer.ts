@@ -309,8 +309,9 @@ function print(result: InferResult): void {
 }
 
 /** Nothing where the roles were ended before they could say. */
-const memoryText = ({ server, client, dealer }: InferResult["peakRssMB"]): string =>
-  Number.isNaN(server) ? "" : `; memory server ${server}, client ${client}, dealer ${dealer} MB`;
+function memoryText({ server, client, dealer }: InferResult["peakRssMB"]): string {
+  return Number.isNaN(server) ? "" : `; memory server ${server}, client ${client}, dealer ${dealer} MB`;
+}
 
 /** The class, what the picture shows, and whether plaintext says the same. */
 function classText(

@@ -4,11 +4,8 @@ import { foldBatchNorm } from "../models/fold.ts";
 import type { Weights } from "../models/graph.ts";
 import { buildModel } from "../models/zoo.ts";
 import type { Plan } from "../inference/plan.ts";
-import { serve } from "../inference/roles.ts";
 import { ServerWeights } from "../inference/server_weights.ts";
 import { mostSessions } from "../inference/session_memory.ts";
-import { ProtocolError } from "../network/channel.ts";
-import type { FramedChannel } from "../network/framed_channel.ts";
 import { connect, listen } from "../network/tcp.ts";
 import { activationProtocol } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -35,7 +32,8 @@ import {
   THREADS_OPTION,
 } from "../options/inference_options.ts";
 import { usableRandomWeights } from "../options/random_model.ts";
-import { describeTags, meetAtDealer, openMeeting, shortName, withinSession } from "../roles/meeting.ts";
+import { answer, answerAll } from "../roles/answering.ts";
+import { describeTags } from "../roles/meeting.ts";
 import {
   logOf,
   ONCE_OPTION,
@@ -44,7 +42,6 @@ import {
   tokensFromParent,
   WITH_PARENT_OPTION,
 } from "../roles/role_report.ts";
-import { serveAll } from "../roles/service.ts";
 
 await runCommand({
   name: "server",
@@ -116,47 +113,23 @@ await runCommand({
     );
 
     let queries = 0;
-    const draining = new AbortController();
-    const session = (client: FramedChannel, begun: (name: string) => void = () => {}) =>
-      withinSession(pool, async ({ pool, hold }) => {
-        const peer = hold(client), number = await openMeeting(peer);
-        begun(shortName(number));
-        const dealer = await meetAtDealer(
-          peer,
-          number,
-          async () => hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" })),
-        );
-        return await serve({ pool, peer, dealer, plan, weights }, {
-          prepare: options.prepare,
-          draining: draining.signal,
-          onQuery: () => queries++,
-        });
-      });
+    const answering = {
+      pool,
+      plan,
+      weights,
+      connectToDealer: () => connect({ ...dealerAt, ...common, expectedPeer: "dealer" }),
+      prepare: options.prepare,
+      onQuery: () => queries++,
+    };
     if (options.once) {
       const client = await listener.accept();
       listener.close();
-      await session(client);
-    } else {
-      let clients = 0;
-      await serveAll(listener, draining, log, async (client) => {
-        if (clients >= options.clients) {
-          throw new ProtocolError(`the server is busy with ${clients} clients; try again later`, {
-            mayPass: true,
-          });
-        }
-        clients++;
-        try {
-          let name = "";
-          const answered = await session(client, (begun) => {
-            name = begun;
-            log.info(`session ${name} with ${client.address}`);
-          });
-          log.info(`session ${name} is over, ${answered} queries answered`);
-        } finally {
-          clients--;
-        }
-      });
-    }
+      await answer(answering, client);
+    } else {await answerAll(listener, answering, {
+        clients: options.clients,
+        draining: new AbortController(),
+        log,
+      });}
     reportLine(options.json, { queries, peakRssMB: peakRssMB() }, `server: ${queries} queries answered`);
   },
 });

@@ -5,7 +5,7 @@
  * acknowledgements, and 0.9 ms without.)
  */
 
-import net from "node:net";
+import type net from "node:net";
 import tls from "node:tls";
 import { Arrivals } from "./arrivals.ts";
 import type { ByteStream } from "./byte_stream.ts";
