@@ -12,7 +12,7 @@ import { type FolderOptions, writeFolder } from "./support/model_folders.ts";
 import { GREY, png } from "./support/png.ts";
 import { residentMB } from "./support/process_list.ts";
 import { END_MS, Program, within } from "./support/program.ts";
-import { type Frame, type Interference, isLayer, Relay } from "./support/relay.ts";
+import { type Frame, type Interference, isLayer, Relay } from "../src/fuzzing/relay.ts";
 import { moment, ROLE_NAMES, type RoleName, type RolesOptions, startRoles } from "./support/roles.ts";
 
 const names = (protocols: readonly { readonly name: string }[]) =>

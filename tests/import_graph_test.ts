@@ -25,18 +25,21 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     ...["terminal", "folders"],
   ],
   roles: ["ring", "network", "inference", "terminal"],
+  fuzzing: [
+    ...["ring", "polynomial", "network", "models", "correlations", "inference", "data", "roles"],
+  ],
   bench: ["ring", "models", "training", "report"],
   reproduction: ["network", "training", "report", "terminal", "folders"],
   cli: [
     ...["ring", "polynomial", "network", "models", "protocols", "inference", "data", "training", "report"],
-    ...["terminal", "folders", "options", "roles", "bench", "reproduction", "experiments"],
+    ...["terminal", "folders", "options", "roles", "fuzzing", "bench", "reproduction", "experiments"],
   ],
 };
 
 /** Where the runtime's own interface may appear. */
 const MAY_USE_DENO = [
   /^src\/network\/tcp\.ts$/,
-  /^src\/(data|report|bench|cli|folders|options|reproduction|roles|terminal)\//,
+  /^src\/(data|report|bench|cli|folders|fuzzing|options|reproduction|roles|terminal)\//,
 ];
 
 async function* sources(folder: string): AsyncGenerator<string> {

@@ -5,7 +5,7 @@ import { REQUEST_TAG } from "../src/correlations/request.ts";
 import { RUN } from "../src/inference/roles.ts";
 import { CONTROL_TAG } from "../src/inference/tags.ts";
 import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
-import { type Frame, type Interference, isLayer } from "./support/relay.ts";
+import { type Frame, type Interference, isLayer } from "../src/fuzzing/relay.ts";
 import { moment, ROLE_NAMES, type RolesOptions, startRoles } from "./support/roles.ts";
 
 const PREPARE = ["--prepare", "3"];

@@ -15,7 +15,7 @@ import { identityOptions, TOKENS, tokensOption } from "./support/keys.ts";
 import { writeFolder } from "./support/model_folders.ts";
 import { childrenOf, isAlive, type Process, residentMB } from "./support/process_list.ts";
 import { END_MS, poll, Program, within } from "./support/program.ts";
-import { isLayer } from "./support/relay.ts";
+import { isLayer } from "../src/fuzzing/relay.ts";
 import { moment, ROLE_NAMES, type RoleName, startRoles } from "./support/roles.ts";
 
 let root = "";

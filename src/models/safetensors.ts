@@ -132,10 +132,12 @@ function readEntry(name: string, value: unknown): Entry {
   };
   if (!isRecord(value)) return refuse("its header entry is not an object");
   const { dtype, shape, data_offsets: offsets } = value;
-  if (dtype !== "F32") return refuse(`dtype ${JSON.stringify(dtype)} is not supported, only "F32" is`);
-  if (!isSizes(shape)) return refuse(`shape ${JSON.stringify(shape)} is not a list of sizes`);
+  if (dtype !== "F32") {
+    return refuse(`dtype ${JSON.stringify(dtype) ?? "(left out)"} is not supported, only "F32" is`);
+  }
+  if (!isSizes(shape)) return refuse(`shape ${JSON.stringify(shape) ?? "(left out)"} is not a list of sizes`);
   if (!isSizes(offsets) || offsets.length !== 2) {
-    return refuse(`data_offsets ${JSON.stringify(offsets)} are not a pair of byte offsets`);
+    return refuse(`data_offsets ${JSON.stringify(offsets) ?? "(left out)"} are not a pair of byte offsets`);
   }
   const [begin, end] = offsets;
   if (begin > end || end - begin !== 4 * sizeOf(shape)) {

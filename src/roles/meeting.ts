@@ -10,7 +10,7 @@ import type { ConvolutionPool } from "../ring/pool.ts";
 import { onExit } from "../terminal/command.ts";
 
 /** Tags of the number of a session and of the empty message "both are there"; the protocols' tags end below. */
-const SESSION_TAG = 0xd0000011, MEETING_TAG = 0xd0000010;
+export const SESSION_TAG = 0xd0000011, MEETING_TAG = 0xd0000010;
 const NOTHING = new Uint8Array(0);
 /** 128 random bits: whoever knows them is of the session, or was told by one who is. */
 const SESSION_BYTES = 16;

@@ -17,7 +17,7 @@ import { QUARTIC } from "../polynomial/polynomial.ts";
 import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring, type RingRegion } from "../ring/ring.ts";
-import { joinMeeting, meetAtDealer, Meetings, openMeeting, withinSession } from "./meeting.ts";
+import { joinMeeting, meetAtDealer, Meetings, openMeeting, SESSION_TAG, withinSession } from "./meeting.ts";
 import { withReconnections } from "./reconnection.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
@@ -214,7 +214,7 @@ Deno.test("the dealer brings together the two that name the same session, whoeve
 Deno.test("a party that goes before its peer is there takes its session along, and no other", async () => {
   const meetings = new Meetings(), [atDealer, gone] = party("server");
   const number = crypto.getRandomValues(new Uint8Array(16)), joining = meetings.join(atDealer);
-  await gone.send(0xd0000011, number);
+  await gone.send(SESSION_TAG, number);
   gone.close();
   await assertRejects(() => joining, ProtocolError, "server closed the connection");
   const { joined, met } = await meeting(meetings);
@@ -228,7 +228,7 @@ Deno.test("the dealer refuses a second server of a session, and more sessions th
   const number = crypto.getRandomValues(new Uint8Array(16));
   const come = async (number: Uint8Array) => {
     const [atDealer, end] = party("server"), joining = meetings.join(atDealer);
-    await end.send(0xd0000011, number);
+    await end.send(SESSION_TAG, number);
     return { joining, end };
   };
   const first = await come(number), second = await come(number);

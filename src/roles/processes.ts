@@ -153,7 +153,7 @@ function readable(path: string): string {
 const rss = (report: Record<string, unknown>) => report["peakRssMB"] as number;
 
 /** One role's process: reads its JSON lines, keeps what it says on the error stream. */
-class Role {
+export class Role {
   onLine: ((line: Record<string, unknown>) => void) | undefined;
   readonly #child: Deno.ChildProcess;
   readonly #lines: AsyncIterator<Record<string, unknown>>;
@@ -224,9 +224,9 @@ class Role {
     return signal ? new Error(`the ${this.name} ended with ${signal}`) : null;
   }
 
-  kill(): void {
+  kill(signal: Deno.Signal = "SIGKILL"): void {
     try {
-      this.#child.kill("SIGKILL");
+      this.#child.kill(signal);
     } catch {
       // It has ended by itself.
     }

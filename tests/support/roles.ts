@@ -1,7 +1,7 @@
 /** The three roles of a session, started one by one as a person would. */
 import { END_MS, Program, within } from "./program.ts";
 import { type RoleName, ROLES as ROLE_NAMES } from "../../src/roles/endpoint.ts";
-import { type Observe, Relay } from "./relay.ts";
+import { type Observe, Relay } from "../../src/fuzzing/relay.ts";
 
 export interface RolesOptions {
   /** Options of all three. */
