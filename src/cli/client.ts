@@ -21,6 +21,7 @@ import {
   THREADS_OPTION,
 } from "../options/inference_options.ts";
 import { ask } from "../roles/asking.ts";
+import { confine } from "../roles/confinement.ts";
 import { describeTags } from "../roles/meeting.ts";
 import { imagesFrom } from "../options/query_images.ts";
 import { withReconnections } from "../roles/reconnection.ts";
@@ -97,6 +98,7 @@ await runCommand({
     };
     // A session begun anew takes over nothing but the list of what is left.
     const session = () => ask(asking, asked.slice(answers.length));
+    confine(pool);
     if (options.once) await session();
     else await withReconnections(session, () => answers.length, log);
     if (note !== null && !options.json) console.log(`client: ${note}`);

@@ -6,6 +6,7 @@ import { onExit, runCommand } from "../terminal/command.ts";
 import { IDENTITY_OPTIONS, identityFrom, listenOption, parseAddress } from "../roles/endpoint.ts";
 import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, THREADS_OPTION } from "../options/inference_options.ts";
 import { dealAll, type DealingOptions, dealOnce } from "../roles/dealing.ts";
+import { confine } from "../roles/confinement.ts";
 import { describeTags } from "../roles/meeting.ts";
 import {
   logOf,
@@ -56,6 +57,7 @@ await runCommand({
     const identity = await identityFrom(options);
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
+    confine(pool);
     const listener = await listen({
       ...address,
       ...identity,

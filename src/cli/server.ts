@@ -33,6 +33,7 @@ import {
 } from "../options/inference_options.ts";
 import { usableRandomWeights } from "../options/random_model.ts";
 import { answer, answerAll } from "../roles/answering.ts";
+import { confine } from "../roles/confinement.ts";
 import { describeTags } from "../roles/meeting.ts";
 import {
   logOf,
@@ -98,6 +99,7 @@ await runCommand({
       describeTag: describeTags(plan),
       ...identity,
     };
+    confine(pool);
     const listener = await listen({
       ...listenAt,
       ...common,

@@ -150,7 +150,7 @@ export async function fuzz(
   await within(HANG_MS, Promise.all(services)).catch(() => find("server or dealer did not end"));
 
   for (const line of said) {
-    if (/\n|\x1b|\u202e|^\s+at |\[object|undefined|NaN/.test(line)) {
+    if (/\p{C}|^\s+at |\[object|undefined|NaN/u.test(line)) {
       find(`no sentence for a person: ${JSON.stringify(line)}`);
     }
     if (secrets.isIn(line)) find(`a secret was said: ${line}`);

@@ -37,6 +37,8 @@ const SLICE_OUTPUTS = 16;
 /** Multiplications below which copying the operands costs more than a second thread saves: 0.15 ms (measured). */
 const FEWEST_MULTIPLICATIONS: Record<Width, number> = { 64: 1e6, 32: 4e6 };
 const TIMEOUT_MS = 60_000;
+/** What no layer is called. */
+const NO_LAYER = -1;
 
 /** A convolution of any number of threads. */
 export interface RunnableConvolution extends Disposable {
@@ -57,6 +59,13 @@ export class ConvolutionPool implements Disposable {
 
   get threads(): number {
     return this.#threads.count;
+  }
+
+  /** Blocks until every thread has loaded its modules: from then on they read no file. */
+  awaitThreads(): void {
+    const { workers } = this.#threads;
+    for (const worker of workers) worker.start(RELEASE, NO_LAYER);
+    for (const worker of workers) worker.finish();
   }
 
   /** The same threads for a piece of work that may break off. */
