@@ -75,9 +75,13 @@ export type Scaling =
   | { readonly kind: "uniform" }
   /**
    * Whatever a ring of few bits leaves, layer by layer, in words of 32 bits. Inputs of activations may take at most `mostIntegerBits`:
-   * beyond, the protocol could tell too little about them.
+   * beyond, the protocol could tell too little about them. Fewer than `fewestIntegerBits` of the function are not enough.
    */
-  | { readonly kind: "ring"; readonly mostIntegerBits: number };
+  | {
+    readonly kind: "ring";
+    readonly mostIntegerBits: number;
+    fewestIntegerBits?(f: Activation): number;
+  };
 
 /** Options of a plan that only some protocols take. */
 export type ProtocolOption = "fractionBits" | "ringBits";

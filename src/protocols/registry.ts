@@ -4,11 +4,19 @@ import { honeybadger } from "./activation/honeybadger.ts";
 import { lifted } from "./activation/lifted.ts";
 import { relu } from "./activation/relu.ts";
 import { tree } from "./activation/tree.ts";
+import { trigonometric } from "./activation/trigonometric.ts";
 import { beaver } from "./linear/beaver.ts";
 import { masked } from "./linear/masked.ts";
 import type { ActivationProtocol, LinearProtocol } from "./protocol.ts";
 
-export const ACTIVATION_PROTOCOLS: readonly ActivationProtocol[] = [relu, tree, honeybadger, espn, lifted];
+export const ACTIVATION_PROTOCOLS: readonly ActivationProtocol[] = [
+  relu,
+  tree,
+  honeybadger,
+  espn,
+  lifted,
+  trigonometric,
+];
 export const LINEAR_PROTOCOLS: readonly LinearProtocol[] = [beaver, masked];
 
 /** What commands take unless another is asked for. */
