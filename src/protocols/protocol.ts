@@ -126,6 +126,8 @@ export interface ActivationProtocol {
   readonly readsEarly?: boolean;
   /** The function that it computes whatever a network was trained with; left out where the plan says. */
   readonly computes?: Activation;
+  /** The unit in which it counts the values of a network with such activations; 1 if left out. See `src/models/unit.ts`. */
+  unitOf?(f: Activation): number;
   /** Throws a RangeError where the protocol does not do the layer. */
   plan(layer: ActivationLayer): ActivationStep;
 }

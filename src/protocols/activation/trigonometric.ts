@@ -16,6 +16,7 @@
  */
 import type { Dealt, Own } from "../../correlations/correlation.ts";
 import { MOST_HARMONICS, type Trigonometric, trigonometricAt } from "../../models/trigonometric.ts";
+import { unitOfPeriod } from "../../models/unit.ts";
 import { RingTensor, words } from "../../ring/tensor.ts";
 import type { ActivationLayer, ActivationProtocol, Party } from "../protocol.ts";
 import { shortInput, shortOpening, type ShortSpec } from "./short_opening.ts";
@@ -43,6 +44,7 @@ export const trigonometric: ActivationProtocol = {
   scaling: { kind: "ring", mostIntegerBits: Infinity, fewestIntegerBits },
   takes: ["ringBits"],
   readsEarly: true,
+  unitOf: (f) => f.kind === "trigonometric" ? unitOfPeriod(f) : 1,
 
   plan(layer) {
     const spec = planned(layer), reply = spec.waveBits + 1;
@@ -116,7 +118,9 @@ function planned(layer: ActivationLayer): TrigonometricSpec {
     throw new RangeError(`${name}: trigonometric with ${ringBits} ring bits ${reason}`);
   };
   if (!Number.isInteger(Math.log2(period))) {
-    fail(`needs a period that is a power of two, not ${period}; count in another unit, see inPeriodOfTwo()`);
+    fail(
+      `needs the same period in all layers: one is ${period} in the unit that makes another's a power of two`,
+    );
   }
   if (amplitudes.length < 1 || amplitudes.length > MOST_HARMONICS) {
     fail(`computes 1 to ${MOST_HARMONICS} harmonics, not ${amplitudes.length}`);
