@@ -6,7 +6,7 @@ import { randomWeights, seededImage } from "../models/weights.ts";
 import { activationLayer, buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { liftedSpecOf, replyBits } from "../protocols/activation/lifted.ts";
-import { ACTIVATION_PROTOCOLS } from "../protocols/registry.ts";
+import { ACTIVATION_PROTOCOLS, activationProtocol } from "../protocols/registry.ts";
 import { Ring } from "../ring/ring.ts";
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
 import {
@@ -24,7 +24,7 @@ import { type Plan, planInference } from "./plan.ts";
 const ring = await Ring.open();
 
 const planOf = (graph: Graph, activation: string, linear = "masked") =>
-  planInference(graph, { activation, linear, function: QUARTIC });
+  planInference(graph, { activation, linear, function: activationProtocol(activation).usual });
 
 function convNet() {
   const graph = buildModel("convnet");

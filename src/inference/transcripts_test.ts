@@ -7,8 +7,7 @@ import { assertEquals } from "@std/assert";
 import type { Graph, Weights } from "../models/graph.ts";
 import { seededImage } from "../models/weights.ts";
 import { activationLayer } from "../models/zoo.ts";
-import { QUARTIC } from "../polynomial/polynomial.ts";
-import { ACTIVATION_PROTOCOLS } from "../protocols/registry.ts";
+import { ACTIVATION_PROTOCOLS, activationProtocol } from "../protocols/registry.ts";
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
 import { everything, inSixtyFourths, odd, residual, smallWeights } from "./_small_networks.ts";
 
@@ -57,7 +56,11 @@ for (const { activation, linear, graphs } of PROTOCOLS) {
   for (const graph of graphs) {
     const name = `${activation} with ${linear} on ${graph.name} of ${graph.inputShape.join(" x ")}`;
     Deno.test(`${name} sends what it sent when it was recorded`, async () => {
-      const plan = planInference(graph, { activation, linear, function: QUARTIC });
+      const plan = planInference(graph, {
+        activation,
+        linear,
+        function: activationProtocol(activation).usual,
+      });
       const images = [1, 2].map((seed) => inSixtyFourths(Float32Array.from(seededImage(graph, seed))));
       for (const threads of [1, 2]) {
         const { messages } = await recordInference(plan, weightsOf(graph), images, { threads });

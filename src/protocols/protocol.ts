@@ -124,6 +124,8 @@ export interface ActivationProtocol {
   readonly takes: readonly ProtocolOption[];
   /** Whether the client's part of the input must be known before the image is. */
   readonly readsEarly?: boolean;
+  /** The function of a network that names none. */
+  readonly usual: Activation;
   /** The function that it computes whatever a network was trained with; left out where the plan says. */
   readonly computes?: Activation;
   /** The unit in which it counts the values of a network with such activations; 1 if left out. See `src/models/unit.ts`. */

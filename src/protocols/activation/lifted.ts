@@ -14,7 +14,7 @@
  * constant term. Both roundings, that of z and that of y, are random and without bias. See docs/lifted.md.
  */
 import type { Dealt, Own } from "../../correlations/correlation.ts";
-import { horner, type Polynomial, realCoefficients } from "../../polynomial/polynomial.ts";
+import { horner, type Polynomial, QUARTIC, realCoefficients } from "../../polynomial/polynomial.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { RingTensor, words } from "../../ring/tensor.ts";
 import {
@@ -48,6 +48,7 @@ export const lifted: ActivationProtocol = {
   scaling: { kind: "ring", mostIntegerBits: MOST_REPLY_BITS - 2 - FEWEST_REPLY_BITS },
   takes: ["ringBits"],
   readsEarly: true,
+  usual: QUARTIC,
 
   plan(layer) {
     const spec = liftedSpec(layer);

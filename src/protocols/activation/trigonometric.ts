@@ -15,7 +15,12 @@
  * Truncate and reduce as in `lifted`: m + k = 48, so the shift cannot fail. See docs/trigonometric.md.
  */
 import type { Dealt, Own } from "../../correlations/correlation.ts";
-import { MOST_HARMONICS, type Trigonometric, trigonometricAt } from "../../models/trigonometric.ts";
+import {
+  MOST_HARMONICS,
+  type Trigonometric,
+  trigonometric as trigonometricFunction,
+  trigonometricAt,
+} from "../../models/trigonometric.ts";
 import { unitOfPeriod } from "../../models/unit.ts";
 import { RingTensor, words } from "../../ring/tensor.ts";
 import type { ActivationLayer, ActivationProtocol, Party } from "../protocol.ts";
@@ -44,6 +49,7 @@ export const trigonometric: ActivationProtocol = {
   scaling: { kind: "ring", mostIntegerBits: Infinity, fewestIntegerBits },
   takes: ["ringBits"],
   readsEarly: true,
+  usual: trigonometricFunction(8, 1, 1.5),
   unitOf: (f) => f.kind === "trigonometric" ? unitOfPeriod(f) : 1,
 
   plan(layer) {
