@@ -36,7 +36,7 @@ interface TrigonometricSpec extends ShortSpec {
 /** Bits of a dealt word: m + k. */
 const WORD_BITS = 48;
 /** The angle is opened to a turn over 2^9: 8 lose nothing that 10,000 images would show (results/precision_sweep.csv), 7 do. */
-const WAVE_BITS = 9;
+const WAVE_BITS = 10;
 /** Fraction bits of cosines and sines in the public table; the rest of the word is the amplitudes'. */
 const TABLE_BITS = 16;
 const FEWEST_AMPLITUDE_BITS = 8;
@@ -49,7 +49,7 @@ export const trigonometric: ActivationProtocol = {
   scaling: { kind: "ring", mostIntegerBits: Infinity, fewestIntegerBits },
   takes: ["ringBits"],
   readsEarly: true,
-  usual: trigonometricFunction(8, 1, 1.5),
+  usual: trigonometricFunction(8, 1, 1),
   unitOf: (f) => f.kind === "trigonometric" ? unitOfPeriod(f) : 1,
 
   plan(layer) {
