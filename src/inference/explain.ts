@@ -6,7 +6,6 @@ import { activate, evaluate } from "../models/float_engine.ts";
 import { evaluateFixed, type FixedValue } from "../models/fixed_engine.ts";
 import type { Activation, Weights } from "../models/graph.ts";
 import { FITTED_RANGE } from "../models/ranges.ts";
-import { layerActivation } from "../models/trigonometric.ts";
 import { inUnit, unitOfPeriod, weightsInUnits } from "../models/unit.ts";
 import type { Ring } from "../ring/ring.ts";
 import { integersOf } from "../wires/halves.ts";
@@ -59,7 +58,7 @@ export async function explain(
   const float = evaluate(plan.graph, scaled, f, image);
   const { fixed, stopped } = fixedOrReason(plan, weights, image);
   const opened = await openedValues(ring, plan, weights, image);
-  const added = addedErrors(plan, scaled, f, image, opened);
+  const added = addedErrors(plan, scaled, image, opened);
   const nodes = new Set(plan.graph.nodes.map(({ id }) => id));
   const layers = plan.steps.flatMap(({ writes }) => writes.filter((id) => nodes.has(id)))
     .map((id) => reportLayer(plan, f, id, opened.get(id)!, float, fixed?.get(id), added.get(id) ?? null));
@@ -121,7 +120,6 @@ async function openedValues(
 function addedErrors(
   plan: Plan,
   weights: Weights,
-  function_: Activation,
   image: ArrayLike<number>,
   opened: ReadonlyMap<string, Opened>,
 ): Map<string, LayerReport["added"]> {
@@ -143,7 +141,7 @@ function addedErrors(
         node.id,
         compared(
           values,
-          activate(layerActivation(plan.options.functions?.[node.id] ?? function_, node.id, weights), inputs),
+          activate(plan.functions.get(node.id)!, inputs),
           (i) => errorBound!(inputs[i]!),
         ),
       );

@@ -66,6 +66,8 @@ export interface Plan {
   readonly wires: ReadonlyMap<string, Wire>;
   /** By node: what the protocol made of the activation. */
   readonly activations: ReadonlyMap<string, ActivationStep>;
+  /** By node: the function of an activation, in the unit of its values. */
+  readonly functions: ReadonlyMap<string, Activation>;
   /** By node: the unit in which its value is counted. */
   readonly units: ReadonlyMap<string, number>;
   /** By node: fraction bits of the weights. */
@@ -151,6 +153,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
           remask: layers.list.some(({ kind, reads }) => reads.includes(id) && kind !== "averagePool"),
         });
         draft.activations.set(id, step);
+        draft.functions.set(id, functionOf(id));
         draft.add("activation", [reads], [id], step);
         break;
       }
@@ -219,6 +222,7 @@ function sum(name: string, ids: readonly string[], wires: readonly Wire[]): Loca
 /** Steps as they are added. */
 class Draft {
   readonly activations = new Map<string, ActivationStep>();
+  readonly functions = new Map<string, Activation>();
   readonly weightBits = new Map<string, number>();
   readonly #wires = new Map<string, Wire>();
   readonly #steps: Omit<Step, "lastUses">[] = [];
@@ -315,6 +319,7 @@ class Draft {
       steps,
       wires: this.#wires,
       activations: this.activations,
+      functions: this.functions,
       units: this.units,
       weightBits: this.weightBits,
       input: layers.input,

@@ -18,7 +18,7 @@ const RECORD = new URL("testdata/transcripts.json", import.meta.url);
 const recorded: Record<string, Record<string, string>> = JSON.parse(
   await Deno.readTextFile(RECORD).catch(() => "{}"),
 );
-const updates = Deno.env.get("UPDATE_TRANSCRIPTS") === "1", before = JSON.stringify(recorded);
+const updates = Deno.env.get("UPDATE_TRANSCRIPTS") === "1", before = structuredClone(recorded);
 
 Deno.test("the record is of this version of the protocols", () => {
   if (!updates) assertEquals(recorded["version"], { protocols: `${PROTOCOL_VERSION}` });
@@ -75,11 +75,14 @@ for (const { activation, linear, graphs } of PROTOCOLS) {
 if (updates) {
   globalThis.addEventListener("unload", () => {
     const version = { protocols: `${PROTOCOL_VERSION}` };
-    if (JSON.stringify(recorded) !== before && recorded["version"]?.["protocols"] === version.protocols) {
+    const isChanged = Object.keys(before).some((name) =>
+      JSON.stringify(before[name]) !== JSON.stringify(recorded[name])
+    );
+    if (isChanged && recorded["version"]?.["protocols"] === version.protocols) {
       throw new Error(
         "messages changed: raise PROTOCOL_VERSION first, since roles of both codes would misunderstand each other",
       );
     }
-    Deno.writeTextFileSync(RECORD, JSON.stringify({ ...recorded, version }, null, 1) + "\n");
+    Deno.writeTextFileSync(RECORD, JSON.stringify({ ...recorded, version }, null, 2) + "\n");
   });
 }

@@ -1,4 +1,5 @@
 /** The protocols by name. To add one, write its file and list it here. */
+import type { Activation } from "../models/graph.ts";
 import { espn } from "./activation/espn.ts";
 import { honeybadger } from "./activation/honeybadger.ts";
 import { lifted } from "./activation/lifted.ts";
@@ -21,7 +22,14 @@ export const LINEAR_PROTOCOLS: readonly LinearProtocol[] = [beaver, masked];
 
 /** What commands take unless another is asked for. */
 export const DEFAULT_ACTIVATION: ActivationProtocol = lifted;
+/** What computes a line and a wave. */
+export const WAVE_ACTIVATION: ActivationProtocol = trigonometric;
 export const DEFAULT_LINEAR: LinearProtocol = masked;
+
+/** What computes a function unless another is asked for: the default where it can. */
+export const protocolFor = ({ kind }: Activation): ActivationProtocol =>
+  [DEFAULT_ACTIVATION, ...ACTIVATION_PROTOCOLS].find(({ usual }) => usual.kind === kind) ??
+    DEFAULT_ACTIVATION;
 
 /** The activation protocol called `name`; a RangeError lists the names. */
 export const activationProtocol = (name: string): ActivationProtocol =>
