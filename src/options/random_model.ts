@@ -19,7 +19,7 @@ export function usableRandomWeights(graph: Graph, seed: number, activation: Acti
     throw new RangeError(
       `no random weights of ${graph.name} suit the activation ${
         formatActivation(activation)
-      }; choose another function`,
+      }; choose another --polynomial or --wave`,
       { cause },
     );
   }
