@@ -76,6 +76,8 @@ describe("a mistake on the command line", () => {
     ],
     ["server", `${HONEYBADGER} --ring-bits 24`, "--ring-bits belongs to lifted"],
     ["server", "--activation relu --polynomial 0,1,1/2", "--polynomial belongs to", "not to relu"],
+    ["client", "--wave 8:1,-0.8", "--wave belongs to trigonometric", "not to lifted"],
+    ["infer", "--wave 8:1", '--wave was given "8:1"', "a period and after it"],
     ["explain", "--repetitions 3", "unknown option --repetitions"],
     ["server", "--listen 7700", '--listen was given "7700"', "HOST:PORT"],
     ["client", "--connect 127.0.0.1:70000", "127.0.0.1:70000 names port 70000", "65535"],

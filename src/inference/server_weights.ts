@@ -4,6 +4,7 @@
  * the words would cost as much memory as the numbers.
  */
 import type { Weights } from "../models/graph.ts";
+import { weightsInUnits } from "../models/unit.ts";
 import { checkWeights } from "../models/weight_shapes.ts";
 import type { EncodedLayer } from "../protocols/protocol.ts";
 import type { ConvolutionSpec } from "../ring/convolution.ts";
@@ -15,13 +16,11 @@ import type { Plan, Step } from "./plan.ts";
 export class ServerWeights {
   readonly #packed = new Map<string, RunnableConvolution>();
 
+  readonly #weights: Weights;
+
   /** Throws a RangeError, which names the weight, where one does not fit. */
-  constructor(
-    private readonly pool: ConvolutionPool,
-    private readonly plan: Plan,
-    private readonly weights: Weights,
-  ) {
-    checkWeights(plan.graph, weights);
+  constructor(private readonly pool: ConvolutionPool, private readonly plan: Plan, weights: Weights) {
+    this.#weights = planWeights(plan, weights);
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
       for (const layer of this.layers(pool.ring, step)) {
@@ -33,7 +32,7 @@ export class ServerWeights {
 
   /** The layers of a step for a session with its memory in `ring`. */
   layers(ring: Ring, step: Step): EncodedLayer[] {
-    return encodedLayers(ring, this.plan, this.weights, step).map((layer, i) => {
+    return encodedLayers(ring, this.plan, this.#weights, step).map((layer, i) => {
       const node = step.writes[i]!, { weights } = layer;
       const packed = (spec: ConvolutionSpec) => {
         const known = this.#packed.get(node);
@@ -45,6 +44,12 @@ export class ServerWeights {
       return { ...layer, packed };
     });
   }
+}
+
+/** Weights that have the shapes of a plan, in its units. */
+export function planWeights({ graph, units }: Plan, weights: Weights): Weights {
+  checkWeights(graph, weights);
+  return weightsInUnits(graph, weights, units);
 }
 
 /** The layers of a step, at the scales of the plan. */

@@ -4,7 +4,6 @@
  */
 import type { Source } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
-import { checkWeights } from "../models/weight_shapes.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import type { EncodedLayer, OpenStep, Party, Prepared, Role } from "../protocols/protocol.ts";
 import { decode, encodeWords } from "../ring/fixed_point.ts";
@@ -12,7 +11,7 @@ import type { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
 import type { Half, Wire } from "../wires/wire.ts";
-import { encodedLayers, ServerWeights } from "./server_weights.ts";
+import { encodedLayers, planWeights, ServerWeights } from "./server_weights.ts";
 import { digestOf, type LocalStep, type Plan, type Step } from "./plan.ts";
 import { PLAN_TAG, queryTag } from "./tags.ts";
 import { TimedChannel } from "./timed_channel.ts";
@@ -45,15 +44,15 @@ type Halves = Map<string, RingTensor<Width>>;
 
 /** Set-up of a party: compares plans, then masks and opens weights, once for all queries. */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { plan, peer, pool, role, weights } = options, digest = await digestOf(plan);
-  if (weights !== null && !(weights instanceof ServerWeights)) checkWeights(plan.graph, weights);
+  const { plan, peer, pool, role } = options, digest = await digestOf(plan), given = options.weights;
+  const weights = given === null || given instanceof ServerWeights ? given : planWeights(plan, given);
   await comparePlans(peer, digest);
   const source = options.source(digest), draw = await source.session();
   const open = new Map<Step, OpenStep>();
   for (const step of plan.steps) {
     const { work, kind } = step;
     if (!("open" in work)) continue;
-    const layers = kind === "linear" ? layersOf(options, step) : null, drawn = draw(step);
+    const layers = kind === "linear" ? layersOf({ ...options, weights }, step) : null, drawn = draw(step);
     open.set(step, await work.open({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
     drawn.finish();
     layers?.forEach(({ weights }) => weights[Symbol.dispose]());

@@ -75,9 +75,13 @@ export type Scaling =
   | { readonly kind: "uniform" }
   /**
    * Whatever a ring of few bits leaves, layer by layer, in words of 32 bits. Inputs of activations may take at most `mostIntegerBits`:
-   * beyond, the protocol could tell too little about them.
+   * beyond, the protocol could tell too little about them. Fewer than `fewestIntegerBits` of the function are not enough.
    */
-  | { readonly kind: "ring"; readonly mostIntegerBits: number };
+  | {
+    readonly kind: "ring";
+    readonly mostIntegerBits: number;
+    fewestIntegerBits?(f: Activation): number;
+  };
 
 /** Options of a plan that only some protocols take. */
 export type ProtocolOption = "fractionBits" | "ringBits";
@@ -120,8 +124,12 @@ export interface ActivationProtocol {
   readonly takes: readonly ProtocolOption[];
   /** Whether the client's part of the input must be known before the image is. */
   readonly readsEarly?: boolean;
+  /** The function of a network that names none. */
+  readonly usual: Activation;
   /** The function that it computes whatever a network was trained with; left out where the plan says. */
   readonly computes?: Activation;
+  /** The unit in which it counts the values of a network with such activations; 1 if left out. See `src/models/unit.ts`. */
+  unitOf?(f: Activation): number;
   /** Throws a RangeError where the protocol does not do the layer. */
   plan(layer: ActivationLayer): ActivationStep;
 }

@@ -13,8 +13,7 @@ import { seededImage } from "../models/weights.ts";
 import { ProtocolError } from "../network/channel.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
-import { QUARTIC } from "../polynomial/polynomial.ts";
-import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
+import { ACTIVATION_PROTOCOLS, activationProtocol, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring, type RingRegion } from "../ring/ring.ts";
 import { joinMeeting, meetAtDealer, Meetings, openMeeting, SESSION_TAG, withinSession } from "./meeting.ts";
@@ -22,7 +21,12 @@ import { withReconnections } from "./reconnection.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
 const planOf = (activation: string, linear: string): Plan =>
-  planInference(activation === "lifted" ? odd : everything, { activation, linear, function: QUARTIC });
+  planInference(readsSmallRing(activation) ? odd : everything, {
+    activation,
+    linear,
+    function: activationProtocol(activation).usual,
+  });
+const readsSmallRing = (activation: string) => activationProtocol(activation).scaling.kind === "ring";
 
 interface Links {
   readonly server: FramedChannel;
