@@ -81,6 +81,11 @@ describe("a mistake on the command line", () => {
     ["explain", "--repetitions 3", "unknown option --repetitions"],
     ["server", "--listen 7700", '--listen was given "7700"', "HOST:PORT"],
     ["client", "--connect 127.0.0.1:70000", "127.0.0.1:70000 names port 70000", "65535"],
+    [
+      "server",
+      "--model resnet18 --clients 64",
+      /memory has room for \d+ sessions with --prepare 1, not for --clients 64/,
+    ],
     ["server", "--identity a --tokens b", "--identity and --tokens were both given"],
     ["dealer", "--tokens /nowhere/tokens.json", "cannot read /nowhere/tokens.json"],
     ["client", "--identity /nowhere", "cannot read /nowhere/cert.pem"],

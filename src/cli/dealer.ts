@@ -1,4 +1,5 @@
 /** `deno task dealer`: deals correlated randomness to servers and clients, session by session. */
+import { mostSessions } from "../inference/session_memory.ts";
 import { listen } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
@@ -33,7 +34,8 @@ await runCommand({
       min: 1,
       max: 64,
       default: 8,
-      help: "sessions side by side; others are told to come later",
+      help:
+        "sessions side by side, fewer where memory has no room for so many; others are told to come later",
     },
     queries: {
       type: "integer",
@@ -81,11 +83,10 @@ await runCommand({
       onDealt: ({ kind }) => kind === "query" && dealt++,
     };
     if (options.once) await dealOnce(listener, dealing);
-    else {await dealAll(listener, dealing, {
-        sessions: options.sessions,
-        draining: new AbortController(),
-        log,
-      });}
+    else {
+      const sessions = Math.min(options.sessions, Math.max(1, mostSessions(pool.ring, plan, 0)));
+      await dealAll(listener, dealing, { sessions, draining: new AbortController(), log });
+    }
     reportLine(options.json, { queries: dealt, peakRssMB: peakRssMB() }, `dealer: ${dealt} queries dealt`);
   },
 });

@@ -84,16 +84,11 @@ await runCommand({
     sayPrecision(plan);
     const listenAt = parseAddress(options.listen), dealerAt = parseAddress(options.dealer);
     const identity = await identityFrom(options);
-    const folded = options.elements === undefined ? await loadWeights(plan, options) : new Map();
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
+    checkRoom(pool.ring, plan, options);
+    const folded = options.elements === undefined ? await loadWeights(plan, options) : new Map();
     const weights = new ServerWeights(pool, plan, folded);
-    const room = mostSessions(pool.ring, plan, options.prepare);
-    if (options.clients > room) {
-      throw new Error(
-        `memory has room for ${room} sessions with --prepare ${options.prepare}, not for --clients ${options.clients}; lower one of them`,
-      );
-    }
     const common = {
       role: "server",
       timeoutMs: options.timeout * 1000,
@@ -128,14 +123,26 @@ await runCommand({
       const client = await listener.accept();
       listener.close();
       await answer(answering, client);
-    } else {await answerAll(listener, answering, {
-        clients: options.clients,
-        draining: new AbortController(),
-        log,
-      });}
+    } else {
+      const draining = new AbortController();
+      await answerAll(listener, answering, { clients: options.clients, draining, log });
+    }
     reportLine(options.json, { queries, peakRssMB: peakRssMB() }, `server: ${queries} queries answered`);
   },
 });
+
+/** Several sessions must have room by the bound that the plan gives; one may turn out to need less than that. */
+function checkRoom(
+  ring: Ring,
+  plan: Plan,
+  { clients, prepare }: { readonly clients: number; readonly prepare: number },
+): void {
+  const room = Math.max(1, mostSessions(ring, plan, prepare));
+  if (clients <= room) return;
+  throw new Error(
+    `memory has room for ${room} sessions with --prepare ${prepare}, not for --clients ${clients}; lower one of them`,
+  );
+}
 
 /** Folded weights from a folder, or seeded random ones. */
 async function loadWeights(

@@ -34,7 +34,7 @@ export function sessionBytes({ steps }: Plan, prepared: number): number {
   return opened + (prepared + 1) * held + 2 * working;
 }
 
-/** Sessions that a server has room for side by side, its packed weights and the scratch memory of its layers (a sixteenth) apart. */
+/** Sessions that a server, or a dealer, which holds none `prepared`, has room for side by side, its packed weights and the scratch memory of its layers (a sixteenth) apart. */
 export function mostSessions(ring: Ring, plan: Plan, prepared: number): number {
   const room = ring.bytes.length * 15 / 16 - ring.bytesInUse - sum(plan.steps, packedBytes);
   return Math.floor(room / sessionBytes(plan, prepared));
