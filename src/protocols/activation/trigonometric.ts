@@ -35,7 +35,7 @@ interface TrigonometricSpec extends ShortSpec {
 
 /** Bits of a dealt word: m + k. */
 const WORD_BITS = 48;
-/** The angle is opened to a turn over 2^9: 8 lose nothing that 10,000 images would show (results/precision_sweep.csv), 7 do. */
+/** The angle is opened to a turn over 2^10, a bit more than ConvNet needs; docs/trigonometric.md, "W". */
 const WAVE_BITS = 10;
 /** Fraction bits of cosines and sines in the public table; the rest of the word is the amplitudes'. */
 const TABLE_BITS = 16;
