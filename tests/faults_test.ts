@@ -202,7 +202,7 @@ describe("a model folder", () => {
     {
       what: "trained with another polynomial than the default",
       options: { activation: { kind: "polynomial", coefficients: [1, 2, 3], precision: 4 } },
-      parts: ["was trained with another polynomial", "--polynomial=1,2,3/4"],
+      parts: ["was trained with another function", "--polynomial=1,2,3/4"],
     },
     {
       what: "trained with a polynomial for ReLU",

@@ -142,6 +142,7 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
     ["--linear", options.linear],
     options.fractionBits === undefined ? [] : ["--fraction-bits", String(options.fractionBits)],
     options.ringBits === undefined ? [] : ["--ring-bits", String(options.ringBits)],
+    options.angleBits === undefined ? [] : ["--angle-bits", String(options.angleBits)],
     options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
     options.force ? ["--force"] : [],
     activationProtocol(options.activation).computes ? [] : functionArguments(formatFunctions(graph, options)),

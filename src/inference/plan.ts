@@ -29,6 +29,8 @@ export interface PlanOptions {
   readonly fractionBits?: number;
   /** Bits of the ring of the linear layers, where the protocol takes them. */
   readonly ringBits?: number;
+  /** Bits of an opened angle, where the protocol takes them. */
+  readonly angleBits?: number;
   /** Audited ranges: scales in small rings follow from them, and a bound of the logits. */
   readonly ranges?: Ranges;
   /** Plan although a range leaves less than one bit of head-room. */
@@ -88,7 +90,7 @@ export const MAX_NODES = 4096;
 /** Plans a private inference of `graph`, whose batch norms are folded. Throws a RangeError where the network does not fit the protocols. */
 export function planInference(graph: Graph, options: PlanOptions): Plan {
   const protocol = activationProtocol(options.activation), linear = linearProtocol(options.linear);
-  for (const option of ["fractionBits", "ringBits"] as const) {
+  for (const option of ["fractionBits", "ringBits", "angleBits"] as const) {
     if (options[option] === undefined || protocol.takes.includes(option)) continue;
     throw new RangeError(
       `${protocol.name} takes no ${option}: leave it out, or choose another activation protocol`,
@@ -150,6 +152,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
           input: draft.wire(reads),
           function: functionOf(id),
           outputBits: scales.outputBits(id),
+          ...(options.angleBits === undefined ? {} : { angleBits: options.angleBits }),
           remask: layers.list.some(({ kind, reads }) => reads.includes(id) && kind !== "averagePool"),
         });
         draft.activations.set(id, step);

@@ -128,6 +128,23 @@ Deno.test("beyond the ring the wave stays right, and half the ring is missing fr
   await inference.end();
 });
 
+Deno.test("trigonometric errs by half a step of the opened angle, twice as much with a bit less", async () => {
+  const n = 4096,
+    f = trigonometric(8, 1, 1),
+    x = Float64Array.from({ length: n }, (_, i) => 16 * Math.sin(i));
+  for (const angleBits of [6, 8, 10]) {
+    const plan = planOf(activationLayer(n), f, { angleBits }),
+      inference = await openInProcess(ring, plan, new Map(), 1);
+    const y = await inference.infer(x),
+      expected = activate(f, x),
+      error = largest(y, expected),
+      half = 2 ** (2 - angleBits);
+    // The steepest part of the wave has a slope of 2 / pi.
+    assert(error < 2 / Math.PI * half + 0.001 && error > half / 2, `${angleBits} bits: ${error}`);
+    await inference.end();
+  }
+});
+
 Deno.test("plans that break the bounds of trigonometric are refused with a sentence", () => {
   const graph = twoActivations(4), f = trigonometric(8, 1, 1), other = trigonometric(10, 1, 1);
   const [first] = graph.nodes.filter(({ op }) => op === "activation");
@@ -135,6 +152,11 @@ Deno.test("plans that break the bounds of trigonometric are refused with a sente
     () => planOf(graph, f, { functions: { [first!.id]: other } }),
     RangeError,
     "needs the same period in all layers",
+  );
+  assertThrows(
+    () => planOf(graph, f, { angleBits: 15 }),
+    RangeError,
+    "opens 4 to 14 bits of an angle, not 15",
   );
   assertThrows(() => planOf(graph, f, { linear: "beaver" }), RangeError, "weights in clear at the server");
   assertThrows(

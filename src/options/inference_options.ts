@@ -8,6 +8,7 @@ import type { Activation, Graph } from "../models/graph.ts";
 import { auditedLayers, type Ranges } from "../models/ranges.ts";
 import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
+import { DEFAULT_ANGLE_BITS } from "../protocols/activation/trigonometric.ts";
 import type { ProtocolOption } from "../protocols/protocol.ts";
 import {
   ACTIVATION_PROTOCOLS,
@@ -58,6 +59,12 @@ export const PLAN_OPTIONS = {
     min: 16,
     max: 30,
     help: `bits of the ring of the linear layers, for ${takers("ringBits")} (default: ${DEFAULT_RING_BITS})`,
+  },
+  angleBits: {
+    type: "integer",
+    min: 4,
+    max: 14,
+    help: `bits of an angle that are opened, for ${takers("angleBits")} (default: ${DEFAULT_ANGLE_BITS})`,
   },
   fractionBits: {
     type: "integer",
@@ -201,6 +208,7 @@ export interface PlanValues {
   readonly linear: string;
   readonly fractionBits: number | undefined;
   readonly ringBits: number | undefined;
+  readonly angleBits?: number | undefined;
   readonly polynomial: string | undefined;
   readonly wave: string | undefined;
   readonly ranges: string | undefined;
@@ -239,6 +247,7 @@ export function planFrom(values: PlanValues): Plan {
     ...functions,
     ...(values.fractionBits === undefined ? {} : { fractionBits: values.fractionBits }),
     ...(values.ringBits === undefined ? {} : { ringBits: values.ringBits }),
+    ...(values.angleBits === undefined ? {} : { angleBits: values.angleBits }),
     ...(values.ranges === undefined ? {} : { ranges: parseRangesOption(graph, values.ranges) }),
     force: values.force,
   });
@@ -253,7 +262,12 @@ export function sayPrecision(plan: Plan): void {
 /** Refuses what the protocol would not use. */
 function checkTaken(values: PlanValues): void {
   const { takes, name } = activationProtocol(values.activation);
-  for (const [option, flag] of [["fractionBits", "--fraction-bits"], ["ringBits", "--ring-bits"]] as const) {
+  const flags = {
+    fractionBits: "--fraction-bits",
+    ringBits: "--ring-bits",
+    angleBits: "--angle-bits",
+  } as const;
+  for (const [option, flag] of Object.entries(flags) as [ProtocolOption, string][]) {
     if (values[option] === undefined || takes.includes(option)) continue;
     throw new UsageError(
       `${flag} belongs to ${takers(option)}, not to ${name}: leave it out, or choose another --activation`,

@@ -84,7 +84,7 @@ export type Scaling =
   };
 
 /** Options of a plan that only some protocols take. */
-export type ProtocolOption = "fractionBits" | "ringBits";
+export type ProtocolOption = "fractionBits" | "ringBits" | "angleBits";
 
 /** One activation layer of a network. */
 export interface ActivationLayer {
@@ -94,6 +94,8 @@ export interface ActivationLayer {
   readonly function: Activation;
   /** Fraction bits that the outputs are to have. */
   readonly outputBits: number;
+  /** Bits of an opened angle, for the protocol that takes them. */
+  readonly angleBits?: number;
   /** Whether a re-masked output saves a message, since a linear layer reads it as it is. */
   readonly remask: boolean;
 }

@@ -35,8 +35,8 @@ interface TrigonometricSpec extends ShortSpec {
 
 /** Bits of a dealt word: m + k. */
 const WORD_BITS = 48;
-/** The angle is opened to a turn over 2^9: 8 lose nothing that 10,000 images would show (results/precision_sweep.csv), 7 do. */
-const WAVE_BITS = 10;
+/** The angle is opened to a turn over 2^10, a bit more than ConvNet needs; docs/trigonometric.md, "W". */
+export const DEFAULT_ANGLE_BITS = 10;
 /** Fraction bits of cosines and sines in the public table; the rest of the word is the amplitudes'. */
 const TABLE_BITS = 16;
 const FEWEST_AMPLITUDE_BITS = 8;
@@ -47,7 +47,7 @@ export const trigonometric: ActivationProtocol = {
     "a line and a wave instead of a polynomial, by the opening of lifted: a third of its reply and of its dealt words",
   // The reply does not grow with the range, so only the ring bounds it.
   scaling: { kind: "ring", mostIntegerBits: Infinity, fewestIntegerBits },
-  takes: ["ringBits"],
+  takes: ["ringBits", "angleBits"],
   readsEarly: true,
   usual: trigonometricFunction(8, 1, 1),
   unitOf: (f) => f.kind === "trigonometric" ? unitOfPeriod(f) : 1,
@@ -113,7 +113,8 @@ const lineShift = (spec: ShortSpec): number => wordBits(spec) - 1 - spec.inputBi
 
 /** Throws a RangeError where the layer breaks a bound of the proof. */
 function planned(layer: ActivationLayer): TrigonometricSpec {
-  const { name, outputBits, function: f } = layer, input = shortInput("trigonometric", layer);
+  const { name, outputBits, function: f, angleBits = DEFAULT_ANGLE_BITS } = layer,
+    input = shortInput("trigonometric", layer);
   if (f.kind !== "trigonometric") {
     throw new RangeError(
       `${name}: trigonometric computes a line and a wave, not ${f.kind}; use another activation protocol`,
@@ -131,6 +132,9 @@ function planned(layer: ActivationLayer): TrigonometricSpec {
   if (amplitudes.length < 1 || amplitudes.length > MOST_HARMONICS) {
     fail(`computes 1 to ${MOST_HARMONICS} harmonics, not ${amplitudes.length}`);
   }
+  if (!Number.isInteger(angleBits) || angleBits < 4 || angleBits > 14) {
+    fail(`opens 4 to 14 bits of an angle, not ${angleBits}`);
+  }
   const spec = { ...input, function: { period, offset, amplitudes }, outputBits, waveBits: 0 };
   const turn = turnBits(spec);
   if (turn < 2) fail(`cannot tell angles from ${inputBits} fraction bits; use a wider ring`);
@@ -140,7 +144,7 @@ function planned(layer: ActivationLayer): TrigonometricSpec {
   if (amplitudeBits(spec) < FEWEST_AMPLITUDE_BITS) {
     fail(`leaves ${amplitudeBits(spec)} bits to the amplitudes, fewer than ${FEWEST_AMPLITUDE_BITS}`);
   }
-  return { ...spec, waveBits: Math.min(WAVE_BITS, turn) };
+  return { ...spec, waveBits: Math.min(angleBits, turn) };
 }
 
 /** For each element two words a harmonic, then the line's for top bits 0 and 1, with a unit of the output more: see `lifted`. */

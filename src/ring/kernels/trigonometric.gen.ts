@@ -17,32 +17,55 @@ const PARAMETERS: Record<Role, string> = {
 };
 
 /** a cos + b sin of the harmonic 2 h + 1 at the angle `place`; the table holds pairs of 32 bits. */
-const wave = (h: number) =>
-  `{ const pair = load<u64>(turn + (${h === 0 ? "place" : `(${2 * h + 1} * place & places)`} << 3));
-      y += load<u64>(words, ${2 * WORD * h}) * <u64><i64><i32>pair + load<u64>(words, ${2 * WORD * h + WORD}) * <u64>(<i64>pair >> 32); }`;
+const wave = (h: number, at: number) =>
+  `{ const pair = load<i64>(turn + (${h === 0 ? "place" : `(${2 * h + 1} * place & places)`} << 3)); ` +
+  `y += load<i64>(words, ${at + 2 * WORD * h}) * <i64><i32>pair + load<i64>(words, ${at + 2 * WORD * h + WORD}) * (pair >> 32); }`;
+
+/** Element i of a turn. */
+function element(role: Role, harmonics: number, hasMask: boolean, i: number): string {
+  const at = i * (2 * harmonics + 2) * WORD;
+  return `{ const u = load<u32>(e, ${4 * i}), place: usize = u ${role === "Server" ? ">> t " : ""}& places; ` +
+    `let y = load<i64>(words + <usize>(u >> topBit & 1) * ${WORD}, ${at + 2 * harmonics * WORD})` +
+    `${role === "Server" ? " + (<i64>(u >> down) << up)" : ""}; ` +
+    `${range(harmonics).map((h) => wave(h, at)).join(" ")} ` +
+    `store<u32>(out, <u32>(y >> shift)${hasMask ? ` - load<u32>(mask, ${4 * i})` : ""}, ${4 * i}); }`;
+}
+
+const PER_TURN = 4;
+
+function loops(role: Role, harmonics: number, hasMask: boolean): string {
+  const advance = (count: number) =>
+    `e += ${4 * count}; words += ${count * (2 * harmonics + 2) * WORD}; out += ${4 * count};` +
+    (hasMask ? ` mask += ${4 * count};` : "");
+  const elements = (count: number) => range(count).map((i) => element(role, harmonics, hasMask, i)).join("\n    ");
+  return `while (out < turnsEnd) {
+    ${elements(PER_TURN)}
+    ${advance(PER_TURN)}
+  }
+  while (out < end) {
+    ${elements(1)}
+    ${advance(1)}
+  }`;
+}
 
 /** The server knows all bits of e, the client the angle and the top bit; without a mask (address 0) it keeps its share. */
 function gate(role: Role, harmonics: number): string {
-  const isServer = role === "Server", bytes = (2 * harmonics + 2) * WORD;
-  return `
+  const head = `
 export function trigonometricGate${role}${harmonics}(${PARAMETERS[role]}): void {
-  const end = out + <usize>n * 4, places: u32 = (1 << waveBits) - 1, shift = <u64>(48 - k);
-  const topBit: u32 = ${isServer ? "k - 1" : "waveBits"};
-  ${isServer ? "const up = <u64>max(lineShift, 0), down: u32 = max(-lineShift, 0);" : ""}
-  while (out < end) {
-    const u = load<u32>(e), place: usize = u ${isServer ? ">> t " : ""}& places;
-    let y = load<u64>(words + <usize>(u >> topBit & 1) * ${WORD}, ${2 * harmonics * WORD})${
-    isServer ? " + (<u64>(u >> down) << up)" : ""
-  };
-    ${range(harmonics).map(wave).join("\n    ")}
-    y = y >> shift;
-    ${
-    isServer ? "store<u32>(out, <u32>y);" : "if (mask) { store<u32>(out, <u32>y - load<u32>(mask)); mask += 4; } else store<u32>(out, <u32>y);"
+  const end = out + <usize>n * 4, turnsEnd = out + <usize>(n / ${PER_TURN}) * ${4 * PER_TURN};
+  const places: u32 = (1 << waveBits) - 1, shift = <i64>(48 - k);
+  const topBit: u32 = ${role === "Server" ? "k - 1" : "waveBits"};`;
+  return role === "Server"
+    ? `${head}
+  const up = <i64>max(lineShift, 0), down: u32 = max(-lineShift, 0);
+  ${loops(role, harmonics, false)}
+}`
+    : `${head}
+  if (mask == 0) {
+  ${loops(role, harmonics, false)}
+  return;
   }
-    e += 4;
-    words += ${bytes};
-    out += 4;
-  }
+  ${loops(role, harmonics, true)}
 }`;
 }
 
