@@ -49,6 +49,9 @@ export async function handshake(
     await crossing(ownHello, peerHello, () => {
       const peer = decodeHello(peerHello);
       if (!ROLE_PATTERN.test(peer.role)) throw new ProtocolError(`${link.peer} gave a role that is no name`);
+      if (!(peer.rttMs >= 0 && peer.bitsPerSecond >= 0)) {
+        throw new ProtocolError(`${link.peer} gave a network profile that is none`);
+      }
       if (certified !== undefined && peer.role !== certified) {
         throw new ProtocolError(
           `${link.peer} calls itself ${peer.role} and has the certificate of a ${certified}`,
@@ -120,12 +123,16 @@ function decodeHello(hello: Uint8Array<ArrayBuffer>): Hello {
 async function proveToken(
   link: FrameLink,
   side: Side,
-  { role, tokens = {} }: HandshakeOptions,
+  { role, tokens }: HandshakeOptions,
   ownHello: Uint8Array<ArrayBuffer>,
   peerHello: Uint8Array<ArrayBuffer>,
 ): Promise<void> {
   const [connecting, listening] = side === "connecting" ? [ownHello, peerHello] : [peerHello, ownHello];
-  const token = Object.hasOwn(tokens, link.peer) ? tokens[link.peer] : "";
+  const refusal = () =>
+    new ProtocolError(`${role} and ${link.peer} do not have the same token, connection refused`);
+  // Who has tokens has one for everybody that may come: another role is not let in by the empty one.
+  if (tokens !== undefined && !Object.hasOwn(tokens, link.peer)) throw refusal();
+  const token = tokens?.[link.peer] ?? "";
   const secret = await crypto.subtle.digest(
     "SHA-256",
     new TextEncoder().encode(`token of two roles ${token}`),
@@ -147,9 +154,7 @@ async function proveToken(
     // Constant time: how long it takes says nothing about where the first difference is.
     let difference = 0;
     for (let i = 0; i < PROOF_BYTES; i++) difference |= expected[i]! ^ peerProof[i]!;
-    if (difference !== 0) {
-      throw new ProtocolError(`${role} and ${link.peer} do not have the same token, connection refused`);
-    }
+    if (difference !== 0) throw refusal();
   });
 }
 

@@ -31,7 +31,7 @@ export interface ReceptionOptions {
   readonly handshakeMs?: number;
 }
 
-export function receive(source: ConnectionSource, options: ReceptionOptions): ChannelListener {
+export function admit(source: ConnectionSource, options: ReceptionOptions): ChannelListener {
   const { open, onDropped = () => {}, handshakeMs = HANDSHAKE_MS } = options;
   const ready = new Arrivals<FramedChannel>(), pending = new Map<Caller, (reason: string) => void>();
   let isOpen = true;

@@ -11,7 +11,7 @@ import { FramedChannel } from "./framed_channel.ts";
 import { handshake, type HandshakeOptions, type Side } from "./handshake.ts";
 import type { TlsIdentity } from "./node_tls.ts";
 import { type NetworkProfile, networkProfile } from "./profiles.ts";
-import { type ChannelListener, receive, type ReceptionOptions } from "./reception.ts";
+import { admit, type ChannelListener, type ReceptionOptions } from "./reception.ts";
 
 export type { TlsIdentity } from "./node_tls.ts";
 export type { ChannelListener } from "./reception.ts";
@@ -38,7 +38,7 @@ export async function listen(options: ListenOptions): Promise<ChannelListener> {
   const source = tls === undefined
     ? listenPlain(host, port)
     : await (await import("./node_tls.ts")).listenTls(host, port, tls);
-  return receive(source, {
+  return admit(source, {
     ...options,
     open: ({ stream, certified }, address) => openChannel(stream, address, "listening", options, certified),
   });
