@@ -11,7 +11,8 @@ import { certifyRoles } from "./authority.ts";
 import { ProtocolError } from "./channel.ts";
 import { encodeHeader, FrameKind, HEADER_BYTES } from "./frame.ts";
 import type { FramedChannel } from "./framed_channel.ts";
-import { memoryPair } from "./memory_pair.ts";
+import { FrameLink } from "./frame_link.ts";
+import { memoryPair, memoryStreams } from "./memory_pair.ts";
 import { networkProfile } from "./profiles.ts";
 import { MOST_PENDING } from "./reception.ts";
 import { connect, type ConnectOptions, listen, type ListenOptions } from "./tcp.ts";
@@ -460,4 +461,18 @@ Deno.test("a pause ends when the other end shows no longer that it is there", as
     ProtocolError,
     "client sent nothing for 0.1 s while tag 1 was awaited",
   );
+});
+
+Deno.test("one byte from time to time is no message that begins", async () => {
+  const [near, far] = memoryStreams();
+  const link = new FrameLink(near, "server", "client", { timeoutMs: 100 });
+  let dripped = 0;
+  const drip = setInterval(() => far.write(new Uint8Array(1)).then(() => dripped++, () => {}), 20);
+  await assertRejects(
+    () => link.receive(FrameKind.data, 1, new Uint8Array(8)),
+    ProtocolError,
+    "client sent nothing for 0.1 s while tag 1 was awaited",
+  );
+  clearInterval(drip);
+  assert(dripped > 1 && dripped < HEADER_BYTES, `${dripped} bytes came`);
 });
