@@ -1,0 +1,183 @@
+/** The gradient of a convolution's input by the direct method: gathered from the output's gradient, or scattered by it. */
+import type { ConvolutionKernels } from "./convolution_kernels.ts";
+import { type ConvolutionShape, layout, outputSize, panelBytes, roundUp } from "./convolution_shape.ts";
+
+/** One way to compute the gradient of the input. */
+export interface InputGradient {
+  readonly border: number;
+  readonly packedBytes: number;
+  prepare(weights: number, packed: number): void;
+  run(dz: number, packed: number, dx: number): void;
+}
+
+export const planInputGradient = (kernels: ConvolutionKernels, shape: ConvolutionShape): InputGradient =>
+  (suitsScatter(shape) ? scatterGradient : gatherGradient)(kernels, shape);
+
+/**
+ * Where the gradient of the input comes from, one dimension: dx[i] = sum over t of dz[(i + padding - t) / stride] w[t],
+ * over the taps t congruent to i + padding modulo the stride. So dx falls into `stride` phases, each a convolution of
+ * stride 1.
+ */
+interface Phase {
+  /** First position in dx, and how many follow at distance `stride`. */
+  readonly first: number;
+  readonly count: number;
+  /** Taps in the order of ascending positions in dz. */
+  readonly taps: readonly number[];
+  /** Position in dz of the first tap for the first position in dx; may be negative: border. */
+  readonly start: number;
+}
+
+function phases(size: number, { kernel, stride, padding }: ConvolutionShape): Phase[] {
+  return Array.from({ length: stride }, (_, residue) => {
+    const first = ((residue - padding) % stride + stride) % stride;
+    const taps = Array.from({ length: kernel }, (_, t) => t).filter((t) => t % stride === residue).reverse();
+    const count = Math.max(0, Math.ceil((size - first) / stride));
+    return { first, count, taps, start: (first + padding - residue) / stride - (taps.length - 1) };
+  }).filter(({ count }) => count > 0);
+}
+
+/** Border of dz (rows or columns) that {@linkcode phases} reach into. */
+function reach(size: number, shape: ConvolutionShape): number {
+  const last = outputSize(size, shape) - 1;
+  return Math.max(
+    0,
+    ...phases(size, shape).filter(({ taps }) => taps.length > 0).map(({ start, count, taps }) =>
+      Math.max(-start, start + count - 1 + taps.length - 1 - last)
+    ),
+  );
+}
+
+/** dx as convolutions of dz, one for each pair of {@linkcode phases}. */
+function gatherGradient(kernels: ConvolutionKernels, shape: ConvolutionShape): InputGradient {
+  const { batch, height, width, inputs, outputs, kernel, stride } = shape;
+  const border = Math.max(reach(height, shape), reach(width, shape));
+  const dx = layout(height, width, inputs, 0);
+  const dz = layout(outputSize(height, shape), outputSize(width, shape), outputs, border);
+  const columnPhases = phases(width, shape);
+  let packedBytes = 0;
+  const parts = phases(height, shape).flatMap((rows) =>
+    columnPhases.map((columns) => {
+      const packed = packedBytes, taps = rows.taps.length * columns.taps.length;
+      packedBytes += panelBytes(taps * outputs, inputs);
+      const multiply = kernels.multiply({
+        biases: 0,
+        images: batch,
+        rows: rows.count,
+        columns: columns.count,
+        xImage: dz.image,
+        xRow: dz.row,
+        xColumn: dz.column,
+        yImage: dx.image,
+        yRow: dx.row * stride,
+        yColumn: dx.column * stride,
+        segments: rows.taps.length,
+        length: columns.taps.length * outputs,
+        segmentStep: dz.row,
+        outputs: inputs,
+        planes: 1,
+        xPlane: 0,
+        wPlane: 0,
+        yPlane: 0,
+        accumulates: false,
+      });
+      const from = dz.origin + rows.start * dz.row + columns.start * dz.column;
+      return {
+        rows,
+        columns,
+        taps,
+        packed,
+        multiply,
+        from,
+        to: rows.first * dx.row + columns.first * dx.column,
+      };
+    })
+  );
+  return {
+    border,
+    packedBytes,
+    prepare(weights, at) {
+      for (const { rows, columns, taps, packed } of parts) {
+        let row = 0;
+        for (const i of rows.taps) {
+          for (const j of columns.taps) {
+            const from = weights + (i * kernel + j) * inputs * outputs * 4;
+            kernels.packPanels(from, outputs, 4, inputs, outputs * 4, at + packed, row, taps * outputs);
+            row += outputs;
+          }
+        }
+      }
+    },
+    run(gradients, at, result) {
+      if (parts.some(({ taps }) => taps === 0)) kernels.zero(result, batch * dx.image);
+      for (const { taps, packed, multiply, from, to } of parts) {
+        if (taps > 0) multiply(gradients + from, at + packed, result + to);
+      }
+    },
+  };
+}
+
+/**
+ * dx as a sum of what each pixel of dz contributes: kernel rows of kernel * inputs contiguous words. Without padding
+ * this multiplies no borders, and few inputs do not leave lanes idle. A call takes one position in all images, so that
+ * what it adds does not overlap.
+ */
+function scatterGradient(kernels: ConvolutionKernels, shape: ConvolutionShape): InputGradient {
+  const { batch, height, width, inputs, outputs, kernel, stride } = shape;
+  const outHeight = outputSize(height, shape), outWidth = outputSize(width, shape);
+  const dx = layout(height, width, inputs, 0), dz = layout(outHeight, outWidth, outputs, 0);
+  const length = kernel * inputs, rowBytes = panelBytes(outputs, length);
+  const multiply = kernels.multiply({
+    biases: 0,
+    images: 1,
+    rows: 1,
+    columns: batch,
+    xImage: 0,
+    xRow: 0,
+    xColumn: dz.image,
+    yImage: 0,
+    yRow: 0,
+    yColumn: dx.image,
+    segments: 1,
+    length: outputs,
+    segmentStep: 0,
+    outputs: length,
+    planes: kernel,
+    xPlane: 0,
+    wPlane: rowBytes,
+    yPlane: dx.row,
+    accumulates: true,
+  });
+  return {
+    border: 0,
+    packedBytes: kernel * rowBytes,
+    prepare(weights, packed) {
+      for (let i = 0; i < kernel; i++) {
+        const from = weights + i * length * outputs * 4;
+        kernels.packPanels(from, outputs, 4, length, outputs * 4, packed + i * rowBytes, 0, outputs);
+      }
+    },
+    run(from, packed, to) {
+      kernels.zero(to, batch * dx.image);
+      for (let row = 0; row < outHeight; row++) {
+        for (let column = 0; column < outWidth; column++) {
+          multiply(
+            from + row * dz.row + column * dz.column,
+            packed,
+            to + (row * dx.row + column * dx.column) * stride,
+          );
+        }
+      }
+    },
+  };
+}
+
+/** Whether scattering takes less time; reading and writing the sums costs it about 6 more turns of k (measured). */
+function suitsScatter(shape: ConvolutionShape): boolean {
+  const { height, width, inputs, outputs, kernel, stride, padding } = shape;
+  if (padding > 0) return false;
+  const positions = outputSize(height, shape) * outputSize(width, shape);
+  const scatter = positions * kernel * roundUp(kernel * inputs, 4) * (outputs + 6);
+  const gather = height * width * Math.ceil(kernel / stride) ** 2 * roundUp(inputs, 4) * outputs;
+  return scatter < gather;
+}
