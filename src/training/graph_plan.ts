@@ -6,33 +6,22 @@
  * Only the statistics of batch norm and the weight gradients need the whole shard. The steps between them form a
  * segment, which is run for a few images at a time: what one step writes, the next finds in the second-level cache.
  */
-import {
-  type BatchNormNode,
-  type Graph,
-  inferShapes,
-  inputsOf,
-  type Shape,
-  sizeOf,
-} from "../models/graph.ts";
-import { type Convolution, type ConvolutionKernels, planConvolution, RESERVED_BYTES } from "./convolution.ts";
-import { planGradients } from "./gradient_plan.ts";
-import {
-  type ForwardStep,
-  type GraphPlan,
-  periodOf,
-  RECORD_BYTES,
-  type Segment,
-  type Tensor,
-} from "./graph_steps.ts";
+import type { Graph, Node } from "../models/graph.ts";
+import { Arena } from "./arena.ts";
+import type { ConvolutionKernels } from "./convolution.ts";
+import { ForwardPlan } from "./forward_plan.ts";
+import { GradientPlan } from "./gradient_plan.ts";
+import type { BackwardSegment, BackwardStep, ForwardStep, GraphPlan, Segment } from "./graph_steps.ts";
+import { RECORD, SETTINGS } from "./kernels/_settings.ts";
+import { convolutionLayer } from "./layers/convolution_layer.ts";
+import { pointwiseLayer } from "./layers/pointwise_layer.ts";
+import { poolingLayer } from "./layers/pooling_layer.ts";
 import { isMuonFilter, muonScratchBytes } from "./muon.ts";
 import { type ParameterLayout, stateFloats } from "./parameter_layout.ts";
-import { findGroups } from "./pointwise_groups.ts";
+import { stepsOf, type Tensor } from "./tensor.ts";
 
-const SETTINGS_BYTES = 128;
 /** Size of a tensor's part in a segment: a few of them fit in the second-level cache. */
 const SEGMENT_BYTES = 1 << 19;
-/** Over-reads of the last vector, and a shift that keeps buffers of power-of-two sizes in different cache sets. */
-const GAP_BYTES = 192;
 
 /**
  * Plans training of `batch` images at a time. Addresses are those of the memory of `kernels`, which must then have
@@ -46,153 +35,40 @@ export function planGraph(
   layout: ParameterLayout,
   kernels: ConvolutionKernels,
 ): GraphPlan {
-  const shapes = inferShapes(graph), { groups, inner } = findGroups(graph);
-  const nodes = graph.nodes.filter(({ id }) => !inner.has(id));
-  const last = nodes.at(-1)!;
+  const last = graph.nodes.at(-1)!;
   if (last.op !== "dense" && last.op !== "conv") {
     throw new RangeError(`${graph.name}: training needs logits from a dense layer, found ${last.op}`);
   }
-  const memory = arena();
+  const memory = new Arena();
   const parameters = memory.allocate(stateFloats(layout) * 4);
   const gradients = memory.allocate(layout.total * 4), received = memory.allocate(layout.total * 4);
-  const activations: number[] = [];
-  const settings = memory.allocate(SETTINGS_BYTES);
-  const records = memory.allocate(graph.nodes.length * RECORD_BYTES);
+  const settings = memory.allocate(SETTINGS.end), records = memory.allocate(graph.nodes.length * RECORD.end);
 
-  const offsetOf = (id: string, part: string) => layout.slots.get(`${id}.${part}`)!.offset;
-  const parameterOf = (id: string, part: string) => parameters + offsetOf(id, part) * 4;
-  const tensor = (shape: Shape, border: number): Tensor => {
-    const [height, width, channels] = shape;
-    const row = (width + 2 * border) * channels * 4, image = (height + 2 * border) * row;
-    const base = memory.allocate(batch * image);
-    return { base, at: base + border * (row + channels * 4), row, image, shape, border };
-  };
+  const plan = new ForwardPlan(graph, batch, memory, layout, parameters, kernels);
+  for (const node of plan.nodes) planLayer(plan, node);
+  const gradientPlan = new GradientPlan(plan, gradients);
+  for (const node of plan.nodes.toReversed()) planLayerGradient(gradientPlan, node);
 
-  const convolutions = new Map<string, (images: number) => Convolution>();
-  for (const node of nodes) {
-    if (node.op !== "conv" && node.op !== "dense") continue;
-    const [height, width, inputs] = shapes.get(node.input)!;
-    const { kernel, stride, padding } = node.op === "conv" ? node : { kernel: 1, stride: 1, padding: 0 };
-    const shape = { height, width, inputs, outputs: node.outputs, kernel, stride, padding };
-    convolutions.set(node.id, memoized((images) => planConvolution(kernels, { batch: images, ...shape })));
-  }
-  const convolutionOf = (id: string) => convolutions.get(id)?.(batch);
-
-  // Borders that the readers of each value ask for; other readers take any.
-  const borders = new Map<string, Set<number>>(nodes.map(({ id }) => [id, new Set()]));
-  for (const node of nodes) {
-    const convolution = convolutionOf(node.id);
-    if (convolution) borders.get(inputsOf(node)[0]!)!.add(convolution.inputBorder);
-    if (node.op === "flatten") borders.get(node.input)!.add(0);
-  }
-
-  const forward: ForwardStep[] = [], steps = new Map<string, ForwardStep>();
-  /** Every layout of every value; the first is the one its layer writes. */
-  const values = new Map<string, Tensor[]>();
-  const value = (id: string, border?: number) => {
-    const layouts = values.get(id)!;
-    return border === undefined ? layouts[0]! : layouts.find((t) => t.border === border)!;
-  };
-  const emit = (id: string, step: ForwardStep) => {
-    forward.push(step);
-    steps.set(id, step);
-  };
-  const tables = (node: BatchNormNode | undefined, shape: Shape) => {
-    const period = periodOf(shape[2]);
-    const common = { period, tables: memory.allocate(16 * period), sums: memory.allocate(16 * period) };
-    if (!node) return { ...common, norm: undefined };
-    const norm = {
-      scale: offsetOf(node.id, "scale"),
-      offset: offsetOf(node.id, "offset"),
-      mean: offsetOf(node.id, "mean"),
-      variance: offsetOf(node.id, "variance"),
-      pivot: memory.allocate(4 * period),
-      gradientTables: memory.allocate(16 * period),
-      count: batch * shape[0] * shape[1],
-    };
-    return { ...common, norm };
-  };
-
-  for (const node of nodes) {
-    const shape = shapes.get(node.id)!, wanted = [...borders.get(node.id)!].sort((a, b) => b - a);
-    if (node.op === "flatten") {
-      const x = value(node.input, 0);
-      values.set(node.id, [{ ...x, row: x.image, shape }]);
-      continue;
-    }
-    // Convolutions and the loader of images write without border.
-    const isPlain = convolutions.has(node.id) || node.op === "input";
-    const y = tensor(shape, isPlain ? 0 : wanted[0] ?? 0);
-    values.set(node.id, [y]);
-    const convolution = convolutions.get(node.id), group = groups.get(node.id);
-    if (convolution && (node.op === "conv" || node.op === "dense")) {
-      const x = value(node.input, convolution(batch).inputBorder);
-      const weight = parameterOf(node.id, "weight"), bias = node.bias ? parameterOf(node.id, "bias") : 0;
-      const packed = memory.allocate(convolution(batch).packedBytes);
-      emit(node.id, { kind: "convolution", convolution, x, z: y, weight, bias, packed });
-    } else if (group) {
-      const shortcut = group.shortcut === undefined ? undefined : value(group.shortcut);
-      const activation = group.activation ? activations.push(sizeOf(shape)) - 1 : undefined;
-      const z = value(group.source);
-      const step = { kind: "pointwise", z, shortcut, y, activation, ...tables(group.norm, shape) } as const;
-      if (group.norm) {
-        // Right after the step that makes z, or else here.
-        const made = forward.indexOf(steps.get(group.source)!) + 1 || forward.length;
-        forward.splice(made, 0, { kind: "moments", of: step, z });
-      }
-      emit(node.id, step);
-    } else if (node.op === "averagePool" || node.op === "maxPool") {
-      emit(node.id, { kind: "pool", node, x: value(node.input), y });
-    }
-    for (const border of wanted) {
-      if (border === y.border) continue;
-      const copy = tensor(shape, border);
-      values.get(node.id)!.push(copy);
-      forward.push({ kind: "copy", x: y, y: copy });
-    }
-  }
-
-  const images = value(nodes[0]!.id), logits = value(last.id);
-  const { steps: backward, logitsGradient } = planGradients({
-    graph,
-    nodes,
-    groups,
-    shapes,
-    convolutions,
-    steps,
-    batch,
-    gradientOf: (node, part) => gradients + offsetOf(node, part) * 4,
-    tensor,
-    allocate: memory.allocate,
-  });
-  const forwardSegments = cut(forward, batch, (step) => step.kind === "pointwise" && step.norm !== undefined);
-  const backwardSegments = cut(backward, batch, ({ kind }) => kind === "norm").map(({ images, steps }) => ({
-    images,
-    steps: steps.filter((step) => step.kind !== "weights"),
-    weights: steps.filter((step) => step.kind === "weights"),
-  }));
-  // The optimiser and the convolutions do not run at the same time.
-  const filters = [...layout.slots.values()].filter(({ shape }) => isMuonFilter(shape));
-  let scratchBytes = Math.max(0, ...filters.map(({ shape }) => muonScratchBytes(shape)));
-  for (
-    const { images, steps } of [...forwardSegments, ...backwardSegments, { images: batch, steps: forward }]
-  ) {
-    for (const step of steps) {
-      if (step.kind !== "convolution") continue;
-      const { convolution } = "of" in step ? step.of : step;
-      scratchBytes = Math.max(scratchBytes, convolution(images).scratchBytes);
-    }
-  }
-  const scratch = memory.allocate(scratchBytes);
+  const forward = cut(plan.steps, batch, (step) => step.kind === "pointwise" && step.norm !== undefined);
+  const backward = cut(gradientPlan.steps, batch, ({ kind }) => kind === "norm").map(
+    ({ images, steps }): BackwardSegment => ({
+      images,
+      steps: steps.filter((step) => step.kind !== "weights"),
+      weights: steps.filter((step) => step.kind === "weights"),
+    }),
+  );
+  // Preparing weights and the weight gradients take the whole shard.
+  const all = [...forward, ...backward, { images: batch, steps: plan.steps }];
+  const scratch = memory.allocate(Math.max(muonBytes(layout), ...all.map(convolutionBytes)));
   return {
     batch,
     classes: graph.classes,
-    images,
-    logits,
-    logitsGradient,
-    forward: forwardSegments,
-    backward: backwardSegments,
-    activations,
+    images: plan.value(plan.nodes[0]!.id),
+    logits: plan.value(last.id),
+    logitsGradient: gradientPlan.logits,
+    forward,
+    backward,
+    activations: plan.activations,
     parameters,
     momentum: parameters + layout.total * 4,
     gradients,
@@ -200,8 +76,35 @@ export function planGraph(
     records,
     settings,
     scratch,
-    bytes: memory.top(),
+    bytes: memory.top,
   };
+}
+
+function planLayer(plan: ForwardPlan, node: Node): void {
+  const group = plan.groups.get(node.id);
+  if (node.op === "flatten") {
+    const x = plan.value(node.input, 0);
+    return plan.alias(node.id, { ...x, row: x.image, shape: plan.shapes.get(node.id)! });
+  }
+  if (group) pointwiseLayer.plan(plan, group);
+  else if (node.op === "conv" || node.op === "dense") convolutionLayer.plan(plan, node);
+  else if (node.op === "averagePool" || node.op === "maxPool") poolingLayer.plan(plan, node);
+  else plan.result(node.id, 0); // the images, which are loaded without border
+  plan.copyTo(node.id);
+}
+
+function planLayerGradient(plan: GradientPlan, node: Node): void {
+  if (!plan.has(node.id)) return;
+  const group = plan.forward.groups.get(node.id);
+  if (group) pointwiseLayer.planGradient(plan, group);
+  else if (node.op === "conv" || node.op === "dense") convolutionLayer.planGradient(plan, node);
+  else if (node.op === "averagePool" || node.op === "maxPool") poolingLayer.planGradient(plan, node);
+  else if (node.op === "flatten") {
+    const shape = plan.forward.shapes.get(node.input)!;
+    for (const t of plan.gatherParts(node.id, Infinity)) {
+      plan.contribute(node.input, { ...t, ...stepsOf(shape, 0), shape });
+    }
+  }
 }
 
 /** Cuts steps into segments, each from one that starts a segment to the next. */
@@ -226,22 +129,20 @@ function cut<Step extends { readonly kind: string }>(
 const tensorsOf = (step: object): Tensor[] =>
   Object.values(step).filter((value) => typeof value === "object" && "base" in value);
 
-function memoized<T>(make: (n: number) => T): (n: number) => T {
-  const known = new Map<number, T>();
-  return (n) => {
-    if (!known.has(n)) known.set(n, make(n));
-    return known.get(n)!;
-  };
-}
+/** Workspace of the convolutions of a segment. */
+const convolutionBytes = ({ images, steps }: Segment<ForwardStep | BackwardStep>): number =>
+  Math.max(
+    0,
+    ...steps.map((step) => {
+      if (step.kind !== "convolution") return 0;
+      const { convolution } = "of" in step ? step.of : step;
+      return convolution(images).scratchBytes;
+    }),
+  );
 
-function arena() {
-  let top = RESERVED_BYTES;
-  return {
-    allocate(bytes: number): number {
-      const at = top;
-      top += Math.ceil(bytes / 64) * 64 + GAP_BYTES;
-      return at;
-    },
-    top: () => top,
-  };
-}
+/** Workspace of the optimiser, which does not run at the same time. */
+const muonBytes = ({ slots }: ParameterLayout): number =>
+  Math.max(
+    0,
+    ...[...slots.values()].map(({ shape }) => isMuonFilter(shape) ? muonScratchBytes(shape) : 0),
+  );

@@ -1,20 +1,7 @@
-/** What a plan of training consists of: tensors with their addresses, and the steps over them, forward and backward. */
-import type { PoolNode, Shape } from "../models/graph.ts";
+/** What a plan of training consists of: the steps over tensors, forward and backward. `layers/` makes and runs them. */
+import type { PoolNode } from "../models/graph.ts";
 import type { Convolution } from "./convolution.ts";
-import type { Extent, Place } from "./layer_kernels.ts";
-
-/** A batch of images in memory, NHWC, perhaps with a zero border around each. */
-export interface Tensor {
-  /** Address of the buffer, border included. */
-  readonly base: number;
-  /** Address of the first element inside the border. */
-  readonly at: number;
-  /** Bytes from row to row and from image to image. */
-  readonly row: number;
-  readonly image: number;
-  readonly shape: Shape;
-  readonly border: number;
-}
+import type { Tensor } from "./tensor.ts";
 
 /** Parameters and working memory of a batch norm. */
 export interface Norm {
@@ -179,26 +166,10 @@ export interface GraphPlan {
   readonly gradients: number;
   /** Gradients of another shard, on their way into the sum. */
   readonly received: number;
-  /** Records of the activation layers, 16 bytes each. */
+  /** Records of the activation layers, and the settings of their kernels: see `kernels/_settings.ts`. */
   readonly records: number;
   readonly settings: number;
   readonly scratch: number;
   /** Size of the memory. */
   readonly bytes: number;
 }
-
-/** Bytes of a record: f64 penalty sum, i32 bits of the largest input, i32 inputs out of bounds. */
-export const RECORD_BYTES = 16;
-
-/** Address, row and image step of a tensor, from one of its images on. */
-export const place = (t: Tensor, image = 0): Place => [t.at + image * t.image, t.row, t.image];
-
-/** The loops over tensors of one shape: a single long row if none has a border. */
-export function extent(images: number, ...tensors: readonly Tensor[]): Extent {
-  const [height, width, channels] = tensors[0]!.shape, row = width * channels;
-  return tensors.every(({ border }) => border === 0) ? [1, 1, images * height * row] : [images, height, row];
-}
-
-/** Least common multiple of 4 and the channels. */
-export const periodOf = (channels: number) =>
-  channels * (channels % 4 === 0 ? 1 : channels % 2 === 0 ? 2 : 4);

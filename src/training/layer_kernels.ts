@@ -1,16 +1,23 @@
-/**
- * The kernels of everything that is not a convolution, as TypeScript sees them. A tensor is three numbers: address of
- * its first element, bytes from row to row, bytes from image to image. Sources are in `kernels/`.
- */
+/** The kernels of everything that is not a convolution, as TypeScript sees them. Sources are in `kernels/`. */
 import { instantiateModulesNow, loadModules } from "../ring/kernel_modules.ts";
+import { type NamedValues, parameterNames } from "../ring/named_kernels.ts";
+import { kernelName, LAYER_HEADS, type LayerFamily, operandNames } from "./kernels/_heads.ts";
+import type { Tensor } from "./tensor.ts";
 
-/** Address, bytes of a row, bytes of an image. */
-export type Place = readonly [at: number, row: number, image: number];
-/** Images, rows of an image, numbers of a row. */
-export type Extent = readonly [images: number, rows: number, floats: number];
+type Operands<Text extends string> = Text extends `${infer First} ${infer Rest}`
+  ? Operands<First> & Operands<Rest>
+  : Text extends `${infer Name}?` ? { readonly [name in Name]: Tensor | undefined }
+  : { readonly [name in Text]: Tensor };
 
-/** Kernels over all elements, named after activation and operands; tensors, extent, tables, period, then the rest. */
-type Elementwise = (...args: number[]) => void;
+/** Kernels over tensors by name, from image `first` on; of activations there is one each. */
+type TensorKernels = {
+  readonly [family in LayerFamily]: (
+    operands: Operands<typeof LAYER_HEADS[family]["operands"]>,
+    first: number,
+    parameters: NamedValues<typeof LAYER_HEADS[family]["parameters"]>,
+    activation?: string,
+  ) => void;
+};
 
 type Descend = (
   w: number,
@@ -23,19 +30,9 @@ type Descend = (
   rate: number,
 ) => void;
 
-export interface LayerKernels {
-  /** `forward<Activation>[Shortcut]`, `backward<Activation>[Shortcut][Second]`: see layers.gen.ts. */
-  readonly [fused: `${"forward" | "backward" | "outliers"}${string}`]: Elementwise;
-  moments: Elementwise;
-  normGradient: Elementwise;
-  sum: Elementwise;
-  copy: Elementwise;
-  averagePool: Elementwise;
-  averagePoolGradient: Elementwise;
-  averagePoolScatter: Elementwise;
-  maxPool: Elementwise;
-  maxPoolGradient: Elementwise;
-  clear: Elementwise;
+interface PlainKernels {
+  /** Zeroes the rows of a tensor. */
+  clear(x: number, row: number, image: number, images: number, rows: number, floats: number): void;
   /** total += part. */
   addTo(total: number, part: number, n: number): void;
   squaredSum(g: number, n: number): number;
@@ -56,13 +53,45 @@ export interface LayerKernels {
   descendAhead: Descend;
 }
 
+export type LayerKernels = PlainKernels & TensorKernels;
+
 const MODULES = ["layers", "layers_pooling", "layers_update"];
 
 /** Compiles `build/training_layers*.wasm`; the modules can be posted to workers. */
 export const loadLayerModules = (): Promise<WebAssembly.Module[]> => loadModules("training", MODULES);
 
 /** Instantiates the kernels in `memory`, which must have at least 16 pages. */
-export const instantiateLayerKernels = (
+export function instantiateLayerKernels(
   memory: WebAssembly.Memory,
   modules: readonly WebAssembly.Module[],
-): LayerKernels => instantiateModulesNow<LayerKernels>(memory, modules);
+): LayerKernels {
+  const exports = instantiateModulesNow<PlainKernels & Exports>(memory, modules);
+  const families = Object.keys(LAYER_HEADS) as LayerFamily[];
+  const named = Object.fromEntries(families.map((family) => [family, tensorKernel(exports, family)]));
+  return { ...named as unknown as TensorKernels, ...plain(exports) };
+}
+
+type Exports = Readonly<Record<string, (...values: number[]) => void>>;
+
+const plain = ({ clear, addTo, squaredSum, multiply, descend, descendAhead }: PlainKernels): PlainKernels => (
+  { clear, addTo, squaredSum, multiply, descend, descendAhead }
+);
+
+/** A call sweeps over a tensor, thousands of numbers: the list of its arguments costs nothing beside that. */
+function tensorKernel(exports: Exports, family: LayerFamily) {
+  const operands = operandNames(family), parameters = parameterNames(LAYER_HEADS[family].parameters);
+  return (
+    tensors: Readonly<Record<string, Tensor | undefined>>,
+    first: number,
+    values: Readonly<Record<string, number>>,
+    activation = "",
+  ) => {
+    const list: number[] = [];
+    for (const operand of operands) {
+      const tensor = tensors[operand];
+      if (tensor) list.push(tensor.at + first * tensor.image, tensor.row, tensor.image);
+    }
+    for (const parameter of parameters) list.push(values[parameter]!);
+    exports[kernelName(family, activation, (operand) => tensors[operand] !== undefined)]!(...list);
+  };
+}

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { instantiateLayerKernels, loadLayerModules } from "./layer_kernels.ts";
+import { extent, type Tensor } from "./tensor.ts";
 
 const MOST = 4096, TABLES = 0, SETTINGS = 256, RECORD = 512, SUMS = 768, X = 1024, ONES = X + 4 * MOST;
 const RESULT = ONES + 4 * MOST;
@@ -8,16 +9,21 @@ const RESULT = ONES + 4 * MOST;
 async function sigmoidKernels(x: Float32Array): Promise<{ value: Float32Array; derivative: Float32Array }> {
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 }), { buffer } = memory;
   const kernels = instantiateLayerKernels(memory, await loadLayerModules());
-  const place = (at: number) => [at, 4 * x.length, 4 * x.length];
-  const extent = [1, 1, x.length, TABLES, 4];
+  const row = 4 * x.length,
+    tensor = (at: number): Tensor => (
+      { base: at, at, row, image: row, shape: [1, 1, x.length], border: 0 }
+    );
+  const [z, y, g, dy] = [X, RESULT, RESULT, ONES].map(tensor) as [Tensor, Tensor, Tensor, Tensor];
+  const common = { ...extent(1, z), tables: TABLES, period: 4, settings: SETTINGS };
   new Float32Array(buffer, TABLES, 12).set([1, 1, 1, 1]); // batch norm: times 1, plus 0, around 0
   new Float32Array(buffer, SETTINGS, 2).set([Infinity, 5]); // no clip, no penalty
   new Float32Array(buffer, X, x.length).set(x);
   new Float32Array(buffer, ONES, x.length).fill(1);
   const result = new Float32Array(buffer, RESULT, x.length);
-  kernels.forwardSigmoid!(...place(X), ...place(RESULT), ...extent, SETTINGS, RECORD);
+  kernels.forward({ z, s: undefined, y }, 0, { ...common, record: RECORD }, "Sigmoid");
   const value = result.slice();
-  kernels.backwardSigmoid!(...place(ONES), ...place(X), ...place(RESULT), ...extent, SUMS, SETTINGS, 0);
+  const absent = { ey: undefined, s: undefined };
+  kernels.backward({ ...absent, dy, z, g }, 0, { ...common, sums: SUMS, factor: 0 }, "Sigmoid");
   return { value, derivative: result.slice() };
 }
 

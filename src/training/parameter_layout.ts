@@ -8,7 +8,7 @@ import { weightShapes } from "../models/weights.ts";
 import type { EngineState } from "./engine.ts";
 import { isTrainable } from "./initial.ts";
 
-interface Slot {
+export interface ParameterSlot {
   readonly shape: readonly number[];
   /** First float; a multiple of 4. */
   readonly offset: number;
@@ -16,7 +16,7 @@ interface Slot {
 }
 
 export interface ParameterLayout {
-  readonly slots: ReadonlyMap<string, Slot>;
+  readonly slots: ReadonlyMap<string, ParameterSlot>;
   /** Floats of all that is trained, and of everything. */
   readonly trained: number;
   readonly total: number;
@@ -26,7 +26,7 @@ export interface ParameterLayout {
 const rank = (name: string) => /\.(weight|bias)$/.test(name) ? 0 : isTrainable(name) ? 1 : 2;
 
 export function layoutParameters(graph: Graph): ParameterLayout {
-  const slots = new Map<string, Slot>(), ends: number[] = [];
+  const slots = new Map<string, ParameterSlot>(), ends: number[] = [];
   let top = 0;
   for (const current of [0, 1, 2]) {
     for (const [name, shape] of weightShapes(graph)) {

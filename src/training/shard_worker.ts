@@ -1,7 +1,8 @@
 /** A worker of the wasm engine: computes one or more shards, one after another, in a memory of its own. */
 import { waitWhile } from "../ring/pool_protocol.ts";
 import type { StepSettings } from "./engine.ts";
-import { EVALUATION_FIELDS, openShard, type Shard } from "./shard.ts";
+import { Shard } from "./shard.ts";
+import { EVALUATION_FIELDS } from "./shard_evaluation.ts";
 import {
   CLIP,
   EVALUATE,
@@ -28,7 +29,7 @@ import { workerData } from "node:worker_threads";
 function serve(start: ShardStart, exchange: Exchange): void {
   const { graph, activation, batch, shards, own, workers, modules } = start;
   const { control, state, slots } = exchange;
-  const shard = openShard(graph, activation, batch, modules);
+  const shard = new Shard(graph, activation, batch, modules);
   let isPrepared = false;
   const prepare = () => {
     if (!isPrepared) shard.prepare();

@@ -24,7 +24,7 @@ import {
   writeState,
 } from "./parameter_layout.ts";
 import { checkPenalty } from "./penalty.ts";
-import { EVALUATION_FIELDS, type ShardEvaluation } from "./shard.ts";
+import { EVALUATION_FIELDS, type ShardEvaluation } from "./shard_evaluation.ts";
 import {
   allocateExchange,
   CLIP,

@@ -1,7 +1,11 @@
-// Pooling forward and backward (AssemblyScript). Tensors as in layers.gen.ts: address, bytes from row to row and from
-// image to image. Channels are taken by fours; where they are no multiple of 4 the last vector overlaps the one before
-// (same values twice), and fewer than 4 channels are taken one by one.
+/**
+ * Pooling forward and backward. Tensors as in layers.gen.ts: address, bytes from row to row and from image to image.
+ * Channels are taken by fours; where they are no multiple of 4 the last vector overlaps the one before (same values
+ * twice), and fewer than 4 channels are taken one by one.
+ */
+import { layerHead } from "./_heads.ts";
 
+const SOURCE = `
 // @ts-ignore: decorator
 @inline
 function nextChannel(c: i32, channels: i32): i32 {
@@ -9,15 +13,12 @@ function nextChannel(c: i32, channels: i32): i32 {
 }
 
 /** y = mean over kernel x kernel windows of x, no padding. */
-export function averagePool(
-  x: usize, xRow: usize, xImage: usize, y: usize, yRow: usize, yImage: usize,
-  images: i32, height: i32, width: i32, channels: i32, kernel: i32, stride: i32
-): void {
+export function averagePool(${layerHead("averagePool")}): void {
   const pixel = <usize>channels * 4, factor = <f32>1 / <f32>(kernel * kernel), factors = f32x4.splat(factor);
   for (let n = 0; n < images; n++) {
     for (let row = 0; row < height; row++) {
-      let corner = x + <usize>n * xImage + <usize>(row * stride) * xRow;
-      let out = y + <usize>n * yImage + <usize>row * yRow;
+      let corner = xBase + <usize>n * xImage + <usize>(row * stride) * xRow;
+      let out = yBase + <usize>n * yImage + <usize>row * yRow;
       for (let column = 0; column < width; column++) {
         if (channels < 4) {
           for (let c: usize = 0; c < pixel; c += 4) {
@@ -57,15 +58,12 @@ export function averagePool(
  * Spreads dy over windows that do not overlap (stride = kernel) and that cover dx but for a rest at the right and the
  * bottom, which is zero beforehand.
  */
-export function averagePoolGradient(
-  dy: usize, dyRow: usize, dyImage: usize, dx: usize, dxRow: usize, dxImage: usize,
-  images: i32, height: i32, width: i32, channels: i32, kernel: i32
-): void {
+export function averagePoolGradient(${layerHead("averagePoolGradient")}): void {
   const pixel = <usize>channels * 4, factor = <f32>1 / <f32>(kernel * kernel), factors = f32x4.splat(factor);
   for (let n = 0; n < images; n++) {
     for (let row = 0; row < height; row++) {
-      let from = dy + <usize>n * dyImage + <usize>row * dyRow;
-      let corner = dx + <usize>n * dxImage + <usize>(row * kernel) * dxRow;
+      let from = dyBase + <usize>n * dyImage + <usize>row * dyRow;
+      let corner = dxBase + <usize>n * dxImage + <usize>(row * kernel) * dxRow;
       for (let column = 0; column < width; column++) {
         if (channels < 4) {
           for (let c: usize = 0; c < pixel; c += 4) {
@@ -92,19 +90,16 @@ export function averagePoolGradient(
 }
 
 /** Adds dy / kernel^2 to every element of its window: any stride; dx is zero beforehand. */
-export function averagePoolScatter(
-  dy: usize, dyRow: usize, dyImage: usize, dx: usize, dxRow: usize, dxImage: usize,
-  images: i32, height: i32, width: i32, channels: i32, kernel: i32, stride: i32
-): void {
+export function averagePoolScatter(${layerHead("averagePoolScatter")}): void {
   const pixel = <usize>channels * 4, factor = <f32>1 / <f32>(kernel * kernel);
   for (let n = 0; n < images; n++) {
     for (let row = 0; row < height; row++) {
-      let from = dy + <usize>n * dyImage + <usize>row * dyRow;
+      let from = dyBase + <usize>n * dyImage + <usize>row * dyRow;
       for (let column = 0; column < width; column++, from += pixel) {
         for (let c: usize = 0; c < pixel; c += 4) {
           const value = load<f32>(from + c) * factor;
           for (let i = 0; i < kernel; i++) {
-            let at = dx + <usize>n * dxImage + <usize>(row * stride + i) * dxRow + <usize>(column * stride) * pixel + c;
+            let at = dxBase + <usize>n * dxImage + <usize>(row * stride + i) * dxRow + <usize>(column * stride) * pixel + c;
             for (let j = 0; j < kernel; j++, at += pixel) store<f32>(at, load<f32>(at) + value);
           }
         }
@@ -113,7 +108,7 @@ export function averagePoolScatter(
   }
 }
 
-/** Address of the first largest element of a window, channel at byte \`c\`; padding never wins. NaN wins. */
+/** Address of the first largest element of a window, channel at byte c; padding never wins. NaN wins. */
 function largestOf(
   image: usize, xRow: usize, xHeight: i32, xWidth: i32, pixel: usize, c: usize, top: i32, left: i32, kernel: i32
 ): usize {
@@ -131,15 +126,12 @@ function largestOf(
 }
 
 /** y = largest element of each window of x. */
-export function maxPool(
-  x: usize, xRow: usize, xImage: usize, y: usize, yRow: usize, yImage: usize,
-  images: i32, height: i32, width: i32, channels: i32, kernel: i32, stride: i32, padding: i32, xHeight: i32, xWidth: i32
-): void {
+export function maxPool(${layerHead("maxPool")}): void {
   const pixel = <usize>channels * 4;
   for (let n = 0; n < images; n++) {
-    const image = x + <usize>n * xImage;
+    const image = xBase + <usize>n * xImage;
     for (let row = 0; row < height; row++) {
-      let out = y + <usize>n * yImage + <usize>row * yRow;
+      let out = yBase + <usize>n * yImage + <usize>row * yRow;
       for (let column = 0; column < width; column++, out += pixel) {
         const top = row * stride - padding, left = column * stride - padding;
         for (let c: usize = 0; c < pixel; c += 4) {
@@ -151,15 +143,12 @@ export function maxPool(
 }
 
 /** Adds dy to the element that was the largest of its window; dx is zero beforehand. */
-export function maxPoolGradient(
-  x: usize, xRow: usize, xImage: usize, dy: usize, dyRow: usize, dyImage: usize, dx: usize, dxRow: usize, dxImage: usize,
-  images: i32, height: i32, width: i32, channels: i32, kernel: i32, stride: i32, padding: i32, xHeight: i32, xWidth: i32
-): void {
+export function maxPoolGradient(${layerHead("maxPoolGradient")}): void {
   const pixel = <usize>channels * 4;
   for (let n = 0; n < images; n++) {
-    const image = x + <usize>n * xImage, target = dx + <usize>n * dxImage;
+    const image = xBase + <usize>n * xImage, target = dxBase + <usize>n * dxImage;
     for (let row = 0; row < height; row++) {
-      let from = dy + <usize>n * dyImage + <usize>row * dyRow;
+      let from = dyBase + <usize>n * dyImage + <usize>row * dyRow;
       for (let column = 0; column < width; column++, from += pixel) {
         const top = row * stride - padding, left = column * stride - padding;
         for (let c: usize = 0; c < pixel; c += 4) {
@@ -179,4 +168,6 @@ export function clear(x: usize, xRow: usize, xImage: usize, images: i32, rows: i
       memory.fill(x + <usize>n * xImage + <usize>row * xRow, 0, <usize>floats * 4);
     }
   }
-}
+}`;
+
+export default (): string => SOURCE;
