@@ -48,21 +48,19 @@ export function prepareWeights(
   const total = plan.weightPlanes * planeBytes;
   const address = ring.allocate(total);
   const group = plan.panel === "weights" ? lanes : width === 64 ? 1 : 8;
+  const pack = kernels.pack({
+    bytes,
+    length: plan.length,
+    lanes,
+    size: storage,
+    outputs: plan.outputs,
+    group,
+    blocked: plan.panel === "pixels",
+  });
   for (let m = 0; m < plan.outputs; m += lanes) {
     source.fill(m);
     for (let plane = 0; plane < plan.weightPlanes; plane++) {
-      kernels.pack(
-        source.panel + plane * plan.length * lanes * bytes,
-        bytes,
-        plan.length,
-        lanes,
-        address + plane * planeBytes,
-        storage,
-        plan.outputs,
-        m,
-        group,
-        plan.panel === "pixels",
-      );
+      pack(source.panel + plane * plan.length * lanes * bytes, address + plane * planeBytes, m);
     }
   }
   return { address, bytes: total, size: storage };

@@ -1,5 +1,5 @@
 /** The kernels of convolutions, as TypeScript sees them; `kernels/` has their sources. */
-import { instantiateModulesNow, loadModules } from "../ring/kernel_modules.ts";
+import { instantiateModulesNow, type KernelExports, loadModules } from "../ring/kernel_modules.ts";
 import { type NamedKernels, nameParameters } from "../ring/named_kernels.ts";
 import { CONVOLUTION_HEADS } from "./kernels/_heads.ts";
 
@@ -29,11 +29,8 @@ export function instantiateConvolutionKernels(
   memory: WebAssembly.Memory,
   modules: readonly WebAssembly.Module[],
 ): ConvolutionKernels {
-  const exports = instantiateModulesNow<PlainKernels & Record<string, (...args: unknown[]) => void>>(
-    memory,
-    modules,
-  );
-  return { ...exports, ...nameParameters(exports, CONVOLUTION_HEADS) };
+  const exports = instantiateModulesNow<KernelExports & PlainKernels>(memory, modules);
+  return Object.assign(exports, nameParameters(exports, CONVOLUTION_HEADS));
 }
 
 /** Whether `f32x4.relaxed_madd` rounds once on this machine: results have other bits where it rounds twice. */

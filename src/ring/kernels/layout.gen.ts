@@ -1,7 +1,9 @@
-// Copies that bring images and weights into the order of the products (AssemblyScript).
-import { copyPixels, copyWords, zeroWords } from "./_memory";
+/** Copies that bring images and weights into the order of the products. */
+import { LINEAR_HEADS } from "./_heads.ts";
 
-/** `rows` rows of `bytes` (a multiple of 4), each zero-filled to `targetBytes` if that is longer; strides in bytes. */
+const SOURCE = `import { copyPixels, copyWords, zeroWords } from "./_memory";
+
+/** Rows of some bytes (a multiple of 4), each zero-filled to targetBytes if that is longer; strides in bytes. */
 export function copyRows(from: usize, fromStep: usize, to: usize, toStep: usize, bytes: usize, targetBytes: usize, rows: i32): void {
   for (; rows > 0; rows--) {
     copyWords(to, from, bytes);
@@ -20,10 +22,8 @@ export function padImage(x: usize, out: usize, height: i32, width: i32, pixelByt
   }
 }
 
-/** The words under the kernel at every output pixel, one row of `rowBytes` (zero-filled) for each. */
-export function gatherWindows(
-  x: usize, out: usize, height: i32, width: i32, pixelBytes: usize, kernel: i32, stride: i32, padding: i32,
-  outHeight: i32, outWidth: i32, rowBytes: usize
+/** The words under the kernel at every output pixel, one row of rowBytes (zero-filled) for each. */
+export function gatherWindows(${LINEAR_HEADS.gatherWindows}
 ): void {
   const segment = <usize>kernel * pixelBytes, used = segment * <usize>kernel;
   for (let y = 0; y < outHeight; y++) {
@@ -69,12 +69,11 @@ function storeSized(to: usize, word: i64, size: i32): void {
 }
 
 /**
- * Stores a panel [length][lanes] of words of `bytes` bytes as words of `size` bytes at their places in the order
+ * Stores a panel [length][lanes] of words of bytes bytes as words of size bytes at their places in the order
  * [length / block][outputs / group][block][group]; m is the panel's first output. Blocks are 64 and then 16 long
- * if `blocked`, else all of `length`.
+ * if blocked, else all of length.
  */
-export function pack(
-  panel: usize, bytes: i32, length: i32, lanes: i32, to: usize, size: i32, outputs: i32, m: i32, group: i32, blocked: bool
+export function pack(${LINEAR_HEADS.pack}
 ): void {
   for (let k0 = 0; k0 < length;) {
     const block = !blocked ? length : length - k0 >= 64 ? 64 : 16;
@@ -91,4 +90,6 @@ export function pack(
     }
     k0 += block;
   }
-}
+}`;
+
+export default (): string => SOURCE;
