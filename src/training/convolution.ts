@@ -3,13 +3,13 @@
  * one call. Addresses are byte offsets, multiples of 16. Every result is a fixed sequence of float operations: its bits
  * depend on the shape, the method, and on {@linkcode hasFusedMultiplyAdd}, nothing else.
  */
-import { planDirect } from "./convolution_direct.ts";
-import type { ConvolutionKernels } from "./convolution_kernels.ts";
-import { checkShape, type Convolution, type ConvolutionShape } from "./convolution_shape.ts";
-import { planRows, planWinograd, suitsRows, suitsWinograd } from "./convolution_winograd.ts";
+import { planDirect } from "./wasm/convolution_direct.ts";
+import type { ConvolutionKernels } from "./wasm/convolution_kernels.ts";
+import { checkShape, type Convolution, type ConvolutionShape } from "./wasm/convolution_shape.ts";
+import { planRows, planWinograd, suitsRows, suitsWinograd } from "./wasm/convolution_winograd.ts";
 
-export * from "./convolution_kernels.ts";
-export { type Convolution, type ConvolutionShape, outputSize } from "./convolution_shape.ts";
+export * from "./wasm/convolution_kernels.ts";
+export { type Convolution, type ConvolutionShape, outputSize } from "./wasm/convolution_shape.ts";
 
 /**
  * Plans a convolution. Winograd's method, if not declined, serves 3x3 kernels of stride 1 and padding 1 on images whose

@@ -6,7 +6,7 @@
  * A filter is a matrix X of taps and outputs. Three times X (a + b A + c A^2), A = X^T X, takes singular values of X / |X| to
  * between 0.7 and 1.2, where they are not tiny. Columns are padded to 16 and rows to 4 with zeros, which stay.
  */
-import type { LayerKernels } from "./layer_kernels.ts";
+import type { LayerKernels } from "./wasm/layer_kernels.ts";
 
 export const NEWTON_SCHULZ = [3.4445, -4.775, 2.0315] as const;
 export const NEWTON_SCHULZ_STEPS = 3;

@@ -6,10 +6,12 @@ import {
   type ConvolutionShape,
   type Layout,
   layout,
+  ONE_PLANE,
   outputSize,
   panelBytes,
   roundUp,
   SLACK_BYTES,
+  steps,
 } from "./convolution_shape.ts";
 
 /** Pixels of a block of the weight gradient: its parts of x and dz stay in the second-level cache. */
@@ -29,19 +31,11 @@ function pixelGrid(shape: ConvolutionShape, x: Layout, dz: Layout) {
     // No borders: an image is one row, and images of one pixel are one row together.
     const pixels = height * width;
     const [rows, columns] = pixels === 1 ? [1, batch] : [batch, pixels];
-    const xColumn = inputs * 4, zColumn = outputs * 4;
-    const xRow = columns * xColumn, zRow = columns * zColumn;
-    return { ...blocks(1, rows, columns), xImage: 0, xRow, xColumn, zImage: 0, zRow, zColumn };
+    const lines = (channels: number) => ({ image: 0, row: columns * channels * 4, column: channels * 4 });
+    return { ...blocks(1, rows, columns), ...steps("x", lines(inputs)), ...steps("z", lines(outputs)) };
   }
-  return {
-    ...blocks(batch, outputSize(height, shape), outputSize(width, shape)),
-    xImage: x.image,
-    xRow: x.row * stride,
-    xColumn: x.column * stride,
-    zImage: dz.image,
-    zRow: dz.row,
-    zColumn: dz.column,
-  };
+  const grid = blocks(batch, outputSize(height, shape), outputSize(width, shape));
+  return { ...grid, ...steps("x", x, stride), ...steps("z", dz) };
 }
 
 export function planDirect(kernels: ConvolutionKernels, shape: ConvolutionShape): Convolution {
@@ -54,38 +48,26 @@ export function planDirect(kernels: ConvolutionKernels, shape: ConvolutionShape)
   const forwardBytes = panelBytes(words, outputs);
   // Rows of dw in whole vectors; other widths go through scratch.
   const isWhole = outputs % 4 === 0, dwRow = roundUp(outputs, 4) * 4;
+  const kernelRows = { segments: kernel, length, segmentStep: x.row, outputs };
   const multiply = kernels.multiply({
     images: batch,
     rows: outHeight,
     columns: outWidth,
-    xImage: x.image,
-    xRow: x.row * stride,
-    xColumn: x.column * stride,
-    yImage: z.image,
-    yRow: z.row,
-    yColumn: z.column,
-    segments: kernel,
-    length,
-    segmentStep: x.row,
-    outputs,
-    planes: 1,
-    xPlane: 0,
-    wPlane: 0,
-    yPlane: 0,
+    ...steps("x", x, stride),
+    ...steps("y", z),
+    ...kernelRows,
+    ...ONE_PLANE,
     accumulates: false,
   });
   const multiplyTransposed = kernels.multiplyTransposed({
     ...pixelGrid(shape, x, dz),
+    ...kernelRows,
     dwRow,
-    accumulates: false,
-    segments: kernel,
-    length,
-    segmentStep: x.row,
-    outputs,
     planes: 1,
     xPlane: 0,
     zPlane: 0,
     dwPlane: 0,
+    accumulates: false,
   });
   return {
     method: "direct",

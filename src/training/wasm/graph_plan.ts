@@ -6,17 +6,17 @@
  * Only the statistics of batch norm and the weight gradients need the whole shard. The steps between them form a
  * segment, which is run for a few images at a time: what one step writes, the next finds in the second-level cache.
  */
-import type { Graph, Node } from "../models/graph.ts";
+import type { Graph, Node } from "../../models/graph.ts";
 import { Arena } from "./arena.ts";
-import type { ConvolutionKernels } from "./convolution.ts";
+import type { ConvolutionKernels } from "../convolution.ts";
 import { ForwardPlan } from "./forward_plan.ts";
 import { GradientPlan } from "./gradient_plan.ts";
 import type { BackwardSegment, BackwardStep, ForwardStep, GraphPlan, Segment } from "./graph_steps.ts";
-import { RECORD, SETTINGS } from "./kernels/_settings.ts";
+import { RECORD, SETTINGS } from "../kernels/_settings.ts";
 import { convolutionLayer } from "./layers/convolution_layer.ts";
 import { pointwiseLayer } from "./layers/pointwise_layer.ts";
 import { poolingLayer } from "./layers/pooling_layer.ts";
-import { isMuonFilter, muonScratchBytes } from "./muon.ts";
+import { isMuonFilter, muonScratchBytes } from "../muon.ts";
 import { type ParameterLayout, stateFloats } from "./parameter_layout.ts";
 import { stepsOf, type Tensor } from "./tensor.ts";
 

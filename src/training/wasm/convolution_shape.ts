@@ -88,3 +88,19 @@ export function layout(height: number, width: number, channels: number, border: 
   const column = channels * 4, row = (width + 2 * border) * column, image = (height + 2 * border) * row;
   return { column, row, image, origin: border * (row + column) };
 }
+
+/** Byte steps as a kernel takes them, `<name>Image`, `<name>Row`, `<name>Column`, from one to the `stride`-th next pixel. */
+export const steps = <Name extends string>(
+  name: Name,
+  { image, row, column }: Omit<Layout, "origin">,
+  stride = 1,
+) =>
+  ({ [`${name}Image`]: image, [`${name}Row`]: row * stride, [`${name}Column`]: column * stride }) as Readonly<
+    Record<`${Name}${"Image" | "Row" | "Column"}`, number>
+  >;
+
+/** Where all pixels lie in one row, `column` bytes apart. */
+export const inLine = (column: number) => ({ image: 0, row: 0, column });
+
+/** Of a product that comes singly. */
+export const ONE_PLANE = { planes: 1, xPlane: 0, wPlane: 0, yPlane: 0 };

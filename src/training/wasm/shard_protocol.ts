@@ -3,9 +3,9 @@
  * slot n mod 2, so that a batch can be handed over while the one before is being computed. A worker that has its answer
  * ready arrives at the meeting of that request; the last one to arrive lets all go on.
  */
-import type { Activation, Graph } from "../models/graph.ts";
-import { waitWhile } from "../ring/pool_protocol.ts";
-import type { StepSettings } from "./engine.ts";
+import type { Activation, Graph } from "../../models/graph.ts";
+import { waitWhile } from "../../ring/pool_protocol.ts";
+import type { StepSettings } from "../engine.ts";
 
 /** Control words: number of the last request; workers at the current meeting; meetings so far; failure. */
 export const REQUEST = 0, ARRIVED = 1, MEETINGS = 2, FAILED = 3;

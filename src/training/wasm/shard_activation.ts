@@ -1,8 +1,8 @@
 /** The activation of a network as the kernels know it: which of them, the numbers of f and f', and those that layers learn. */
-import type { Activation, Graph } from "../models/graph.ts";
-import { AMPLITUDE_DIVISOR } from "../models/trigonometric.ts";
-import type { StepSettings } from "./engine.ts";
-import { HINGE, MAX_DEGREE, NO_PENALTY, SETTINGS } from "./kernels/_settings.ts";
+import type { Activation, Graph } from "../../models/graph.ts";
+import { AMPLITUDE_DIVISOR } from "../../models/trigonometric.ts";
+import type { StepSettings } from "../engine.ts";
+import { HINGE, MAX_DEGREE, NO_PENALTY, SETTINGS } from "../kernels/_settings.ts";
 import type { ParameterLayout } from "./parameter_layout.ts";
 import type { ShardMemory } from "./shard_memory.ts";
 import { fourierGradients, waveSettings } from "./wave.ts";

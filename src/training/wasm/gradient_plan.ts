@@ -1,5 +1,5 @@
 /** The backward half of a plan while it is made: the gradient of every value, from all its readers, and the steps that make it. */
-import { inputsOf } from "../models/graph.ts";
+import { inputsOf } from "../../models/graph.ts";
 import type { ForwardPlan } from "./forward_plan.ts";
 import { GradientBuffers } from "./gradient_buffers.ts";
 import type { BackwardStep, WeightGradientStep } from "./graph_steps.ts";

@@ -4,11 +4,12 @@ import type { ConvolutionKernels } from "./convolution_kernels.ts";
 import {
   type Convolution,
   type ConvolutionShape,
-  type Layout,
+  inLine,
   layout,
   outputSize,
   roundUp,
   SLACK_BYTES,
+  steps,
 } from "./convolution_shape.ts";
 
 export function suitsRows(shape: ConvolutionShape): boolean {
@@ -77,82 +78,32 @@ interface Side {
   readonly step: number;
 }
 
-/** A row of pixels of planes as `multiply` and `multiplyTransposed` see them: `planes` products, one pixel a tile. */
-const TILES = { images: 1, rows: 1, xImage: 0, xRow: 0, segments: 1, segmentStep: 0, planes: PLANES };
+/** The tiles of all images, in blocks whose planes lie in scratch memory. */
+interface Tiling {
+  readonly height: number;
+  readonly width: number;
+  readonly tileRows: number;
+  readonly tileColumns: number;
+  readonly weightStep: number;
+  overBlocks(run: (first: number, count: number) => void): void;
+}
 
 export function planWinograd(kernels: ConvolutionKernels, shape: ConvolutionShape): Convolution {
-  const { batch, height, width } = shape;
-  const tileRows = height / 4, tileColumns = width / 4, tiles = batch * tileRows * tileColumns;
-  const block = tilesOfBlock(tiles, shape.inputs + shape.outputs);
+  const { batch, height, width } = shape, tileRows = height / 4, tileColumns = width / 4;
+  const tiles = batch * tileRows * tileColumns, block = tilesOfBlock(tiles, shape.inputs + shape.outputs);
   const side = (channels: number): Side => ({ channels, step: planeStep(block * channels) });
   const inputs = side(shape.inputs), outputs = side(shape.outputs);
-  const weightStep = planeStep(shape.inputs * shape.outputs), weightPlanes = PLANES * weightStep;
-  const inputPlanes = PLANES * inputs.step, outputPlanes = PLANES * outputs.step;
-
-  const overBlocks = (run: (first: number, count: number) => void) => {
+  const weightStep = planeStep(inputs.channels * outputs.channels), weightPlanes = PLANES * weightStep;
+  const overBlocks: Tiling["overBlocks"] = (run) => {
     for (let first = 0; first < tiles; first += block) run(first, Math.min(block, tiles - first));
   };
-  /** What a transform is told of images and of their planes. */
-  const grid = ({ channels, step }: Side, { image, row }: Layout) => ({
-    planeStep: step,
-    imageStep: image,
-    rowStep: row,
-    channels,
-    tileRows,
-    tileColumns,
-  });
-  /** From bordered images of one side to images of the other without border. */
-  const convolution = (from: Side, to: Side) => {
-    const transform = kernels.winogradInput(grid(from, layout(height, width, from.channels, 1)));
-    const transformBack = kernels.winogradOutput(grid(to, layout(height, width, to.channels, 0)));
-    const multiply = kernels.multiply({
-      ...TILES,
-      biases: 0,
-      xColumn: from.channels * 4,
-      yImage: 0,
-      yRow: 0,
-      yColumn: to.channels * 4,
-      length: from.channels,
-      outputs: to.channels,
-      xPlane: from.step,
-      wPlane: weightStep,
-      yPlane: to.step,
-      accumulates: false,
-    });
-    return (x: number, weights: number, bias: number, y: number, scratch: number) =>
-      overBlocks((first, count) => {
-        const products = scratch + PLANES * from.step;
-        transform(x, scratch, first, count);
-        multiply(scratch, weights, products, count);
-        transformBack(products, y, bias, first, count);
-      });
-  };
-  const forward = convolution(inputs, outputs), backward = convolution(outputs, inputs);
-
-  const x = layout(height, width, inputs.channels, 1), dz = layout(height, width, outputs.channels, 1);
-  const transformInput = kernels.winogradInput(grid(inputs, x));
-  const transformGradient = kernels.winogradGradient(grid(outputs, dz));
-  const multiplyTransposed = kernels.multiplyTransposed({
-    ...TILES,
-    dwRow: outputs.channels * 4,
-    xColumn: inputs.channels * 4,
-    zImage: 0,
-    zRow: 0,
-    zColumn: outputs.channels * 4,
-    length: inputs.channels,
-    outputs: outputs.channels,
-    blockImages: 1,
-    blockRows: 1,
-    xPlane: inputs.step,
-    zPlane: outputs.step,
-    dwPlane: weightStep,
-  });
-
+  const tiling = { height, width, tileRows, tileColumns, weightStep, overBlocks };
+  const backward = convolve(kernels, tiling, outputs, inputs);
   return {
     method: "winograd",
     inputBorder: 1,
     gradientBorder: 1,
-    scratchBytes: inputPlanes + outputPlanes + weightPlanes,
+    scratchBytes: PLANES * (inputs.step + outputs.step) + weightPlanes,
     packedBytes: 2 * weightPlanes,
     slackBytes: SLACK_BYTES,
     prepare(weights, packed) {
@@ -162,16 +113,84 @@ export function planWinograd(kernels: ConvolutionKernels, shape: ConvolutionShap
       const last = weights + 8 * tap, turned = packed + weightPlanes;
       kernels.winogradWeights(last, -tap, columns, 4, rows, columns * 4, turned, weightStep);
     },
-    forward,
-    inputGradient: (from, packed, to, scratch) => backward(from, packed + weightPlanes, 0, to, scratch),
-    weightGradient(from, gradient, dw, scratch) {
-      const gradients = scratch + inputPlanes, sums = gradients + outputPlanes;
-      overBlocks((first, count) => {
-        transformInput(from, scratch, first, count);
-        transformGradient(gradient + dz.origin, gradients, first, count);
-        multiplyTransposed(scratch, gradients, sums, first > 0, count);
-      });
-      kernels.winogradWeightGradient(sums, weightStep, dw, inputs.channels * outputs.channels);
-    },
+    forward: convolve(kernels, tiling, inputs, outputs),
+    inputGradient: (dz, packed, dx, scratch) => backward(dz, packed + weightPlanes, 0, dx, scratch),
+    weightGradient: weightGradient(kernels, tiling, inputs, outputs),
+  };
+}
+
+/** What a transform is told of images and of their planes. */
+const images = (
+  { height, width, tileRows, tileColumns }: Tiling,
+  { channels, step }: Side,
+  border: number,
+) => {
+  const { image, row } = layout(height, width, channels, border);
+  return { planeStep: step, imageStep: image, rowStep: row, channels, tileRows, tileColumns };
+};
+
+/** Products as `multiply` and `multiplyTransposed` see them: planes of a row of pixels, one pixel a tile. */
+const TILES = { images: 1, rows: 1, segments: 1, segmentStep: 0, planes: PLANES };
+
+/** From bordered images of one side to images of the other without border. */
+function convolve(
+  kernels: ConvolutionKernels,
+  tiling: Tiling,
+  from: Side,
+  to: Side,
+): Convolution["forward"] {
+  const transform = kernels.winogradInput(images(tiling, from, 1));
+  const transformBack = kernels.winogradOutput(images(tiling, to, 0));
+  const multiply = kernels.multiply({
+    ...TILES,
+    ...steps("x", inLine(from.channels * 4)),
+    ...steps("y", inLine(to.channels * 4)),
+    xPlane: from.step,
+    wPlane: tiling.weightStep,
+    yPlane: to.step,
+    length: from.channels,
+    outputs: to.channels,
+    biases: 0,
+    accumulates: false,
+  });
+  return (x, weights, bias, y, scratch) =>
+    tiling.overBlocks((first, count) => {
+      const products = scratch + PLANES * from.step;
+      transform(x, scratch, first, count);
+      multiply(scratch, weights, products, count);
+      transformBack(products, y, bias, first, count);
+    });
+}
+
+function weightGradient(
+  kernels: ConvolutionKernels,
+  tiling: Tiling,
+  inputs: Side,
+  outputs: Side,
+): Convolution["weightGradient"] {
+  const { height, width, weightStep } = tiling, { origin } = layout(height, width, outputs.channels, 1);
+  const transformInput = kernels.winogradInput(images(tiling, inputs, 1));
+  const transformGradient = kernels.winogradGradient(images(tiling, outputs, 1));
+  const multiplyTransposed = kernels.multiplyTransposed({
+    ...TILES,
+    ...steps("x", inLine(inputs.channels * 4)),
+    ...steps("z", inLine(outputs.channels * 4)),
+    xPlane: inputs.step,
+    zPlane: outputs.step,
+    dwPlane: weightStep,
+    dwRow: outputs.channels * 4,
+    length: inputs.channels,
+    outputs: outputs.channels,
+    blockImages: 1,
+    blockRows: 1,
+  });
+  return (x, dz, dw, scratch) => {
+    const gradients = scratch + PLANES * inputs.step, sums = gradients + PLANES * outputs.step;
+    tiling.overBlocks((first, count) => {
+      transformInput(x, scratch, first, count);
+      transformGradient(dz + origin, gradients, first, count);
+      multiplyTransposed(scratch, gradients, sums, first > 0, count);
+    });
+    kernels.winogradWeightGradient(sums, weightStep, dw, inputs.channels * outputs.channels);
   };
 }

@@ -2,11 +2,11 @@
  * One shard of a batch: runs the steps of a {@linkcode GraphPlan} on the kernels, in a memory of its own. A shard knows
  * nothing of the others; their gradients arrive as rows of floats.
  */
-import type { Activation, Graph } from "../models/graph.ts";
+import type { Activation, Graph } from "../../models/graph.ts";
 import { clearRecords, countOutside, largestInput, type Pass, penaltyLoss } from "./activation_inputs.ts";
-import { instantiateConvolutionKernels } from "./convolution.ts";
+import { instantiateConvolutionKernels } from "../convolution.ts";
 import { crossEntropy, type LossReport } from "./cross_entropy.ts";
-import type { StepSettings } from "./engine.ts";
+import type { StepSettings } from "../engine.ts";
 import { planGraph } from "./graph_plan.ts";
 import type { ConvolutionStep, PointwiseStep } from "./graph_steps.ts";
 import { instantiateLayerKernels } from "./layer_kernels.ts";
@@ -18,7 +18,7 @@ import { layoutParameters, type ParameterSlot } from "./parameter_layout.ts";
 import { ShardActivation } from "./shard_activation.ts";
 import { evaluateShard, type ShardEvaluation } from "./shard_evaluation.ts";
 import { ShardMemory } from "./shard_memory.ts";
-import { cappedScales } from "./update_rules.ts";
+import { cappedScales } from "../update_rules.ts";
 
 const PAGE = 65536;
 /** Bound of the range record where no clip is set. */

@@ -1,5 +1,5 @@
 /** Which nodes of a graph become one step of training: batch norm, residual sum and activation that follow each other. */
-import { type BatchNormNode, type Graph, inputsOf, type Node } from "../models/graph.ts";
+import { type BatchNormNode, type Graph, inputsOf, type Node } from "../../models/graph.ts";
 
 /** Consecutive nodes that become one pointwise step; `id` is the last of them. */
 export interface Group {

@@ -3,7 +3,7 @@
  * an odd multiple j of the angle is T_j(c), and its sine T_j(s) or -T_j(s) in turn, T_j the Chebyshev polynomial: odd
  * powers alone. So one cosine forward and one sine backward do for any number of harmonics.
  */
-import type { Trigonometric } from "../models/trigonometric.ts";
+import type { Trigonometric } from "../../models/trigonometric.ts";
 
 /** T_1, T_3, T_5: coefficients of the powers 1, 3, 5. */
 const CHEBYSHEV = [[1], [-3, 4], [5, -20, 16]] as const;

@@ -2,7 +2,7 @@
  * Batch norm of a pointwise step: y = (z - mean) / deviation * scale + offset, as one factor and one term a channel. Its sums
  * need the whole shard, so a segment of steps ends before it, forward and backward.
  */
-import type { BatchNormNode, Shape } from "../../models/graph.ts";
+import type { BatchNormNode, Shape } from "../../../models/graph.ts";
 import type { ForwardPlan } from "../forward_plan.ts";
 import type { MomentsStep, Norm, NormGradientStep, PointwiseStep } from "../graph_steps.ts";
 import type { ShardMemory } from "../shard_memory.ts";

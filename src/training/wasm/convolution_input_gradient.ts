@@ -1,6 +1,15 @@
 /** The gradient of a convolution's input by the direct method: gathered from the output's gradient, or scattered by it. */
 import type { ConvolutionKernels } from "./convolution_kernels.ts";
-import { type ConvolutionShape, layout, outputSize, panelBytes, roundUp } from "./convolution_shape.ts";
+import {
+  type ConvolutionShape,
+  inLine,
+  layout,
+  ONE_PLANE,
+  outputSize,
+  panelBytes,
+  roundUp,
+  steps,
+} from "./convolution_shape.ts";
 
 /** One way to compute the gradient of the input. */
 export interface InputGradient {
@@ -60,25 +69,20 @@ function gatherGradient(kernels: ConvolutionKernels, shape: ConvolutionShape): I
     columnPhases.map((columns) => {
       const packed = packedBytes, taps = rows.taps.length * columns.taps.length;
       packedBytes += panelBytes(taps * outputs, inputs);
-      const multiply = kernels.multiply({
-        biases: 0,
-        images: batch,
-        rows: rows.count,
-        columns: columns.count,
-        xImage: dz.image,
-        xRow: dz.row,
-        xColumn: dz.column,
-        yImage: dx.image,
-        yRow: dx.row * stride,
-        yColumn: dx.column * stride,
+      const pixels = { images: batch, rows: rows.count, columns: columns.count };
+      const words = {
         segments: rows.taps.length,
         length: columns.taps.length * outputs,
         segmentStep: dz.row,
+      };
+      const multiply = kernels.multiply({
+        ...pixels,
+        ...steps("x", dz),
+        ...steps("y", dx, stride),
+        ...words,
+        ...ONE_PLANE,
         outputs: inputs,
-        planes: 1,
-        xPlane: 0,
-        wPlane: 0,
-        yPlane: 0,
+        biases: 0,
         accumulates: false,
       });
       const from = dz.origin + rows.start * dz.row + columns.start * dz.column;
@@ -127,25 +131,17 @@ function scatterGradient(kernels: ConvolutionKernels, shape: ConvolutionShape): 
   const outHeight = outputSize(height, shape), outWidth = outputSize(width, shape);
   const dx = layout(height, width, inputs, 0), dz = layout(outHeight, outWidth, outputs, 0);
   const length = kernel * inputs, rowBytes = panelBytes(outputs, length);
+  const pixels = { images: 1, rows: 1, columns: batch };
+  const words = { segments: 1, length: outputs, segmentStep: 0 };
+  const kernelRows = { planes: kernel, xPlane: 0, wPlane: rowBytes, yPlane: dx.row };
   const multiply = kernels.multiply({
-    biases: 0,
-    images: 1,
-    rows: 1,
-    columns: batch,
-    xImage: 0,
-    xRow: 0,
-    xColumn: dz.image,
-    yImage: 0,
-    yRow: 0,
-    yColumn: dx.image,
-    segments: 1,
-    length: outputs,
-    segmentStep: 0,
+    ...pixels,
+    ...steps("x", inLine(dz.image)),
+    ...steps("y", inLine(dx.image)),
+    ...words,
+    ...kernelRows,
     outputs: length,
-    planes: kernel,
-    xPlane: 0,
-    wPlane: rowBytes,
-    yPlane: dx.row,
+    biases: 0,
     accumulates: true,
   });
   return {

@@ -1,6 +1,6 @@
 /** A worker of the wasm engine: computes one or more shards, one after another, in a memory of its own. */
-import { waitWhile } from "../ring/pool_protocol.ts";
-import type { StepSettings } from "./engine.ts";
+import { waitWhile } from "../../ring/pool_protocol.ts";
+import type { StepSettings } from "../engine.ts";
 import { Shard } from "./shard.ts";
 import { EVALUATION_FIELDS } from "./shard_evaluation.ts";
 import {

@@ -1,6 +1,6 @@
 /** What a plan of training consists of: the steps over tensors, forward and backward. `layers/` makes and runs them. */
-import type { PoolNode } from "../models/graph.ts";
-import type { Convolution } from "./convolution.ts";
+import type { PoolNode } from "../../models/graph.ts";
+import type { Convolution } from "../convolution.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Parameters and working memory of a batch norm. */

@@ -1,5 +1,5 @@
 /** Buffers of gradients, used again by others of the same geometry as soon as nobody needs them: zero borders stay zero. */
-import { type Shape, sizeOf } from "../models/graph.ts";
+import { type Shape, sizeOf } from "../../models/graph.ts";
 import { stepsOf, type Tensor } from "./tensor.ts";
 
 const geometry = ({ shape, border }: Pick<Tensor, "shape" | "border">) =>

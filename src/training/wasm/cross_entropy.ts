@@ -1,5 +1,5 @@
 /** Softmax cross entropy in doubles. Only operations that IEEE 754 fixes: the same bits on every machine. */
-import { firstArgMax } from "./_measure.ts";
+import { firstArgMax } from "../_measure.ts";
 
 const LOG2_E = 1.4426950408889634;
 /** ln 2 in two parts; the first has 20 zero bits at its end, so k times it is exact. */

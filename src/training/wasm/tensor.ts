@@ -1,5 +1,5 @@
 /** Tensors of a training step, in the memory of a shard. */
-import type { Shape } from "../models/graph.ts";
+import type { Shape } from "../../models/graph.ts";
 
 /** A batch of images in memory, NHWC, perhaps with a zero border around each. */
 export interface Tensor {

@@ -3,10 +3,10 @@
  * offsets of batch norm, numbers of learned activations), then running statistics. Gradients lie in the same order, with the
  * statistics of the batch in the place of the running ones.
  */
-import type { FloatTensor, Graph, Weights } from "../models/graph.ts";
-import { weightShapes } from "../models/weights.ts";
-import type { EngineState } from "./engine.ts";
-import { isTrainable } from "./initial.ts";
+import type { FloatTensor, Graph, Weights } from "../../models/graph.ts";
+import { weightShapes } from "../../models/weights.ts";
+import type { EngineState } from "../engine.ts";
+import { isTrainable } from "../initial.ts";
 
 export interface ParameterSlot {
   readonly shape: readonly number[];

@@ -1,7 +1,7 @@
 /** The kernels of everything that is not a convolution, as TypeScript sees them. Sources are in `kernels/`. */
-import { instantiateModulesNow, loadModules } from "../ring/kernel_modules.ts";
-import { type NamedValues, parameterNames } from "../ring/named_kernels.ts";
-import { kernelName, LAYER_HEADS, type LayerFamily, operandNames } from "./kernels/_heads.ts";
+import { instantiateModulesNow, loadModules } from "../../ring/kernel_modules.ts";
+import { type NamedValues, parameterNames } from "../../ring/named_kernels.ts";
+import { kernelName, LAYER_HEADS, type LayerFamily, operandNames } from "../kernels/_heads.ts";
 import type { Tensor } from "./tensor.ts";
 
 type Operands<Text extends string> = Text extends `${infer First} ${infer Rest}`

@@ -1,5 +1,5 @@
 /** Convolutions and dense layers, which are convolutions of an image of one pixel. */
-import type { ConvNode, DenseNode } from "../../models/graph.ts";
+import type { ConvNode, DenseNode } from "../../../models/graph.ts";
 import type { ForwardPlan } from "../forward_plan.ts";
 import type { GradientPlan } from "../gradient_plan.ts";
 import type {

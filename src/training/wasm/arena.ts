@@ -1,5 +1,5 @@
 /** Addresses in the memory of a shard, handed out once while a plan is made. */
-import { RESERVED_BYTES } from "./convolution.ts";
+import { RESERVED_BYTES } from "../convolution.ts";
 
 /** Over-reads of the last vector, and a shift that keeps buffers of power-of-two sizes in different cache sets. */
 const GAP_BYTES = 192;

@@ -1,7 +1,7 @@
 /** The kernels of convolutions, as TypeScript sees them; `kernels/` has their sources. */
-import { instantiateModulesNow, type KernelExports, loadModules } from "../ring/kernel_modules.ts";
-import { type NamedKernels, nameParameters } from "../ring/named_kernels.ts";
-import { CONVOLUTION_HEADS } from "./kernels/_heads.ts";
+import { instantiateModulesNow, type KernelExports, loadModules } from "../../ring/kernel_modules.ts";
+import { type NamedKernels, nameParameters } from "../../ring/named_kernels.ts";
+import { CONVOLUTION_HEADS } from "../kernels/_heads.ts";
 
 /** Addresses below are scratch of the kernels (constant-address panels); nothing in them outlives a call. */
 export const RESERVED_BYTES = 1 << 20;

@@ -1,5 +1,5 @@
 /** Average and maximum pooling. */
-import type { PoolNode } from "../../models/graph.ts";
+import type { PoolNode } from "../../../models/graph.ts";
 import type { ForwardPlan } from "../forward_plan.ts";
 import type { GradientPlan } from "../gradient_plan.ts";
 import type { PoolGradientStep, PoolStep } from "../graph_steps.ts";

@@ -1,5 +1,5 @@
 /** Batch norm, residual sum and activation that follow each other, each present or not, in one sweep over the values. */
-import { sizeOf } from "../../models/graph.ts";
+import { sizeOf } from "../../../models/graph.ts";
 import { type Pass, penaltySlopeFactor, recordOf } from "../activation_inputs.ts";
 import type { ForwardPlan } from "../forward_plan.ts";
 import type { GradientPlan } from "../gradient_plan.ts";
