@@ -3,6 +3,7 @@ import type { ConvolutionKernels } from "./convolution_kernels.ts";
 import {
   type ConvolutionShape,
   inLine,
+  type Layout,
   layout,
   ONE_PLANE,
   outputSize,
@@ -57,46 +58,33 @@ function reach(size: number, shape: ConvolutionShape): number {
   );
 }
 
+/** A convolution of dz for a pair of {@linkcode phases}. */
+interface PhaseProduct {
+  readonly rows: Phase;
+  readonly columns: Phase;
+  readonly taps: number;
+  /** Offset of its weights, and where it starts to read and to write. */
+  readonly packed: number;
+  readonly from: number;
+  readonly to: number;
+  readonly multiply: (dz: number, packed: number, dx: number) => void;
+}
+
 /** dx as convolutions of dz, one for each pair of {@linkcode phases}. */
 function gatherGradient(kernels: ConvolutionKernels, shape: ConvolutionShape): InputGradient {
-  const { batch, height, width, inputs, outputs, kernel, stride } = shape;
+  const { batch, height, width, inputs, outputs, kernel } = shape;
   const border = Math.max(reach(height, shape), reach(width, shape));
   const dx = layout(height, width, inputs, 0);
   const dz = layout(outputSize(height, shape), outputSize(width, shape), outputs, border);
-  const columnPhases = phases(width, shape);
   let packedBytes = 0;
-  const parts = phases(height, shape).flatMap((rows) =>
-    columnPhases.map((columns) => {
-      const packed = packedBytes, taps = rows.taps.length * columns.taps.length;
-      packedBytes += panelBytes(taps * outputs, inputs);
-      const pixels = { images: batch, rows: rows.count, columns: columns.count };
-      const words = {
-        segments: rows.taps.length,
-        length: columns.taps.length * outputs,
-        segmentStep: dz.row,
-      };
-      const multiply = kernels.multiply({
-        ...pixels,
-        ...steps("x", dz),
-        ...steps("y", dx, stride),
-        ...words,
-        ...ONE_PLANE,
-        outputs: inputs,
-        biases: 0,
-        accumulates: false,
-      });
-      const from = dz.origin + rows.start * dz.row + columns.start * dz.column;
-      return {
-        rows,
-        columns,
-        taps,
-        packed,
-        multiply,
-        from,
-        to: rows.first * dx.row + columns.first * dx.column,
-      };
-    })
+  const pairs = phases(height, shape).flatMap((rows) =>
+    phases(width, shape).map((columns) => [rows, columns] as const)
   );
+  const parts = pairs.map(([rows, columns]) => {
+    const part = phaseProduct(kernels, shape, dz, dx, rows, columns, packedBytes);
+    packedBytes += panelBytes(part.taps * outputs, inputs);
+    return part;
+  });
   return {
     border,
     packedBytes,
@@ -119,6 +107,34 @@ function gatherGradient(kernels: ConvolutionKernels, shape: ConvolutionShape): I
       }
     },
   };
+}
+
+function phaseProduct(
+  kernels: ConvolutionKernels,
+  { batch, inputs, outputs, stride }: ConvolutionShape,
+  dz: Layout,
+  dx: Layout,
+  rows: Phase,
+  columns: Phase,
+  packed: number,
+): PhaseProduct {
+  const multiply = kernels.multiply({
+    images: batch,
+    rows: rows.count,
+    columns: columns.count,
+    ...steps("x", dz),
+    ...steps("y", dx, stride),
+    segments: rows.taps.length,
+    length: columns.taps.length * outputs,
+    segmentStep: dz.row,
+    ...ONE_PLANE,
+    outputs: inputs,
+    biases: 0,
+    accumulates: false,
+  });
+  const from = dz.origin + rows.start * dz.row + columns.start * dz.column;
+  const to = rows.first * dx.row + columns.first * dx.column;
+  return { rows, columns, taps: rows.taps.length * columns.taps.length, packed, from, to, multiply };
 }
 
 /**

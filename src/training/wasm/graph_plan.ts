@@ -16,7 +16,8 @@ import { RECORD, SETTINGS } from "../kernels/_settings.ts";
 import { convolutionLayer } from "./layers/convolution_layer.ts";
 import { pointwiseLayer } from "./layers/pointwise_layer.ts";
 import { poolingLayer } from "./layers/pooling_layer.ts";
-import { isMuonFilter, muonScratchBytes } from "../muon.ts";
+import { isMuonFilter } from "../muon.ts";
+import { muonScratchBytes } from "./muon_step.ts";
 import { type ParameterLayout, stateFloats } from "./parameter_layout.ts";
 import { stepsOf, type Tensor } from "./tensor.ts";
 

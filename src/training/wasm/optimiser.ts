@@ -1,6 +1,7 @@
 /** The update of a step: descent along the gradients, bounds of what must stay in bounds, running statistics. */
 import type { StepSettings } from "../engine.ts";
-import { isMuonFilter, muonStep } from "../muon.ts";
+import { isMuonFilter } from "../muon.ts";
+import { muonStep } from "./muon_step.ts";
 import type { ParameterSlot } from "./parameter_layout.ts";
 import type { ShardActivation } from "./shard_activation.ts";
 import type { ShardMemory } from "./shard_memory.ts";

@@ -110,72 +110,70 @@ export interface ShardStart {
   readonly buffers: ExchangeBuffers;
 }
 
-const REDUCTIONS = ["sum", "mean", "hinge"] as const;
-
-/** Writes settings from double `SETTINGS` of a request on; null is Infinity. */
-export function writeStepSettings(settings: StepSettings, request: Float64Array): void {
-  const { penalty } = settings;
-  request.set([
-    settings.learningRate,
-    settings.momentum,
-    settings.weightDecay,
-    Number(settings.decayNorms),
-    settings.clip ?? Infinity,
-    settings.crossEntropyWeight,
-    settings.labelSmoothing,
-    settings.gradientNorm ?? Infinity,
-    Number(penalty !== null),
-    penalty?.coefficient ?? 0,
-    penalty?.exponent ?? 0,
-    penalty?.range ?? 0,
-    REDUCTIONS.indexOf(penalty?.reduction ?? "sum"),
-    Number(settings.nesterov),
-    Number(settings.decayBiases),
-    settings.scaleCap ?? Infinity,
-    settings.muon ?? Infinity,
-  ], SETTINGS);
-}
-
-export function readStepSettings(request: Float64Array): StepSettings {
-  const [
-    learningRate,
-    momentum,
-    weightDecay,
-    decayNorms,
-    clip,
-    crossEntropyWeight,
-    labelSmoothing,
-    gradientNorm,
-    hasPenalty,
-    coefficient,
-    exponent,
-    range,
-    reduction,
-    nesterov,
-    decayBiases,
-    scaleCap,
-    muon,
-  ] = request.subarray(SETTINGS) as unknown as number[] & { length: 17 };
-  return {
-    learningRate: learningRate!,
-    momentum: momentum!,
-    weightDecay: weightDecay!,
-    decayNorms: decayNorms === 1,
-    clip: finiteOrNull(clip!),
-    crossEntropyWeight: crossEntropyWeight!,
-    labelSmoothing: labelSmoothing!,
-    gradientNorm: finiteOrNull(gradientNorm!),
-    penalty: hasPenalty
-      ? { coefficient: coefficient!, exponent: exponent!, range: range!, reduction: REDUCTIONS[reduction!]! }
-      : null,
-    nesterov: nesterov === 1,
-    decayBiases: decayBiases === 1,
-    scaleCap: finiteOrNull(scaleCap!),
-    muon: finiteOrNull(muon!),
-  };
-}
-
 export const finiteOrNull = (value: number): number | null => value === Infinity ? null : value;
+
+/** How a value lies in a request, which is of doubles. */
+interface Code<T> {
+  write(value: T): number;
+  read(double: number): T;
+}
+
+const NUMBER: Code<number> = { write: (value) => value, read: (double) => double };
+const FLAG: Code<boolean> = { write: Number, read: (double) => double === 1 };
+/** null is Infinity. */
+const LIMIT: Code<number | null> = { write: (value) => value ?? Infinity, read: finiteOrNull };
+const REDUCTIONS = ["sum", "mean", "hinge"] as const;
+const REDUCTION: Code<typeof REDUCTIONS[number]> = {
+  write: (value) => REDUCTIONS.indexOf(value),
+  read: (double) => REDUCTIONS[double]!,
+};
+
+type Codes<T> = { readonly [field in keyof T]: Code<T[field]> };
+type Penalty = NonNullable<StepSettings["penalty"]>;
+
+const SETTING_CODES: Codes<Omit<StepSettings, "penalty">> = {
+  learningRate: NUMBER,
+  momentum: NUMBER,
+  nesterov: FLAG,
+  weightDecay: NUMBER,
+  decayNorms: FLAG,
+  decayBiases: FLAG,
+  muon: LIMIT,
+  scaleCap: LIMIT,
+  clip: LIMIT,
+  crossEntropyWeight: NUMBER,
+  labelSmoothing: NUMBER,
+  gradientNorm: LIMIT,
+};
+const PENALTY_CODES: Codes<Penalty> = {
+  coefficient: NUMBER,
+  exponent: NUMBER,
+  range: NUMBER,
+  reduction: REDUCTION,
+};
+const PENALTY = SETTINGS + Object.keys(SETTING_CODES).length;
+
+const write = <T extends object>(codes: Codes<T>, values: T, request: Float64Array, at: number): void =>
+  (Object.keys(codes) as (keyof T)[]).forEach((field, i) =>
+    request[at + i] = codes[field].write(values[field])
+  );
+
+const read = <T extends object>(codes: Codes<T>, request: Float64Array, at: number): T =>
+  Object.fromEntries(
+    (Object.keys(codes) as (keyof T)[]).map((field, i) => [field, codes[field].read(request[at + i]!)]),
+  ) as T;
+
+/** Writes settings from double `SETTINGS` of a request on. */
+export function writeStepSettings(settings: StepSettings, request: Float64Array): void {
+  write(SETTING_CODES, settings, request, SETTINGS);
+  request[PENALTY] = FLAG.write(settings.penalty !== null);
+  if (settings.penalty) write(PENALTY_CODES, settings.penalty, request, PENALTY + 1);
+}
+
+export const readStepSettings = (request: Float64Array): StepSettings => ({
+  ...read<Omit<StepSettings, "penalty">>(SETTING_CODES, request, SETTINGS),
+  penalty: FLAG.read(request[PENALTY]!) ? read<Penalty>(PENALTY_CODES, request, PENALTY + 1) : null,
+});
 
 /** Waits until all workers have arrived; false if one has failed. */
 export function meet({ control }: Exchange, workers: number): boolean {
