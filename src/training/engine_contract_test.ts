@@ -27,12 +27,11 @@ import { createWasmEngine } from "./wasm_engine.ts";
 import {
   createReferenceEngine,
   differentiate,
-  lossOf,
   orthogonalised,
   type Parameters,
   parametersOf,
 } from "./reference_engine.ts";
-import { ONE_CHANNEL, randomBatch } from "./_test_network.ts";
+import { differences, ONE_CHANNEL, randomBatch } from "./_test_network.ts";
 
 interface Contender {
   readonly name: string;
@@ -199,7 +198,7 @@ function reference(
   let known = references.get(label);
   if (!known) {
     const parameters = parametersOf(weights);
-    const gradient = differences(graph, activation, parameters, batch, settings);
+    const gradient = differences(graph, activation, parameters, batch, settings, SHARDS);
     known = {
       gradient: decayed(limited(gradient, settings.gradientNorm), parameters, settings),
       step: differentiate(graph, activation, parameters, batch, settings, SHARDS).report,
@@ -207,29 +206,6 @@ function reference(
     references.set(label, known);
   }
   return known;
-}
-
-/** Gradient of the reference's loss by central differences: no backward pass is trusted. Before norm limit and weight decay. */
-function differences(
-  graph: Graph,
-  activation: Activation,
-  parameters: Parameters,
-  batch: Batch,
-  settings: StepSettings,
-): Parameters {
-  const h = 1e-6, loss = () => lossOf(graph, activation, parameters, batch, settings, SHARDS);
-  const trainable = [...parameters].filter(([name]) => isTrainable(name));
-  return new Map(trainable.map(([name, values]) => [
-    name,
-    values.map((value, i) => {
-      values[i] = value + h;
-      const above = loss();
-      values[i] = value - h;
-      const below = loss();
-      values[i] = value;
-      return (above - below) / (2 * h);
-    }),
-  ]));
 }
 
 function limited(gradient: Parameters, limit: number | null): Parameters {

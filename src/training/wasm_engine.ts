@@ -15,6 +15,7 @@ import type {
   StepSettings,
   TrainingEngine,
 } from "./engine.ts";
+import { checkPenalty } from "./penalty.ts";
 import { loadLayerModules } from "./wasm/layer_kernels.ts";
 import {
   layoutParameters,
@@ -23,7 +24,6 @@ import {
   stateFloats,
   writeState,
 } from "./wasm/parameter_layout.ts";
-import { checkPenalty } from "./penalty.ts";
 import { EVALUATION_FIELDS, type ShardEvaluation } from "./wasm/shard_evaluation.ts";
 import {
   allocateExchange,

@@ -1,9 +1,9 @@
 /** Forward and backward of one step, shard by shard. */
 import * as tf from "@tensorflow/tfjs";
 import type { Graph } from "../../models/graph.ts";
+import { countCorrect } from "../_measure.ts";
 import type { Batch, StepReport, StepSettings } from "../engine.ts";
 import { isTrainable } from "../initial.ts";
-import { countCorrect } from "../_measure.ts";
 import { type ActivationOperation, hingeNorm, type Operation, penaltyOf } from "./functions.ts";
 import { batchNorm, clipped, forward } from "./network.ts";
 

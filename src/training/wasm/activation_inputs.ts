@@ -1,8 +1,8 @@
 /** What is measured of the inputs of activations, in the records that the kernels write, and the penalty made of it. */
 import type { StepSettings } from "../engine.ts";
-import type { GraphPlan, PointwiseStep } from "./graph_steps.ts";
 import { RECORD } from "../kernels/_settings.ts";
 import { PENALTY_LINEAR_BEYOND, penaltySlope } from "../penalty.ts";
+import type { GraphPlan, PointwiseStep } from "./graph_steps.ts";
 import type { ShardMemory } from "./shard_memory.ts";
 import { extent, type Images } from "./tensor.ts";
 

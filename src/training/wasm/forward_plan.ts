@@ -1,7 +1,7 @@
 /** The forward half of a plan while it is made: where every value lies, in which borders, and the steps that make it. */
 import { type Graph, inferShapes, inputsOf, type Node, type Shape } from "../../models/graph.ts";
-import type { Arena } from "./arena.ts";
 import { type Convolution, type ConvolutionKernels, planConvolution } from "../convolution.ts";
+import type { Arena } from "./arena.ts";
 import type { ForwardStep } from "./graph_steps.ts";
 import type { ParameterLayout } from "./parameter_layout.ts";
 import { findGroups, type Group } from "./pointwise_groups.ts";

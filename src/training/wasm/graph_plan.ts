@@ -7,19 +7,20 @@
  * segment, which is run for a few images at a time: what one step writes, the next finds in the second-level cache.
  */
 import type { Graph, Node } from "../../models/graph.ts";
-import { Arena } from "./arena.ts";
 import type { ConvolutionKernels } from "../convolution.ts";
+import { RECORD, SETTINGS } from "../kernels/_settings.ts";
+import { isMuonFilter } from "../muon.ts";
+import { Arena } from "./arena.ts";
 import { ForwardPlan } from "./forward_plan.ts";
 import { GradientPlan } from "./gradient_plan.ts";
 import type { BackwardSegment, BackwardStep, ForwardStep, GraphPlan, Segment } from "./graph_steps.ts";
-import { RECORD, SETTINGS } from "../kernels/_settings.ts";
 import { convolutionLayer } from "./layers/convolution_layer.ts";
+import { flattenLayer } from "./layers/flatten_layer.ts";
 import { pointwiseLayer } from "./layers/pointwise_layer.ts";
 import { poolingLayer } from "./layers/pooling_layer.ts";
-import { isMuonFilter } from "../muon.ts";
 import { muonScratchBytes } from "./muon_step.ts";
 import { type ParameterLayout, stateFloats } from "./parameter_layout.ts";
-import { stepsOf, type Tensor } from "./tensor.ts";
+import type { Tensor } from "./tensor.ts";
 
 /** Size of a tensor's part in a segment: a few of them fit in the second-level cache. */
 const SEGMENT_BYTES = 1 << 19;
@@ -83,10 +84,7 @@ export function planGraph(
 
 function planLayer(plan: ForwardPlan, node: Node): void {
   const group = plan.groups.get(node.id);
-  if (node.op === "flatten") {
-    const x = plan.value(node.input, 0);
-    return plan.alias(node.id, { ...x, row: x.image, shape: plan.shapes.get(node.id)! });
-  }
+  if (node.op === "flatten") return flattenLayer.plan(plan, node);
   if (group) pointwiseLayer.plan(plan, group);
   else if (node.op === "conv" || node.op === "dense") convolutionLayer.plan(plan, node);
   else if (node.op === "averagePool" || node.op === "maxPool") poolingLayer.plan(plan, node);
@@ -97,15 +95,10 @@ function planLayer(plan: ForwardPlan, node: Node): void {
 function planLayerGradient(plan: GradientPlan, node: Node): void {
   if (!plan.has(node.id)) return;
   const group = plan.forward.groups.get(node.id);
-  if (group) pointwiseLayer.planGradient(plan, group);
+  if (node.op === "flatten") flattenLayer.planGradient(plan, node);
+  else if (group) pointwiseLayer.planGradient(plan, group);
   else if (node.op === "conv" || node.op === "dense") convolutionLayer.planGradient(plan, node);
   else if (node.op === "averagePool" || node.op === "maxPool") poolingLayer.planGradient(plan, node);
-  else if (node.op === "flatten") {
-    const shape = plan.forward.shapes.get(node.input)!;
-    for (const t of plan.gatherParts(node.id, Infinity)) {
-      plan.contribute(node.input, { ...t, ...stepsOf(shape, 0), shape });
-    }
-  }
 }
 
 /** Cuts steps into segments, each from one that starts a segment to the next. */

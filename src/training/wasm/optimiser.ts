@@ -1,11 +1,11 @@
 /** The update of a step: descent along the gradients, bounds of what must stay in bounds, running statistics. */
 import type { StepSettings } from "../engine.ts";
 import { isMuonFilter } from "../muon.ts";
+import { decayOf } from "../update_rules.ts";
 import { muonStep } from "./muon_step.ts";
 import type { ParameterSlot } from "./parameter_layout.ts";
 import type { ShardActivation } from "./shard_activation.ts";
 import type { ShardMemory } from "./shard_memory.ts";
-import { decayOf } from "../update_rules.ts";
 
 /** Share of the old value in the new running statistics. */
 const KEPT = 0.9;

@@ -3,10 +3,11 @@
  * nothing of the others; their gradients arrive as rows of floats.
  */
 import type { Activation, Graph } from "../../models/graph.ts";
-import { clearRecords, countOutside, largestInput, type Pass, penaltyLoss } from "./activation_inputs.ts";
 import { instantiateConvolutionKernels } from "../convolution.ts";
-import { crossEntropy, type LossReport } from "./cross_entropy.ts";
 import type { StepSettings } from "../engine.ts";
+import { cappedScales } from "../update_rules.ts";
+import { clearRecords, countOutside, largestInput, type Pass, penaltyLoss } from "./activation_inputs.ts";
+import { crossEntropy, type LossReport } from "./cross_entropy.ts";
 import { planGraph } from "./graph_plan.ts";
 import type { ConvolutionStep, PointwiseStep } from "./graph_steps.ts";
 import { instantiateLayerKernels } from "./layer_kernels.ts";
@@ -18,7 +19,7 @@ import { layoutParameters, type ParameterSlot } from "./parameter_layout.ts";
 import { ShardActivation } from "./shard_activation.ts";
 import { evaluateShard, type ShardEvaluation } from "./shard_evaluation.ts";
 import { ShardMemory } from "./shard_memory.ts";
-import { cappedScales } from "../update_rules.ts";
+import type { ShardModules } from "./shard_protocol.ts";
 
 const PAGE = 65536;
 /** Bound of the range record where no clip is set. */
@@ -31,12 +32,6 @@ export interface ShardReport {
   readonly correct: number;
   readonly outOfRange: number;
   readonly largestInput: readonly number[];
-}
-
-/** Compiled kernels: of convolutions and of layers. */
-export interface ShardModules {
-  readonly convolutions: readonly WebAssembly.Module[];
-  readonly layers: readonly WebAssembly.Module[];
 }
 
 export class Shard {

@@ -3,8 +3,8 @@ import { clearRecords, countOutside, largestInput, outliers } from "./activation
 import { crossEntropy } from "./cross_entropy.ts";
 import type { ForwardStep, PointwiseStep } from "./graph_steps.ts";
 import { batchNorm } from "./layers/batch_norm.ts";
-import { forwardStep } from "./layers/run_step.ts";
 import { pointwiseLayer } from "./layers/pointwise_layer.ts";
+import { forwardStep } from "./layers/run_step.ts";
 import type { ShardActivation } from "./shard_activation.ts";
 import type { ShardMemory } from "./shard_memory.ts";
 

@@ -94,6 +94,12 @@ export function openExchange({ control, message, state, slots }: ExchangeBuffers
   };
 }
 
+/** Compiled kernels: of convolutions and of layers. */
+export interface ShardModules {
+  readonly convolutions: readonly WebAssembly.Module[];
+  readonly layers: readonly WebAssembly.Module[];
+}
+
 /** What a worker is given at its start. */
 export interface ShardStart {
   readonly graph: Graph;
@@ -103,10 +109,7 @@ export interface ShardStart {
   readonly shards: number;
   readonly own: readonly number[];
   readonly workers: number;
-  readonly modules: {
-    readonly convolutions: readonly WebAssembly.Module[];
-    readonly layers: readonly WebAssembly.Module[];
-  };
+  readonly modules: ShardModules;
   readonly buffers: ExchangeBuffers;
 }
 

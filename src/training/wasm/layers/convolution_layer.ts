@@ -15,6 +15,7 @@ export const convolutionLayer = {
   plan(plan: ForwardPlan, node: ConvNode | DenseNode): void {
     const convolution = plan.convolutions.get(node.id)!,
       { inputBorder, packedBytes } = convolution(plan.batch);
+    // Convolutions write without border.
     const z = plan.result(node.id, 0), x = plan.value(node.input, inputBorder);
     const weight = plan.parameterOf(node.id, "weight");
     const bias = node.bias ? plan.parameterOf(node.id, "bias") : 0;

@@ -27,15 +27,15 @@ export const pointwiseLayer = {
 
   forward(
     { kernels, plan }: ShardMemory,
-    function_: ShardActivation,
+    activation: ShardActivation,
     { z, shortcut: s, y, period, tables, activation: layer }: PointwiseStep,
     { first, count }: Images,
   ): void {
     const common = { ...extent(count, ...present(z, s, y)), tables, period };
     if (layer === undefined) return kernels.forwardIdentity({ z, s, y }, first, common);
-    function_.select(layer);
+    activation.select(layer);
     const parameters = { ...common, settings: plan.settings, record: recordOf(plan, layer) };
-    kernels.forward({ z, s, y }, first, parameters, function_.name);
+    kernels.forward({ z, s, y }, first, parameters, activation.name);
   },
 
   planGradient(plan: GradientPlan, group: Group): void {
@@ -70,7 +70,7 @@ export const pointwiseLayer = {
 
   backward(
     memory: ShardMemory,
-    function_: ShardActivation,
+    activation: ShardActivation,
     { of, dy, ey, g }: PointwiseGradientStep,
     { first, count }: Images,
     pass: Pass,
@@ -81,14 +81,14 @@ export const pointwiseLayer = {
     const common = { ...extent(count, ...present(dy, ey, z, s, g)), tables, period };
     if (layer === undefined) return kernels.backwardIdentity({ dy, ey, z, g }, first, { ...common, sums });
     const { settings, scratch } = plan;
-    function_.select(layer);
-    if (function_.isLearned) {
+    activation.select(layer);
+    if (activation.isLearned) {
       const result = memory.clearedScratch(FOURIER_SUMS), sizes = extent(count, ...present(dy, ey, z, s));
       kernels.backwardFourier({ dy, ey, z, s }, first, { ...common, ...sizes, settings, result: scratch });
-      function_.addSums(layer, result);
+      activation.addSums(layer, result);
     }
     const factor = penaltySlopeFactor(memory, layer, pass);
-    kernels.backward({ dy, ey, z, s, g }, first, { ...common, sums, settings, factor }, function_.name);
+    kernels.backward({ dy, ey, z, s, g }, first, { ...common, sums, settings, factor }, activation.name);
   },
 };
 
