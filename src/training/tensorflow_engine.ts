@@ -13,8 +13,7 @@ import { checkBatch, checkShards, checkState } from "./engine_checks.ts";
 import { evaluationReport } from "./_measure.ts";
 import { checkPenalty } from "./penalty.ts";
 import { activationOf } from "./tensorflow/functions.ts";
-import { batchNorm, clipped, forward, tensorOf } from "./tensorflow/network.ts";
-import { differentiate, imagesOf, shardsOf, stepReport, type Variables } from "./tensorflow/step.ts";
+import { differentiate, infer, shardsOf, stepReport, type Variables } from "./tensorflow/step.ts";
 import { update } from "./tensorflow/update.ts";
 import { cappedScales } from "./update_rules.ts";
 
@@ -71,18 +70,7 @@ export const createTensorflowEngine: CreateEngine = async (
     async evaluate(batch, range, clip = null) {
       checkBatch(graph, batch, batch.size);
       await openTensorflow(backend);
-      const tensors = tf.tidy(() => {
-        const inputs: tf.Tensor[] = [];
-        const logits = forward(graph, weights, imagesOf(graph, batch), {
-          normalise: ({ id }, x) =>
-            batchNorm(id, x, weights, tensorOf(weights, id, "mean"), tensorOf(weights, id, "variance")),
-          activate({ id }, x) {
-            inputs.push(x.clone());
-            return activate(clipped(x, clip), weights.get(`${id}.fourier`));
-          },
-        });
-        return [logits, ...inputs];
-      });
+      const tensors = infer(graph, weights, activate, batch, clip);
       const [logits, ...inputs] = await download(tensors);
       return evaluationReport(batch, logits, inputs, range);
     },

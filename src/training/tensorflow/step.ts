@@ -1,11 +1,11 @@
-/** Forward and backward of one step, shard by shard. */
+/** Forward and backward of one step, shard by shard; and forward alone. */
 import * as tf from "@tensorflow/tfjs";
 import type { Graph } from "../../models/graph.ts";
 import { countCorrect } from "../_measure.ts";
 import type { Batch, StepReport, StepSettings } from "../engine.ts";
 import { isTrainable } from "../initial.ts";
 import { type ActivationOperation, hingeNorm, type Operation, penaltyOf } from "./functions.ts";
-import { batchNorm, clipped, forward } from "./network.ts";
+import { batchNorm, clipped, forward, tensorOf } from "./network.ts";
 
 /** Inputs of activations beyond this are counted where no clip says otherwise. */
 const DEFAULT_RANGE = 5;
@@ -24,7 +24,7 @@ export function shardsOf(graph: Graph, batch: Batch, shards: number): Shard[] {
   return images.map((images, k) => ({ images, targets: targets[k] as tf.Tensor2D }));
 }
 
-export const imagesOf = (graph: Graph, batch: Batch): tf.Tensor =>
+const imagesOf = (graph: Graph, batch: Batch): tf.Tensor =>
   tf.tensor4d(batch.images, [batch.size, ...graph.inputShape]);
 
 /** What one shard contributes to a step. */
@@ -100,6 +100,27 @@ export function differentiate(
     ]),
   };
 }
+
+/** The inference graph: running statistics. Logits, then the inputs of each activation layer before the clip. */
+export const infer = (
+  graph: Graph,
+  weights: Variables,
+  activate: ActivationOperation,
+  batch: Batch,
+  clip: number | null,
+): tf.Tensor[] =>
+  tf.tidy(() => {
+    const inputs: tf.Tensor[] = [];
+    const logits = forward(graph, weights, imagesOf(graph, batch), {
+      normalise: ({ id }, x) =>
+        batchNorm(id, x, weights, tensorOf(weights, id, "mean"), tensorOf(weights, id, "variance")),
+      activate({ id }, x) {
+        inputs.push(x.clone());
+        return activate(clipped(x, clip), weights.get(`${id}.fourier`));
+      },
+    });
+    return [logits, ...inputs];
+  });
 
 /** Largest of the sizes of inputs; NaN counts as infinity. */
 const largest = (sizes: tf.Tensor): tf.Tensor => tf.where(tf.any(tf.isNaN(sizes)), Infinity, tf.max(sizes));
