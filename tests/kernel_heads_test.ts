@@ -1,6 +1,6 @@
 /** A kernel of more than eight parameters is called by name: see `src/ring/named_kernels.ts`. */
 import { assertEquals } from "@std/assert";
-import { LINEAR_HEADS } from "../src/ring/kernels/_heads.ts";
+import { LINEAR_HEADS, TRIGONOMETRIC_HEADS } from "../src/ring/kernels/_heads.ts";
 import { nameParameters, parameterNames } from "../src/ring/named_kernels.ts";
 import {
   CONVOLUTION_HEADS,
@@ -12,7 +12,11 @@ import {
 const MOST_BY_POSITION = 8;
 /** A key is eight words that have one name, a tuple. */
 const KEYED = ["chacha20"];
-const HEADS: Readonly<Record<string, string>> = { ...LINEAR_HEADS, ...CONVOLUTION_HEADS };
+const HEADS: Readonly<Record<string, string>> = {
+  ...LINEAR_HEADS,
+  ...TRIGONOMETRIC_HEADS,
+  ...CONVOLUTION_HEADS,
+};
 
 /** Parameters that a kernel has by its head; undefined: it has none. */
 function headLength(kernel: string): number | undefined {

@@ -2,13 +2,15 @@
  * The WebAssembly kernels as TypeScript sees them: addresses and counts are numbers, 64-bit constants bigints.
  * Addresses are byte offsets into the memory of a {@linkcode "./ring.ts".Ring}; `n` counts words of the width in
  * the name. Element-wise kernels may work in place (`out` equal to an operand) and, with the 192 bytes of slack
- * behind every block, on any `n`. Those of more than eight parameters take them by name. Sources are in `kernels/`; `deno task build` compiles them to `build/`.
+ * behind every block, on any `n`. Those of more than eight parameters take them by name. Sources are in `kernels/`;
+ * `deno task build` compiles them to `build/`.
  */
 import { instantiateModules, type KernelExports, loadModules } from "./kernel_modules.ts";
+import { LINEAR_HEADS, TRIGONOMETRIC_HEADS } from "./kernels/_heads.ts";
 import type { LiftedKernels } from "./lifted_kernels.ts";
-import { LINEAR_HEADS } from "./kernels/_heads.ts";
 import type { LinearKernels } from "./linear_kernels.ts";
 import { nameParameters } from "./named_kernels.ts";
+import type { TrigonometricKernels } from "./trigonometric_kernels.ts";
 
 /** Addresses below are scratch of the kernels (constant-address panels); allocation starts here. */
 export const RESERVED_BYTES = 1 << 20;
@@ -88,7 +90,7 @@ export interface ElementwiseKernels {
 export type Key = readonly [number, number, number, number, number, number, number, number];
 
 /** Everything that the modules export, by name. */
-export type Kernels = ElementwiseKernels & LinearKernels & LiftedKernels;
+export type Kernels = ElementwiseKernels & LinearKernels & LiftedKernels & TrigonometricKernels;
 
 /** Modules that make up {@linkcode Kernels}: files of `kernels/`, compiled to `build/ring_<module>.wasm`. */
 const MODULES = [
@@ -104,11 +106,14 @@ const MODULES = [
   "lifted_packing",
   "lifted_gate",
   "lifted_masks",
+  "trigonometric",
   "chacha20",
 ];
+
+const HEADS = { ...LINEAR_HEADS, ...TRIGONOMETRIC_HEADS };
 
 /** Instantiates the kernels in `memory`, which must have at least 16 pages. */
 export async function loadKernels(memory: WebAssembly.Memory): Promise<Kernels> {
   const exports = await instantiateModules<KernelExports>(memory, await loadModules("ring", MODULES));
-  return Object.assign(exports, nameParameters(exports, LINEAR_HEADS)) as unknown as Kernels;
+  return Object.assign(exports, nameParameters(exports, HEADS)) as unknown as Kernels;
 }

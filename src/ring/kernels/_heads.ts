@@ -49,3 +49,13 @@ export const LINEAR_HEADS = {
   panel: usize, bytes: i32, length: i32, lanes: i32, to: usize, size: i32, outputs: i32, m: i32, group: i32,
   blocked: bool`,
 } as const;
+
+/** The server's gate of `trigonometric`, one for each number of harmonics. */
+export const TRIGONOMETRIC_SERVER_HEAD =
+  "e: usize, words: usize, turn: usize, waveBits: i32, k: i32, t: i32, lineShift: i32, out: usize, n: u32";
+
+export const TRIGONOMETRIC_HEADS = {
+  trigonometricGateServer1: TRIGONOMETRIC_SERVER_HEAD,
+  trigonometricGateServer2: TRIGONOMETRIC_SERVER_HEAD,
+  trigonometricGateServer3: TRIGONOMETRIC_SERVER_HEAD,
+} as const;
