@@ -4,7 +4,7 @@
  */
 import type { Activation, Graph, Weights } from "../models/graph.ts";
 import { checkRanges, type Ranges } from "../models/ranges.ts";
-import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
+import { type NumberType, readSafetensors, writeSafetensors } from "../models/safetensors.ts";
 import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
@@ -62,9 +62,10 @@ export async function writeModelFolder(
   folder: string,
   description: ModelDescription,
   weights: Weights,
+  type: NumberType = "F32",
 ): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
-  replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights));
+  replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights, {}, type));
   writeDescription(folder, description);
 }
 
