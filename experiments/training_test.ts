@@ -24,7 +24,7 @@ import {
   unmodifiedRecipe,
   weightsOf,
 } from "./_train.ts";
-import { accuracyOf, chosen, trainingRow } from "./_training_rows.ts";
+import { accuracyOf, chosen, spreadText, trainingRow } from "./_training_rows.ts";
 import { accuracyTable, compareAnswers, describeDepartures } from "./accuracy_table.ts";
 import { clipAtInference } from "./clip_at_inference.ts";
 import { degreeSweep, degreeTable, FITTED_DEGREES } from "./degree_sweep.ts";
@@ -221,16 +221,25 @@ describe("degree_sweep", () => {
     assertEquals(new Set(chosen(pillar).map((row) => row["penalty"])), new Set(["0.000001"]));
     assertEquals(chosen([]), []);
   });
-  it("gives means with t intervals, and counts a diverged run as chance", () => {
+  it("gives means with each run, from five runs on a t interval, and counts a diverged run as chance", () => {
     const table = degreeTable(DEGREE_ROWS),
       of = (series: string) => table.find((entry) => entry.series === series)!.same;
-    // Two values 64 and 66: 12.706 times the standard error of 1.
-    const { value, low, high } = accuracyOf(of("PILLAR"));
-    assertEquals(value, 65);
-    assertAlmostEquals(low!, 65 - 12.706, 1e-3);
-    assertAlmostEquals(high!, 65 + 12.706, 1e-3);
-    assertEquals(accuracyOf(of("unmodified")), { value: 30.5, low: 0, high: 100 });
+    assertEquals(accuracyOf(of("PILLAR")), { value: 65, runs: [64, 66] });
+    assertEquals(accuracyOf(of("unmodified")), { value: 30.5, runs: [10, 51] });
     assertEquals(accuracyOf(of("ReLU")), { value: 69 });
+    // 2.776 times the standard error, of accuracies nothing below 0.
+    const five = [1, 2, 3, 4, 5].map((test_accuracy) => ({ test_accuracy: String(test_accuracy) }));
+    const { value, low, high, runs } = accuracyOf(five);
+    assertEquals([value, runs], [3, undefined]);
+    assertAlmostEquals(low!, 3 - 2.776 * Math.sqrt(0.5), 1e-3);
+    assertAlmostEquals(high!, 3 + 2.776 * Math.sqrt(0.5), 1e-3);
+    assertEquals(accuracyOf([...five, { test_accuracy: "60" }]).low, 0);
+  });
+  it("says in captions what the spread of its groups is", () => {
+    const groups = (...sizes: number[]) => sizes.map((n) => new Array<Row>(n).fill({}));
+    assertEquals(spreadText(groups(1, 1)), "");
+    assertEquals(spreadText(groups(1, 2)), "; mean, each run a dot");
+    assertEquals(spreadText(groups(5)), "; mean, 95 % t interval of 5 runs or more");
   });
   it("has one row a seed of AESPA, after all others, and none of it in a smoke run", () => {
     const own = (size: typeof sizes[number]) => degreeSweep.cells(size).map(({ id }) => id);

@@ -14,11 +14,16 @@ export interface Axis {
   readonly ticks?: readonly number[];
 }
 
-/** A value with the ends of its error bar, if it has one. */
-export interface Measured {
-  readonly value: number;
+/** What stands beside a value: the ends of its error bar, or, of few runs, each of them as a dot. */
+export interface Spread {
   readonly low?: number;
   readonly high?: number;
+  readonly runs?: readonly number[];
+}
+
+/** A value and its spread, if it has one. */
+export interface Measured extends Spread {
+  readonly value: number;
 }
 
 /** A line across the plot, with its label at the end. */
@@ -69,12 +74,12 @@ export interface BarChart extends ChartBase {
   readonly labels?: boolean;
 }
 
-/** A point of a line with the ends of its error bar, if it has one. */
-export interface Point {
+/** A point of a line and its spread, if it has one. */
+export interface Point extends Spread {
   readonly x: number;
   readonly y: number;
-  readonly low?: number;
-  readonly high?: number;
+  /** Written beside the marker. */
+  readonly label?: string;
 }
 
 /** Points joined by a line. */
