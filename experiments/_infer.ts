@@ -1,5 +1,5 @@
 /** Runs `infer --json` as a user would and gives its result a type. */
-import { type NewRow, runJson } from "./experiment.ts";
+import { type NewRow, runJson } from "../src/reproduction/experiment.ts";
 
 /** Logits of a query: private, and of the plaintext engines; JSON has null for what is no finite number. */
 export interface Answer {

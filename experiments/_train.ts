@@ -7,7 +7,7 @@
  * and checkpoints in the folder beside it, and reused while recipe and training code are the same: that halves a
  * full run, and an interrupted one continues in the middle of a training. A fresh clone has none of them.
  */
-import { type Cell, runJson, type Size } from "./experiment.ts";
+import { type Cell, runJson, type Size } from "../src/reproduction/experiment.ts";
 import { writeFileAtomically } from "../src/report/csv.ts";
 import { machineText } from "../src/report/environment.ts";
 

@@ -13,7 +13,7 @@ import {
   optionalNumber,
   type Row,
   type Size,
-} from "./experiment.ts";
+} from "../src/reproduction/experiment.ts";
 import { wilsonInterval } from "../src/report/statistics.ts";
 import { type Answer, infer } from "./_infer.ts";
 import { type ShippedModel, shippedModels, testImages } from "./_models.ts";

@@ -1,5 +1,5 @@
 /** What every network profile is configured to and what two processes on this machine really get. */
-import { defineExperiment, numberOf, optionalNumber, runJson } from "./experiment.ts";
+import { defineExperiment, numberOf, optionalNumber, runJson } from "../src/reproduction/experiment.ts";
 import { NETWORK_PROFILES } from "../mod.ts";
 
 interface Measured {

@@ -4,7 +4,7 @@ import { needsOf } from "./_needs.ts";
 import { withGauge } from "./_gauge.ts";
 import { infer, type Inference, PERMISSIONS } from "./_infer.ts";
 import { median } from "../src/report/statistics.ts";
-import { type Cell, defineExperiment, numberOf, runJson, type Size } from "./experiment.ts";
+import { type Cell, defineExperiment, numberOf, runJson, type Size } from "../src/reproduction/experiment.ts";
 
 interface Plaintext {
   readonly times: readonly number[];

@@ -3,10 +3,10 @@ import { calibrate, type Calibration } from "../network/calibration.ts";
 import { networkProfile } from "../network/profiles.ts";
 import { connect, listen } from "../network/tcp.ts";
 import { fileURLToPath } from "node:url";
-import { onExit, runCommand } from "./command.ts";
-import { parseAddress } from "./endpoint.ts";
-import { LINK_OPTIONS } from "./inference_options.ts";
-import { formatTable } from "./table.ts";
+import { onExit, runCommand } from "../terminal/command.ts";
+import { parseAddress } from "../roles/endpoint.ts";
+import { LINK_OPTIONS } from "../options/inference_options.ts";
+import { formatTable } from "../terminal/table.ts";
 
 await runCommand({
   name: "calibrate",

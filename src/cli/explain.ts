@@ -2,17 +2,17 @@
 import { explain } from "../inference/explain.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { Ring } from "../ring/ring.ts";
-import { runCommand } from "./command.ts";
+import { runCommand } from "../terminal/command.ts";
 import {
   activationFunction,
   INFER_OPTIONS,
   LINK_OPTIONS,
   NETWORK_OPTION,
   PLAN_OPTIONS,
-} from "./inference_options.ts";
-import { networkAndPlan, withDefaults } from "./network_and_plan.ts";
-import { imagesFrom } from "./query_images.ts";
-import { formatTable } from "./table.ts";
+} from "../options/inference_options.ts";
+import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
+import { imagesFrom } from "../options/query_images.ts";
+import { formatTable } from "../terminal/table.ts";
 
 await runCommand({
   name: "explain",

@@ -1,7 +1,7 @@
 /** `deno task fit`: the best polynomial with coefficients of a given precision. */
 import { FUNCTIONS, integerFit } from "../polynomial/integer_fit.ts";
 import { formatPolynomial } from "../polynomial/polynomial.ts";
-import { runCommand } from "./command.ts";
+import { runCommand } from "../terminal/command.ts";
 
 await runCommand({
   name: "fit",

@@ -7,7 +7,7 @@ import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";
 import { median, quartiles } from "../report/statistics.ts";
-import { runCommand, UsageError } from "./command.ts";
+import { runCommand, UsageError } from "../terminal/command.ts";
 import {
   activationFunction,
   formatPolynomialOption,
@@ -20,12 +20,12 @@ import {
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
-} from "./inference_options.ts";
-import { networkAndPlan, withDefaults } from "./network_and_plan.ts";
-import { FAST_KERNELS, type InferenceRunFigures, runInference } from "./processes.ts";
-import { Progress } from "./progress.ts";
-import { imagesFrom } from "./query_images.ts";
-import { formatTable } from "./table.ts";
+} from "../options/inference_options.ts";
+import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
+import { FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
+import { Progress } from "../terminal/progress.ts";
+import { imagesFrom } from "../options/query_images.ts";
+import { formatTable } from "../terminal/table.ts";
 
 await runCommand({
   name: "infer",

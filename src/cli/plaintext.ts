@@ -7,8 +7,8 @@ import { seededImage } from "../models/weights.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { median, quartiles } from "../report/statistics.ts";
-import { runCommand } from "./command.ts";
-import { modelFrom } from "./random_model.ts";
+import { runCommand } from "../terminal/command.ts";
+import { modelFrom } from "../options/random_model.ts";
 
 const ACTIVATIONS: Readonly<Record<"relu" | "quartic", Activation>> = {
   relu: { kind: "relu" },

@@ -13,11 +13,11 @@ import type { Recipe, Run } from "../training/recipe.ts";
 import { startOf } from "../training/start.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
-import { onExit, runCommand, UsageError } from "./command.ts";
-import { ownFolder, ownFolderInTurn } from "./own_folder.ts";
-import { formatDuration, Progress } from "./progress.ts";
-import { formatTable } from "./table.ts";
-import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "./training_engine.ts";
+import { onExit, runCommand, UsageError } from "../terminal/command.ts";
+import { ownFolder, ownFolderInTurn } from "../folders/own_folder.ts";
+import { formatDuration, Progress } from "../terminal/progress.ts";
+import { formatTable } from "../terminal/table.ts";
+import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "../options/training_engine.ts";
 import {
   checkClassNames,
   claimLog,
@@ -29,10 +29,10 @@ import {
   withOrigin,
   writeLog,
   writeResult,
-} from "./training_folder.ts";
-import { reportNotes } from "./report_notes.ts";
-import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
-import { checkWritable } from "./writable.ts";
+} from "../folders/training_folder.ts";
+import { reportNotes } from "../terminal/report_notes.ts";
+import { RECIPE_OPTIONS, recipeFrom } from "../options/training_options.ts";
+import { checkWritable } from "../folders/writable.ts";
 
 await runCommand({
   name: "train",

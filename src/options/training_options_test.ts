@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { presetOf } from "../training/presets.ts";
-import { parseCommand, UsageError } from "./command.ts";
+import { parseCommand, UsageError } from "../terminal/command.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
 
 function recipe(...args: string[]) {

@@ -7,7 +7,7 @@ import { measureRanges, type Ranges, rangesOf } from "../models/ranges.ts";
 import { countModel } from "../models/counts.ts";
 import { checkWeights, randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
-import { checkWritable } from "./writable.ts";
+import { checkWritable } from "../folders/writable.ts";
 import { formatPolynomial } from "../polynomial/polynomial.ts";
 
 /** Random weights, checked: through a polynomial that is almost constant no signal passes, whatever the weights. */
@@ -38,7 +38,7 @@ async function auditRandomModel(
   activation: Activation,
 ): Promise<{ ranges?: Ranges }> {
   // Loaded here only: it brings TensorFlow.js with it.
-  const { fastForward, seededImages } = await import("./calibration.ts");
+  const { fastForward, seededImages } = await import("./audit_images.ts");
   const folded = foldBatchNorm(graph, weights);
   const images = Math.max(4, Math.min(100, Math.floor(AUDIT_MACS / countModel(graph).macs)));
   using engine = await fastForward(folded.graph, folded.weights, activation);

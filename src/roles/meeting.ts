@@ -6,7 +6,7 @@ import { describeTag } from "../inference/tags.ts";
 import type { Plan } from "../inference/plan.ts";
 import { ProtocolError } from "../network/channel.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
-import { onExit } from "./command.ts";
+import { onExit } from "../terminal/command.ts";
 
 /** Tag of the empty message "I am there"; the protocols' tags end below. */
 const MEETING_TAG = 0xd0000010;

@@ -13,7 +13,7 @@ import {
   type Row,
   type Size,
   sizes,
-} from "../../experiments/experiment.ts";
+} from "./experiment.ts";
 import { readCsv, writeCsv } from "../report/csv.ts";
 import { originText } from "../report/environment.ts";
 

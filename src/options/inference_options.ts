@@ -17,7 +17,7 @@ import {
   DEFAULT_LINEAR,
   LINEAR_PROTOCOLS,
 } from "../protocols/registry.ts";
-import { UsageError } from "./command.ts";
+import { UsageError } from "../terminal/command.ts";
 
 const names = (protocols: readonly { readonly name: string }[]) => protocols.map(({ name }) => name);
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { measure } from "./bench_measure.ts";
+import { measure } from "./measure.ts";
 
 Deno.test("measure() runs the candidates in turns, three times at least, and reports each", () => {
   const order: string[] = [];

@@ -1,7 +1,7 @@
 /** Claims on the terminal: one line each, fitted to the width; what fails or stays open says why below its line. */
 import type { CheckedClaim } from "../report/claims.ts";
 import { summarise } from "../report/html.ts";
-import { formatTable, terminalWidth, wrapText } from "./table.ts";
+import { formatTable, terminalWidth, wrapText } from "../terminal/table.ts";
 import { type ExitCode, exitText } from "./verdicts.ts";
 
 const OPEN = "\x1b[33m";

@@ -1,25 +1,20 @@
 /** Turns a folder of CSVs into figures, the report, and verdicts on the claims. */
-import type { Experiment, Reference, Result, Size } from "../../experiments/experiment.ts";
-import { accuracyTable } from "../../experiments/accuracy_table.ts";
-import { allResults, derivedTables } from "../../experiments/mod.ts";
+import type { Catalogue, Experiment, Reference, Result, Size } from "./experiment.ts";
 import { checkClaims, type CheckedClaim } from "../report/claims.ts";
 import type { ChartDescription } from "../report/chart.ts";
 import { renderSvg, writeChart } from "../report/charts.ts";
 import { type CsvTable, writeFileAtomically } from "../report/csv.ts";
 import { renderReport, type ReportFigure, type ReportSection } from "../report/html.ts";
 import { committedResults, dataOf, figuresFolder, isCommitted, readReference } from "../report/results.ts";
-import { UsageError } from "./command.ts";
-import { ownFolderInTurn } from "./own_folder.ts";
+import { UsageError } from "../terminal/command.ts";
+import { ownFolderInTurn } from "../folders/own_folder.ts";
 import { claimsTable, resultLine } from "./claims_table.ts";
 import { claimCoverage } from "./coverage.ts";
 import { keysOf, readTables } from "./check_results.ts";
 import { writeDerived } from "./derived.ts";
-import { Progress } from "./progress.ts";
+import { Progress } from "../terminal/progress.ts";
 import { publish } from "./runner.ts";
 import { type ExitCode, exitCodeOf } from "./verdicts.ts";
-
-/** The tables that open the report. */
-const LEADING: readonly Result[] = [...derivedTables, accuracyTable];
 
 /** What {@linkcode drawResults} has made. */
 export interface Drawn {
@@ -36,9 +31,14 @@ export interface Drawn {
  * Draws all figures and the report from the CSVs in a folder, and checks the claims about them. `only` draws
  * the figures of some results; the report always shows everything that is there. What cannot be drawn is told and left out.
  */
-export async function drawResults(folder: string, only?: readonly string[]): Promise<Drawn> {
+export async function drawResults(
+  catalogue: Catalogue,
+  folder: string,
+  only?: readonly string[],
+): Promise<Drawn> {
+  const { leading, allResults } = catalogue;
   const reference = await readReference();
-  const { tables, derived } = await readTables(folder, reference);
+  const { tables, derived } = await readTables(catalogue, folder, reference);
   if (![...tables.keys()].some((key) => only?.includes(key) ?? true)) {
     const keys = only ?? allResults.map(({ key }) => key);
     throw new Error(`nothing to draw: ${folder} has no rows of ${keys.join(", ")}`);
@@ -71,10 +71,10 @@ export async function drawResults(folder: string, only?: readonly string[]): Pro
         "Neural Networks by Co-designing Activation Functions\u201d (USENIX Security 2024) and its public code " +
         "report. Every number on this page comes from the CSV files beside it.",
       claims,
-      coverage: claimCoverage().filter(({ id }) => claims.some((claim) => claim.id === id)),
+      coverage: claimCoverage(catalogue).filter(({ id }) => claims.some((claim) => claim.id === id)),
       failures,
-      leading: sectionsOf(LEADING),
-      sections: sectionsOf(allResults.filter((result) => !LEADING.includes(result))),
+      leading: sectionsOf(leading),
+      sections: sectionsOf(allResults.filter((result) => !leading.includes(result))),
     }),
   );
   return { claims, figures: names, figuresFolder: target, report, failures };
@@ -149,12 +149,13 @@ export const placesOf = (folder: string, publishing: boolean): string[] =>
  * @returns the exit code
  */
 export async function presentRun(
+  catalogue: Catalogue,
   chosen: readonly Experiment[],
   size: Size,
   folder: string,
   { publishing, broke = false, verbose }: PresentOptions,
 ): Promise<ExitCode> {
-  const drawn = await drawResults(folder), failures = [...drawn.failures];
+  const drawn = await drawResults(catalogue, folder), failures = [...drawn.failures];
   console.error(`figures: ${drawn.figuresFolder}, report: ${drawn.report}`);
   if (publishing) {
     await ownFolderInTurn(committedResults);
@@ -164,15 +165,19 @@ export async function presentRun(
         published ? `${committedResults}/${key}.csv is new` : `${key} stays in ${folder}: ${reason}`,
       );
     }
-    const news = keysOf(chosen.filter(({ key }) => outcome.some((one) => one.published && one.key === key)));
+    const news = keysOf(
+      catalogue,
+      chosen.filter(({ key }) => outcome.some((one) => one.published && one.key === key)),
+    );
     if (news.length > 0) {
-      const committed = await drawResults(committedResults, news);
+      const committed = await drawResults(catalogue, committedResults, news);
       console.error(`figures: ${committed.figuresFolder}, report: ${committed.report}`);
       failures.push(...committed.failures.filter((failure) => !failures.includes(failure)));
     }
   }
   for (const failure of failures) console.error(`not drawn: ${failure}`);
-  const keys = keysOf(chosen), claims = drawn.claims.filter(({ experiment }) => keys.includes(experiment));
+  const keys = keysOf(catalogue, chosen),
+    claims = drawn.claims.filter(({ experiment }) => keys.includes(experiment));
   const code = exitCodeOf(claims, broke || failures.length > 0);
   console.log(`${claimsTable(claims, { verbose })}\n\n${resultLine(claims, code)}`);
   return code;

@@ -1,11 +1,10 @@
 /** What each size of a run decides, from the cells of the experiments as they are planned. */
-import { MEMORY_MB } from "../../experiments/experiment.ts";
-import { derivedTables, experiments } from "../../experiments/mod.ts";
+import { type Catalogue, MEMORY_MB } from "./experiment.ts";
 import { claims, type Size } from "../report/claims.ts";
 import { type Cost, type Coverage, coverage, entryText } from "../report/coverage.ts";
 
 /** What an experiment takes, or those that a derived table is drawn from. */
-export function costOf(key: string, size: Size): Cost {
+export function costOf({ experiments, derivedTables }: Catalogue, key: string, size: Size): Cost {
   const sources = derivedTables.find((table) => table.key === key)?.from ?? [key];
   const cells = experiments.filter((experiment) => sources.includes(experiment.key))
     .flatMap((experiment) => experiment.cells(size));
@@ -16,12 +15,13 @@ export function costOf(key: string, size: Size): Cost {
 }
 
 /** The matrix of all claims. */
-export const claimCoverage = (): Coverage[] => coverage(claims, costOf);
+export const claimCoverage = (catalogue: Catalogue): Coverage[] =>
+  coverage(claims, (key, size) => costOf(catalogue, key, size));
 
 /** The matrix as a Markdown table. */
-export function coverageTable(): string {
+export function coverageTable(catalogue: Catalogue): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const rows = claimCoverage().map(({ id, sizes: { smoke, quick, full } }) =>
+  const rows = claimCoverage(catalogue).map(({ id, sizes: { smoke, quick, full } }) =>
     line([`\`${id}\``, ...[smoke, quick, full].map(entryText)])
   );
   return [line(["claim", "smoke", "quick", "full"]), line(["---", "---", "---", "---"]), ...rows].join("\n");

@@ -7,7 +7,7 @@ import { openTensorflow } from "../models/tensorflow_backend.ts";
 import { createTensorflowEngine } from "../models/tensorflow_engine.ts";
 import { seededImage } from "../models/weights.ts";
 import { evaluationBatches } from "../training/batches.ts";
-import { reportNotes } from "./report_notes.ts";
+import { reportNotes } from "../terminal/report_notes.ts";
 
 /** A network in TensorFlow.js that shows the value of every node. */
 export async function fastForward(

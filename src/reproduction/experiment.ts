@@ -1,13 +1,13 @@
 /**
  * What an experiment is: a list of independent cells, the rows each cell measures, and the figures drawn from
- * the rows. One file here is one result: `<key>.ts` gives `results/<key>.csv` and `paper_figures/<key>*`.
- * Running, resuming, sharding and merging are the business of `src/cli/`; a file in this folder only measures.
+ * the rows. One file of `experiments/` is one result: `<key>.ts` gives `results/<key>.csv` and `paper_figures/<key>*`.
+ * Running, resuming, sharding and merging are the business of the other files here; a file there only measures.
  */
-import type { ChartDescription } from "../src/report/chart.ts";
-import type { CsvValue, NewRow, Row } from "../src/report/csv.ts";
+import type { ChartDescription } from "../report/chart.ts";
+import type { CsvValue, NewRow, Row } from "../report/csv.ts";
 
-export type { BarChart, ChartDescription, LineChart, Measured, Point } from "../src/report/chart.ts";
-export { type CsvValue, type NewRow, numberOf, optionalNumber, type Row } from "../src/report/csv.ts";
+export type { BarChart, ChartDescription, LineChart, Measured, Point } from "../report/chart.ts";
+export { type CsvValue, type NewRow, numberOf, optionalNumber, type Row } from "../report/csv.ts";
 
 /** How much is measured: a test that everything works, minutes, or everything. */
 export type Size = "smoke" | "quick" | "full";
@@ -74,6 +74,15 @@ export interface DerivedTable extends Result {
   readonly from: readonly string[];
   /** Its rows, each with the columns of {@linkcode csvColumns}. */
   rows(measured: (key: string) => readonly Row[], reference: Reference): readonly NewRow[];
+}
+
+/** All results of a project, in the order of its report. */
+export interface Catalogue {
+  readonly experiments: readonly Experiment[];
+  readonly derivedTables: readonly DerivedTable[];
+  /** Those that open the report. */
+  readonly leading: readonly Result[];
+  readonly allResults: readonly Result[];
 }
 
 /** Checks an experiment by its type and forgets the type of its cells. */

@@ -1,6 +1,6 @@
 /** One thread of the gauge: for each number of milliseconds it is sent, runs the kernel as long. */
-import { placeConvolution } from "./bench_convolution.ts";
-import type { GaugeReading, GaugeStart } from "./bench_gauge.ts";
+import { placeConvolution } from "./timed_convolution.ts";
+import type { GaugeReading, GaugeStart } from "./kernel_gauge.ts";
 import { parentPort, workerData } from "node:worker_threads";
 
 /** Eight images fit the cache of a core, so that memory has no say. */

@@ -1,6 +1,5 @@
 /** The tables that follow from others: computed from the CSVs wherever these are read, so that they are never stale. */
-import { csvColumns, type DerivedTable } from "../../experiments/experiment.ts";
-import { derivedTables } from "../../experiments/mod.ts";
+import { csvColumns, type DerivedTable } from "./experiment.ts";
 import { type CsvTable, csvText, type Row, writeCsv } from "../report/csv.ts";
 
 /** Derived tables by key, and which could not be computed and why. */
@@ -11,9 +10,9 @@ export interface Derived {
 
 /** Computes the derived tables whose sources are there. */
 export function deriveTables(
+  list: readonly DerivedTable[],
   measured: ReadonlyMap<string, CsvTable>,
   reference: (name: string) => readonly Row[],
-  list: readonly DerivedTable[] = derivedTables,
 ): Derived {
   const tables = new Map<string, CsvTable>(), failures: string[] = [];
   for (const table of list) {

@@ -6,7 +6,7 @@ import type { Augmentation } from "../training/batches.ts";
 import { defaultRecipe, PENALTY, presetOf, withActivation } from "../training/presets.ts";
 import type { PenaltyRecipe, Recipe } from "../training/recipe.ts";
 import { trainingGraph } from "../training/training_graph.ts";
-import { type OptionSpecs, type OptionValues, UsageError } from "./command.ts";
+import { type OptionSpecs, type OptionValues, UsageError } from "../terminal/command.ts";
 
 const ON_OFF = ["on", "off"] as const;
 const NUMBER_OR_OFF = /^(off|\d*\.?\d+(e[+-]?\d+)?)$/i;

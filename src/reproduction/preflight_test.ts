@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { defineExperiment } from "../../experiments/experiment.ts";
+import { defineExperiment } from "./experiment.ts";
 import { preflight, resourcesHere } from "./preflight.ts";
 import type { PlannedCell } from "./runner.ts";
 

@@ -2,7 +2,7 @@
 import type { Activation, Graph } from "../models/graph.ts";
 import type { TensorflowBackend } from "../models/tensorflow_backend.ts";
 import type { EngineState, TrainingEngine } from "../training/engine.ts";
-import { onExit, type OptionSpecs, UsageError } from "./command.ts";
+import { onExit, type OptionSpecs, UsageError } from "../terminal/command.ts";
 
 const ENGINES = ["wasm", "tfjs"] as const;
 const BACKENDS = ["wasm", "cpu", "webgpu", "webgpu-software"] as const satisfies readonly TensorflowBackend[];

@@ -1,6 +1,6 @@
 /** Addresses, certificates and the session token of the three roles. */
 import type { ConnectOptions, ListenOptions } from "../network/tcp.ts";
-import { UsageError } from "./command.ts";
+import { UsageError } from "../terminal/command.ts";
 import { tokenFromParent } from "./role_report.ts";
 
 const ADDRESS = {

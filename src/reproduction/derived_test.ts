@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import type { DerivedTable } from "../../experiments/experiment.ts";
+import type { DerivedTable } from "./experiment.ts";
 import { parseCsv } from "../report/csv.ts";
 import { deriveTables } from "./derived.ts";
 
@@ -17,7 +17,7 @@ const timing = new Map([["timing", parseCsv("cell,n\na,1\nb,2.5\n")]]);
 const noReference = () => [];
 
 Deno.test("deriveTables() computes rows as a CSV has them, and says in the file that nothing was measured", () => {
-  const { tables, failures } = deriveTables(timing, noReference, [table]);
+  const { tables, failures } = deriveTables([table], timing, noReference);
   assertEquals(failures, []);
   assertEquals(tables.get("doubled")!.rows.map((row) => [row["cell"], row["n"], row["commit"]]), [
     ["a", "2", ""],
@@ -28,7 +28,7 @@ Deno.test("deriveTables() computes rows as a CSV has them, and says in the file 
 
 Deno.test("deriveTables() leaves out what has no source, and tells what it cannot compute", () => {
   const broken = { ...table, key: "broken", rows: () => [{ m: 1 }] };
-  const { tables, failures } = deriveTables(timing, noReference, [{ ...table, from: ["other"] }, broken]);
+  const { tables, failures } = deriveTables([{ ...table, from: ["other"] }, broken], timing, noReference);
   assertEquals([...tables.keys()], []);
   assertEquals(failures, ['broken: it gave a value for "m", which is not a column']);
 });

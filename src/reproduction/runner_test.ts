@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
-import { defineExperiment, type Experiment } from "../../experiments/experiment.ts";
+import { defineExperiment, type Experiment } from "./experiment.ts";
 import { readCsv } from "../report/csv.ts";
 import {
   describeMachines,

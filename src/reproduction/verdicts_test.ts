@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { describe, it } from "@std/testing/bdd";
 import type { CheckedClaim } from "../report/claims.ts";
 import { claimsTable, resultLine } from "./claims_table.ts";
-import { displayWidth } from "./table.ts";
+import { displayWidth } from "../terminal/table.ts";
 import { cellsToRepeat, exitCodeOf } from "./verdicts.ts";
 
 const claim = (verdict: CheckedClaim["verdict"], more: Partial<CheckedClaim> = {}): CheckedClaim => ({

@@ -3,7 +3,7 @@
  * one of its processes, ten minutes later and without a word.
  */
 import { statfsSync } from "node:fs";
-import { MEMORY_MB } from "../../experiments/experiment.ts";
+import { MEMORY_MB } from "./experiment.ts";
 import type { PlannedCell } from "./runner.ts";
 
 /** What a machine has to give; absent: not known, taken as enough. */

@@ -2,7 +2,7 @@
 import { normalise, sliceSplit } from "../data/dataset.ts";
 import type { Graph } from "../models/graph.ts";
 import { seededImage } from "../models/weights.ts";
-import { UsageError } from "./command.ts";
+import { UsageError } from "../terminal/command.ts";
 
 /** Query i takes image i, from the start again after the last. */
 export interface QueryImages {

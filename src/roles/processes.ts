@@ -2,7 +2,7 @@
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { SessionFigures } from "../inference/roles.ts";
-import { onExit } from "./command.ts";
+import { onExit } from "../terminal/command.ts";
 import { bindToCores } from "./cores.ts";
 import { SHOWN_ELSEWHERE } from "./meeting.ts";
 
@@ -153,7 +153,7 @@ class Role {
         // The kernels, and the module of worker threads.
         `--allow-read=${["build", "src/ring", ...reads.map(readable)].join(",")}`,
         ...flags,
-        fileURLToPath(new URL(`./${name}.ts`, import.meta.url)),
+        fileURLToPath(new URL(`../cli/${name}.ts`, import.meta.url)),
         ...args,
       ],
       cwd: ROOT,

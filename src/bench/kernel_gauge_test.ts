@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { loadConvolutionModules } from "../training/convolution.ts";
-import { placeConvolution } from "./bench_convolution.ts";
-import { Gauge } from "./bench_gauge.ts";
+import { placeConvolution } from "./timed_convolution.ts";
+import { Gauge } from "./kernel_gauge.ts";
 
 Deno.test("Gauge adds up the readings of its threads until they are taken", async () => {
   const gauge = await Gauge.open(2);

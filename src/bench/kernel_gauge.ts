@@ -30,7 +30,7 @@ export class Gauge {
 
   static async open(threads: number): Promise<Gauge> {
     const workerData: GaugeStart = { modules: await loadConvolutionModules() };
-    const url = new URL("./bench_gauge_worker.ts", import.meta.url);
+    const url = new URL("./kernel_gauge_worker.ts", import.meta.url);
     return new Gauge(Array.from({ length: threads }, () => new Worker(url, { workerData })));
   }
 
