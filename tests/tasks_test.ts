@@ -139,6 +139,10 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     for (const options of [[], ["--engine", "tfjs"], ["--hold-out"], ["--clip", "--json"]]) {
       await succeeds("evaluate", "--weights", "own run", "--data", "my pictures", ...options);
     }
+    assertMatch(
+      await succeeds("publish", "--weights", "own run"),
+      /results\/models\/own run: F32, .*SHA-256 [0-9a-f]{64}/,
+    );
     await succeeds(
       "audit",
       "--model",
