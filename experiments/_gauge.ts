@@ -5,6 +5,7 @@
 import { GAUGE_COLUMNS } from "../src/report/gauge.ts";
 import { median, quartiles } from "../src/report/statistics.ts";
 import { PERMISSIONS } from "./_infer.ts";
+import type { PlaintextResult } from "../src/reproduction/command_results.ts";
 import { type CellContext, type Experiment, type NewRow, runJson } from "../src/reproduction/experiment.ts";
 
 /** Seconds that a reading takes, most of them to start. */
@@ -20,7 +21,7 @@ async function readGauge(): Promise<readonly number[]> {
     "src/cli/plaintext.ts",
     ...["--model", "resnet18", "--activation", "relu", "--json"],
     ...["--repetitions", String(QUERIES), "--warm-up", String(WARM_UP)],
-  ]) as { readonly times: readonly number[] };
+  ]) as PlaintextResult;
   return times;
 }
 

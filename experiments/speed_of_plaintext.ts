@@ -2,13 +2,10 @@
 import { buildModel, countModel } from "../mod.ts";
 import { needsOf } from "./_needs.ts";
 import { withGauge } from "./_gauge.ts";
-import { infer, type Inference, PERMISSIONS } from "./_infer.ts";
+import { infer, PERMISSIONS } from "./_infer.ts";
 import { median } from "../src/report/statistics.ts";
+import type { InferResult, PlaintextResult } from "../src/reproduction/command_results.ts";
 import { type Cell, defineExperiment, numberOf, runJson, type Size } from "../src/reproduction/experiment.ts";
-
-interface Plaintext {
-  readonly times: readonly number[];
-}
 
 interface SpeedCell extends Cell {
   readonly model: string;
@@ -54,7 +51,7 @@ const plaintext = async (model: string, activation: string) =>
     "src/cli/plaintext.ts",
     ...["--model", model, "--activation", activation, "--json"],
     ...["--repetitions", String(PLAINTEXT_QUERIES), "--warm-up", String(PLAINTEXT_WARM_UP)],
-  ], { timeoutSeconds: 1800 }) as Plaintext;
+  ], { timeoutSeconds: 1800 }) as PlaintextResult;
 
 export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
   key: "speed_of_plaintext",
@@ -94,7 +91,7 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
         ...["--model", model, "--activation", activation, "--profile", profile],
         ...["--repetitions", queries, "--warm-up", warmUp, "--seed", seed, "--timeout", 600],
       );
-    const runs: Inference[] = [], times = new Map<string, number[]>(YARDSTICKS.map((name) => [name, []]));
+    const runs: InferResult[] = [], times = new Map<string, number[]>(YARDSTICKS.map((name) => [name, []]));
     for (let turn = 0; turn < turns; turn++) {
       runs.push(await measure("lifted", queries, warmUp));
       for (const name of YARDSTICKS) times.get(name)!.push(...(await plaintext(model, name)).times);

@@ -26,7 +26,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   roles: ["network", "inference", "terminal"],
   bench: ["ring", "models", "training", "report"],
-  reproduction: ["report", "terminal", "folders"],
+  reproduction: ["network", "training", "report", "terminal", "folders"],
   cli: [
     ...["ring", "polynomial", "network", "models", "protocols", "inference", "data", "training", "report"],
     ...["terminal", "folders", "options", "roles", "bench", "reproduction", "experiments"],

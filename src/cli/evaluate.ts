@@ -6,6 +6,7 @@ import { evaluateSplit } from "../training/evaluation.ts";
 import { formatActivation } from "../training/activations.ts";
 import { stateOf } from "../training/initial.ts";
 import { rangeOf } from "../training/trainer.ts";
+import type { EvaluateResult } from "../reproduction/command_results.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
 import { formatTable } from "../terminal/table.ts";
 import { ENGINE_OPTIONS, engineChoice, openEngine } from "../options/training_engine.ts";
@@ -69,7 +70,7 @@ await runCommand({
       range,
       clip,
       engine: engine.name,
-    };
+    } satisfies EvaluateResult;
     if (json) console.log(JSON.stringify(result));
     else {
       console.log(

@@ -6,6 +6,7 @@ import { classOf, type QueryFigures } from "../inference/roles.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";
+import type { InferResult } from "../reproduction/command_results.ts";
 import { median, quartiles } from "../report/statistics.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
 import {
@@ -117,7 +118,7 @@ await runCommand({
       paperExchanges: costOf(plan).paperExchanges,
       flags: options.fastKernels ? [FAST_KERNELS] : [],
       ...options.logits ? { answers: answersOf(figures.queries, expected, options.warmUp) } : {},
-    };
+    } satisfies InferResult;
     if (options.json) console.log(JSON.stringify(result));
     else print(result);
   },
@@ -196,12 +197,9 @@ function compare(queries: readonly QueryFigures[], expected: readonly Expected[]
   return {
     maxAbsError: fromFloat.max,
     meanAbsError: fromFloat.mean,
-    /** Null: no query stayed in the range of fixed point, so there is nothing to compare with. */
     oracleMaxAbsError: pairs.some(({ fixed }) => fixed !== null) ? fromFixed.max : null,
     largestLogit: Math.max(...expected.map(({ float }) => largest(float))),
-    /** Null: plaintext itself has no class. */
     argmaxAgrees: expected.every(({ float }) => float.every(Number.isFinite)) ? others.length === 0 : null,
-    /** Whether every class that differs had a logit so close to the largest one that the error decides. */
     withinError: others.every(({ logits, float }) =>
       float[classOf(float)]! - float[classOf(logits)]! <= 2 * fromFloat.max
     ),
@@ -248,15 +246,7 @@ function answersOf(queries: readonly QueryFigures[], expected: readonly Expected
   });
 }
 
-type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & ReturnType<typeof verdict> & {
-  readonly prepare: number;
-  readonly note: string | null;
-  readonly label: number | null;
-  readonly classNames: readonly string[] | null;
-  readonly [key: string]: unknown;
-};
-
-function print(result: Result): void {
+function print(result: InferResult): void {
   const ms = (value: number) => `${value.toFixed(1)} ms`,
     mb = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
   const { setup, offline, online, heldBytes, bytesSent, computeMs, peakRssMB } = result;
@@ -312,7 +302,7 @@ function print(result: Result): void {
 
 /** The class, what the picture shows, and whether plaintext says the same. */
 function classText(
-  { unreliable, class: found, label, classNames, argmaxAgrees, withinError }: Result,
+  { unreliable, class: found, label, classNames, argmaxAgrees, withinError }: InferResult,
 ): string {
   if (unreliable) return "unreliable: logits beyond their public bound, no class";
   const named = (label: number) => classNames === null ? `${label}` : `${label} (${classNames[label]})`;

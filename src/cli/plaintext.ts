@@ -6,6 +6,7 @@ import type { Activation } from "../models/graph.ts";
 import { seededImage } from "../models/weights.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
+import type { PlaintextResult } from "../reproduction/command_results.ts";
 import { median, quartiles } from "../report/statistics.ts";
 import { runCommand } from "../terminal/command.ts";
 import { modelFrom } from "../options/random_model.ts";
@@ -59,7 +60,7 @@ await runCommand({
       q1Ms: low,
       q3Ms: high,
       times,
-    };
+    } satisfies PlaintextResult;
     if (json) console.log(JSON.stringify(result));
     else {
       console.log(

@@ -5,6 +5,7 @@ import { openDataset } from "../data/open_dataset.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import type { Weights } from "../models/graph.ts";
 import { buildModel } from "../models/zoo.ts";
+import type { TrainResult } from "../reproduction/command_results.ts";
 import { currentCommit, machineText, originText } from "../report/environment.ts";
 import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
@@ -204,7 +205,7 @@ function showProgress(progress: Progress, now: TrainingProgress, done: number, e
 }
 
 /** What `--json` prints: null stands for numbers that are not finite. */
-function resultLine(out: string, run: Run, trainImages: number, result: TrainingResult) {
+function resultLine(out: string, run: Run, trainImages: number, result: TrainingResult): TrainResult {
   const { history, diverged, layers, lastSteps } = result;
   return {
     out,
