@@ -22,9 +22,9 @@ await runCommand({
     "Never run it on an image or a network that must stay private.",
   options: { ...PLAN_OPTIONS, model: NETWORK_OPTION, weights, modelSeed, image, drawn, seed, json },
   async run(given) {
-    const options = await withDefaults({ ...given, images: undefined });
+    const options = await withDefaults(given);
     const { model, plan } = await networkAndPlan(options);
-    const { images: [shown], note } = await imagesFrom(options, model.graph);
+    const { images: [shown], note } = await imagesFrom(options, model);
     const folded = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(plan);
     const explanation = await explain(await Ring.open(), plan, folded.weights, activation, shown!);

@@ -11,6 +11,7 @@ import {
   planFrom,
   type PlanValues,
 } from "./inference_options.ts";
+import { asksMany } from "./query_images.ts";
 import { modelFrom } from "./random_model.ts";
 
 interface NetworkOptions extends PlanValues {
@@ -22,7 +23,8 @@ interface NetworkOptions extends PlanValues {
 interface Choice extends Omit<NetworkOptions, "model"> {
   readonly model: string | undefined;
   readonly image: string | undefined;
-  readonly images: string | undefined;
+  readonly images?: string | undefined;
+  readonly dataset?: string | undefined;
   readonly drawn: number | undefined;
 }
 
@@ -32,13 +34,13 @@ const KNOWN_PICTURE = 1;
 
 /** Puts a shipped network, trained on drawn shapes, and one of these in the place of what is not said at all. */
 export async function withDefaults<T extends Choice>(options: T): Promise<T & { readonly model: string }> {
-  const { model, weights, elements, polynomial, activation, image, images } = options;
+  const { model, weights, elements, polynomial, activation, image } = options;
   if (model !== undefined) return { ...options, model };
   if (weights !== undefined) return { ...options, ...await described(weights) };
   if (elements !== undefined || polynomial !== undefined) return { ...options, model: RANDOM_MODEL };
   const name = activation === "relu" ? "convnet-relu-shapes" : "convnet-pillar-shapes";
   const folder = fileURLToPath(new URL(`../../results/models/${name}`, import.meta.url));
-  const drawn = options.drawn ?? (image === undefined && images === undefined ? KNOWN_PICTURE : undefined);
+  const drawn = options.drawn ?? (image === undefined && !asksMany(options) ? KNOWN_PICTURE : undefined);
   return { ...options, drawn, weights: folder, ...await described(folder) };
 
   async function described(folder: string) {
