@@ -23,6 +23,7 @@ import {
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
+  takesPolynomial,
 } from "../options/inference_options.ts";
 import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
 import { type Answer, classify, compareLogits } from "../roles/answers.ts";
@@ -170,7 +171,7 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
     options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
     options.force ? ["--force"] : [],
     // With "=", since a list of numbers may begin with a minus.
-    options.function.kind === "polynomial"
+    options.function.kind === "polynomial" && takesPolynomial(options.activation)
       ? [`--polynomial=${formatPolynomialOption(options.function)}`]
       : [],
   ].flat();

@@ -216,6 +216,10 @@ export interface PlanValues {
 export const formatPolynomialOption = ({ coefficients, precision }: Polynomial): string =>
   `${coefficients.join(",")}/${precision}`;
 
+/** Whether a protocol computes the polynomial of a plan, not a function of its own. */
+export const takesPolynomial = (activation: string): boolean =>
+  activationProtocol(activation).computes === undefined;
+
 export function parsePolynomialOption(text: string | undefined): Polynomial {
   if (text === undefined) return QUARTIC;
   const [list, precision] = text.split("/"), coefficients = list!.split(",").map(Number);
@@ -248,7 +252,7 @@ export const activationFunction = ({ options: { activation, function: f } }: Pla
   activationProtocol(activation).computes ?? f;
 
 export function planFrom(values: PlanValues): Plan {
-  checkBits(values);
+  checkTaken(values);
   const graph = values.elements === undefined
     ? foldGraph(buildModel(values.model, values.classes))
     : activationLayer(values.elements);
@@ -269,13 +273,18 @@ export function sayPrecision(plan: Plan): void {
   if (note !== null) console.error(`note: ${note}`);
 }
 
-/** Refuses bits that the protocol would not use. */
-function checkBits(values: PlanValues): void {
+/** Refuses what the protocol would not use. */
+function checkTaken(values: PlanValues): void {
   const { takes, name } = activationProtocol(values.activation);
   for (const [option, flag] of [["fractionBits", "--fraction-bits"], ["ringBits", "--ring-bits"]] as const) {
     if (values[option] === undefined || takes.includes(option)) continue;
     throw new UsageError(
       `${flag} belongs to ${takers(option)}, not to ${name}: leave it out, or choose another --activation`,
+    );
+  }
+  if (values.polynomial !== undefined && !takesPolynomial(name)) {
+    throw new UsageError(
+      `--polynomial belongs to protocols of polynomials, not to ${name}: leave it out, or choose another --activation`,
     );
   }
 }

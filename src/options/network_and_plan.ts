@@ -10,6 +10,7 @@ import {
   parsePolynomialOption,
   planFrom,
   type PlanValues,
+  takesPolynomial,
 } from "./inference_options.ts";
 import { asksMany } from "./query_images.ts";
 import { modelFrom } from "./random_model.ts";
@@ -56,11 +57,11 @@ export type LocatedModel = Model & { readonly folder: string | null };
 export async function networkAndPlan(options: NetworkOptions): Promise<{ model: LocatedModel; plan: Plan }> {
   const wanted = planFrom(options);
   const model = await networkOf(options, wanted);
-  const polynomial = options.polynomial === undefined && model.activation.kind === "polynomial"
+  const trained = model.activation.kind === "polynomial" && takesPolynomial(options.activation)
     ? formatPolynomialOption(model.activation)
-    : formatPolynomialOption(parsePolynomialOption(options.polynomial));
-  const fits = model.activation.kind !== "polynomial" ||
-    polynomial === formatPolynomialOption(model.activation);
+    : undefined;
+  const polynomial = options.polynomial ?? trained;
+  const fits = trained === undefined || formatPolynomialOption(parsePolynomialOption(polynomial)) === trained;
   const ranges = options.ranges ??
     (model.ranges && fits ? formatRangesOption(wanted.graph, model.ranges) : undefined);
   const plan = planFrom({ ...options, polynomial, ranges });
