@@ -163,7 +163,8 @@ export function conditions(rows: readonly Row[]): string {
   }`;
 }
 
-const datasetName = (name: string) => ({ cifar10: "CIFAR-10", cifar100: "CIFAR-100" })[name] ?? name;
+export const datasetName = (name: string): string =>
+  ({ cifar10: "CIFAR-10", cifar100: "CIFAR-100", imagenet: "ImageNet" })[name] ?? name;
 
 /** Cells of `runs` seeds each. */
 export const runsOf = <C extends Cell>(runs: number, cell: C): (C & { run: number })[] =>

@@ -1,4 +1,5 @@
 /** All experiments and what is derived from them, in the order of the report. */
+import { accuracyOverTime } from "./accuracy_over_time.ts";
 import { accuracyTable } from "./accuracy_table.ts";
 import { activationMicrobenchmark } from "./activation_microbenchmark.ts";
 import { clipAtInference } from "./clip_at_inference.ts";
@@ -39,10 +40,10 @@ export const experiments: readonly Experiment[] = [
   accuracyTable,
 ];
 
-export const derivedTables: readonly DerivedTable[] = [speedupTable];
+export const derivedTables: readonly DerivedTable[] = [speedupTable, accuracyOverTime];
 
-/** The paper's two tables. */
-export const leading: readonly Result[] = [...derivedTables, accuracyTable];
+/** The paper's two tables, and the second over time. */
+export const leading: readonly Result[] = [speedupTable, accuracyTable, accuracyOverTime];
 
 export const allResults: readonly Result[] = [
   ...leading,

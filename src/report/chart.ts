@@ -86,10 +86,10 @@ export interface Point extends Spread {
 export interface LineSeries extends SeriesBase {
   readonly points: readonly Point[];
   /**
-   * `measured` (default): line and filled markers; `curve`: line alone, for a function; `points`: hollow
-   * markers alone, for values of others.
+   * `measured` (default): line and filled markers; `marks`: filled markers alone; `curve`: line alone, for a function; `points`:
+   * hollow markers alone, for values of others.
    */
-  readonly role?: "measured" | "curve" | "points";
+  readonly role?: "measured" | "marks" | "curve" | "points";
 }
 
 /** Lines over a numeric axis. */

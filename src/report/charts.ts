@@ -265,7 +265,7 @@ function datasets(chart: ChartDescription): Dataset[] {
       type: "scatterWithErrorBars" as const,
       label: name,
       data: points.map(({ x, y, low, high }) => ({ x, y, yMin: low ?? y, yMax: high ?? y })) as never,
-      showLine: role !== "points",
+      showLine: role === "measured" || role === "curve",
       // Whiskers at the ends of the x axis stay whole; curves are cut where the y axis ends.
       clip: { left: 8, right: 8, top: 1, bottom: 1 },
       borderColor: style.color,

@@ -139,4 +139,6 @@ export interface EvaluateResult extends Metrics {
   readonly range: number;
   readonly clip: number | null;
   readonly engine: string;
+  /** With `--each`. */
+  readonly right?: readonly boolean[];
 }
