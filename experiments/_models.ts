@@ -43,6 +43,22 @@ function describe(name: string, folder: string): ShippedModel {
   return { folder, name, model, dataset, activation, epochs, trainingSeed: seed, run };
 }
 
+/**
+ * The first network of each value of `by`, one whose ranges were audited before one whose scales are for any. Networks trained on
+ * drawn shapes are for first steps.
+ */
+export function samplesOf<T>(model: string, by: (one: ShippedModel) => T): ShippedModel[] {
+  const samples = new Map<T, ShippedModel>();
+  for (const shipped of shippedModels().filter((one) => one.model === model && one.dataset !== "shapes")) {
+    const known = samples.get(by(shipped));
+    if (!known || (!hasRanges(known) && hasRanges(shipped))) samples.set(by(shipped), shipped);
+  }
+  return [...samples.values()];
+}
+
+const hasRanges = ({ folder }: ShippedModel): boolean =>
+  JSON.parse(Deno.readTextFileSync(`${folder}/model.json`)).ranges !== undefined;
+
 /** Names the settings of a training apart from its seed: trainings that have it in common are runs of one recipe. */
 export async function recipeDigest({ run: { seed: _, ...recipe } }: ShippedModel): Promise<string> {
   const text = JSON.stringify(Object.entries(recipe).sort(([a], [b]) => a < b ? -1 : 1));

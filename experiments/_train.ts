@@ -139,7 +139,7 @@ export function isThere(path: string): boolean {
   }
 }
 
-const PERMISSIONS = ["--allow-read", "--allow-write=runs", "--allow-env", "--allow-sys"];
+export const PERMISSIONS = ["--allow-read", "--allow-write=runs", "--allow-env", "--allow-sys"];
 
 /** Options of `train` for a recipe. */
 export function optionsOf(recipe: Recipe, dataset: string, seed: number): string[] {

@@ -4,16 +4,19 @@ import { accuracyTable } from "./accuracy_table.ts";
 import { activationMicrobenchmark } from "./activation_microbenchmark.ts";
 import { clipAtInference } from "./clip_at_inference.ts";
 import { degreeSweep } from "./degree_sweep.ts";
+import { escapeResistance } from "./escape_resistance.ts";
 import { escapingActivations } from "./escaping_activations.ts";
 import { escapingInference } from "./escaping_inference.ts";
 import type { DerivedTable, Experiment, Result } from "../src/reproduction/experiment.ts";
 import { inferenceLatency } from "./inference_latency.ts";
 import { manyInferences } from "./many_inferences.ts";
 import { networkCalibration } from "./network_calibration.ts";
+import { precisionSweep } from "./precision_sweep.ts";
 import { polynomialFit } from "./polynomial_fit.ts";
 import { rangeMethods } from "./range_methods.ts";
 import { recipeAblation } from "./recipe_ablation.ts";
 import { regularisationSweep } from "./regularisation_sweep.ts";
+import { retraining } from "./retraining.ts";
 import { ringWidth } from "./ring_width.ts";
 import { speedupTable } from "./speedup_table.ts";
 import { speedOfPlaintext } from "./speed_of_plaintext.ts";
@@ -38,6 +41,9 @@ export const experiments: readonly Experiment[] = [
   rangeMethods,
   recipeAblation,
   accuracyTable,
+  precisionSweep,
+  escapeResistance,
+  retraining,
 ];
 
 export const derivedTables: readonly DerivedTable[] = [speedupTable, accuracyOverTime];

@@ -48,6 +48,7 @@ interface ChartBase {
 }
 
 interface SeriesBase {
+  /** Of a line also nothing: not in the legend. */
   readonly name: string;
   /** Index of colour, hatch, marker and dash, so that a series looks the same in all figures; default: its place. */
   readonly style?: number;

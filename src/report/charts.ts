@@ -99,11 +99,11 @@ const styleFor = (chart: ChartDescription, index: number): Style =>
 
 function legendEntries(chart: ChartDescription): LegendEntry[] {
   if (chart.kind === "lines") {
-    return chart.series.map(({ name, role = "measured" }, i) => ({
+    return chart.series.map(({ name, role = "measured" }, i): LegendEntry => ({
       name,
       style: styleFor(chart, i),
       kind: role === "measured" ? "line" : role,
-    }));
+    })).filter(({ name }) => name !== "");
   }
   const marked = chart.series.some(({ marks }) => marks?.some((mark) => mark !== null));
   const bars = chart.series.map(({ name }, i): LegendEntry => ({
