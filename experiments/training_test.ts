@@ -39,6 +39,7 @@ import { accuracyOverTime } from "./accuracy_over_time.ts";
 import { accuracyTable, classificationRow, describeDepartures } from "./accuracy_table.ts";
 import { clipAtInference } from "./clip_at_inference.ts";
 import { degreeSweep, degreeTable, FITTED_DEGREES } from "./degree_sweep.ts";
+import { escapeResistance } from "./escape_resistance.ts";
 import { escapingActivations } from "./escaping_activations.ts";
 import {
   csvColumns,
@@ -48,9 +49,11 @@ import {
   type Row,
   sizes,
 } from "../src/reproduction/experiment.ts";
+import { fewestLossless, precisionSweep } from "./precision_sweep.ts";
 import { rangeMethods } from "./range_methods.ts";
 import { recipeAblation } from "./recipe_ablation.ts";
 import { regularisationSweep } from "./regularisation_sweep.ts";
+import { retraining } from "./retraining.ts";
 import { trainingAblation } from "./training_ablation.ts";
 
 const reference = await readReference();
@@ -423,6 +426,62 @@ describe("escaping_activations", () => {
     assertEquals(lineSeries(steps, "act3")!.points, []);
     assertEquals(lineSeries(far, "act1")!.points, [{ x: 9.57, y: 7.3 }]);
     assertEquals(lineSeries(near, "act1")!.points, [{ x: 9.57, y: -7.3 }]);
+  });
+});
+
+describe("precision_sweep", () => {
+  const row = (bits: number, is_lossless: boolean, more: object = {}) => ({
+    ...{
+      weights: "results/models/one",
+      protocol: "lifted",
+      option: "--ring-bits",
+      bits,
+      refused: false,
+      is_lossless,
+    },
+    ...{ private_images: 100, plaintext_same_accuracy: 70, private_accuracy: 60 + bits / 4, agreement: 99.9 },
+    ...{ online_bytes: 1000 * bits, ...more },
+  });
+  const rows = (...given: NewRow[]) => asRead(precisionSweep, given);
+  it("recommends the fewest bits from which on nothing is lost", () => {
+    assertEquals(fewestLossless(rows(row(30, true), row(16, true), row(20, false), row(24, true))), 24);
+    assertEquals(fewestLossless(rows(row(16, true), row(18, true))), 16);
+    assertEquals(fewestLossless(rows(row(16, true), row(30, false))), null);
+  });
+  it("draws ring bits and fraction bits apart, and leaves out what is refused", () => {
+    const refused = { ...row(16, false), refused: true, private_images: null, plaintext_same_accuracy: null };
+    const own = rows(
+      { ...refused, private_accuracy: null, agreement: null, online_bytes: null },
+      row(20, false),
+      row(24, true),
+      row(12, true, { protocol: "honeybadger", option: "--fraction-bits" }),
+    );
+    const charts = draw(precisionSweep, own);
+    assertEquals(charts.map(({ name }) => name), ["precision_sweep_ring", "precision_sweep_fraction"]);
+    assertEquals(lineSeries(charts[0], "one, lifted")!.points, [{ x: 20, y: 65 }, { x: 24, y: 66 }]);
+    const [ring] = precisionSweep.table!(own, reference);
+    assertEquals([ring!["without loss from"], ring!["refused"], ring!["kB online there"]], [24, "16", 24]);
+  });
+});
+
+describe("escape_resistance and retraining", () => {
+  it("draw accuracy over brightness by method, private and in plaintext", () => {
+    const row = (method: string, activation: string, factor: number, private_accuracy: number) => ({
+      ...{ weights: "results/models/one", activation, method, factor, private_accuracy, private_images: 100 },
+      ...{ plaintext_same_accuracy: 70, agreement: 99, largest_input: 9 },
+    });
+    const own = asRead(escapeResistance, [
+      row("ReLU", "relu", 1, 70),
+      row("ReLU", "relu", 8, 40),
+      row("polynomial, hinge", "poly:4:10", 1, 70),
+      row("polynomial, hinge", "poly:4:10", 8, 0),
+    ]);
+    const [chart] = draw(escapeResistance, own);
+    assertEquals(lineSeries(chart, "polynomial, hinge")!.points, [{ x: 1, y: 70 }, { x: 8, y: 0 }]);
+    assertEquals(lineSeries(chart, "ReLU")!.style, 0);
+  });
+  it("train again at full size alone", () => {
+    assertEquals([retraining.cells("smoke"), retraining.cells("quick")], [[], []]);
   });
 });
 

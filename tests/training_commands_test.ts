@@ -54,6 +54,43 @@ Deno.test("train and evaluate answer every mistake in one sentence", () =>
     }
   }));
 
+Deno.test("train --repeat takes every setting from a folder and gives the same bits, and refuses what would change them", () =>
+  inFolder(async (folder) => {
+    const train = (
+      out: string,
+      ...args: string[]
+    ) => [...args, "--out", `${folder}/${out}`, "--results", `${folder}/results`];
+    const rules = [
+      "--activation",
+      "trig:10:1:2",
+      "--nesterov",
+      "on",
+      "--flip",
+      "alternating",
+      "--tail-average",
+      "0.5",
+    ];
+    await using first = Program.start("train", train("first", ...SMALL, ...rules));
+    await first.succeeds();
+    const repeat = ["--repeat", `${folder}/first`];
+    await using second = Program.start("train", train("second", ...repeat, "--workers", "1"));
+    await second.succeeds();
+    assertEquals(await weightsFile(`${folder}/second`), await weightsFile(`${folder}/first`));
+    for (
+      const [args, part] of [
+        [["--epochs", "3"], "leave out --epochs"],
+        [["--warm-up-from", "1"], "leave out --warm-up-from"],
+        [["--hold-out"], "leave out --hold-out"],
+        [["--seed", "3"], "leave out --seed"],
+        [["--engine", "tfjs"], "was trained with engine wasm, this would be with tfjs"],
+      ] as const
+    ) {
+      assertStringIncludes(await failure("train", train("third", ...repeat, ...args)), part);
+    }
+    const nowhere = await failure("train", train("third", "--repeat", `${folder}/results`));
+    assertStringIncludes(nowhere, "training.json is missing");
+  }));
+
 Deno.test("publish halves large weights and nothing else, keeps small ones bit for bit, and ships no search run", () =>
   inFolder(async (folder) => {
     const publish = async (name: string) => {
