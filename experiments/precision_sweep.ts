@@ -10,6 +10,7 @@ import {
   type Row,
   type Size,
 } from "../src/reproduction/experiment.ts";
+import { fewestBits } from "../src/report/accuracy_claims.ts";
 import { infer } from "./_infer.ts";
 import { kindOf, protocolsOf, samplesOf, type ShippedModel } from "./_models.ts";
 import { classificationRow } from "./accuracy_table.ts";
@@ -117,14 +118,6 @@ async function runCell(cell: PrecisionCell): Promise<NewRow> {
   };
 }
 
-/** The fewest bits from which on upwards nothing is lost; null: even the most lose something. */
-export function fewestLossless(rows: readonly Row[]): number | null {
-  const descending = rows.toSorted((a, b) => numberOf(b, "bits") - numberOf(a, "bits"));
-  const firstLoss = descending.findIndex((row) => row["is_lossless"] !== "true");
-  const last = firstLoss < 0 ? descending.at(-1) : descending[firstLoss - 1];
-  return last === undefined ? null : numberOf(last, "bits");
-}
-
 const byNetwork = (rows: readonly Row[]): Row[][] => [
   ...Map.groupBy(rows, (row) => `${row["weights"]} ${row["protocol"]}`).values(),
 ];
@@ -172,7 +165,7 @@ export const precisionSweep = defineExperiment<PrecisionCell>({
 
 function summaryOf(rows: readonly Row[]): Record<string, CsvValue> {
   const row = rows[0]!,
-    fewest = fewestLossless(rows),
+    fewest = fewestBits(rows),
     at = rows.find((one) => one["bits"] === String(fewest));
   return {
     network: row["weights"]!.split("/").at(-1)!,

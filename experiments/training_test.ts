@@ -12,6 +12,7 @@ import { describe, it } from "@std/testing/bdd";
 import { ACTIVATION_PROTOCOLS, realFit } from "../mod.ts";
 import { parseCommand } from "../src/terminal/command.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "../src/options/training_options.ts";
+import { fewestBits } from "../src/report/accuracy_claims.ts";
 import { renderSvg } from "../src/report/charts.ts";
 import { csvText } from "../src/report/csv.ts";
 import { readReference } from "../src/report/results.ts";
@@ -49,7 +50,7 @@ import {
   type Row,
   sizes,
 } from "../src/reproduction/experiment.ts";
-import { fewestLossless, precisionSweep } from "./precision_sweep.ts";
+import { precisionSweep } from "./precision_sweep.ts";
 import { rangeMethods } from "./range_methods.ts";
 import { recipeAblation } from "./recipe_ablation.ts";
 import { regularisationSweep } from "./regularisation_sweep.ts";
@@ -444,9 +445,9 @@ describe("precision_sweep", () => {
   });
   const rows = (...given: NewRow[]) => asRead(precisionSweep, given);
   it("recommends the fewest bits from which on nothing is lost", () => {
-    assertEquals(fewestLossless(rows(row(30, true), row(16, true), row(20, false), row(24, true))), 24);
-    assertEquals(fewestLossless(rows(row(16, true), row(18, true))), 16);
-    assertEquals(fewestLossless(rows(row(16, true), row(30, false))), null);
+    assertEquals(fewestBits(rows(row(30, true), row(16, true), row(20, false), row(24, true))), 24);
+    assertEquals(fewestBits(rows(row(16, true), row(18, true))), 16);
+    assertEquals(fewestBits(rows(row(16, true), row(30, false))), null);
   });
   it("draws ring bits and fraction bits apart, and leaves out what is refused", () => {
     const refused = { ...row(16, false), refused: true, private_images: null, plaintext_same_accuracy: null };
