@@ -56,7 +56,8 @@ export function samplesOf<T>(model: string, by: (one: ShippedModel) => T): Shipp
   return [...samples.values()];
 }
 
-const hasRanges = ({ folder }: ShippedModel): boolean =>
+/** Whether an audit has said how large inputs and logits get. */
+export const hasRanges = ({ folder }: ShippedModel): boolean =>
   JSON.parse(Deno.readTextFileSync(`${folder}/model.json`)).ranges !== undefined;
 
 /** Names the settings of a training apart from its seed: trainings that have it in common are runs of one recipe. */

@@ -16,6 +16,7 @@ import {
 import { mean, pairedDifference, wilsonInterval } from "../src/report/statistics.ts";
 import { infer } from "./_infer.ts";
 import {
+  hasRanges,
   kindOf,
   methodOf,
   protocolsOf,
@@ -104,6 +105,8 @@ export const accuracyTable = defineExperiment<AccuracyCell>({
     activation:
       "relu, poly:degree:bits of the coefficients, trig:period:harmonics:multiple of the amplitudes",
     method: "activation and what keeps its inputs in range in training",
+    audited:
+      "whether its ranges were audited, from which lifted takes its scales: of an escaping network they are refused",
     protocol: "activation protocol; linear layers by masked weights",
     epochs: "epochs of training; its other settings are in training.json of the folder",
     recipe: "digest of all settings of its training but the seed",
@@ -154,6 +157,7 @@ export const accuracyTable = defineExperiment<AccuracyCell>({
       sha256: (await weightsFile(folder)).sha256,
       ...described,
       method: methodOf(shipped),
+      audited: hasRanges(shipped),
       protocol,
       recipe: await recipeDigest(shipped),
       training_seed: trainingSeed,

@@ -10,6 +10,7 @@ import {
   type Row,
   type Size,
 } from "../src/reproduction/experiment.ts";
+import { wilsonInterval } from "../src/report/statistics.ts";
 import { fewestBits } from "../src/report/accuracy_claims.ts";
 import { infer } from "./_infer.ts";
 import { kindOf, protocolsOf, samplesOf, type ShippedModel } from "./_models.ts";
@@ -21,8 +22,8 @@ const FLAGS: Readonly<Record<Option, string>> = { ringBits: "--ring-bits", fract
 
 const BITS: Readonly<Record<Size, Readonly<Record<Option, readonly number[]>>>> = {
   smoke: { ringBits: [20, 30], fractionBits: [] },
-  quick: { ringBits: [16, 20, 24, 30], fractionBits: [] },
-  full: { ringBits: [16, 18, 20, 22, 24, 26, 28, 30], fractionBits: [8, 10, 12, 14, 16, 18, 20] },
+  quick: { ringBits: [20, 24, 28, 30], fractionBits: [] },
+  full: { ringBits: [16, 18, 20, 22, 24, 26, 28, 29, 30], fractionBits: [8, 10, 12, 14, 16, 18, 20] },
 };
 /** Networks and their images. */
 const IMAGES: Readonly<Record<Size, Readonly<Record<string, number>>>> = {
@@ -32,8 +33,11 @@ const IMAGES: Readonly<Record<Size, Readonly<Record<string, number>>>> = {
 };
 const SECONDS_PER_IMAGE: Readonly<Record<string, number>> = { convnet: 0.01, "minionn-bn": 0.09 };
 
-/** What counts as no loss: points of accuracy, or one image where there are few, and the share of equal classes. */
-const MOST_POINTS = 0.1, LEAST_AGREEMENT = 99.7;
+/**
+ * What counts as no loss: so many of the classes are the same, or not significantly fewer. Accuracy differs by the rest at most, and is
+ * no measure by itself: of 2 % of the classes that change at 24 bits as many become right as wrong.
+ */
+const LEAST_AGREEMENT = 0.997;
 
 interface PrecisionCell extends Cell {
   readonly shipped: ShippedModel;
@@ -103,14 +107,11 @@ async function runCell(cell: PrecisionCell): Promise<NewRow> {
     ...["--dataset", shipped.dataset, "--limit", images, FLAGS[option], bits],
   );
   const { bytesSent, maxAbsError, largestLogit, grossErrors } = run;
-  const found = classificationRow(run.classification!), of = (column: string) => Number(found[column]);
-  const points = Math.abs(of("private_accuracy") - of("plaintext_same_accuracy"));
-  const image = 100 / of("private_images"), slack = 1e-9;
+  const { agree, images: asked } = run.classification!;
   return {
     ...row,
-    ...found,
-    is_lossless: points <= Math.max(MOST_POINTS, image) + slack &&
-      of("agreement") >= Math.min(LEAST_AGREEMENT, 100 - image) - slack,
+    ...classificationRow(run.classification!),
+    is_lossless: wilsonInterval(agree, asked).high >= LEAST_AGREEMENT,
     largest_difference: maxAbsError,
     largest_logit: largestLogit,
     gross_errors: grossErrors,
@@ -127,9 +128,11 @@ export const precisionSweep = defineExperiment<PrecisionCell>({
   title: "Private accuracy against the bits",
   explanation:
     "Shipped networks classify the first test images with so many bits of the ring of linear layers (lifted, trigonometric: --ring-bits) " +
-    "or so many fraction bits in words of 64 (honeybadger, relu: --fraction-bits). Without loss: at most " +
-    `${MOST_POINTS} points from plaintext on the same images and at least ${LEAST_AGREEMENT} % of the classes the same, each or one ` +
-    "image where there are few. Refused: the planner finds no room for the audited ranges.",
+    "or so many fraction bits in words of 64 (honeybadger, relu: --fraction-bits). Without loss: at least " +
+    `${
+      100 * LEAST_AGREEMENT
+    } % of the classes are those of plaintext, or not significantly fewer (95 % Wilson interval). ` +
+    "Refused: the planner finds no room for the audited ranges.",
   columns: {
     weights: "folder of the network",
     model: "network",
@@ -146,7 +149,8 @@ export const precisionSweep = defineExperiment<PrecisionCell>({
     private_high: "upper end",
     agreement: "% of these whose private class is the plaintext one",
     unreliable: "images without a class: logits beyond their public bound",
-    is_lossless: "whether nothing is lost",
+    is_lossless:
+      "whether nothing is lost: classes as in plaintext, up to 0.3 % or what so few images leave open",
     largest_difference: "largest difference of a private logit from plaintext",
     largest_logit: "largest |logit| in plaintext",
     gross_errors:
