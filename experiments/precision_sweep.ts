@@ -1,5 +1,12 @@
 /** How few bits a private inference can do with: accuracy against the bits of the ring, and against fraction bits. */
-import { activationProtocol, DEFAULT_LINEAR, foldGraph, planInference, readModelFolder } from "../mod.ts";
+import {
+  activationProtocol,
+  DEFAULT_LINEAR,
+  foldGraph,
+  layerActivation,
+  planInference,
+  readModelFolder,
+} from "../mod.ts";
 import {
   type Cell,
   type CsvValue,
@@ -73,12 +80,18 @@ function cells(size: Size): PrecisionCell[] {
 
 /** Whether the planner refuses a network at so many bits, in its words; null: it does not. */
 async function refusalOf({ shipped, protocol, option, bits }: PrecisionCell): Promise<string | null> {
-  const { graph, activation, ranges } = await readModelFolder(shipped.folder);
+  const { graph, activation, weights, ranges } = await readModelFolder(shipped.folder);
+  const functions = Object.fromEntries(
+    graph.nodes.flatMap(({ op, id }) =>
+      op === "activation" ? [[id, layerActivation(activation, id, weights)]] : []
+    ),
+  );
   try {
     planInference(foldGraph(graph), {
       activation: protocol,
       linear: DEFAULT_LINEAR.name,
       function: activation,
+      functions,
       [option]: bits,
       ...(ranges && { ranges }),
     });

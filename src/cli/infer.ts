@@ -7,13 +7,11 @@ import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";
 import { DATA_FOLDER } from "../data/cifar.ts";
-import type { Activation, Graph, Weights } from "../models/graph.ts";
 import type { Classification, InferResult } from "../reproduction/command_results.ts";
 import { median, quartiles } from "../report/statistics.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
 import {
-  activationFunction,
-  formatPolynomialOption,
+  ACTIVATION_OPTION,
   formatRangesOption,
   INFER_OPTIONS,
   LINK_OPTIONS,
@@ -23,9 +21,15 @@ import {
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
-  takesPolynomial,
 } from "../options/inference_options.ts";
-import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
+import { formatFunctions, functionArguments } from "../options/function_options.ts";
+import { activationProtocol } from "../protocols/registry.ts";
+import {
+  networkAndPlan,
+  type PlainNetwork,
+  plainNetwork,
+  withDefaults,
+} from "../options/network_and_plan.ts";
 import { type Answer, classify, compareLogits } from "../roles/answers.ts";
 import { FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
 import { Progress } from "../terminal/progress.ts";
@@ -50,6 +54,7 @@ await runCommand({
   options: {
     ...PLAN_OPTIONS,
     model: NETWORK_OPTION,
+    activation: ACTIVATION_OPTION,
     ...LINK_OPTIONS,
     ...INFER_OPTIONS,
     prepare: PREPARE_OPTION,
@@ -81,15 +86,14 @@ await runCommand({
       );
     }
     const { images, names, labels, note } = await imagesFrom(options, model);
-    const folded = foldBatchNorm(model.graph, model.weights);
+    const plain = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
     const warmUp = options.warmUp ?? (isMany ? 0 : 2),
       queries = warmUp + (options.repetitions ?? (isMany ? images.length : 5));
     const progressOf = (what: string, total: number, unit: string) =>
       options.json ? null : new Progress(`${plan.graph.name}, ${what}`, total, { unit });
     const plaintext = isMany ? progressOf("plaintext", images.length, "images") : null;
     const float = await floatLogits(
-      folded,
-      activationFunction(plan),
+      plain,
       images,
       (done) => plaintext?.update(done),
     );
@@ -97,7 +101,7 @@ await runCommand({
     const checked = Math.min(options.check ?? (isMany ? 0 : 1), images.length);
     // Of many images one may leave the range of fixed point; the others still count.
     const fixed = images.slice(0, checked).map((image) =>
-      orNull(isMany, () => fixedPointLogits(plan, folded.weights, image))
+      orNull(isMany, () => fixedPointLogits(plan, plain.weights, image))
     );
 
     const progress = progressOf(options.activation, queries, isMany ? "images" : "queries");
@@ -168,12 +172,10 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
     ["--linear", options.linear],
     options.fractionBits === undefined ? [] : ["--fraction-bits", String(options.fractionBits)],
     options.ringBits === undefined ? [] : ["--ring-bits", String(options.ringBits)],
+    options.angleBits === undefined ? [] : ["--angle-bits", String(options.angleBits)],
     options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
     options.force ? ["--force"] : [],
-    // With "=", since a list of numbers may begin with a minus.
-    options.function.kind === "polynomial" && takesPolynomial(options.activation)
-      ? [`--polynomial=${formatPolynomialOption(options.function)}`]
-      : [],
+    activationProtocol(options.activation).computes ? [] : functionArguments(formatFunctions(graph, options)),
   ].flat();
 }
 
@@ -191,8 +193,7 @@ function imageArguments(
 
 /** One image in double precision; many in batches, in single precision. */
 async function floatLogits(
-  { graph, weights }: { readonly graph: Graph; readonly weights: Weights },
-  activation: Activation,
+  { graph, weights, activation }: PlainNetwork,
   images: readonly Float32Array[],
   onImages: (done: number) => void,
 ): Promise<readonly ArrayLike<number>[]> {
