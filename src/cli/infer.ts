@@ -104,8 +104,8 @@ await runCommand({
       orNull(isMany, () => fixedPointLogits(plan, plain.weights, image))
     );
 
-    const progress = progressOf(options.activation, queries, isMany ? "images" : "queries");
-    let done = 0;
+    // From the first answer on, so that the start of the processes is in no estimate.
+    let progress = null as Progress | null, done = 0;
     const figures = await runInference({
       plan: [...planArguments(plan, options.elements), "--threads", String(options.threads)],
       server: model.folder === null ? [] : ["--weights", model.folder],
@@ -122,7 +122,10 @@ await runCommand({
       fastKernels: options.fastKernels,
       bindsCores: options.threads === 1,
       queries,
-      onQuery: () => progress?.update(++done),
+      onQuery() {
+        progress ??= progressOf(options.activation, queries, isMany ? "images" : "queries");
+        progress?.update(++done, "", [done - 1, queries - 1]);
+      },
     });
     progress?.finish();
 
