@@ -256,6 +256,7 @@ function summaryOf(rows: readonly Row[]): Record<string, CsvValue> {
   const row = rows[0]!, average = (column: string) => meanOf(rows, column).value;
   return {
     network: `${row["model"]}, ${datasetName(row["dataset"]!)}`,
+    folder: nameOf(row),
     method: row["method"],
     activation: row["activation"],
     protocol: row["protocol"],
