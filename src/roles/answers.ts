@@ -75,7 +75,7 @@ export function classify(plan: Plan, answers: readonly Answer[], labels: readonl
     plaintextClasses = answers.map(({ float }) => classOf(float));
   const accuracy = (found: readonly (number | null)[], labels: readonly number[]) => {
     const right = found.filter((label, i) => label === labels[i]).length;
-    const { value, low, high } = wilsonInterval(right, labels.length);
+    const { value, low, high } = wilsonInterval(right, found.length);
     return { percent: 100 * value, low: 100 * low, high: 100 * high };
   };
   return {
