@@ -24,7 +24,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     ...["polynomial", "network", "models", "protocols", "inference", "data", "training"],
     ...["terminal", "folders"],
   ],
-  roles: ["network", "inference", "terminal"],
+  roles: ["network", "inference", "report", "terminal"],
   bench: ["ring", "models", "training", "report"],
   reproduction: ["network", "training", "report", "terminal", "folders"],
   cli: [

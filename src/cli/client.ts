@@ -9,8 +9,8 @@ import { connecting, connectOption, SECURITY_OPTIONS } from "../roles/endpoint.t
 import {
   DRAWN_OPTION,
   IMAGE_OPTION,
-  IMAGES_OPTION,
   LINK_OPTIONS,
+  MANY_IMAGES_OPTIONS,
   PLAN_OPTIONS,
   planFrom,
   PREPARE_OPTION,
@@ -30,7 +30,7 @@ await runCommand({
     ...PLAN_OPTIONS,
     image: IMAGE_OPTION,
     drawn: DRAWN_OPTION,
-    images: IMAGES_OPTION,
+    ...MANY_IMAGES_OPTIONS,
     seed: {
       type: "integer",
       min: 0,
@@ -41,8 +41,7 @@ await runCommand({
       type: "integer",
       min: 1,
       max: 100_000,
-      default: 1,
-      help: "queries, each with fresh correlations",
+      help: "queries, each with fresh correlations (default: one an image)",
     },
     connect: connectOption(7700, "address of the server"),
     dealer: connectOption(7701, "address of the dealer"),
@@ -59,7 +58,7 @@ await runCommand({
     sayPrecision(plan);
     const serverAt = await connecting(options, options.connect),
       dealerAt = await connecting(options, options.dealer);
-    const { images, note } = await imagesFrom(options, plan.graph);
+    const { images, note } = await imagesFrom(options, plan);
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTags(plan) };
@@ -71,7 +70,7 @@ await runCommand({
         async () => hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" })),
       );
       const imageOf = (i: number) => images[i % images.length]!;
-      return await query({ pool, peer, dealer, plan }, imageOf, options.repetitions, {
+      return await query({ pool, peer, dealer, plan }, imageOf, options.repetitions ?? images.length, {
         prepare: options.prepare,
         onQuery: ({ onlineMs }) => options.json && console.log(JSON.stringify({ query: { onlineMs } })),
       });
