@@ -17,7 +17,7 @@ export { readSafetensors, writeSafetensors } from "./src/models/safetensors.ts";
 
 export type { Dataset, Split } from "./src/data/dataset.ts";
 export { readImageList, writeImageList } from "./src/data/image_list.ts";
-export { readModelFolder, writeModelFolder } from "./src/data/model_folder.ts";
+export { readModelFolder, weightsFile, writeModelFolder } from "./src/data/model_folder.ts";
 export { openDataset } from "./src/data/open_dataset.ts";
 
 export {

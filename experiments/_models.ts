@@ -1,10 +1,10 @@
 /** The trained networks that are shipped under `results/models/`, and images to ask them about. */
-import { openDataset, type Split } from "../mod.ts";
-import { isThere, sweepDataset } from "./_train.ts";
+import { ACTIVATION_PROTOCOLS, openDataset } from "../mod.ts";
+import { isThere, RANGE } from "./_train.ts";
 
 export const MODELS_FOLDER = "results/models";
 
-/** A folder with `model.json`, `weights.safetensors` and `training.json`. */
+/** A folder with `model.json`, `weights.safetensors` and `training.json`, as `deno task publish` writes it. */
 export interface ShippedModel {
   readonly folder: string;
   readonly name: string;
@@ -14,9 +14,17 @@ export interface ShippedModel {
   readonly activation: string;
   readonly epochs: number;
   readonly trainingSeed: number;
+  /** Every setting of its training. */
+  readonly run: Readonly<Record<string, unknown>>;
 }
 
-/** The models whose test images are there: all, `shapes` alone without CIFAR-10. */
+/** Where the test images of a dataset lie, if it is not drawn. */
+const TEST_FILES: Readonly<Record<string, readonly string[]>> = {
+  cifar10: ["data/cifar-10-batches-bin/test_batch.bin", "data/test_batch.bin"],
+  cifar100: ["data/cifar-100-binary/test.bin", "data/test.bin"],
+};
+
+/** The shipped networks whose test images are there, in the order of their names. */
 export function shippedModels(folder = MODELS_FOLDER): ShippedModel[] {
   let names: string[];
   try {
@@ -26,13 +34,93 @@ export function shippedModels(folder = MODELS_FOLDER): ShippedModel[] {
   }
   return names.filter((name) => isThere(`${folder}/${name}/training.json`))
     .map((name) => describe(name, `${folder}/${name}`))
-    .filter(({ dataset }) => dataset === "shapes" || dataset === sweepDataset());
+    .filter(({ dataset }) => TEST_FILES[dataset]?.some(isThere) ?? dataset === "shapes");
 }
 
 function describe(name: string, folder: string): ShippedModel {
-  const { model, dataset, activation, epochs, seed } =
-    JSON.parse(Deno.readTextFileSync(`${folder}/training.json`)).run;
-  return { folder, name, model, dataset, activation, epochs, trainingSeed: seed };
+  const { run } = JSON.parse(Deno.readTextFileSync(`${folder}/training.json`));
+  const { model, dataset, activation, epochs, seed } = run;
+  return { folder, name, model, dataset, activation, epochs, trainingSeed: seed, run };
+}
+
+/**
+ * The first network of each value of `by`, one whose ranges were audited before one whose scales are for any. Networks trained on
+ * drawn shapes are for first steps.
+ */
+export function samplesOf<T>(model: string, by: (one: ShippedModel) => T): ShippedModel[] {
+  const samples = new Map<T, ShippedModel>();
+  for (const shipped of shippedModels().filter((one) => one.model === model && one.dataset !== "shapes")) {
+    const known = samples.get(by(shipped));
+    if (!known || (!hasRanges(known) && hasRanges(shipped))) samples.set(by(shipped), shipped);
+  }
+  return [...samples.values()];
+}
+
+/** Whether an audit has said how large inputs and logits get. */
+export const hasRanges = ({ folder }: ShippedModel): boolean =>
+  JSON.parse(Deno.readTextFileSync(`${folder}/model.json`)).ranges !== undefined;
+
+/** Names the settings of a training apart from its seed: trainings that have it in common are runs of one recipe. */
+export async function recipeDigest({ run: { seed: _, ...recipe } }: ShippedModel): Promise<string> {
+  const text = JSON.stringify(Object.entries(recipe).sort(([a], [b]) => a < b ? -1 : 1));
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return new Uint8Array(digest).toHex().slice(0, 12);
+}
+
+/**
+ * The network with ReLU in the place of the activation: same network, data, epochs and seed. Of several the one whose other settings
+ * differ least; undefined where none ships.
+ */
+export function reluTwinOf(one: ShippedModel, all: readonly ShippedModel[]): ShippedModel | undefined {
+  const differences = ({ run }: ShippedModel) =>
+    Object.keys(one.run).filter((key) => JSON.stringify(run[key]) !== JSON.stringify(one.run[key])).length;
+  return all.filter((other) =>
+    other.activation === "relu" && other.model === one.model && other.dataset === one.dataset &&
+    other.epochs === one.epochs && other.trainingSeed === one.trainingSeed
+  ).sort((a, b) => differences(a) - differences(b))[0];
+}
+
+/** What an activation is, as figures and claims tell them apart. */
+export type Kind = "relu" | "polynomial" | "trigonometric";
+
+/** Undefined for what no protocol computes. */
+export function kindOf(activation: string): Kind | undefined {
+  if (activation === "relu") return "relu";
+  if (activation.startsWith("trig:")) return "trigonometric";
+  return activation === "sigmoid:exact" ? undefined : "polynomial";
+}
+
+/** An activation and what keeps its inputs in range, in words. */
+export function methodOf({ activation, run }: ShippedModel): string {
+  const kind = kindOf(activation);
+  if (kind !== "polynomial") return kind === "relu" ? "ReLU" : "trigonometric";
+  if (activation === "hermite") return "AESPA";
+  const { reduction } = (run["penalty"] ?? {}) as { reduction?: string };
+  return reduction === undefined
+    ? "polynomial"
+    : reduction === "hinge"
+    ? "polynomial, hinge"
+    : "polynomial, PILLAR";
+}
+
+/** Protocols by the kind of activation that they compute, the one to use first. */
+const PROTOCOLS: Readonly<Record<Kind, readonly string[]>> = {
+  relu: ["relu"],
+  polynomial: ["lifted", "honeybadger", "espn"],
+  trigonometric: ["trigonometric"],
+};
+
+/** The protocols that compute an activation, of those that there are. */
+export function protocolsOf(activation: string): string[] {
+  const kind = kindOf(activation), known = ACTIVATION_PROTOCOLS.map(({ name }) => name);
+  return kind === undefined ? [] : PROTOCOLS[kind].filter((name) => known.includes(name));
+}
+
+/** Size of an input up to which an activation is what it was made for: where a polynomial was fitted, half a wave; null: any. */
+export function rangeOf(activation: string): number | null {
+  const kind = kindOf(activation);
+  if (kind === "trigonometric") return Number(activation.split(":")[1]) / 2;
+  return kind === "polynomial" ? RANGE : null;
 }
 
 /** The first test images, normalised as a network takes them, and their classes. */
@@ -41,25 +129,11 @@ export async function testImages(
   count: number,
 ): Promise<{ images: Float32Array[]; labels: number[] }> {
   const { test, mean, deviation } = await openDataset(dataset), size = test.images.length / test.count;
-  return {
-    images: Array.from(
-      { length: Math.min(count, test.count) },
-      (_, i) => imageOf(test, i, size, mean, deviation),
-    ),
-    labels: [...test.labels.subarray(0, count)],
-  };
-}
-
-function imageOf(
-  { images }: Split,
-  index: number,
-  size: number,
-  mean: readonly number[],
-  deviation: readonly number[],
-): Float32Array {
-  const channels = mean.length;
-  return Float32Array.from(
-    images.subarray(index * size, (index + 1) * size),
-    (value, i) => (value / 255 - mean[i % channels]!) / deviation[i % channels]!,
-  );
+  const numbers = Array.from({ length: Math.min(count, test.count) }, (_, i) => i), channels = mean.length;
+  const imageAt = (i: number) =>
+    Float32Array.from(
+      test.images.subarray(i * size, (i + 1) * size),
+      (value, at) => (value / 255 - mean[at % channels]!) / deviation[at % channels]!,
+    );
+  return { images: numbers.map(imageAt), labels: [...test.labels.subarray(0, count)] };
 }

@@ -139,7 +139,7 @@ export function isThere(path: string): boolean {
   }
 }
 
-const PERMISSIONS = ["--allow-read", "--allow-write=runs", "--allow-env", "--allow-sys"];
+export const PERMISSIONS = ["--allow-read", "--allow-write=runs", "--allow-env", "--allow-sys"];
 
 /** Options of `train` for a recipe. */
 export function optionsOf(recipe: Recipe, dataset: string, seed: number): string[] {
@@ -206,7 +206,10 @@ async function trainNow(options: readonly string[], folder: string): Promise<Tra
 }
 
 /** Measures the weights of a folder on the test images of its dataset. */
-export const evaluate = async (folder: string, ...options: readonly "--clip"[]): Promise<EvaluateResult> =>
+export const evaluate = async (
+  folder: string,
+  ...options: readonly ("--clip" | "--each")[]
+): Promise<EvaluateResult> =>
   await runJson([
     ...PERMISSIONS,
     "src/cli/evaluate.ts",

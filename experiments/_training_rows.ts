@@ -103,19 +103,41 @@ export function trainingRow(recipe: Recipe, seed: number, training: Training): N
 export const coefficientText = (coefficient: number | string): string =>
   coefficient === "off" ? "off" : Number(coefficient).toExponential();
 
-/** Mean over the seeds with the 95 % t interval, which a single seed does not have. */
+/** Of fewer runs a t interval says more about their number than about them: of two it is 13 standard errors wide to each side. */
+const LEAST_RUNS = 5;
+
+/** Mean over the seeds with the 95 % t interval, or, of few seeds, with each run. */
 export function meanOf(rows: readonly Row[], column: string): Measured {
-  const { mean: value, low, high } = tInterval(rows.map((row) => numberOf(row, column)));
-  return Number.isNaN(low) ? { value } : { value, low, high };
+  const runs = rows.map((row) => numberOf(row, column));
+  if (runs.length < LEAST_RUNS) return { value: mean(runs), ...(runs.length > 1 && { runs }) };
+  const { mean: value, low, high } = tInterval(runs);
+  return { value, low, high };
+}
+
+/** What the spread of {@linkcode meanOf} is, for captions: nothing where each value is one run. */
+export function spreadText(groups: Iterable<readonly Row[]>): string {
+  const sizes = Array.from(groups, ({ length }) => length);
+  const said = [
+    sizes.some((n) => n > 1) ? "; mean" : "",
+    sizes.some((n) => n > 1 && n < LEAST_RUNS) ? ", each run a dot" : "",
+    sizes.some((n) => n >= LEAST_RUNS) ? `, 95 % t interval of ${LEAST_RUNS} runs or more` : "",
+  ];
+  return said.join("");
 }
 
 /** Mean and interval of an accuracy, the interval cut to what an accuracy can be. */
 export function accuracyOf(rows: readonly Row[], column = "test_accuracy"): Measured {
-  const { value, low, high } = meanOf(rows, column);
-  return low === undefined ? { value } : { value, low: Math.max(0, low), high: Math.min(100, high!) };
+  const { low, high, ...found } = meanOf(rows, column);
+  return low === undefined ? found : { ...found, low: Math.max(0, low), high: Math.min(100, high!) };
 }
 
-export const pointAt = (x: number, { value, ...interval }: Measured): Point => ({ x, y: value, ...interval });
+export const pointAt = (x: number, { value, ...spread }: Measured): Point => ({ x, y: value, ...spread });
+
+/** A column over the seeds: its least and largest run; empty for a single one. */
+export function runsText(rows: readonly Row[], column = "test_accuracy"): string {
+  const runs = rows.map((row) => numberOf(row, column));
+  return runs.length < 2 ? "" : `${Math.min(...runs).toFixed(1)} to ${Math.max(...runs).toFixed(1)}`;
+}
 
 /** The rows of the coefficient with the best mean accuracy on the held-out images; none of no rows. */
 export function chosen(rows: readonly Row[]): Row[] {
@@ -141,7 +163,8 @@ export function conditions(rows: readonly Row[]): string {
   }`;
 }
 
-const datasetName = (name: string) => ({ cifar10: "CIFAR-10", cifar100: "CIFAR-100" })[name] ?? name;
+export const datasetName = (name: string): string =>
+  ({ cifar10: "CIFAR-10", cifar100: "CIFAR-100", imagenet: "ImageNet" })[name] ?? name;
 
 /** Cells of `runs` seeds each. */
 export const runsOf = <C extends Cell>(runs: number, cell: C): (C & { run: number })[] =>

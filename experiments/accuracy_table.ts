@@ -1,308 +1,350 @@
-/**
- * The accuracy of trained networks in private inference beside plaintext (the first form of the paper's accuracy table), and
- * accuracy against the time of an inference (its Figure 1).
- */
-import { evaluate as evaluateNodes, readModelFolder, writeImageList } from "../mod.ts";
+/** The accuracy of trained networks in private inference beside plaintext: the paper's accuracy table. */
+import { evaluate as evaluateNodes, readModelFolder, weightsFile } from "../mod.ts";
+import type { Classification, EvaluateResult } from "../src/reproduction/command_results.ts";
 import {
   type BarChart,
   type Cell,
-  type ChartDescription,
+  type CsvValue,
   defineExperiment,
-  type LineChart,
+  type NewRow,
   numberOf,
   optionalNumber,
+  type Reference,
   type Row,
   type Size,
 } from "../src/reproduction/experiment.ts";
-import { wilsonInterval } from "../src/report/statistics.ts";
-import type { Answer } from "../src/reproduction/command_results.ts";
+import { mean, pairedDifference, wilsonInterval } from "../src/report/statistics.ts";
 import { infer } from "./_infer.ts";
-import { type ShippedModel, shippedModels, testImages } from "./_models.ts";
-import { evaluate, type Measurement, sweepDataset } from "./_train.ts";
-import { finiteOr } from "./_training_rows.ts";
+import {
+  hasRanges,
+  kindOf,
+  methodOf,
+  protocolsOf,
+  rangeOf,
+  recipeDigest,
+  reluTwinOf,
+  type ShippedModel,
+  shippedModels,
+  testImages,
+} from "./_models.ts";
+import { evaluate, sweepDataset } from "./_train.ts";
+import { datasetName, finiteOr, meanOf, runsText, spreadText } from "./_training_rows.ts";
 
-/** Images of a private run. */
-const IMAGES: Readonly<Record<Size, number>> = { smoke: 5, quick: 50, full: 500 };
-const POLYNOMIAL_PROTOCOLS = ["honeybadger", "espn", "lifted"], RELU_PROTOCOLS = ["relu"];
-/** Seconds of an image of ConvNet and of MiniONN-BN, plaintext engines included; others are not shipped. */
-const SECONDS_PER_IMAGE: Readonly<Record<string, number>> = { convnet: 0.03, "minionn-bn": 0.3 };
+/** Images of a private run by the first protocol of an activation, and by the others; null: all test images. */
+const IMAGES: Readonly<Record<Size, readonly [first: number | null, others: number]>> = {
+  smoke: [5, 5],
+  quick: [100, 100],
+  full: [null, 1000],
+};
+/** Seconds of a private image, offline phase and plaintext included. */
+const SECONDS_PER_IMAGE: Readonly<Record<string, number>> = { convnet: 0.008, "minionn-bn": 0.07 };
+const OTHER_SECONDS_PER_IMAGE = 0.15, ALL_TEST_IMAGES = 10_000;
+const LONG_SECONDS = 20 * 60;
+/** Images that depart and are described in a row; the others are counted. */
+const DESCRIBED = 8;
 
 interface AccuracyCell extends Cell {
   readonly shipped: ShippedModel;
   readonly protocol: string;
+  readonly images: number | null;
 }
 
+/** Below full size one training of each activation of ConvNet, on one data set, and only of the first polynomial all protocols. */
 function cells(size: Size): AccuracyCell[] {
-  // Below full size ConvNet on one data set; the smallest leaves out ESPN, which differs from HoneyBadger in traffic alone.
-  const models = shippedModels().filter(({ model, dataset }) =>
-    size === "full" || (model === "convnet" && dataset === sweepDataset())
-  );
-  return models.flatMap((shipped) =>
-    (shipped.activation === "relu" ? RELU_PROTOCOLS : POLYNOMIAL_PROTOCOLS)
+  const all = shippedModels(),
+    first = (of: (one: ShippedModel) => boolean) => all.find((one) => isSample(one) && of(one));
+  const shown = size === "full"
+    ? all
+    : all.filter((one) => first(({ activation }) => activation === one.activation) === one);
+  return shown.flatMap((shipped) => {
+    const protocols = protocolsOf(shipped.activation);
+    const isWhole = size === "full" ||
+      first(({ activation }) => kindOf(activation) === kindOf(shipped.activation)) === shipped;
+    return (isWhole ? protocols : protocols.slice(0, 1))
+      // The smallest leaves out ESPN, which differs from HoneyBadger in traffic alone.
       .filter((protocol) => size !== "smoke" || protocol !== "espn")
-      .map((protocol) => ({
-        id: `${shipped.name} ${protocol}`,
-        shipped,
-        protocol,
-        seconds: 7 + IMAGES[size] * (SECONDS_PER_IMAGE[shipped.model] ?? 1),
-      }))
-  );
+      .map((protocol, i) => cellOf(shipped, protocol, IMAGES[size][protocolImages(shipped, i)]));
+  });
+}
+
+const isSample = ({ model, dataset }: ShippedModel) => model === "convnet" && dataset === sweepDataset();
+
+/** All images for the protocols that are ours; the paper's serve for comparison, and exact ReLU is exact. */
+const protocolImages = ({ activation }: ShippedModel, protocol: number): 0 | 1 =>
+  protocol === 0 && activation !== "relu" ? 0 : 1;
+
+function cellOf(shipped: ShippedModel, protocol: string, images: number | null): AccuracyCell {
+  const count = images ?? ALL_TEST_IMAGES,
+    seconds = Math.round(12 + count * (SECONDS_PER_IMAGE[shipped.model] ?? OTHER_SECONDS_PER_IMAGE));
+  return {
+    id: `${shipped.name} ${protocol}`,
+    shipped,
+    protocol,
+    images,
+    seconds,
+    ...(seconds > LONG_SECONDS && { long: true }),
+  };
 }
 
 export const accuracyTable = defineExperiment<AccuracyCell>({
   key: "accuracy_table",
   title: "Table 2: accuracy in private inference",
-  source: "the paper's accuracy table, and Figure 1",
+  source: "the paper's accuracy table",
   explanation:
-    "Networks trained here and shipped under results/models/, with a ReLU network trained for as many epochs. " +
+    "Networks trained here and shipped under results/models/, beside a ReLU network trained for as many epochs. " +
     "Plaintext accuracy is that in floating point over all test images. Private accuracy is that of two-party inference by " +
-    "three processes over the first test images, each with fresh correlations; fixed-point and plaintext accuracy on the same " +
-    "images stand beside it. Agreement counts equal classes of private and plaintext inference. Nothing is clipped. " +
-    "A network whose test images are not in data/ has no rows.",
+    "three processes, each image with fresh correlations; plaintext accuracy on the same images stands beside it. An image whose " +
+    "logits are beyond their public bound has no class. Agreement counts equal classes of private and plaintext inference. " +
+    "Nothing is clipped. A network whose test images are not in data/ has no rows. Paper: the one network whose accuracy could " +
+    "be recovered, from a third party's notes.",
   columns: {
     weights: "folder of the network",
+    sha256: "of its weights",
     model: "network",
     dataset: "data that it was trained on and is measured on",
-    activation: "relu, or poly:degree:bits of the coefficients",
+    activation:
+      "relu, poly:degree:bits of the coefficients, trig:period:harmonics:multiple of the amplitudes",
+    method: "activation and what keeps its inputs in range in training",
+    audited:
+      "whether its ranges were audited, from which lifted takes its scales: of an escaping network they are refused",
     protocol: "activation protocol; linear layers by masked weights",
     epochs: "epochs of training; its other settings are in training.json of the folder",
+    recipe: "digest of all settings of its training but the seed",
     training_seed: "seed of its training: one network, so intervals are over images, not over trainings",
     test_images: "test images of the plaintext measurement",
     plaintext_accuracy: "% of them, floating point",
     plaintext_low: "lower end of the 95 % Wilson interval",
     plaintext_high: "upper end",
-    out_of_range_percent: "activation inputs outside [-5, 5] on them, %",
+    relu_weights: "its twin with ReLU, same epochs and seed; empty: none ships",
+    relu_difference: "points by which it is above the twin, over the same images; only at full size",
+    relu_low: "lower end of the interval, paired over the images: one-sided 95 %",
+    relu_high: "upper end, alike",
+    out_of_range_percent: "activation inputs outside [-5, 5] on the test images, %",
     images_out_of_range_percent: "images with at least one such input, %",
     largest_input: "largest |activation input|",
+    largest_relative_input:
+      "the same over the range of the polynomial's fit, or over half a wave; empty: there is no range",
     private_images: "test images of the private run, the first ones",
     plaintext_same_accuracy: "% of these, floating point",
-    fixed_accuracy: "% of these, plaintext in the fixed point of the protocol",
     private_accuracy: "% of these, private inference",
     private_low: "lower end of the 95 % Wilson interval",
     private_high: "upper end",
     agreement: "% of these whose private class is the plaintext one",
     departures:
-      "the others: image, private and plaintext class, gap of the two largest plaintext logits, largest input",
+      `the others: image, private and plaintext class, gap of the two largest plaintext logits, largest input; the first ${DESCRIBED}`,
+    unreliable: "images without a class: logits beyond their public bound",
     largest_difference: "largest difference of a private logit from plaintext",
     largest_logit: "largest |logit| in plaintext",
-    online_ms: "online phase without delay, median",
-    offline_ms: "offline phase, median",
+    one_way_delays: "of an inference, on its critical path",
     gross_errors:
-      "private runs off by more than any rounding: truncation across a wrap-around; not in largest_difference",
-    wan_ms: "online phase on the WAN (100 ms round trip), one query",
+      "private runs whose logits are further off than the largest of plaintext; not in largest_difference",
   },
   cells,
-  async run({ shipped, protocol }, { size, note }) {
+  async run({ shipped, protocol, images }, { size, note }) {
     note("plaintext");
-    const test = await plaintext(shipped),
+    const isFull = size === "full",
+      test = await plaintext(shipped, isFull),
       whole = wilsonInterval(Math.round(test.accuracy * test.images / 100), test.images);
-    const { images, labels } = await testImages(shipped.dataset, IMAGES[size]);
-    const options = ["--model", shipped.model, "--weights", shipped.folder, "--activation", protocol];
-    note(`${images.length} private inferences`);
-    const run = await withImages(
-      images,
-      (file) =>
-        infer(...options, "--images", file, "--repetitions", images.length, "--warm-up", 0, "--logits"),
+    const largest = finiteOr(test.outOfRangeMax), range = rangeOf(shipped.activation);
+    note(`${images ?? "all"} private inferences`);
+    const run = await infer(
+      ...["--model", shipped.model, "--weights", shipped.folder, "--activation", protocol],
+      ...["--dataset", shipped.dataset, ...images === null ? [] : ["--limit", images]],
     );
-    note("on the WAN");
-    const wan = await infer(...options, "--profile", "wan", "--repetitions", 1, "--warm-up", 1);
-    const { name: _, folder, trainingSeed, ...described } = shipped;
+    const { classification } = run, { name: _, run: __, folder, trainingSeed, ...described } = shipped;
     return [{
       weights: folder,
+      sha256: (await weightsFile(folder)).sha256,
       ...described,
+      method: methodOf(shipped),
+      audited: hasRanges(shipped),
       protocol,
+      recipe: await recipeDigest(shipped),
       training_seed: trainingSeed,
       test_images: test.images,
       plaintext_accuracy: test.accuracy,
       plaintext_low: 100 * whole.low,
       plaintext_high: 100 * whole.high,
+      ...isFull ? await besideRelu(shipped) : {},
       out_of_range_percent: test.outOfRangePercent,
       images_out_of_range_percent: test.imagesOutOfRangePercent,
-      largest_input: finiteOr(test.outOfRangeMax),
-      private_images: images.length,
-      ...compareAnswers(run.answers!, labels),
-      departures: await describeDepartures(folder, images, run.answers!),
+      largest_input: largest,
+      largest_relative_input: range === null ? null : typeof largest === "number" ? largest / range : largest,
+      ...classificationRow(classification!),
+      departures: await describeDepartures(shipped, classification!),
       largest_difference: run.maxAbsError,
       largest_logit: run.largestLogit,
-      online_ms: run.online.medianMs,
-      offline_ms: run.offline.ms,
+      one_way_delays: run.oneWayDelays,
       gross_errors: run.grossErrors,
-      wan_ms: wan.online.medianMs,
     }];
   },
-  figures: (rows) => [accuracyChart(rows), ...overTime(rows)],
-  table: (rows) =>
-    rows.map((row) => ({
-      network: `${row["model"]}, ${row["dataset"]}`,
-      activation: row["activation"],
-      protocol: row["protocol"],
-      epochs: row["epochs"],
-      "plaintext %": numberOf(row, "plaintext_accuracy"),
-      "largest input": row["largest_input"],
-      images: row["private_images"],
-      "plaintext % of these": numberOf(row, "plaintext_same_accuracy"),
-      "private %": numberOf(row, "private_accuracy"),
-      interval: `${numberOf(row, "private_low").toFixed(1)} to ${numberOf(row, "private_high").toFixed(1)}`,
-      "agreement %": numberOf(row, "agreement"),
-      "logits differ by": numberOf(row, "largest_difference"),
-      "WAN s": numberOf(row, "wan_ms") / 1000,
-    })),
+  figures: (rows) => [accuracyChart(rows)],
+  table: (rows, reference) => [...bySeeds(rows).map(summaryOf), ...paperRows(reference)],
 });
 
-const measured = new Map<string, Promise<Measurement>>();
+const measured = new Map<string, Promise<EvaluateResult>>();
 
 /** All protocols of a network share the measurement in plaintext. */
-function plaintext({ folder }: ShippedModel): Promise<Measurement> {
-  const known = measured.get(folder) ?? evaluate(folder);
+function plaintext({ folder }: ShippedModel, each: boolean): Promise<EvaluateResult> {
+  const known = measured.get(folder) ?? evaluate(folder, ...each ? ["--each"] as const : []);
   measured.set(folder, known);
   return known;
 }
 
-async function withImages<T>(images: readonly Float32Array[], use: (file: string) => Promise<T>): Promise<T> {
-  await Deno.mkdir("runs", { recursive: true });
-  const file = await Deno.makeTempFile({ dir: "runs", prefix: "images-" });
-  try {
-    await writeImageList(file, images);
-    return await use(file);
-  } finally {
-    await Deno.remove(file);
-  }
-}
-
-/** The class of the largest logit; -1 if a logit is no number (null in JSON). */
-function classOf(logits: readonly (number | null)[]): number {
-  return logits.includes(null) ? -1 : logits.indexOf(Math.max(...logits as number[]));
+/** How far the accuracy is above that of the twin with ReLU. */
+async function besideRelu(shipped: ShippedModel): Promise<NewRow> {
+  const twin = reluTwinOf(shipped, shippedModels());
+  if (twin === undefined || twin.folder === shipped.folder) return {};
+  const [own, relu] = [await plaintext(shipped, true), await plaintext(twin, true)];
+  const { value, low, high } = pairedDifference(own.right!, relu.right!);
+  return {
+    relu_weights: twin.folder,
+    relu_difference: 100 * value,
+    relu_low: 100 * low,
+    relu_high: 100 * high,
+  };
 }
 
 /** Accuracies and agreement of a private run, in percent. */
-export function compareAnswers(answers: readonly Answer[], labels: readonly number[]) {
-  const count = (test: (answer: Answer, i: number) => boolean) => answers.filter(test).length;
-  const percent = (part: number) => 100 * part / answers.length;
-  const right = count(({ logits }, i) => classOf(logits) === labels[i]),
-    { low, high } = wilsonInterval(right, answers.length);
+export function classificationRow({ images, classes, agree, accuracy }: Classification): NewRow {
   return {
-    plaintext_same_accuracy: percent(count(({ float }, i) => classOf(float) === labels[i])),
-    // An image that leaves the range of fixed point has no class there.
-    fixed_accuracy: percent(count(({ fixed }, i) => fixed !== null && classOf(fixed) === labels[i])),
-    private_accuracy: percent(right),
-    private_low: 100 * low,
-    private_high: 100 * high,
-    agreement: percent(count(({ logits, float }) => classOf(logits) === classOf(float))),
+    private_images: images,
+    plaintext_same_accuracy: accuracy!.plaintext.percent,
+    private_accuracy: accuracy!.private.percent,
+    private_low: accuracy!.private.low,
+    private_high: accuracy!.private.high,
+    agreement: 100 * agree / images,
+    unreliable: classes.filter((label) => label === null).length,
   };
 }
 
 /** Why the classes of images differ: a close call of two logits, or an input far out of range. */
 export async function describeDepartures(
-  folder: string,
-  images: readonly Float32Array[],
-  answers: readonly Answer[],
+  { folder, dataset }: Pick<ShippedModel, "folder" | "dataset">,
+  { departures }: Pick<Classification, "departures">,
 ): Promise<string> {
-  const departing = [...answers.entries()].filter(([, { logits, float }]) =>
-    classOf(logits) !== classOf(float)
-  );
-  if (departing.length === 0) return "none";
+  if (departures.length === 0) return "none";
+  const shown = departures.slice(0, DESCRIBED), rest = departures.length - shown.length;
+  const { images } = await testImages(dataset, shown.at(-1)!.image + 1);
   const { graph, weights, activation } = await readModelFolder(folder);
-  return departing.map(([i, { logits, float }]) => {
-    const values = evaluateNodes(graph, weights, activation, images[i]!);
+  const texts = shown.map(({ image, private: found, plaintext, gap }) => {
+    const values = evaluateNodes(graph, weights, activation, images[image]!);
     const inputs = graph.nodes.flatMap((node) => node.op === "activation" ? [values.get(node.input)!] : []);
     const largest = inputs.reduce((max, layer) => layer.reduce((m, x) => Math.max(m, Math.abs(x)), max), 0);
-    const [first, second] = (float as number[]).toSorted((a, b) => b - a);
-    return `image ${i}: ${classOf(logits)} for ${classOf(float)}, gap ${
-      (first! - second!).toPrecision(2)
-    }, input ${largest.toPrecision(3)}`;
-  }).join("; ");
+    return `image ${image}: ${found ?? "none"} for ${plaintext}, gap ${gap.toPrecision(2)}, input ${
+      largest.toPrecision(3)
+    }`;
+  });
+  return [...texts, ...rest === 0 ? [] : [`${rest} more`]].join("; ");
 }
 
-/** Colours and hatches of `inference_latency`, which also has `tree`. */
-const STYLES: Readonly<Record<string, number>> = { relu: 0, honeybadger: 2, espn: 3, lifted: 4 };
+/** Rows that differ in the seed of the training alone. */
+export const bySeeds = (rows: readonly Row[]): Row[][] => [
+  ...Map.groupBy(rows, (row) => `${row["recipe"]} ${row["protocol"]}`).values(),
+];
 
-/** A group a network, named by its folder; a bar a protocol. */
+/** The folder's name without the seed. */
+const nameOf = (row: Row): string =>
+  row["weights"]!.split("/").at(-1)!.replace(new RegExp(`-(s|seed)?${row["training_seed"]}$`), "");
+
+const largestOf = (rows: readonly Row[], column: string): CsvValue => {
+  const values = rows.flatMap((row) => optionalNumber(row, column) ?? []);
+  return values.length === 0 ? null : Math.max(...values);
+};
+
+function summaryOf(rows: readonly Row[]): Record<string, CsvValue> {
+  const row = rows[0]!, average = (column: string) => meanOf(rows, column).value;
+  return {
+    network: `${row["model"]}, ${datasetName(row["dataset"]!)}`,
+    folder: nameOf(row),
+    method: row["method"],
+    activation: row["activation"],
+    protocol: row["protocol"],
+    epochs: row["epochs"],
+    seeds: rows.length,
+    "plaintext %": average("plaintext_accuracy"),
+    runs: runsText(rows, "plaintext_accuracy"),
+    "above ReLU": rows.every((one) => one["relu_difference"] !== "")
+      ? Number(mean(rows.map((one) => numberOf(one, "relu_difference"))).toFixed(2))
+      : null,
+    "largest input": largestOf(rows, "largest_input"),
+    "relative": largestOf(rows, "largest_relative_input"),
+    images: row["private_images"],
+    "plaintext % of these": average("plaintext_same_accuracy"),
+    "private %": average("private_accuracy"),
+    interval: rows.length === 1
+      ? `${numberOf(row, "private_low").toFixed(1)} to ${numberOf(row, "private_high").toFixed(1)}`
+      : "",
+    "agreement %": average("agreement"),
+    "logits differ by": largestOf(rows, "largest_difference"),
+    "paper": null,
+  };
+}
+
+/** What is known of the paper's own accuracies, which are of a network that is not trained here. */
+const paperRows = (reference: Reference): Record<string, CsvValue>[] =>
+  reference("accuracy").map((row) => ({
+    network: `${row["model"]}, ${datasetName(row["dataset"]!)}`,
+    activation: row["activation"],
+    "paper": `${row["plaintext_accuracy"]} %` +
+      (row["private_accuracy"] === "" ? "" : `, private ${row["private_accuracy"]} %`) +
+      " (a third party's notes)",
+  }));
+
+/** Colours and hatches of `inference_latency`, which also has `tree`. */
+const STYLES: Readonly<Record<string, number>> = {
+  relu: 0,
+  honeybadger: 2,
+  espn: 3,
+  lifted: 4,
+  trigonometric: 5,
+};
+
+/** A group a network, a bar a protocol. */
 function accuracyChart(rows: readonly Row[]): BarChart {
-  const images = Math.max(...rows.map((row) => numberOf(row, "private_images")));
-  const networks = [...new Set(rows.map((row) => row["weights"]!))];
   const shown = Object.keys(STYLES).filter((protocol) => rows.some((row) => row["protocol"] === protocol));
+  const recipes = [...Map.groupBy(rows, (row) => row["recipe"]!)].map(([recipe, same]) => ({
+    recipe,
+    name: nameOf(same[0]!),
+  }));
   return {
     kind: "bars",
     name: "accuracy_table_private",
     see:
       "every bar ends at its diamond, or an image beside it: private inference costs no accuracy, whichever the protocol.",
-    caption:
-      `Accuracy of private inference on the first ${images} test images (95 % Wilson intervals); diamonds: plaintext on the same ` +
-      "images. One trained network each.",
+    caption: `Accuracy of private inference (${imagesText(rows)}); diamonds: plaintext on the same images${
+      spreadText(bySeeds(rows))
+    }; of a single training its 95 % Wilson interval over the images.`,
     width: "double",
-    categories: networks.map((folder) => folder.split("/").at(-1)!.replaceAll("-", "\n")),
+    categories: recipes.map(({ name }) => name.replaceAll("-", "\n")),
     y: { title: "private accuracy (%)", min: 0, max: 100 },
     markName: "plaintext, same images",
     series: shown.map((protocol) => {
-      const own = networks.map((network) =>
-        rows.find((row) => row["weights"] === network && row["protocol"] === protocol)
+      const own = recipes.map(({ recipe }) =>
+        rows.filter((row) => row["recipe"] === recipe && row["protocol"] === protocol)
       );
       return {
         name: protocol,
         style: STYLES[protocol]!,
-        values: own.map((row) =>
-          row
-            ? {
-              value: numberOf(row, "private_accuracy"),
-              low: numberOf(row, "private_low"),
-              high: numberOf(row, "private_high"),
-            }
-            : null
-        ),
-        marks: own.map((row) => row ? numberOf(row, "plaintext_same_accuracy") : null),
+        values: own.map((same) => {
+          if (same.length === 0) return null;
+          if (same.length > 1) return meanOf(same, "private_accuracy");
+          const [value, low, high] = ["private_accuracy", "private_low", "private_high"].map((column) =>
+            numberOf(same[0]!, column)
+          );
+          return { value: value!, low: low!, high: high! };
+        }),
+        marks: own.map((same) => same.length === 0 ? null : meanOf(same, "plaintext_same_accuracy").value),
       };
     }),
   };
 }
 
-const TIMED = [{ protocol: "relu", name: "relu" }, { protocol: "honeybadger", name: "polynomial" }];
-
-/** Figure 1: up and to the left is better. */
-function overTime(rows: readonly Row[]): ChartDescription[] {
-  const all = rows.filter((row) =>
-    optionalNumber(row, "wan_ms") !== undefined && TIMED.some(({ protocol }) => row["protocol"] === protocol)
-  );
-  // Accuracies on different images do not belong on one axis.
-  const photos = all.filter((row) => row["dataset"] === "cifar10"), timed = photos.length > 0 ? photos : all;
-  if (timed.length === 0) return [];
-  const ticks = ticksAround(timed.map((row) => numberOf(row, "wan_ms") / 1000));
-  const models = [...new Set(timed.map((row) => row["model"]!))];
-  const chart: LineChart = {
-    kind: "lines",
-    name: "accuracy_table_over_time",
-    see: "the polynomial network of each pair stands left of its ReLU twin, four times sooner, and lower.",
-    caption: `Test accuracy (${timed[0]!["dataset"]}, all test images, 95 % Wilson interval) against ` +
-      "the time of a private inference on the WAN (100 ms round trip). Up and to the left is better. " +
-      "Polynomials by HoneyBadger; ESPN and lifted take the same number of delays.",
-    x: {
-      title: "online time on the WAN (s)",
-      scale: "log",
-      min: ticks[0]!,
-      max: ticks.at(-1)!,
-      ticks,
-    },
-    y: { title: "test accuracy (%)" },
-    series: models.flatMap((model, m) =>
-      TIMED.map(({ protocol, name }, p) => ({
-        name: models.length > 1 ? `${model}, ${name}` : name,
-        style: 2 * m + p,
-        role: "points" as const,
-        points: timed.filter((row) => row["model"] === model && row["protocol"] === protocol).map((row) => ({
-          x: numberOf(row, "wan_ms") / 1000,
-          y: numberOf(row, "plaintext_accuracy"),
-          low: numberOf(row, "plaintext_low"),
-          high: numberOf(row, "plaintext_high"),
-        })),
-      }))
-    ),
-  };
-  return [chart];
-}
-
-/** Few ticks of a logarithmic axis, one on either side of all values. */
-function ticksAround(values: readonly number[]): number[] {
-  const ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100];
-  const first = ticks.findLastIndex((tick) => tick < Math.min(...values)),
-    last = ticks.findIndex((tick) => tick > Math.max(...values));
-  return ticks.slice(Math.max(0, first), last < 0 ? undefined : last + 1);
+/** "10000 test images by lifted, the first 1000 by relu". */
+function imagesText(rows: readonly Row[]): string {
+  const byProtocol = Map.groupBy(rows, (row) => row["protocol"]!);
+  return [...byProtocol].map(([protocol, same]) => {
+    const counts = [...new Set(same.map((row) => numberOf(row, "private_images")))].sort((a, b) => a - b);
+    return `${counts.join(" or ")} test images by ${protocol}`;
+  }).join(", ");
 }

@@ -16,6 +16,7 @@ import {
   measuredRow,
   pointAt,
   recipeRow,
+  spreadText,
   TRAINING_COLUMNS,
 } from "./_training_rows.ts";
 import { byCoefficient, regularisationCells } from "./regularisation_sweep.ts";
@@ -116,9 +117,9 @@ function ablationChart(all: readonly Row[]): ChartDescription[] {
     name: "clip_at_inference_ablation",
     see:
       "the networks without the penalty, and with its mean, lose what they learned once nothing clips their inputs.",
-    caption: `Test accuracy of the same networks with and without the clip (${
-      conditions(rows)
-    }; mean and 95 % t interval).`,
+    caption: `Test accuracy of the same networks with and without the clip (${conditions(rows)}${
+      spreadText(variants.map(([, same]) => withAndWithout(same)[0]))
+    }).`,
     categories: variants.map(([variant]) => variant),
     y: { title: "test accuracy (%)", min: 0, max: 100 },
     labels: true,
@@ -139,7 +140,7 @@ function sweepChart(all: readonly Row[]): ChartDescription[] {
       "the two lines part where the coefficient is small: the clip hides inputs that the penalty did not keep in range.",
     caption: `Test accuracy with and without the clip against the coefficient of the penalty (${
       conditions(rows)
-    }; mean and 95 % t interval).`,
+    }${spreadText(byCoefficient(withAndWithout(rows)[0]).map(([, same]) => same))}).`,
     x: { title: "coefficient of the penalty", scale: "log" },
     y: { title: "test accuracy (%)", min: 0, max: 100 },
     series: INFERENCES.map((inference, i) => ({

@@ -31,6 +31,8 @@ import {
   largestOf,
   pointAt,
   runsOf,
+  runsText,
+  spreadText,
   TRAINING_COLUMNS,
   trainingRow,
 } from "./_training_rows.ts";
@@ -153,15 +155,10 @@ export const degreeSweep = defineExperiment<DegreeCell>({
       diverged: same.filter((row) => row["outcome"] === "diverged").length,
       "held-out %": accuracyOf(same, "held_out_accuracy").value,
       "test %": accuracyOf(same).value,
-      interval: intervalText(same),
+      runs: runsText(same),
       "largest input": largestOf(same, "largest_input"),
     })),
 });
-
-const intervalText = (rows: readonly Row[]) => {
-  const { low, high } = accuracyOf(rows);
-  return low === undefined ? "" : `${low.toFixed(1)} to ${high!.toFixed(1)}`;
-};
 
 /** One entry a series and degree, of PILLAR's with the chosen coefficient. */
 export function degreeTable(rows: readonly Row[]): { series: string; degree: string; same: Row[] }[] {
@@ -202,9 +199,9 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
     name: "degree_sweep_accuracy",
     see: "unmodified training falls to chance from degree 4 on, PILLAR stays where it is at every degree.",
     caption:
-      `Test accuracy of ConvNet against the degree (${
-        conditions(rows)
-      }; mean and 95 % t interval; dashed lines: chance, and ReLU by the same schedule).` +
+      `Test accuracy of ConvNet against the degree (${conditions(rows)}${
+        spreadText(table.map(({ same }) => same))
+      }; dashed lines: chance, and ReLU by the same schedule).` +
       (aespa.length === 0 ? "" : ` ${AESPA} stands left of its degree, where nothing covers it.`) +
       (authors.length === 0
         ? ""

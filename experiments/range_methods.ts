@@ -14,6 +14,7 @@ import {
   conditions,
   largestOf,
   runsOf,
+  spreadText,
   TRAINING_COLUMNS,
   trainingRow,
 } from "./_training_rows.ts";
@@ -166,7 +167,7 @@ function accuracyChart(network: string, rows: readonly Row[]): BarChart {
     name: `range_methods_${network.replace("-", "_")}_accuracy`,
     caption: `${network} by what keeps the inputs of its activations in range (${
       conditions(rows)
-    }; test images, no clip; mean and 95 % t interval).`,
+    }; test images, no clip${spreadText(methods.map(([, same]) => same))}).`,
     width: "double",
     categories: methods.map(([method]) => method),
     y: { title: "test accuracy (%)", min: 0, max: 100 },

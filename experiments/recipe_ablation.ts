@@ -1,7 +1,15 @@
 /** Short trainings with each rule that is not the paper's alone, and with all of them. */
 import { type BarChart, defineExperiment, type Row, type Size } from "../src/reproduction/experiment.ts";
 import { type Recipe, type Rules, scheduleOf, secondsOf, train, type TrainingCell } from "./_train.ts";
-import { accuracyOf, conditions, meanOf, runsOf, TRAINING_COLUMNS, trainingRow } from "./_training_rows.ts";
+import {
+  accuracyOf,
+  conditions,
+  meanOf,
+  runsOf,
+  spreadText,
+  TRAINING_COLUMNS,
+  trainingRow,
+} from "./_training_rows.ts";
 
 const RUNS: Readonly<Record<Size, number>> = { smoke: 1, quick: 1, full: 3 };
 /** Part of the epochs until the learning rate of the linear schedule is largest. */
@@ -98,7 +106,7 @@ function accuracyChart(rows: readonly Row[]): BarChart {
     name: "recipe_ablation_accuracy",
     caption: `ConvNet with ReLU by rules of short trainings, each alone and all together (${
       conditions(rows)
-    }; mean and 95 % t interval).`,
+    }${spreadText(variants.map(([, same]) => same))}).`,
     width: "double",
     categories: variants.map(([variant]) => variant),
     y: { title: "accuracy (%)", min: 0, max: 100 },

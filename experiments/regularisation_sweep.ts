@@ -20,6 +20,7 @@ import {
   meanOf,
   pointAt,
   runsOf,
+  spreadText,
   TRAINING_COLUMNS,
   trainingRow,
 } from "./_training_rows.ts";
@@ -128,9 +129,9 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
     name: "regularisation_sweep_accuracy",
     see: "coefficients in the middle train best; with large ones it depends on the seed.",
     caption:
-      `Test accuracy of ConvNet of degree 4 without the clip (${
-        conditions(rows)
-      }; mean and 95 % t interval).` +
+      `Test accuracy of ConvNet of degree 4 without the clip (${conditions(rows)}${
+        spreadText(byCoefficient(rows).map(([, same]) => same))
+      }).` +
       (authors.length === 0
         ? ""
         : " Hollow: the authors (Figure 5; 150 epochs, 5 seeds, best test accuracy of all epochs)."),

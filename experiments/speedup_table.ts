@@ -55,7 +55,7 @@ type Protocol = typeof PROTOCOLS[number];
 const LIFTED_MODEL: Readonly<Record<string, string>> = { resnet50: "resnet50-avg" };
 
 /** The two links of the paper: round trip without a limit of bandwidth. */
-const LINKS = { lan: 0.25, wan: 100 } as const;
+export const LINKS = { lan: 0.25, wan: 100 } as const;
 type LinkName = keyof typeof LINKS;
 
 /** The rivals recorded in `timing_2023`: name in columns, name there, device of the plot. */
@@ -100,7 +100,13 @@ function find(
  * The time of a protocol on a link: measured, or predicted from the row without delay, of this network or else of its twin with
  * another number of classes, which differs in the last layer alone.
  */
-function timeOf(rows: readonly Row[], model: string, classes: number, activation: string, link: LinkName) {
+export function timeOf(
+  rows: readonly Row[],
+  model: string,
+  classes: number,
+  activation: string,
+  link: LinkName,
+): Time | undefined {
   const measured = find(rows, model, classes, { activation, profile: link });
   if (measured) return { seconds: numberOf(measured, "online_ms") / 1000, predicted: false, row: measured };
   const unshaped = find(rows, model, classes, { activation, profile: "none" }) ??
@@ -112,7 +118,7 @@ function timeOf(rows: readonly Row[], model: string, classes: number, activation
 const column = (link: LinkName, who: string) => `${link}_${who}_s`;
 
 /** Where derived rows come from: the least size and all commits and machines of the rows behind them. */
-function provenanceOf(rows: readonly Row[]): NewRow {
+export function provenanceOf(rows: readonly Row[]): NewRow {
   const distinct = (name: string) => [...new Set(rows.map((row) => row[name] ?? ""))].join("; ");
   const least = sizes.find((size) => rows.some((row) => row["size"] === size)) ?? "";
   return Object.fromEntries(

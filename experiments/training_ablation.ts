@@ -7,6 +7,7 @@ import {
   largestOf,
   meanOf,
   runsOf,
+  spreadText,
   TRAINING_COLUMNS,
   trainingRow,
 } from "./_training_rows.ts";
@@ -112,9 +113,9 @@ function accuracyChart(rows: readonly Row[]): BarChart {
     see:
       "without the penalty, or with its mean in place of its sum, what training learned does not survive where nothing clips; without the clip it does.",
     caption:
-      `PILLAR on ConvNet without each of its parts (${
-        conditions(rows)
-      }; mean and 95 % t interval): accuracy in the last epoch of ` +
+      `PILLAR on ConvNet without each of its parts (${conditions(rows)}${
+        spreadText(variants.map(([, same]) => same))
+      }): accuracy in the last epoch of ` +
       "training, with the clip, and on the test images, without it. Runs that diverged count as chance, 10 %, and have no training " +
       "accuracy.",
     width: "double",

@@ -5,16 +5,27 @@ import {
   assertEquals,
   assertLess,
   assertMatch,
+  assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { buildModel, realFit, seededImage } from "../mod.ts";
+import { ACTIVATION_PROTOCOLS, realFit } from "../mod.ts";
 import { parseCommand } from "../src/terminal/command.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "../src/options/training_options.ts";
+import { fewestBits } from "../src/report/accuracy_claims.ts";
 import { renderSvg } from "../src/report/charts.ts";
 import { csvText } from "../src/report/csv.ts";
 import { readReference } from "../src/report/results.ts";
 import { writeFolder } from "../tests/support/model_folders.ts";
+import {
+  kindOf,
+  methodOf,
+  protocolsOf,
+  rangeOf,
+  recipeDigest,
+  reluTwinOf,
+  type ShippedModel,
+} from "./_models.ts";
 import {
   figureRecipe,
   optionsOf,
@@ -24,10 +35,12 @@ import {
   unmodifiedRecipe,
   weightsOf,
 } from "./_train.ts";
-import { accuracyOf, chosen, trainingRow } from "./_training_rows.ts";
-import { accuracyTable, compareAnswers, describeDepartures } from "./accuracy_table.ts";
+import { accuracyOf, chosen, spreadText, trainingRow } from "./_training_rows.ts";
+import { accuracyOverTime } from "./accuracy_over_time.ts";
+import { accuracyTable, classificationRow, describeDepartures } from "./accuracy_table.ts";
 import { clipAtInference } from "./clip_at_inference.ts";
 import { degreeSweep, degreeTable, FITTED_DEGREES } from "./degree_sweep.ts";
+import { escapeResistance } from "./escape_resistance.ts";
 import { escapingActivations } from "./escaping_activations.ts";
 import {
   csvColumns,
@@ -37,9 +50,11 @@ import {
   type Row,
   sizes,
 } from "../src/reproduction/experiment.ts";
+import { precisionSweep } from "./precision_sweep.ts";
 import { rangeMethods } from "./range_methods.ts";
 import { recipeAblation } from "./recipe_ablation.ts";
 import { regularisationSweep } from "./regularisation_sweep.ts";
+import { retraining } from "./retraining.ts";
 import { trainingAblation } from "./training_ablation.ts";
 
 const reference = await readReference();
@@ -228,16 +243,25 @@ describe("degree_sweep", () => {
     assertEquals(new Set(chosen(pillar).map((row) => row["penalty"])), new Set(["0.000001"]));
     assertEquals(chosen([]), []);
   });
-  it("gives means with t intervals, and counts a diverged run as chance", () => {
+  it("gives means with each run, from five runs on a t interval, and counts a diverged run as chance", () => {
     const table = degreeTable(DEGREE_ROWS),
       of = (series: string) => table.find((entry) => entry.series === series)!.same;
-    // Two values 64 and 66: 12.706 times the standard error of 1.
-    const { value, low, high } = accuracyOf(of("PILLAR"));
-    assertEquals(value, 65);
-    assertAlmostEquals(low!, 65 - 12.706, 1e-3);
-    assertAlmostEquals(high!, 65 + 12.706, 1e-3);
-    assertEquals(accuracyOf(of("unmodified")), { value: 30.5, low: 0, high: 100 });
+    assertEquals(accuracyOf(of("PILLAR")), { value: 65, runs: [64, 66] });
+    assertEquals(accuracyOf(of("unmodified")), { value: 30.5, runs: [10, 51] });
     assertEquals(accuracyOf(of("ReLU")), { value: 69 });
+    // 2.776 times the standard error, of accuracies nothing below 0.
+    const five = [1, 2, 3, 4, 5].map((test_accuracy) => ({ test_accuracy: String(test_accuracy) }));
+    const { value, low, high, runs } = accuracyOf(five);
+    assertEquals([value, runs], [3, undefined]);
+    assertAlmostEquals(low!, 3 - 2.776 * Math.sqrt(0.5), 1e-3);
+    assertAlmostEquals(high!, 3 + 2.776 * Math.sqrt(0.5), 1e-3);
+    assertEquals(accuracyOf([...five, { test_accuracy: "60" }]).low, 0);
+  });
+  it("says in captions what the spread of its groups is", () => {
+    const groups = (...sizes: number[]) => sizes.map((n) => new Array<Row>(n).fill({}));
+    assertEquals(spreadText(groups(1, 1)), "");
+    assertEquals(spreadText(groups(1, 2)), "; mean, each run a dot");
+    assertEquals(spreadText(groups(5)), "; mean, 95 % t interval of 5 runs or more");
   });
   it("has one row a seed of AESPA, after all others, and none of it in a smoke run", () => {
     const own = (size: typeof sizes[number]) => degreeSweep.cells(size).map(({ id }) => id);
@@ -406,73 +430,244 @@ describe("escaping_activations", () => {
   });
 });
 
-describe("accuracy_table", () => {
-  const answer = (logits: (number | null)[], float: number[], fixed: number[] | null = float) => ({
-    logits,
-    float,
-    fixed,
+describe("precision_sweep", () => {
+  const row = (bits: number, is_lossless: boolean, more: object = {}) => ({
+    ...{
+      weights: "results/models/one",
+      protocol: "lifted",
+      option: "--ring-bits",
+      bits,
+      refused: false,
+      is_lossless,
+    },
+    ...{ private_images: 100, plaintext_same_accuracy: 70, private_accuracy: 60 + bits / 4, agreement: 99.9 },
+    ...{ online_bytes: 1000 * bits, ...more },
   });
-  it("counts right classes, agreement, and what left the range", () => {
-    const answers = [
-      answer([1, 0], [2, 0]),
-      answer([0, 1], [1, 0.9]),
-      answer([null, 0], [0, 1], null),
-      answer([0, 1], [0, 1]),
-    ];
-    const { private_low, private_high, ...counts } = compareAnswers(answers, [0, 1, 1, 1]);
-    assertEquals(counts, {
-      plaintext_same_accuracy: 75,
-      fixed_accuracy: 50,
-      private_accuracy: 75,
-      agreement: 50,
+  const rows = (...given: NewRow[]) => asRead(precisionSweep, given);
+  it("recommends the fewest bits from which on nothing is lost", () => {
+    assertEquals(fewestBits(rows(row(30, true), row(16, true), row(20, false), row(24, true))), 24);
+    assertEquals(fewestBits(rows(row(16, true), row(18, true))), 16);
+    assertEquals(fewestBits(rows(row(16, true), row(30, false))), null);
+  });
+  it("draws ring bits and fraction bits apart, and leaves out what is refused", () => {
+    const refused = { ...row(16, false), refused: true, private_images: null, plaintext_same_accuracy: null };
+    const own = rows(
+      { ...refused, private_accuracy: null, agreement: null, online_bytes: null },
+      row(20, false),
+      row(24, true),
+      row(12, true, { protocol: "honeybadger", option: "--fraction-bits" }),
+    );
+    const charts = draw(precisionSweep, own);
+    assertEquals(charts.map(({ name }) => name), ["precision_sweep_ring", "precision_sweep_fraction"]);
+    assertEquals(lineSeries(charts[0], "one, lifted")!.points, [{ x: 20, y: 65 }, { x: 24, y: 66 }]);
+    const [ring] = precisionSweep.table!(own, reference);
+    assertEquals([ring!["without loss from"], ring!["refused"], ring!["kB online there"]], [24, "16", 24]);
+  });
+});
+
+describe("escape_resistance and retraining", () => {
+  it("draw accuracy over brightness by method, private and in plaintext", () => {
+    const row = (method: string, activation: string, factor: number, private_accuracy: number) => ({
+      ...{ weights: "results/models/one", activation, method, factor, private_accuracy, private_images: 100 },
+      ...{ plaintext_same_accuracy: 70, agreement: 99, largest_input: 9 },
     });
-    // Wilson's interval of 3 of 4.
-    assertAlmostEquals(private_low, 30.06, 0.01);
-    assertAlmostEquals(private_high, 95.44, 0.01);
+    const own = asRead(escapeResistance, [
+      row("ReLU", "relu", 1, 70),
+      row("ReLU", "relu", 8, 40),
+      row("polynomial, hinge", "poly:4:10", 1, 70),
+      row("polynomial, hinge", "poly:4:10", 8, 0),
+    ]);
+    const [chart] = draw(escapeResistance, own);
+    assertEquals(lineSeries(chart, "polynomial, hinge")!.points, [{ x: 1, y: 70 }, { x: 8, y: 0 }]);
+    assertEquals(lineSeries(chart, "ReLU")!.style, 0);
   });
-  it("says of an image that departs how close the call was and how far its inputs went", async () => {
+  it("train again at full size alone", () => {
+    assertEquals([retraining.cells("smoke"), retraining.cells("quick")], [[], []]);
+  });
+});
+
+describe("accuracy_table", () => {
+  const share = (percent: number) => ({ percent, low: percent - 9, high: percent + 5 });
+  const classification = {
+    images: 4,
+    classes: [0, 1, null, 1],
+    plaintextClasses: [0, 0, 1, 1],
+    agree: 2,
+    departures: [{ image: 1, private: 1, plaintext: 0, gap: 0.125 }, {
+      image: 2,
+      private: null,
+      plaintext: 1,
+      gap: 3,
+    }],
+    accuracy: { private: share(50), plaintext: share(75) },
+    imagesPerSecond: 100,
+  };
+  it("has the accuracies of a private run, its agreement, and images that have no class", () => {
+    assertEquals(classificationRow(classification), {
+      private_images: 4,
+      plaintext_same_accuracy: 75,
+      private_accuracy: 50,
+      private_low: 41,
+      private_high: 55,
+      agreement: 50,
+      unreliable: 1,
+    });
+  });
+  it("says of images that depart how close the call was and how far inputs went, and counts the rest", async () => {
     const folder = await Deno.makeTempDir();
     try {
       await writeFolder(folder);
-      const images = [1, 2].map((seed) => seededImage(buildModel("convnet"), seed));
-      const answers = [answer([1, 0], [2, 0]), answer([0, 1], [0.9, 0.8])];
-      const text = await describeDepartures(folder, images, answers);
-      assertMatch(text, /^image 1: 1 for 0, gap 0\.10, input \d\.\d+$/);
-      assertEquals(await describeDepartures(folder, images, answers.slice(0, 1)), "none");
+      const shapes = { folder, dataset: "shapes" };
+      assertEquals(await describeDepartures(shapes, { departures: [] }), "none");
+      const [first, second, ...others] = (await describeDepartures(shapes, classification)).split("; ");
+      assertMatch(first!, /^image 1: 1 for 0, gap 0\.13, input \d+\.\d+$/);
+      assertMatch(second!, /^image 2: none for 1, gap 3\.0, input \d+\.\d+$/);
+      assertEquals(others, []);
+      const [departure] = classification.departures;
+      const text = await describeDepartures(shapes, { departures: new Array(10).fill(departure) });
+      assertMatch(text, /; 2 more$/);
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
   });
-  it("draws private accuracy beside plaintext, and accuracy over time", () => {
-    const row = (activation: string, protocol: string, wan_ms: number) => ({
-      ...{
-        weights: `results/models/convnet-${activation.split(":")[0]}`,
-        model: "convnet",
-        dataset: "cifar10",
-        activation,
-        protocol,
-        epochs: 60,
-        training_seed: 1,
-      },
-      ...{
-        test_images: 10_000,
-        plaintext_accuracy: 70,
-        plaintext_low: 69.1,
-        plaintext_high: 70.9,
-        largest_input: 9,
-      },
-      ...{ private_images: 500, plaintext_same_accuracy: 71, fixed_accuracy: 71, private_accuracy: 70.8 },
-      ...{ private_low: 66.7, private_high: 74.6, agreement: 99.8, largest_difference: 0.001, wan_ms },
-    });
-    const rows = asRead(accuracyTable, [row("relu", "relu", 1500), row("poly:4:10", "honeybadger", 410)]);
-    const [accuracy, time] = draw(accuracyTable, rows);
-    assert(accuracy!.kind === "bars");
-    assertEquals(accuracy.categories, ["convnet\nrelu", "convnet\npoly"]);
-    assertEquals(accuracy.series.map(({ name, marks }) => [name, marks]), [
-      ["relu", [71, null]],
-      ["honeybadger", [null, 71]],
+
+  const run = (settings: object) => ({ run: { momentum: 0.9, ...settings } });
+  const shipped = (name: string, activation: string, settings: object = {}): ShippedModel => ({
+    ...{ folder: `results/models/${name}`, name, model: "convnet", dataset: "cifar10", activation },
+    ...{ epochs: 60, trainingSeed: 1 },
+    ...run({ activation, seed: 1, ...settings }),
+  });
+  it("compares with the ReLU network whose other settings differ least, and knows runs of one recipe", async () => {
+    const own = shipped("trig", "trig:10:1:2", { nesterov: true });
+    const twins = [shipped("old", "relu"), shipped("new", "relu", { nesterov: true })];
+    assertEquals(reluTwinOf(own, twins)!.name, "new");
+    assertEquals(
+      reluTwinOf(own, [{ ...twins[0]!, trainingSeed: 2 }, { ...twins[0]!, epochs: 30 }]),
+      undefined,
+    );
+    const digest = (settings: object) => recipeDigest(shipped("one", "relu", settings));
+    assertEquals(await digest({ seed: 2 }), await digest({}));
+    assertNotEquals(await digest({ momentum: 0.8 }), await digest({}));
+  });
+  it("knows what an activation is, which protocols compute it, and where it is what it was made for", () => {
+    const found = ["relu", "gelu:4:10", "hermite", "trig:16:2:1", "sigmoid:exact"].map((activation) => [
+      kindOf(activation),
+      protocolsOf(activation).at(0),
+      rangeOf(activation),
     ]);
-    assertEquals(lineSeries(time, "polynomial")!.points, [{ x: 0.41, y: 70, low: 69.1, high: 70.9 }]);
-    assertEquals(accuracyTable.table!(rows, reference)[1]!["agreement %"], 99.8);
+    const wave = ACTIVATION_PROTOCOLS.find(({ name }) => name === "trigonometric")?.name;
+    assertEquals(found, [
+      ["relu", "relu", null],
+      ["polynomial", "lifted", 5],
+      ["polynomial", "lifted", 5],
+      ["trigonometric", wave, 8],
+      [undefined, undefined, null],
+    ]);
+    assertEquals(
+      [shipped("a", "relu"), shipped("b", "poly:4:10", { penalty: { reduction: "sum" } })].map(methodOf),
+      ["ReLU", "polynomial, PILLAR"],
+    );
+  });
+
+  const row = (method: string, protocol: string, seed: number, accuracy: number, more: object = {}) => ({
+    weights: `results/models/convnet-${protocol}-${seed}`,
+    ...{ model: "convnet", dataset: "cifar10", activation: protocol, method, protocol, epochs: 60 },
+    ...{ recipe: `of ${protocol}`, training_seed: seed, test_images: 10_000, plaintext_accuracy: accuracy },
+    ...{ plaintext_low: accuracy - 0.9, plaintext_high: accuracy + 0.9, largest_input: 9, one_way_delays: 8 },
+    ...{ private_images: 500, plaintext_same_accuracy: 71, private_accuracy: 70 + seed, private_low: 66.7 },
+    ...{ private_high: 74.6, agreement: 99.8, largest_difference: 0.001, size: "full", ...more },
+  });
+  const ROWS = asRead(accuracyTable, [
+    row("ReLU", "relu", 1, 70, { one_way_delays: 32 }),
+    row("polynomial, hinge", "lifted", 1, 69, { relu_difference: -1 }),
+    row("polynomial, hinge", "lifted", 2, 71, { relu_difference: 0.5 }),
+    row("polynomial, hinge", "honeybadger", 1, 69),
+    row("polynomial, PILLAR", "lifted", 1, 65, { recipe: "of PILLAR", weights: "results/models/pillar" }),
+  ]);
+  it("draws private accuracy beside plaintext, runs of one recipe together, and the paper's rows apart", () => {
+    const [chart] = draw(accuracyTable, ROWS);
+    assert(chart!.kind === "bars");
+    assertEquals(chart.categories, ["convnet\nrelu", "convnet\nlifted", "convnet\nhoneybadger", "pillar"]);
+    const lifted = chart.series.find(({ name }) => name === "lifted")!;
+    assertEquals(lifted.values, [null, { value: 71.5, runs: [71, 72] }, null, {
+      value: 71,
+      low: 66.7,
+      high: 74.6,
+    }]);
+    assertEquals(lifted.marks, [null, 71, null, 71]);
+    const table = accuracyTable.table!(ROWS, reference);
+    assertEquals(table.map(({ seeds }) => seeds), [1, 2, 1, 1, undefined, undefined]);
+    assertEquals([table[1]!["above ReLU"], table[1]!["runs"], table[0]!["above ReLU"]], [
+      -0.25,
+      "69.0 to 71.0",
+      null,
+    ]);
+    assertEquals(table.slice(-2).map((one) => [one["network"], one["paper"]]), [
+      ["resnet50, ImageNet", "77.7 %, private 77.3 % (a third party's notes)"],
+      ["resnet50, ImageNet", "80.8 % (a third party's notes)"],
+    ]);
+  });
+  it("gives accuracy over time: a mark a network and method, the best recipe, and who is on the front", () => {
+    const latency = [{
+      ...{
+        model: "convnet",
+        classes: "10",
+        activation: "relu",
+        linear: "masked",
+        profile: "wan",
+        online_ms: "1620",
+      },
+      ...{ size: "quick", commit: "abc" },
+    }];
+    const rows = accuracyOverTime.rows((key) => key === "accuracy_table" ? ROWS : latency, reference);
+    const read = asRead(accuracyOverTime as unknown as Experiment, rows);
+    assertEquals(
+      read.map((one) =>
+        ["method", "seeds", "accuracy", "wan_s", "time_from", "shown", "pareto"].map((c) => one[c])
+      ),
+      [
+        ["ReLU", "1", "70", "1.62", "measured", "true", "false"],
+        ["polynomial, hinge", "2", "70", "0.4", "delays alone", "true", "true"],
+        ["polynomial, PILLAR", "1", "65", "0.4", "delays alone", "true", "false"],
+      ],
+    );
+    assertEquals(read[0]!["commit"], "; abc");
+    const [chart] = accuracyOverTime.figures(read, reference);
+    assertStringIncludes(renderSvg(chart!), "<svg");
+    assertEquals(lineSeries(chart, "polynomial, hinge")!.points, [
+      { x: 0.4, y: 70, runs: [69, 71], label: "ConvNet" },
+    ]);
+    assertEquals(lineSeries(chart, "ReLU")!.points[0]!.label, "ConvNet");
+    assertEquals(lineSeries(chart, "polynomial, PILLAR")!.points[0]!.label, undefined);
+    assertStringIncludes(
+      chart!.caption,
+      "not measured: ConvNet with polynomial, hinge, ConvNet with polynomial, PILLAR.",
+    );
+  });
+  it("draws steps along the front, up and to the right", () => {
+    const shown = (model: string, accuracy: number, wan_s: number, pareto: boolean) => ({
+      ...{
+        model,
+        method: "ReLU",
+        accuracy,
+        accuracies: accuracy,
+        low: 1,
+        high: 99,
+        wan_s,
+        pareto,
+        shown: true,
+      },
+      time_from: "measured",
+    });
+    const rows = asRead(accuracyOverTime as unknown as Experiment, [
+      shown("resnet18", 93, 8, true),
+      shown("convnet", 70, 0.4, true),
+      shown("convnet", 69, 1.6, false),
+    ]);
+    const [chart] = accuracyOverTime.figures(rows, reference);
+    assertEquals(lineSeries(chart, "Pareto front")!.points, [{ x: 0.4, y: 70 }, { x: 8, y: 70 }, {
+      x: 8,
+      y: 93,
+    }]);
   });
 });

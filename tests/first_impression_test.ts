@@ -96,16 +96,7 @@ describe("statistics over nothing", () => {
     const file = await Deno.makeTempFile();
     try {
       await writeImageList(file, [new Float32Array(32 * 32 * 3).fill(3000)]);
-      const options = [
-        "--activation",
-        "honeybadger",
-        "--images",
-        file,
-        "--repetitions",
-        "1",
-        "--warm-up",
-        "0",
-      ];
+      const options = ["--activation", "honeybadger", "--images", file, "--check", "1"];
       await using table = Program.start("infer", options);
       const { stdout } = await table.succeeds();
       assertStringIncludes(stdout, "not compared with fixed point, whose range every query left");

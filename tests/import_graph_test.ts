@@ -24,7 +24,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     ...["polynomial", "network", "models", "protocols", "inference", "data", "training"],
     ...["terminal", "folders"],
   ],
-  roles: ["ring", "network", "inference", "terminal"],
+  roles: ["ring", "network", "inference", "report", "terminal"],
   fuzzing: [
     ...["ring", "polynomial", "network", "models", "correlations", "inference", "data", "roles"],
   ],

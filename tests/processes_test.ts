@@ -2,17 +2,29 @@
  * Server, client and dealer as processes: started by hand as on separate machines, and by `infer`, which must give them
  * no more rights than they need and leave nothing behind, however it ends.
  */
-import { assert, assertAlmostEquals, assertEquals, assertLess, assertMatch } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertMatch,
+} from "@std/assert";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { createCanvas } from "canvas";
+import { sliceSplit } from "../src/data/dataset.ts";
 import { writeImageList } from "../src/data/image_list.ts";
+import { shapesDataset } from "../src/data/shapes.ts";
 import { REQUEST_TAG } from "../src/correlations/request.ts";
 import { seededImage } from "../src/models/weights.ts";
 import { buildModel } from "../src/models/zoo.ts";
 import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
 import { pairTokens } from "../src/roles/tokens.ts";
+import type { InferResult } from "../src/reproduction/command_results.ts";
 import { identityOptions, TOKENS, tokensOption } from "./support/keys.ts";
 import { writeFolder } from "./support/model_folders.ts";
+import { png, RGB } from "./support/png.ts";
 import { childrenOf, isAlive, type Process, residentMB } from "./support/process_list.ts";
 import { END_MS, poll, Program, within } from "./support/program.ts";
 import { isLayer } from "../src/fuzzing/relay.ts";
@@ -332,19 +344,84 @@ describe(
       const graph = buildModel("convnet"), images = [1, 2, 3].map((seed) => seededImage(graph, seed));
       const file = `${root}/images.f32`;
       await writeImageList(file, images);
-      const { program } = await start(["--images", file, "--repetitions", "4", "--warm-up", "1", "--logits"]);
+      const { program } = await start(["--images", file, "--check", "2", "--logits"]);
       await using _ = program;
-      const { answers, maxAbsError, largestLogit } = JSON.parse((await program.succeeds()).stdout);
+      const result: InferResult = JSON.parse((await program.succeeds()).stdout);
+      const { answers = [], maxAbsError, largestLogit, classification } = result;
       assertLess(maxAbsError, 0.01 * largestLogit);
-      // The warm-up takes the first image, the measured queries the others and then the first two again.
-      assertEquals(answers.length, 4);
-      assertEquals(answers[0].float, answers[3].float);
-      assertEquals(new Set(answers.map(({ float }: { float: number[] }) => float.join())).size, 3);
-      for (const { logits, float, fixed } of answers) {
+      // None was taken for a warm-up.
+      assertEquals([result.repetitions, result.checked, answers.length], [3, 2, 3]);
+      assertEquals(new Set(answers.map(({ float }) => float.join())).size, 3);
+      for (const [image, { logits, float, fixed }] of answers.entries()) {
+        assertEquals(fixed === null, image === 2);
         for (const i of float.keys()) {
-          assertAlmostEquals(logits[i], float[i], maxAbsError);
-          assertAlmostEquals(fixed[i], float[i], 0.01 * largestLogit);
+          assertAlmostEquals(logits[i]!, float[i]!, maxAbsError);
+          if (fixed) assertAlmostEquals(fixed[i]!, float[i]!, 0.01 * largestLogit);
         }
+      }
+      const classes = answers.map(({ float }) => float.indexOf(Math.max(...float as number[])));
+      assertEquals(classification!.plaintextClasses, classes);
+      assertEquals([classification!.images, classification!.accuracy], [3, null]);
+    });
+    it("classifies a folder of pictures and says how many are right, or what each shows", async () => {
+      const folder = `${root}/pictures`, labels = `${root}/labels.txt`;
+      const weights = fileURLToPath(new URL("../results/models/convnet-pillar-shapes", import.meta.url));
+      await Deno.mkdir(folder);
+      const { test, classNames } = shapesDataset({ train: 0, test: 4 });
+      for (let i = 0; i < 4; i++) {
+        const samples = sliceSplit(test, i, i + 1).images;
+        await Deno.writeFile(`${folder}/${i}.png`, png({ width: 32, height: 32, colour: RGB, samples }));
+      }
+      const names = [...test.labels].map((label) => classNames![label]!);
+      // The last one is said to be something else.
+      await Deno.writeTextFile(labels, `${test.labels[0]}\n${names[1]}\n${names[2]}\n${names[0]}\n`);
+      const run = async (...options: string[]) => {
+        await using program = Program.start("infer", ["--weights", weights, "--images", folder, ...options]);
+        return (await program.succeeds()).stdout;
+      };
+      const { classification } = JSON.parse(await run("--labels", labels, "--json")) as InferResult;
+      assertEquals(classification!.classes, [...test.labels]);
+      assertEquals(classification!.accuracy!.private.percent, 75);
+      // Wilson's interval of 3 of 4.
+      assertAlmostEquals(classification!.accuracy!.private.low, 30.06, 0.01);
+      assertMatch(
+        await run("--labels", labels),
+        /accuracy 75\.00 %, 95 % interval 30\.06 to 95\.44 %; plaintext 75\.00 %/,
+      );
+      const table = await run();
+      for (const [i, name] of names.entries()) {
+        assertMatch(table, new RegExp(`^${i}\\.png +\\d \\(${name}\\) *$`, "m"));
+      }
+      assertMatch(table, /^class as in plaintext for 4 of 4$/m);
+      await Deno.writeTextFile(labels, "0\n");
+      await using few = Program.start("infer", [
+        "--weights",
+        weights,
+        "--images",
+        folder,
+        "--labels",
+        labels,
+      ]);
+      await few.failsWith(["labels.txt has 1 labels for 4 images"], 4 * END_MS);
+    });
+    it("classifies the test images of a dataset", async () => {
+      const weights = fileURLToPath(new URL("../results/models/convnet-relu-shapes", import.meta.url));
+      const options = ["--activation", "relu", "--weights", weights, "--dataset", "shapes", "--limit", "20"];
+      await using program = Program.start("infer", [...options, "--json"]);
+      const { classification, exchanges } = JSON.parse((await program.succeeds()).stdout) as InferResult;
+      const { images, agree, accuracy } = classification!;
+      assertEquals([images, agree, exchanges > 20], [20, 20, true]);
+      // The network knows 97 % of all 4000.
+      assertGreater(accuracy!.private.percent, 80);
+      for (
+        const [mistake, sentence] of [
+          [["--repetitions", "2"], "many images are asked about once each"],
+          [["--labels", "labels.txt"], "--labels says what --images show, which is not given"],
+          [["--drawn", "1"], "--drawn and --dataset were both given"],
+        ] as const
+      ) {
+        await using wrong = Program.start("infer", [...options, ...mistake]);
+        await wrong.failsWith([sentence], 4 * END_MS);
       }
     });
     it("refuses a list of images that is no whole number of them with one sentence", async () => {

@@ -89,19 +89,16 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
   });
 
   it("infer takes a picture, many images, and threads", async () => {
-    const few = ["--model", "convnet", "--weights", SHIPPED, "--repetitions", "1", "--warm-up", "1"];
+    const shipped = ["--model", "convnet", "--weights", SHIPPED];
+    const few = [...shipped, "--repetitions", "1", "--warm-up", "1"];
     const out = await succeeds("infer", ...few, "--image", PICTURE, "--profile", "lan", "--prepare", "2");
     assertStringIncludes(out, "convnet (10 classes)");
-    const many = await succeeds(
-      "infer",
-      ...few,
-      "--images",
-      "images.f32",
-      "--fast-kernels",
-      "--json",
-      "--logits",
-    );
-    assertEquals(JSON.parse(many).answers.length, 1);
+    const many = ["infer", ...shipped, "--fast-kernels", "--json", "--logits", "--images"] as const;
+    assertEquals(JSON.parse(await succeeds(...many, "images.f32")).answers.length, 2);
+    assertEquals(JSON.parse(await succeeds(...many, "my pictures/val/cat")).answers.length, 3);
+    await succeeds("infer", ...shipped, "--dataset", "shapes", "--limit", "2");
+    await Deno.writeTextFile(`${here}/labels.txt`, "0\n1\n2\n");
+    await succeeds("infer", ...shipped, "--images", "my pictures/val/dog", "--labels", "labels.txt");
     await succeeds("infer", ...few, "--activation", "honeybadger", "--linear", "beaver", "--threads", "2");
     // Random weights are made, audited by TensorFlow.js and kept.
     await succeeds("infer", "--model", "convnet", "--model-seed", "7", "--repetitions", "1");
@@ -137,6 +134,10 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     for (const options of [[], ["--engine", "tfjs"], ["--hold-out"], ["--clip", "--json"]]) {
       await succeeds("evaluate", "--weights", "own run", "--data", "my pictures", ...options);
     }
+    assertMatch(
+      await succeeds("publish", "--weights", "own run"),
+      /results\/models\/own run: F32, .*SHA-256 [0-9a-f]{64}/,
+    );
     await succeeds(
       "audit",
       "--model",

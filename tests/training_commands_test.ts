@@ -1,5 +1,9 @@
 /** `deno task train` and `deno task evaluate` as a user meets them. */
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { readModelFolder, weightsFile, writeModelFolder } from "../src/data/model_folder.ts";
+import { randomWeights } from "../src/models/weights.ts";
+import { buildModel } from "../src/models/zoo.ts";
+import { QUARTIC } from "../src/polynomial/polynomial.ts";
 import { GREY, png } from "./support/png.ts";
 import { assertOneSentence, Program } from "./support/program.ts";
 
@@ -48,6 +52,84 @@ Deno.test("train and evaluate answer every mistake in one sentence", () =>
     ) {
       assertStringIncludes(await failure(command, args), part);
     }
+  }));
+
+Deno.test("train --repeat takes every setting from a folder and gives the same bits, and refuses what would change them", () =>
+  inFolder(async (folder) => {
+    const train = (
+      out: string,
+      ...args: string[]
+    ) => [...args, "--out", `${folder}/${out}`, "--results", `${folder}/results`];
+    const rules = [
+      "--activation",
+      "trig:10:1:2",
+      "--nesterov",
+      "on",
+      "--flip",
+      "alternating",
+      "--tail-average",
+      "0.5",
+    ];
+    await using first = Program.start("train", train("first", ...SMALL, ...rules));
+    await first.succeeds();
+    const repeat = ["--repeat", `${folder}/first`];
+    await using second = Program.start("train", train("second", ...repeat, "--workers", "1"));
+    await second.succeeds();
+    assertEquals(await weightsFile(`${folder}/second`), await weightsFile(`${folder}/first`));
+    for (
+      const [args, part] of [
+        [["--epochs", "3"], "leave out --epochs"],
+        [["--warm-up-from", "1"], "leave out --warm-up-from"],
+        [["--hold-out"], "leave out --hold-out"],
+        [["--seed", "3"], "leave out --seed"],
+        [["--engine", "tfjs"], "was trained with engine wasm, this would be with tfjs"],
+      ] as const
+    ) {
+      assertStringIncludes(await failure("train", train("third", ...repeat, ...args)), part);
+    }
+    const nowhere = await failure("train", train("third", "--repeat", `${folder}/results`));
+    assertStringIncludes(nowhere, "training.json is missing");
+  }));
+
+Deno.test("publish halves large weights and nothing else, keeps small ones bit for bit, and ships no search run", () =>
+  inFolder(async (folder) => {
+    const publish = async (name: string) => {
+      await using program = Program.start("publish", [
+        "--weights",
+        `${folder}/${name}`,
+        "--out",
+        `${folder}/out-${name}`,
+        "--json",
+      ]);
+      return JSON.parse((await program.succeeds()).stdout);
+    };
+    const written = async (name: string, model: string, holdOut: boolean) => {
+      const graph = buildModel(model), weights = randomWeights(graph, 1, QUARTIC);
+      await writeModelFolder(`${folder}/${name}`, { model, classes: 10, activation: QUARTIC }, weights);
+      await Deno.writeTextFile(`${folder}/${name}/training.json`, JSON.stringify({ run: { holdOut } }));
+      return weights;
+    };
+    await written("small", "convnet", false);
+    assertEquals((await publish("small")).type, "F32");
+    assertEquals(await weightsFile(`${folder}/out-small`), await weightsFile(`${folder}/small`));
+
+    const weights = await written("large", "minionn-bn", false), large = await publish("large");
+    assertEquals([large.type, large.sha256], ["F16", (await weightsFile(`${folder}/out-large`)).sha256]);
+    assert(large.bytes < 0.51 * (await weightsFile(`${folder}/large`)).bytes);
+    const rounded = (await readModelFolder(`${folder}/out-large`)).weights;
+    for (const [name, { shape, data }] of weights) {
+      assertEquals(rounded.get(name), { shape, data: Float32Array.from(data, Math.f16round) });
+    }
+    assertEquals(await Deno.readTextFile(`${folder}/out-large/training.json`), '{"run":{"holdOut":false}}');
+
+    await written("search", "convnet", true);
+    const sentence = await failure("publish", ["--weights", `${folder}/search`, "--out", `${folder}/out`]);
+    assertStringIncludes(sentence, "was trained without the images that were held out");
+    await Deno.remove(`${folder}/small/training.json`);
+    assertStringIncludes(
+      await failure("publish", ["--weights", `${folder}/small`]),
+      "training.json is missing",
+    );
   }));
 
 Deno.test("train --json reports what evaluate --json measures again", () =>

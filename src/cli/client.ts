@@ -11,8 +11,8 @@ import { connectOption, IDENTITY_OPTIONS, identityFrom, parseAddress } from "../
 import {
   DRAWN_OPTION,
   IMAGE_OPTION,
-  IMAGES_OPTION,
   LINK_OPTIONS,
+  MANY_IMAGES_OPTIONS,
   PLAN_OPTIONS,
   planFrom,
   PREPARE_OPTION,
@@ -37,7 +37,7 @@ await runCommand({
     ...PLAN_OPTIONS,
     image: IMAGE_OPTION,
     drawn: DRAWN_OPTION,
-    images: IMAGES_OPTION,
+    ...MANY_IMAGES_OPTIONS,
     seed: {
       type: "integer",
       min: 0,
@@ -48,8 +48,7 @@ await runCommand({
       type: "integer",
       min: 1,
       max: 100_000,
-      default: 1,
-      help: "queries, each with fresh correlations",
+      help: "queries, each with fresh correlations (default: one an image)",
     },
     connect: connectOption(7700, "address of the server"),
     dealer: connectOption(7701, "address of the dealer"),
@@ -69,7 +68,7 @@ await runCommand({
     sayPrecision(plan);
     const serverAt = parseAddress(options.connect), dealerAt = parseAddress(options.dealer);
     const identity = await identityFrom(options);
-    const { images, note } = await imagesFrom(options, plan.graph);
+    const { images, names, note } = await imagesFrom(options, plan);
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     for (const image of images) checkImage(pool.ring, plan, image);
@@ -79,7 +78,7 @@ await runCommand({
       describeTag: describeTags(plan),
       ...identity,
     };
-    const total = options.repetitions, answers: QueryFigures[] = [];
+    const total = options.repetitions ?? images.length, answers: QueryFigures[] = [];
     const asked = Array.from({ length: total }, (_, i) => images[i % images.length]!);
     const asking = {
       pool,
@@ -92,7 +91,8 @@ await runCommand({
         answers.push(figures);
         if (options.json) console.log(JSON.stringify({ query: figures }));
         else if (total > 1) {
-          console.log(`client: query ${answers.length} of ${total}: ${verdictOf(plan, figures)}`);
+          const what = names?.[(answers.length - 1) % images.length] ?? `query ${answers.length} of ${total}`;
+          console.log(`client: ${what}: ${verdictOf(plan, figures)}`);
         }
       },
     };

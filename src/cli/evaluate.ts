@@ -1,7 +1,10 @@
 /** `deno task evaluate`: accuracy and range of a trained network, as two parties would compute it: without the clip. */
-import { holdOut, sliceSplit } from "../data/dataset.ts";
-import { readModelFolder } from "../data/model_folder.ts";
+import { type Dataset, holdOut, normalise, sliceSplit, type Split } from "../data/dataset.ts";
+import { type Model, readModelFolder } from "../data/model_folder.ts";
 import { DATASET_NAMES, openDataset } from "../data/open_dataset.ts";
+import { classOf } from "../inference/roles.ts";
+import { foldBatchNorm } from "../models/fold.ts";
+import { plaintextLogits } from "../options/plaintext_logits.ts";
 import { evaluateSplit } from "../training/evaluation.ts";
 import { formatActivation } from "../training/activations.ts";
 import { stateOf } from "../training/initial.ts";
@@ -36,10 +39,18 @@ await runCommand({
       help: "larger inputs are out of range (default: the clip of the training, or 5)",
     },
     ...ENGINE_OPTIONS,
+    each: {
+      type: "boolean",
+      help: "with --json: of each image whether its class is right, by TensorFlow.js",
+    },
     json: { type: "boolean", help: "print one JSON object on one line" },
   },
   async run({ weights: folder, json, clip: clipped, ...options }) {
     checkFinished(folder);
+    if (options.each && !json) throw new UsageError("--each is part of the result of --json");
+    if (options.each && clipped) {
+      throw new UsageError("--each is measured without the clip; leave out --clip");
+    }
     const { model, graph, activation, weights, classNames } = await readModelFolder(folder);
     const trained = await readDescription(folder), name = options.dataset ?? trained?.run.dataset;
     if (name === undefined) {
@@ -70,6 +81,7 @@ await runCommand({
       range,
       clip,
       engine: engine.name,
+      ...options.each ? { right: await rightOf({ graph, weights, activation }, split, dataset) } : {},
     } satisfies EvaluateResult;
     if (json) console.log(JSON.stringify(result));
     else {
@@ -91,3 +103,18 @@ await runCommand({
     }
   },
 });
+
+/** Of each image whether the largest logit is that of its class. */
+async function rightOf(
+  { graph, weights, activation }: Pick<Model, "graph" | "weights" | "activation">,
+  split: Split,
+  dataset: Dataset,
+): Promise<boolean[]> {
+  const folded = foldBatchNorm(graph, weights);
+  const images = Array.from(
+    { length: split.count },
+    (_, i) => normalise(sliceSplit(split, i, i + 1).images, dataset),
+  );
+  const logits = await plaintextLogits(folded.graph, folded.weights, activation, images);
+  return logits.map((own, i) => classOf(own) === split.labels[i]);
+}

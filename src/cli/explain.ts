@@ -32,9 +32,9 @@ await runCommand({
     json,
   },
   async run(given) {
-    const options = await withDefaults({ ...given, images: undefined });
+    const options = await withDefaults(given);
     const { model, plan } = await networkAndPlan(options);
-    const { images: [shown], note } = await imagesFrom(options, model.graph);
+    const { images: [shown], note } = await imagesFrom(options, model);
     const { weights, activation } = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
     const explanation = await explain(await Ring.open(), plan, weights, activation, shown!);
     if (options.json) {

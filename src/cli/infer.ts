@@ -6,15 +6,16 @@ import { classOf, type QueryFigures } from "../inference/roles.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";
-import type { InferResult } from "../reproduction/command_results.ts";
+import { DATA_FOLDER } from "../data/cifar.ts";
+import type { Classification, InferResult } from "../reproduction/command_results.ts";
 import { median, quartiles } from "../report/statistics.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
 import {
   ACTIVATION_OPTION,
   formatRangesOption,
-  IMAGES_OPTION,
   INFER_OPTIONS,
   LINK_OPTIONS,
+  MANY_IMAGES_OPTIONS,
   NETWORK_OPTION,
   PLAN_OPTIONS,
   PREPARE_OPTION,
@@ -23,23 +24,31 @@ import {
 } from "../options/inference_options.ts";
 import { formatFunctions, functionArguments } from "../options/function_options.ts";
 import { activationProtocol } from "../protocols/registry.ts";
-import { networkAndPlan, plainNetwork, withDefaults } from "../options/network_and_plan.ts";
+import {
+  networkAndPlan,
+  type PlainNetwork,
+  plainNetwork,
+  withDefaults,
+} from "../options/network_and_plan.ts";
+import { type Answer, classify, compareLogits } from "../roles/answers.ts";
 import { BrokenSession, FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
 import { Progress } from "../terminal/progress.ts";
-import { imagesFrom } from "../options/query_images.ts";
+import { asksMany, type ImageChoice, imagesFrom } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
 
 await runCommand({
   name: "infer",
-  summary: "classify an image by a private inference of three processes on this machine",
+  summary: "classify an image, or many, by private inferences of three processes on this machine",
   notes:
     "Server, client and dealer run with narrow permissions over loopback TCP, shaped as --profile says. The logits are " +
-    "compared with plaintext engines in floating and fixed point. With --prepare N the correlations of N queries are dealt before " +
+    "compared with plaintext engines in floating and fixed point. Of many images each is asked about once, in one session. With --prepare N the correlations of N queries are dealt before " +
     "the first of them runs; when they are used up, those of the next N.",
-  time: "seconds; ResNet-50 a minute",
+  time: "seconds; ResNet-50 a minute; 10,000 images of ConvNet two minutes, of MiniONN-BN ten",
   examples: [
     "infer --model resnet18 --activation espn --profile wan",
     "infer --activation honeybadger --linear beaver --repetitions 20 --json",
+    "infer --weights results/models/convnet-pillar-range --dataset cifar10 --limit 1000",
+    "infer --weights DIR --images FOLDER --labels labels.txt",
   ],
   interrupted: "the three processes were ended",
   options: {
@@ -49,7 +58,19 @@ await runCommand({
     ...LINK_OPTIONS,
     ...INFER_OPTIONS,
     prepare: PREPARE_OPTION,
-    images: IMAGES_OPTION,
+    ...MANY_IMAGES_OPTIONS,
+    labels: {
+      type: "path",
+      value: "FILE",
+      help: "what --images show: a line an image, in their order, with the number or the name of its class",
+    },
+    check: {
+      type: "integer",
+      min: 0,
+      max: 100_000,
+      help:
+        "compare the first N images with the fixed-point engine too, up to 3 s each (default: one image yes, many no)",
+    },
     logits: { type: "boolean", help: "with --json: the logits of every query too, and those of plaintext" },
   },
   async run(given) {
@@ -58,31 +79,38 @@ await runCommand({
     const profile = profileFrom(options.profile);
     const { model, plan } = await networkAndPlan(options);
     sayPrecision(plan);
-    const { images, note, label } = await imagesFrom(options, model.graph);
+    const isMany = asksMany(options);
+    if (isMany && (options.repetitions !== undefined || options.warmUp !== undefined)) {
+      throw new UsageError(
+        "--repetitions and --warm-up are for one image; many images are asked about once each",
+      );
+    }
+    const { images, names, labels, note } = await imagesFrom(options, model);
     const plain = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
-    const queries = options.repetitions + options.warmUp;
-    const expected = images.slice(0, queries).map((image): Expected => ({
-      float: evaluateLogits(plain.graph, plain.weights, plain.activation, image),
-      // Of many images one may leave the range of fixed point; the others still count.
-      fixed: orNull(options.images !== undefined, () => fixedPointLogits(plan, plain.weights, image)),
-    }));
+    const warmUp = options.warmUp ?? (isMany ? 0 : 2),
+      queries = warmUp + (options.repetitions ?? (isMany ? images.length : 5));
+    const progressOf = (what: string, total: number, unit: string) =>
+      options.json ? null : new Progress(`${plan.graph.name}, ${what}`, total, { unit });
+    const plaintext = isMany ? progressOf("plaintext", images.length, "images") : null;
+    const float = await floatLogits(
+      plain,
+      images,
+      (done) => plaintext?.update(done),
+    );
+    plaintext?.finish();
+    const checked = Math.min(options.check ?? (isMany ? 0 : 1), images.length);
+    // Of many images one may leave the range of fixed point; the others still count.
+    const fixed = images.slice(0, checked).map((image) =>
+      orNull(isMany, () => fixedPointLogits(plan, plain.weights, image))
+    );
 
-    const progress = options.json
-      ? null
-      : new Progress(`${plan.graph.name}, ${options.activation}`, queries, { unit: "queries" });
-    const file = options.image ?? options.images;
-    let done = 0;
+    // From the first answer on, so that the start of the processes is in no estimate.
+    let progress = null as Progress | null, done = 0;
     let broken: BrokenSession | null = null;
     const figures = await runInference({
       plan: [...planArguments(plan, options.elements), "--threads", String(options.threads)],
       server: model.folder === null ? [] : ["--weights", model.folder],
-      client: options.image !== undefined
-        ? ["--image", options.image]
-        : options.images !== undefined
-        ? ["--images", options.images]
-        : options.drawn !== undefined
-        ? ["--drawn", String(options.drawn)]
-        : ["--seed", String(options.seed)],
+      client: imageArguments(options),
       parties: [
         ...["--profile", options.profile],
         ...["--prepare", String(options.prepare)],
@@ -90,21 +118,30 @@ await runCommand({
       timeout: options.timeout,
       reads: {
         server: model.folder === null ? [] : [model.folder],
-        client: file === undefined ? [] : [file],
+        client: [options.image ?? options.images ?? options.data ?? (options.dataset ? DATA_FOLDER : [])]
+          .flat(),
       },
       fastKernels: options.fastKernels,
       bindsCores: options.threads === 1,
       queries,
-      onQuery: () => progress?.update(++done),
+      onQuery() {
+        progress ??= progressOf(options.activation, queries, isMany ? "images" : "queries");
+        progress?.update(++done, "", [done - 1, queries - 1]);
+      },
     }).catch((error) => {
       // What was measured before stays.
-      if (!(error instanceof BrokenSession) || error.figures.queries.length <= options.warmUp) throw error;
+      if (!(error instanceof BrokenSession) || error.figures.queries.length <= warmUp) throw error;
       broken = error;
       return error.figures;
     });
     progress?.finish();
 
     const image = plan.wires.get(plan.input)!;
+    const all = figures.queries.map(({ logits }, i): Answer => {
+      const asked = i % images.length;
+      return { logits, float: float[asked]!, fixed: fixed[asked] };
+    });
+    const answers = all.slice(warmUp), measured = figures.queries.slice(warmUp);
     const result = {
       model: plan.graph.name,
       classes: plan.classes,
@@ -113,22 +150,26 @@ await runCommand({
       profile: profile.name,
       ringBits: image.ringBits,
       fractionBits: image.fractionBits,
-      repetitions: figures.queries.length - options.warmUp,
+      repetitions: measured.length,
       threads: options.threads,
       prepare: options.prepare,
       weights: options.weights ?? null,
       note,
-      label,
+      label: isMany ? null : labels?.[0] ?? null,
       classNames: model.classNames ?? null,
-      ...summarise(figures, options.warmUp),
-      ...compare(figures.queries, expected),
-      ...verdict(plan, figures.queries),
+      ...summarise(figures, warmUp),
+      checked,
+      ...compareLogits(all),
+      ...verdict(plan, figures.queries, isMany),
+      classification: isMany
+        ? { ...classify(plan, answers, labels), imagesPerSecond: speedOf(measured) }
+        : null,
       paperExchanges: costOf(plan).paperExchanges,
       flags: options.fastKernels ? [FAST_KERNELS] : [],
-      ...options.logits ? { answers: answersOf(figures.queries, expected, options.warmUp) } : {},
+      ...options.logits ? { answers: logitsOf(answers) } : {},
     } satisfies InferResult;
     if (options.json) console.log(JSON.stringify(result));
-    else print(result);
+    else print(result, names ?? []);
     if (broken !== null) throw broken;
   },
 });
@@ -147,6 +188,30 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
     options.force ? ["--force"] : [],
     activationProtocol(options.activation).computes ? [] : functionArguments(formatFunctions(graph, options)),
   ].flat();
+}
+
+/** Which images the client is to take. */
+function imageArguments(
+  { image, images, drawn, dataset, data, limit, seed }: ImageChoice,
+): string[] {
+  const given = Object.entries({ image, images, drawn, dataset, data, limit }).filter(([, value]) =>
+    value !== undefined
+  );
+  return given.length === 0
+    ? ["--seed", String(seed)]
+    : given.flatMap(([name, value]) => [`--${name}`, String(value)]);
+}
+
+/** One image in double precision; many in batches, in single precision. */
+async function floatLogits(
+  { graph, weights, activation }: PlainNetwork,
+  images: readonly Float32Array[],
+  onImages: (done: number) => void,
+): Promise<readonly ArrayLike<number>[]> {
+  if (images.length === 1) return [evaluateLogits(graph, weights, activation, images[0]!)];
+  // Loaded here only: it brings TensorFlow.js with it.
+  const { plaintextLogits } = await import("../options/plaintext_logits.ts");
+  return await plaintextLogits(graph, weights, activation, images, onImages);
 }
 
 /** Medians over the queries after the warm-up. */
@@ -179,12 +244,6 @@ function round(ms: number): number {
   return Math.round(ms * 1000) / 1000;
 }
 
-/** What the plaintext engines give for an image; `fixed` is null where a value leaves the range of fixed point. */
-interface Expected {
-  readonly float: Float64Array;
-  readonly fixed: Float64Array | null;
-}
-
 function orNull<T>(forgive: boolean, compute: () => T): T | null {
   try {
     return compute();
@@ -194,66 +253,28 @@ function orNull<T>(forgive: boolean, compute: () => T): T | null {
   }
 }
 
-/** Opened logits of all queries against the plaintext engines; those with a gross error are counted and left out. */
-function compare(queries: readonly QueryFigures[], expected: readonly Expected[]) {
-  const all = queries.map(({ logits }, i) => ({ logits, ...expected[i % expected.length]! }));
-  const sound = all.filter((answer) => !isGross(answer)), pairs = sound.length > 0 ? sound : all;
-  const fromFloat = distance(pairs.map(({ logits, float }) => [logits, float])),
-    fromFixed = distance(pairs.flatMap(({ logits, fixed }) => fixed === null ? [] : [[logits, fixed]]));
-  const others = pairs.filter(({ logits, float }) => classOf(logits) !== classOf(float));
-  return {
-    maxAbsError: fromFloat.max,
-    meanAbsError: fromFloat.mean,
-    oracleMaxAbsError: pairs.some(({ fixed }) => fixed !== null) ? fromFixed.max : null,
-    largestLogit: Math.max(...expected.map(({ float }) => largest(float))),
-    argmaxAgrees: expected.every(({ float }) => float.every(Number.isFinite)) ? others.length === 0 : null,
-    withinError: others.every(({ logits, float }) =>
-      float[classOf(float)]! - float[classOf(logits)]! <= 2 * fromFloat.max
-    ),
-    grossErrors: all.length - sound.length,
-  };
-}
-
-/** A logit further from fixed point than any rounding: a share was truncated across a wrap-around. */
-function isGross({ logits, fixed }: Expected & { readonly logits: readonly number[] }): boolean {
-  return fixed !== null && distance([[logits, fixed]]).max > Math.max(1, largest(fixed));
-}
-
-function largest(logits: Float64Array): number {
-  return logits.reduce((max, logit) => Math.max(max, Math.abs(logit)), 0);
-}
-
-/** The class that the client reports: none where the logits of a query are beyond their public bound. */
-function verdict(plan: Plan, queries: readonly QueryFigures[]) {
+/** The class that the client reports of one image: none where the logits of a query are beyond their public bound. */
+function verdict(plan: Plan, queries: readonly QueryFigures[], isMany: boolean) {
   const unreliable = queries.some(({ logits }) => isUnreliable(plan, logits));
-  return { unreliable, class: unreliable ? null : classOf(queries.at(-1)!.logits) };
+  return { unreliable, class: unreliable || isMany ? null : classOf(queries.at(-1)!.logits) };
 }
 
-/** Largest and mean difference of logits. A loop: a single layer may open millions of values. */
-function distance(
-  pairs: readonly (readonly [ArrayLike<number>, Float64Array])[],
-): { max: number; mean: number } {
-  let max = 0, sum = 0, count = 0;
-  for (const [logits, expected] of pairs) {
-    for (let i = 0; i < expected.length; i++) {
-      const difference = Math.abs(logits[i]! - expected[i]!);
-      max = Math.max(max, difference);
-      sum += difference;
-    }
-    count += expected.length;
-  }
-  return { max, mean: sum / count };
+/** Images a second over offline and online phases. */
+function speedOf(queries: readonly QueryFigures[]): number {
+  return 1000 * queries.length /
+    queries.reduce((sum, { offlineMs, onlineMs }) => sum + offlineMs + onlineMs, 0);
 }
 
-/** The opened logits of the measured queries beside those of the plaintext engines. */
-function answersOf(queries: readonly QueryFigures[], expected: readonly Expected[], warmUp: number) {
-  return queries.slice(warmUp).map(({ logits }, i) => {
-    const { float, fixed } = expected[(i + warmUp) % expected.length]!;
-    return { logits, float: [...float], fixed: fixed === null ? null : [...fixed] };
-  });
+/** The opened logits of the measured queries beside those of the plaintext engines, as JSON can hold them. */
+function logitsOf(answers: readonly Answer[]) {
+  return answers.map(({ logits, float, fixed }) => ({
+    logits,
+    float: Array.from(float),
+    fixed: fixed ? Array.from(fixed) : null,
+  }));
 }
 
-function print(result: InferResult): void {
+function print(result: InferResult, names: readonly string[]): void {
   const ms = (value: number) => `${value.toFixed(1)} ms`,
     mb = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
   const { setup, offline, online, heldBytes, bytesSent, computeMs, peakRssMB } = result;
@@ -295,14 +316,11 @@ function print(result: InferResult): void {
   if (result.grossErrors > 0) {
     console.log(`${result.grossErrors} queries with a gross error, left out below unless all had one`);
   }
-  const fixed = result.oracleMaxAbsError === null
-    ? "not compared with fixed point, whose range every query left"
-    : `${result.oracleMaxAbsError.toExponential(1)} from fixed point`;
+  if (result.classification !== null) printClasses(result.classification, result.classNames, names);
   console.log(
-    `${classText(result)}; logits differ by at most ${
+    `${result.classification === null ? `${classText(result)}; ` : ""}logits differ by at most ${
       result.maxAbsError.toExponential(1)
-    } from floating point, ` +
-      `${fixed} (largest logit ${result.largestLogit.toFixed(3)})`,
+    } from floating point, ${fixedText(result)} (largest logit ${result.largestLogit.toFixed(3)})`,
   );
 }
 
@@ -311,12 +329,53 @@ function memoryText({ server, client, dealer }: InferResult["peakRssMB"]): strin
   return Number.isNaN(server) ? "" : `; memory server ${server}, client ${client}, dealer ${dealer} MB`;
 }
 
+function fixedText({ checked, oracleMaxAbsError: error }: InferResult): string {
+  if (checked === 0) return "not compared with fixed point";
+  return error === null
+    ? "not compared with fixed point, whose range every query left"
+    : `${error.toExponential(1)} from fixed point`;
+}
+
+/** Of many images the accuracy, or, where it is not known what they show, the class of each. */
+function printClasses(
+  { images, classes, plaintextClasses, agree, accuracy, imagesPerSecond }: Classification,
+  classNames: readonly string[] | null,
+  names: readonly string[],
+): void {
+  const named = (label: number | null) =>
+    label === null ? "none, unreliable" : classNameOf(label, classNames);
+  if (accuracy === null) {
+    console.log(
+      "\n" + formatTable(classes.map((label, i) => ({
+        image: names[i]!,
+        class: named(label),
+        "": label === plaintextClasses[i] ? "" : `plaintext: ${named(plaintextClasses[i]!)}`,
+      }))),
+    );
+  }
+  console.log(`\n${images} images, ${imagesPerSecond.toPrecision(3)} a second, offline phase included`);
+  if (accuracy !== null) {
+    const { private: found, plaintext } = accuracy, percent = (value: number) => value.toFixed(2);
+    console.log(
+      `accuracy ${percent(found.percent)} %, 95 % interval ${percent(found.low)} to ${
+        percent(found.high)
+      } %; ` +
+        `plaintext ${percent(plaintext.percent)} %`,
+    );
+  }
+  console.log(`class as in plaintext for ${agree} of ${images}`);
+}
+
+function classNameOf(label: number, classNames: readonly string[] | null): string {
+  return classNames === null ? `${label}` : `${label} (${classNames[label]})`;
+}
+
 /** The class, what the picture shows, and whether plaintext says the same. */
 function classText(
   { unreliable, class: found, label, classNames, argmaxAgrees, withinError }: InferResult,
 ): string {
   if (unreliable) return "unreliable: logits beyond their public bound, no class";
-  const named = (label: number) => classNames === null ? `${label}` : `${label} (${classNames[label]})`;
+  const named = (label: number) => classNameOf(label, classNames);
   const drawn = label === null ? "" : label === found ? ", as drawn" : `, drawn was ${named(label)}`;
   const plaintext = argmaxAgrees === null
     ? "plaintext has none: its logits are not finite"

@@ -10,7 +10,7 @@ import { currentCommit, machineText, originText } from "../report/environment.ts
 import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
 import { PRESETS } from "../training/presets.ts";
-import type { Recipe, Run } from "../training/recipe.ts";
+import { firstDifference, PLAIN_FIELDS, type Recipe, type Run } from "../training/recipe.ts";
 import { startOf } from "../training/start.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
@@ -23,6 +23,7 @@ import {
   checkClassNames,
   claimLog,
   openRun,
+  readDescription,
   releaseLog,
   saveCheckpoint,
   speedOf,
@@ -56,16 +57,27 @@ await runCommand({
     "train --model minionn-bn --dataset shapes --activation poly:4:10 --epochs 10 --out runs/shapes",
     "train --model convnet --dataset cifar10 --activation hermite",
     "train --preset convnet-pillar-cpu --resume",
+    "train --repeat results/models/convnet-relu --out runs/again",
   ],
   interrupted: "the last whole epoch is kept: give the same command with --resume to go on",
   options: {
     ...RECIPE_OPTIONS,
+    repeat: {
+      type: "path",
+      value: "DIR",
+      help: "the training that this folder's training.json describes, in place of all options of a recipe",
+    },
     twin: {
       type: "path",
       value: "DIR",
       help: "start from this network with ReLU, each activation in a unit of its own",
     },
-    seed: { type: "integer", min: 0, max: 2 ** 31 - 1, default: 1, help: "of weights, order, augmentation" },
+    seed: {
+      type: "integer",
+      min: 0,
+      max: 2 ** 31 - 1,
+      help: "of weights, order, augmentation (default: 1)",
+    },
     ...ENGINE_OPTIONS,
     data: { type: "path", value: "DIR", help: "folder of the dataset" },
     limit: { type: "integer", min: 2, help: "at most so many images for training, and for evaluation" },
@@ -96,17 +108,19 @@ await runCommand({
     json: { type: "boolean", help: "print one JSON object on one line; a divergence is a result" },
   },
   async run(options) {
-    const recipe = recipeFrom(options), choice = engineChoice(options), { seed, holdOut: held } = options;
+    const choice = engineChoice(options), repeated = await repeatedRun(options);
+    const recipe = repeated ?? recipeFrom(options);
     const twin = options.twin === undefined ? undefined : await twinFrom(options.twin, recipe);
     const run: Run = {
       ...recipe,
       twin: twin?.digest ?? null,
-      seed,
+      seed: repeated?.seed ?? options.seed ?? 1,
       engine: choice.engine,
       backend: choice.backend,
-      holdOut: held,
-      limit: options.limit ?? null,
+      holdOut: repeated?.holdOut ?? options.holdOut,
+      limit: repeated?.limit ?? options.limit ?? null,
     };
+    if (repeated !== undefined) checkRepeated(options.repeat!, repeated, run);
     const out = options.out ?? `runs/${runName(options.preset, run)}`;
     if (options.wait) await ownFolderInTurn(out);
     else ownFolder(out);
@@ -170,6 +184,37 @@ await runCommand({
     else print(out, run, dataset.classes, result);
   },
 });
+
+/** The run of the folder that is to be repeated; undefined where none is. */
+async function repeatedRun(
+  { repeat, ...options }: { readonly repeat: string | undefined } & Readonly<Record<string, unknown>>,
+): Promise<Run | undefined> {
+  if (repeat === undefined) return undefined;
+  const settings = [...Object.keys(RECIPE_OPTIONS), "seed", "limit"];
+  const given = settings.find((name) => options[name] !== undefined) ??
+    (options["holdOut"] ? "holdOut" : undefined);
+  if (given !== undefined) {
+    const flag = given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new UsageError(`--repeat takes every setting from its folder; leave out --${flag}`);
+  }
+  const trained = await readDescription(repeat);
+  if (trained === undefined) {
+    throw new UsageError(`${repeat} does not say how it was trained: training.json is missing`);
+  }
+  return { ...PLAIN_FIELDS, ...trained.run };
+}
+
+/** What the options of engine and twin must say, since they are no settings of a recipe. */
+function checkRepeated(folder: string, repeated: Run, run: Run): void {
+  const difference = firstDifference(repeated, run);
+  if (difference === undefined) return;
+  const { field, first, second } = difference;
+  throw new UsageError(
+    `${folder} was trained with ${field} ${first ?? "off"}, this would be with ${
+      second ?? "off"
+    }; give --engine, --backend and --twin to match`,
+  );
+}
 
 /** The weights of a trained network with ReLU, and the digest of their file. */
 async function twinFrom(folder: string, { model }: Recipe): Promise<{ weights: Weights; digest: string }> {

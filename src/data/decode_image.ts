@@ -10,6 +10,9 @@ import decodeWebp, { init as initWebp } from "@jsquash/webp/decode.js";
 import { imageDimensionsFromData } from "image-dimensions";
 import * as codecs from "./image_codecs.js";
 
+/** Names of the files that are decoded. */
+export const IMAGE_NAME = /\.(jpe?g|png|webp)$/i;
+
 /** A decoded image: RGB bytes [height][width][3]. */
 export interface Picture {
   readonly width: number;

@@ -5,10 +5,10 @@
 import type { Shape } from "../models/graph.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 import { type Dataset, normalisationOf, type Split } from "./dataset.ts";
+import { IMAGE_NAME } from "./decode_image.ts";
 import { readPixels } from "./image_file.ts";
 
 const MAX_BYTES = 2 ** 31;
-const IMAGE_NAME = /\.(jpe?g|png|webp)$/i;
 
 interface LabelledFile {
   readonly path: string;

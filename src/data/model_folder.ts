@@ -4,7 +4,7 @@
  */
 import type { Activation, Graph, Weights } from "../models/graph.ts";
 import { checkRanges, type Ranges } from "../models/ranges.ts";
-import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
+import { type NumberType, readSafetensors, writeSafetensors } from "../models/safetensors.ts";
 import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
@@ -48,6 +48,13 @@ export async function readModelFolder(folder: string): Promise<Model> {
 export const readModelDescription = async (folder: string): Promise<ModelDescription> =>
   parseDescription(`${folder}/${DESCRIPTION}`, await readFile(folder, DESCRIPTION));
 
+/** Size and SHA-256 of the weights of a folder, as `sha256sum` prints it. */
+export async function weightsFile(folder: string): Promise<{ bytes: number; sha256: string }> {
+  const file = await readFile(folder, WEIGHTS);
+  const digest = await crypto.subtle.digest("SHA-256", file);
+  return { bytes: file.length, sha256: new Uint8Array(digest).toHex() };
+}
+
 /** Errors of `work` say in which file. */
 function naming<T>(file: string, work: () => T): T {
   try {
@@ -62,9 +69,10 @@ export async function writeModelFolder(
   folder: string,
   description: ModelDescription,
   weights: Weights,
+  type: NumberType = "F32",
 ): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
-  replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights));
+  replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights, {}, type));
   writeDescription(folder, description);
 }
 
@@ -77,7 +85,7 @@ export function writeDescription(
   replaceFile(`${folder}/${DESCRIPTION}`, JSON.stringify(description, null, 2) + "\n");
 }
 
-async function readFile(folder: string, name: string): Promise<Uint8Array> {
+async function readFile(folder: string, name: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
     return await Deno.readFile(`${folder}/${name}`);
   } catch (error) {

@@ -20,7 +20,9 @@ import {
   type TrainingResult,
 } from "../training/trainer.ts";
 
-const CHECKPOINT = "checkpoint.safetensors", DESCRIPTION = "training.json", LOG = "log.csv";
+/** Says how the network of a folder came about. */
+export const DESCRIPTION = "training.json";
+const CHECKPOINT = "checkpoint.safetensors", LOG = "log.csv";
 
 /** Where and how a run is carried out: recorded beside the result, without influence on it. */
 export interface Circumstances {

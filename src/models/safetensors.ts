@@ -1,6 +1,7 @@
 /**
  * Reads and writes weights as safetensors: 8 bytes with the length of a JSON header, the header, then the
- * data. Only F32, row-major, little-endian. A file is untrusted: everything it says is checked before use.
+ * data. F32 and, in half the bytes, F16; row-major, little-endian. Numbers are float32 once they are read. A file is untrusted:
+ * everything it says is checked before use.
  */
 import type { FloatTensor, Weights } from "./graph.ts";
 
@@ -8,6 +9,11 @@ const PREFIX_BYTES = 8;
 const ALIGNMENT = 8;
 const MAX_HEADER_BYTES = 2 ** 24;
 const METADATA = "__metadata__";
+
+/** How a file stores its numbers. */
+export type NumberType = "F32" | "F16";
+
+const NUMBER_BYTES: Readonly<Record<NumberType, number>> = { F32: 4, F16: 2 };
 
 /** Weights and the free text fields of a file. */
 export interface SafetensorsFile {
@@ -17,6 +23,7 @@ export interface SafetensorsFile {
 
 interface Entry {
   readonly name: string;
+  readonly type: NumberType;
   readonly shape: readonly number[];
   readonly begin: number;
   readonly end: number;
@@ -26,11 +33,15 @@ interface Entry {
  * Writes weights as the bytes of a safetensors file, tensors in the order given.
  *
  * @param metadata text fields for the file's `__metadata__`, for example the name of the model
+ * @param type F16 rounds to 11 significant bits
+ * @throws {RangeError} if a number is too large for the type
  */
 export function writeSafetensors(
   weights: Weights,
   metadata: Readonly<Record<string, string>> = {},
+  type: NumberType = "F32",
 ): Uint8Array {
+  const numberBytes = NUMBER_BYTES[type];
   const header: [string, unknown][] = Object.keys(metadata).length > 0 ? [[METADATA, metadata]] : [];
   let offset = 0;
   for (const [name, { shape, data }] of weights) {
@@ -40,8 +51,9 @@ export function writeSafetensors(
         `tensor ${name}: shape [${shape}] needs ${sizeOf(shape)} values, it holds ${data.length}`,
       );
     }
-    header.push([name, { dtype: "F32", shape, data_offsets: [offset, offset + 4 * data.length] }]);
-    offset += 4 * data.length;
+    const end = offset + numberBytes * data.length;
+    header.push([name, { dtype: type, shape, data_offsets: [offset, end] }]);
+    offset = end;
   }
   let text = JSON.stringify(Object.fromEntries(header));
   const encoder = new TextEncoder();
@@ -51,11 +63,19 @@ export function writeSafetensors(
   new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes.length), true);
   bytes.set(headerBytes, PREFIX_BYTES);
   let at = PREFIX_BYTES + headerBytes.length;
-  for (const { data } of weights.values()) {
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
+  for (const [name, { data }] of weights) {
+    const stored = type === "F32" ? data : halfPrecision(name, data);
+    bytes.set(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength), at);
+    at += stored.byteLength;
   }
   return bytes;
+}
+
+function halfPrecision(name: string, data: Float32Array): Float16Array {
+  const rounded = Float16Array.from(data),
+    at = rounded.findIndex((v, i) => !Number.isFinite(v) && Number.isFinite(data[i]));
+  if (at >= 0) throw new RangeError(`tensor ${name}: ${data[at]} is too large for F16, which ends at 65504`);
+  return rounded;
 }
 
 /**
@@ -83,12 +103,11 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
     throw new SyntaxError(`safetensors: ${dataBytes - covered} bytes after the last tensor belong to none`);
   }
   const weights = new Map<string, FloatTensor>();
-  for (const { name, shape, begin, end } of entries) {
+  for (const { name, type, shape, begin, end } of entries) {
     // A copy: the data of a tensor need not be aligned in the file.
-    weights.set(name, {
-      shape,
-      data: new Float32Array(bytes.slice(dataStart + begin, dataStart + end).buffer),
-    });
+    const { buffer } = bytes.slice(dataStart + begin, dataStart + end);
+    const data = type === "F32" ? new Float32Array(buffer) : Float32Array.from(new Float16Array(buffer));
+    weights.set(name, { shape, data });
   }
   return { weights, metadata };
 }
@@ -132,21 +151,24 @@ function readEntry(name: string, value: unknown): Entry {
   };
   if (!isRecord(value)) return refuse("its header entry is not an object");
   const { dtype, shape, data_offsets: offsets } = value;
-  if (dtype !== "F32") {
-    return refuse(`dtype ${JSON.stringify(dtype) ?? "(left out)"} is not supported, only "F32" is`);
+  if (!isNumberType(dtype)) {
+    return refuse(
+      `dtype ${JSON.stringify(dtype) ?? "(left out)"} is not supported, only "F32" and "F16" are`,
+    );
   }
   if (!isSizes(shape)) return refuse(`shape ${JSON.stringify(shape) ?? "(left out)"} is not a list of sizes`);
   if (!isSizes(offsets) || offsets.length !== 2) {
     return refuse(`data_offsets ${JSON.stringify(offsets) ?? "(left out)"} are not a pair of byte offsets`);
   }
-  const [begin, end] = offsets;
-  if (begin > end || end - begin !== 4 * sizeOf(shape)) {
-    return refuse(
-      `shape [${shape}] needs ${4 * sizeOf(shape)} bytes, data_offsets [${offsets}] span ${end - begin}`,
-    );
+  const [begin, end] = offsets, wanted = NUMBER_BYTES[dtype] * sizeOf(shape);
+  if (begin > end || end - begin !== wanted) {
+    return refuse(`shape [${shape}] needs ${wanted} bytes, data_offsets [${offsets}] span ${end - begin}`);
   }
-  return { name, shape, begin, end };
+  return { name, type: dtype, shape, begin, end };
 }
+
+const isNumberType = (value: unknown): value is NumberType =>
+  typeof value === "string" && Object.hasOwn(NUMBER_BYTES, value);
 
 const sizeOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
 

@@ -52,6 +52,34 @@ Deno.test("writeSafetensors() refuses a shape that does not fit the data", () =>
   assertThrows(() => writeSafetensors(wrong), RangeError, "tensor w: shape [3] needs 3 values, it holds 2");
 });
 
+Deno.test("readSafetensors() reads F16: the largest number, the smallest, minus zero, infinity, and odd lengths", () => {
+  // 1, -2.5, 65504, 2^-24, -0, infinity by IEEE 754 binary16, and between them an F32.
+  const halves = [0x3c00, 0xc100, 0x7bff, 0x0001, 0x8000, 0x7c00];
+  const bytes = file(
+    { h: tensor([3], 0, 6, "F16"), s: tensor([], 6, 10), t: tensor([3], 10, 16, "F16") },
+    16,
+  );
+  const data = new DataView(bytes.buffer, bytes.length - 16);
+  halves.forEach((half, i) => data.setUint16(i < 3 ? 2 * i : 2 * i + 4, half, true));
+  data.setFloat32(6, 0.1, true);
+  const read = readSafetensors(bytes).weights;
+  assertEquals([...read.get("h")!.data], [1, -2.5, 65504]);
+  assertEquals([...read.get("s")!.data], [Math.fround(0.1)]);
+  assertEquals([...read.get("t")!.data], [2 ** -24, -0, Infinity]);
+});
+
+Deno.test("writeSafetensors() rounds to the nearest F16, to even where two are as near, and refuses what is too large", () => {
+  const of = (...values: number[]) =>
+    new Map([["w", { shape: [values.length], data: Float32Array.from(values) }]]);
+  const read = (
+    ...values: number[]
+  ) => [...readSafetensors(writeSafetensors(of(...values), {}, "F16")).weights.get("w")!.data];
+  assertEquals(writeSafetensors(of(1, 2, 3), {}, "F16").length, writeSafetensors(of(1, 2, 3)).length - 6);
+  assertEquals(read(0.1, 2049, 2051, 1e-9, 65519), [0.0999755859375, 2048, 2052, 0, 65504]);
+  assertEquals(read(0.0999755859375, -0, Infinity), [0.0999755859375, -0, Infinity]);
+  assertThrows(() => read(1, 65520), RangeError, "tensor w: 65520 is too large for F16");
+});
+
 Deno.test("readSafetensors() names the tensor of a truncated file, at every length", () => {
   const whole = writeSafetensors(weights);
   for (let length = 0; length < whole.length; length++) {
@@ -67,7 +95,9 @@ Deno.test("readSafetensors() refuses tensors that overlap, leave gaps or leave d
 });
 
 Deno.test("readSafetensors() refuses headers that lie", () => {
-  refuse(file({ a: tensor([2], 0, 8, "F16") }, 8), 'tensor a: dtype "F16"');
+  refuse(file({ a: tensor([2], 0, 4, "BF16") }, 4), 'tensor a: dtype "BF16"');
+  refuse(file({ a: tensor([2], 0, 4, "toString") }, 4), 'tensor a: dtype "toString"');
+  refuse(file({ a: tensor([2], 0, 8, "F16") }, 8), "tensor a: shape [2] needs 4 bytes");
   refuse(file({ a: tensor([3], 0, 8) }, 8), "tensor a: shape [3] needs 12 bytes");
   refuse(file({ a: tensor([-2], 0, 8) }, 8), "tensor a: shape [-2]");
   refuse(file({ a: tensor([2 ** 40, 2 ** 40], 0, 8) }, 8), "tensor a: shape");

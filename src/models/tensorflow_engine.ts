@@ -7,7 +7,7 @@ import * as tf from "@tensorflow/tfjs";
 import { type Polynomial, realCoefficients } from "../polynomial/polynomial.ts";
 import { checkImage } from "./float_engine.ts";
 import { consumersOf, isLinear, type LinearNode } from "./fold.ts";
-import { type Activation, type Graph, inputsOf, type Node, type Weights } from "./graph.ts";
+import { type Activation, type Graph, inputsOf, type Node, sizeOf, type Weights } from "./graph.ts";
 import type { Forward } from "./ranges.ts";
 import { layerActivation, type Trigonometric } from "./trigonometric.ts";
 import { checkWeights } from "./weights.ts";
@@ -16,6 +16,8 @@ import { checkWeights } from "./weights.ts";
 export interface TensorflowEngine {
   /** The logits for an image in NHWC order; synchronous, transfers included. */
   run(image: ArrayLike<number>): Float32Array;
+  /** The logits of several images in one pass, image by image. */
+  runBatch(images: readonly ArrayLike<number>[]): Float32Array[];
   /** The same run with a look at the values of all nodes but those that are part of another. */
   forward: Forward;
   /** Frees the weights. */
@@ -57,11 +59,15 @@ export function createTensorflowEngine(
   };
   const isFused = fuse && activation.kind === "relu";
   const steps = compile(graph, weights, activation, isFused ? fusedActivations(graph) : new Map(), upload);
-  const run = (image: ArrayLike<number>, observe?: Parameters<Forward>[1]): Float32Array => {
-    checkImage(graph, image);
+  const run = (images: readonly ArrayLike<number>[], observe?: Parameters<Forward>[1]): Float32Array => {
+    const size = sizeOf(graph.inputShape), pixels = new Float32Array(images.length * size);
+    for (const [i, image] of images.entries()) {
+      checkImage(graph, image);
+      pixels.set(image, i * size);
+    }
     let logits!: Float32Array;
     tf.tidy(() => {
-      const x = tf.tensor4d(Float32Array.from(image), [1, ...graph.inputShape]);
+      const x = tf.tensor4d(pixels, [images.length, ...graph.inputShape]);
       const values = new Map<string, tf.Tensor>([[graph.nodes[0].id, x]]);
       for (const { id, inputs: [input, shortcut], evaluate, dropped } of steps) {
         const value = evaluate(values.get(input)!, values.get(shortcut));
@@ -73,7 +79,15 @@ export function createTensorflowEngine(
     });
     return logits;
   };
-  return { run: (image) => run(image), forward: run, dispose: () => tf.dispose(owned) };
+  return {
+    run: (image) => run([image]),
+    runBatch(images) {
+      const logits = run(images), each = logits.length / images.length;
+      return images.map((_, i) => logits.subarray(i * each, (i + 1) * each));
+    },
+    forward: (image, observe) => run([image], observe),
+    dispose: () => tf.dispose(owned),
+  };
 }
 
 function compile(
@@ -135,7 +149,7 @@ function operation(node: Exclude<Node, LinearNode>, activate: () => Operation): 
     case "add":
       return (x, shortcut) => tf.add(x, shortcut!);
     case "flatten":
-      return (x) => tf.reshape(x, [1, x.size]);
+      return (x) => tf.reshape(x, [x.shape[0]!, -1]);
     case "batchNorm":
     case "input":
       throw new RangeError(`node ${node.id}: cannot run ${node.op}; merge batch norm first`);

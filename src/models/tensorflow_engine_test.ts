@@ -46,6 +46,8 @@ for (const [name, activation] of CASES) {
       const difference = Math.max(...logits.map((v, i) => Math.abs(v - expected[i])));
       assert(difference < 1e-3, `logits differ by ${difference}`);
     }
+    const batch = [1, 2, 3].map((seed) => seededImage(graph, seed)), logits = engine.runBatch(batch);
+    for (const [i, image] of batch.entries()) assertEquals(logits[i], engine.run(image), `image ${i}`);
     assertEquals(tf.memory().numTensors, loaded, "a run leaves tensors behind");
     engine.dispose();
     assertEquals(tf.memory().numTensors, before, "the engine leaves tensors behind");

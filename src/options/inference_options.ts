@@ -1,5 +1,6 @@
 /** Options that `infer`, `explain` and the three roles share, and what is made of them. */
 import type { ModelDescription } from "../data/model_folder.ts";
+import { DATASET_NAMES } from "../data/open_dataset.ts";
 import { precisionNote } from "../inference/guard.ts";
 import { type Plan, planInference } from "../inference/plan.ts";
 import { DEFAULT_FRACTION_BITS, DEFAULT_RING_BITS } from "../inference/scales.ts";
@@ -131,12 +132,21 @@ export const DRAWN_OPTION = {
 } as const;
 
 /** Many images for one session, of the roles that hold images. */
-export const IMAGES_OPTION = {
-  type: "path",
-  value: "FILE",
-  help:
-    "float32 little-endian images [count][height][width][channels], already normalised: query i takes image i, " +
-    "from the start again after the last",
+export const MANY_IMAGES_OPTIONS = {
+  images: {
+    type: "path",
+    value: "FILE|DIR",
+    help:
+      "many images, each classified once: the image files of a folder in the order of their names, or a file of " +
+      "float32 little-endian images [count][height][width][channels], already normalised",
+  },
+  dataset: {
+    type: "string",
+    choices: DATASET_NAMES,
+    help: "the test images of a dataset, each classified once",
+  },
+  data: { type: "path", value: "DIR", help: "folder of the dataset" },
+  limit: { type: "integer", min: 1, help: "of many images, at most so many" },
 } as const;
 
 /** Of `infer` and the two parties; the dealer holds nothing and deals when both ask. */
@@ -164,15 +174,14 @@ export const INFER_OPTIONS = {
     type: "integer",
     min: 1,
     max: 100_000,
-    default: 5,
-    help: "queries measured, each with fresh correlations",
+    help:
+      "queries measured, each with fresh correlations (default: 5; many images are asked about once each)",
   },
   warmUp: {
     type: "integer",
     min: 0,
     max: 1000,
-    default: 2,
-    help: "queries before the measured ones, while the engine optimises",
+    help: "queries before the measured ones, while the engine optimises (default: 2; none of many images)",
   },
   threads: THREADS_OPTION,
   fastKernels: {

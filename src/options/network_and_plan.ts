@@ -17,6 +17,7 @@ import {
   type PlanValues,
 } from "./inference_options.ts";
 import { formatFunctions, trainedFunctions } from "./function_options.ts";
+import { asksMany } from "./query_images.ts";
 import { modelFrom } from "./random_model.ts";
 
 interface NetworkOptions extends PlanValues {
@@ -29,7 +30,8 @@ interface Choice extends Omit<NetworkOptions, "model" | "activation"> {
   readonly model: string | undefined;
   readonly activation: string | undefined;
   readonly image: string | undefined;
-  readonly images: string | undefined;
+  readonly images?: string | undefined;
+  readonly dataset?: string | undefined;
   readonly drawn: number | undefined;
 }
 
@@ -44,7 +46,7 @@ const KNOWN_PICTURE = 1;
 export async function withDefaults<T extends Choice>(
   options: T,
 ): Promise<T & { readonly model: string; readonly activation: string }> {
-  const { model, weights, elements, polynomial, wave, activation, image, images } = options;
+  const { model, weights, elements, polynomial, wave, activation, image } = options;
   if (weights !== undefined) return { ...options, ...await described(weights) };
   if (model !== undefined || elements !== undefined || polynomial !== undefined || wave !== undefined) {
     const { name } = wave === undefined ? DEFAULT_ACTIVATION : WAVE_ACTIVATION;
@@ -52,7 +54,7 @@ export async function withDefaults<T extends Choice>(
   }
   const name = activation === "relu" ? "convnet-relu-shapes" : "convnet-pillar-shapes";
   const folder = fileURLToPath(new URL(`../../results/models/${name}`, import.meta.url));
-  const drawn = options.drawn ?? (image === undefined && images === undefined ? KNOWN_PICTURE : undefined);
+  const drawn = options.drawn ?? (image === undefined && !asksMany(options) ? KNOWN_PICTURE : undefined);
   return { ...options, drawn, weights: folder, ...await described(folder) };
 
   async function described(folder: string) {
@@ -98,7 +100,8 @@ export function plainNetwork({ graph, options }: Plan, folded: Weights): PlainNe
   return { graph, weights, activation: { ...activation, learned: true } };
 }
 
-interface PlainNetwork {
+/** A network for the engines in the clear. */
+export interface PlainNetwork {
   readonly graph: Graph;
   readonly weights: Weights;
   readonly activation: Activation;

@@ -1,45 +1,115 @@
-/** The images that a client asks about: from an image file, a list of many, the drawn shapes, or a seeded random one. */
+/** The images that a client asks about: one, from an image file, the drawn shapes or a seed; or many, each of them once. */
 import { normalise, sliceSplit } from "../data/dataset.ts";
+import { checkClassNames } from "../folders/training_folder.ts";
 import type { Graph } from "../models/graph.ts";
 import { seededImage } from "../models/weights.ts";
 import { UsageError } from "../terminal/command.ts";
 
-/** Query i takes image i, from the start again after the last. */
 export interface QueryImages {
   readonly images: readonly Float32Array[];
-  /** What was done to an image file of another size than the network's; null: nothing. */
+  /** By which the answers about many images are told apart; null: there is one image, asked about as often as wanted. */
+  readonly names: readonly string[] | null;
+  /** What the images show, where that is known. */
+  readonly labels: readonly number[] | null;
+  /** What was done to image files or left out, in sentences; null: nothing. */
   readonly note: string | null;
-  /** What the image shows, where that is known. */
-  readonly label: number | null;
 }
 
-export async function imagesFrom(
-  { image, images, drawn, seed }: {
-    readonly image: string | undefined;
-    readonly images: string | undefined;
-    readonly drawn: number | undefined;
-    readonly seed: number;
-  },
-  graph: Graph,
-): Promise<QueryImages> {
-  const given = Object.entries({ image, images, drawn }).filter(([, value]) => value !== undefined);
-  if (given.length > 1) {
-    throw new UsageError(`${given.map(([name]) => `--${name}`).join(" and ")} were both given; give one`);
-  }
-  const none = { note: null, label: null };
-  if (images !== undefined) {
-    const { readImageList } = await import("../data/image_list.ts");
-    return { images: await readImageList(images, graph.inputShape), ...none };
-  }
-  if (drawn !== undefined) return { ...none, ...await drawnPicture(drawn, graph) };
-  if (image === undefined) return { images: [seededImage(graph, seed)], ...none };
+/** Options that say which images. At most one of `image`, `images`, `drawn` and `dataset` is given. */
+export interface ImageChoice {
+  readonly image: string | undefined;
+  readonly drawn: number | undefined;
+  readonly seed: number;
+  readonly images?: string | undefined;
+  readonly labels?: string | undefined;
+  readonly dataset?: string | undefined;
+  readonly data?: string | undefined;
+  readonly limit?: number | undefined;
+}
+
+/** The network that the images are for; what its classes are called, where it is known. */
+interface Asked {
+  readonly graph: Graph;
+  readonly folder?: string | null;
+  readonly classNames?: readonly string[];
+}
+
+export async function imagesFrom(choice: ImageChoice, asked: Asked): Promise<QueryImages> {
+  checkChoice(choice);
+  const { image, images, drawn, seed, dataset } = choice, { graph } = asked;
+  if (images !== undefined) return await listedImages(images, choice, asked);
+  if (dataset !== undefined) return await testImages(dataset, choice, asked);
+  const one = { names: null, note: null, labels: null };
+  if (drawn !== undefined) return { ...one, ...await drawnPicture(drawn, graph) };
+  if (image === undefined) return { ...one, images: [seededImage(graph, seed)] };
   // The decoders are loaded only when there is something to decode.
   const { readImage } = await import("../data/image_file.ts");
   const { pixels, scaledFrom } = await readImage(image, graph.inputShape), [height, width] = graph.inputShape;
   const note = scaledFrom === null
     ? null
     : `${image} has ${scaledFrom} pixels, scaled and cropped to ${width} x ${height} as in training`;
-  return { images: [pixels], note, label: null };
+  return { ...one, images: [pixels], note };
+}
+
+/** Whether many images are asked about, each of them once. */
+export const asksMany = ({ images, dataset }: Pick<ImageChoice, "images" | "dataset">): boolean =>
+  images !== undefined || dataset !== undefined;
+
+function checkChoice(choice: ImageChoice): void {
+  const { image, images, drawn, dataset, labels, data, limit } = choice;
+  const given = Object.entries({ image, images, drawn, dataset }).filter(([, value]) => value !== undefined);
+  if (given.length > 1) {
+    throw new UsageError(`${given.map(([name]) => `--${name}`).join(" and ")} were both given; give one`);
+  }
+  const misplaced = labels !== undefined && images === undefined
+    ? "--labels says what --images show"
+    : data !== undefined && dataset === undefined
+    ? "--data is the folder of --dataset"
+    : limit !== undefined && !asksMany(choice)
+    ? "--limit takes the first of --images or --dataset"
+    : undefined;
+  if (misplaced !== undefined) throw new UsageError(`${misplaced}, which is not given`);
+}
+
+const joined = (notes: readonly string[]): string | null => notes.length === 0 ? null : notes.join("; ");
+
+async function listedImages(
+  path: string,
+  { labels: labelFile, limit }: ImageChoice,
+  { graph, classNames }: Asked,
+): Promise<QueryImages> {
+  const { readNamedImages } = await import("../data/named_images.ts");
+  const { images, names, notes } = await readNamedImages(path, graph.inputShape);
+  let labels: number[] | null = null;
+  if (labelFile !== undefined) {
+    const { readLabels } = await import("../data/label_list.ts");
+    labels = await readLabels(labelFile, images.length, { classes: graph.classes, classNames });
+  }
+  return {
+    images: images.slice(0, limit),
+    names: names.slice(0, limit),
+    labels: labels?.slice(0, limit) ?? null,
+    note: joined(notes),
+  };
+}
+
+/** The test images of a dataset, which brings their classes. */
+async function testImages(
+  name: string,
+  { data, limit }: ImageChoice,
+  { graph, folder, classNames }: Asked,
+): Promise<QueryImages> {
+  const { openDataset } = await import("../data/open_dataset.ts"), { inputShape: shape, classes } = graph;
+  // Of training images as few as a dataset can have.
+  const dataset = await openDataset(name, { folder: data, shape, classes, limit: { train: 1, test: limit } });
+  if (folder) checkClassNames(folder, classNames, dataset);
+  const { test, notes = [] } = dataset, numbers = Array.from({ length: test.count }, (_, i) => i);
+  return {
+    images: numbers.map((i) => normalise(sliceSplit(test, i, i + 1).images, dataset)),
+    names: numbers.map(String),
+    labels: [...test.labels],
+    note: joined(notes),
+  };
 }
 
 /** A test picture of `shapes` and what it shows. */
@@ -52,5 +122,5 @@ async function drawnPicture(index: number, { name, inputShape }: Graph) {
     );
   }
   const pixels = sliceSplit(test, index, index + 1).images;
-  return { images: [normalise(pixels, normalisation)], label: test.labels[index]! };
+  return { images: [normalise(pixels, normalisation)], labels: [test.labels[index]!] };
 }

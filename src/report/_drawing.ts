@@ -197,7 +197,7 @@ export function drawText(
 export interface LegendEntry {
   readonly name: string;
   readonly style: Style;
-  readonly kind: "bar" | "mark" | "line" | "curve" | "points";
+  readonly kind: "bar" | "mark" | "line" | "curve" | "points" | "marks";
 }
 
 /** A legend laid out in rows. */
@@ -208,7 +208,7 @@ export interface Legend {
   readonly rows: readonly { readonly entry: LegendEntry; readonly x: number }[][];
 }
 
-const swatch = { bar: 15, mark: 10, line: 24, curve: 24, points: 12 },
+const swatch = { bar: 15, mark: 10, line: 24, curve: 24, points: 12, marks: 12 },
   rowHeight = 15,
   gap = 14,
   swatchGap = 5;
@@ -280,8 +280,9 @@ export function drawLegend(ctx: Context, legend: Legend, left: number, top: numb
       const width = swatch[kind], start = left + x + (legend.swatchWidth - width) / 2;
       if (kind === "bar") drawHatchedRect(ctx, style, start + 0.5, y - 5, width - 1, 10);
       else if (kind === "mark") drawMarker(ctx, "diamond", start + width / 2, y, 3.6, ink.text, true);
-      else if (kind === "points") drawMarker(ctx, style.marker, start + width / 2, y, 3.2, style.color, true);
-      else {
+      else if (kind === "points" || kind === "marks") {
+        drawMarker(ctx, style.marker, start + width / 2, y, 3.2, style.color, kind === "points");
+      } else {
         ctx.save();
         ctx.beginPath();
         ctx.setLineDash([...style.dash]);

@@ -14,11 +14,16 @@ export interface Axis {
   readonly ticks?: readonly number[];
 }
 
-/** A value with the ends of its error bar, if it has one. */
-export interface Measured {
-  readonly value: number;
+/** What stands beside a value: the ends of its error bar, or, of few runs, each of them as a dot. */
+export interface Spread {
   readonly low?: number;
   readonly high?: number;
+  readonly runs?: readonly number[];
+}
+
+/** A value and its spread, if it has one. */
+export interface Measured extends Spread {
+  readonly value: number;
 }
 
 /** A line across the plot, with its label at the end. */
@@ -43,6 +48,7 @@ interface ChartBase {
 }
 
 interface SeriesBase {
+  /** Of a line also nothing: not in the legend. */
   readonly name: string;
   /** Index of colour, hatch, marker and dash, so that a series looks the same in all figures; default: its place. */
   readonly style?: number;
@@ -69,22 +75,22 @@ export interface BarChart extends ChartBase {
   readonly labels?: boolean;
 }
 
-/** A point of a line with the ends of its error bar, if it has one. */
-export interface Point {
+/** A point of a line and its spread, if it has one. */
+export interface Point extends Spread {
   readonly x: number;
   readonly y: number;
-  readonly low?: number;
-  readonly high?: number;
+  /** Written beside the marker. */
+  readonly label?: string;
 }
 
 /** Points joined by a line. */
 export interface LineSeries extends SeriesBase {
   readonly points: readonly Point[];
   /**
-   * `measured` (default): line and filled markers; `curve`: line alone, for a function; `points`: hollow
-   * markers alone, for values of others.
+   * `measured` (default): line and filled markers; `marks`: filled markers alone; `curve`: line alone, for a function; `points`:
+   * hollow markers alone, for values of others.
    */
-  readonly role?: "measured" | "curve" | "points";
+  readonly role?: "measured" | "marks" | "curve" | "points";
 }
 
 /** Lines over a numeric axis. */

@@ -24,7 +24,7 @@ import {
   PointWithErrorBar,
   ScatterWithErrorBarsController,
 } from "chartjs-chart-error-bars";
-import type { Axis, BarChart, ChartDescription, LineChart, Measured } from "./chart.ts";
+import type { Axis, BarChart, ChartDescription, LineChart, Measured, Spread } from "./chart.ts";
 import {
   type Context,
   drawHatchedRect,
@@ -99,11 +99,11 @@ const styleFor = (chart: ChartDescription, index: number): Style =>
 
 function legendEntries(chart: ChartDescription): LegendEntry[] {
   if (chart.kind === "lines") {
-    return chart.series.map(({ name, role = "measured" }, i) => ({
+    return chart.series.map(({ name, role = "measured" }, i): LegendEntry => ({
       name,
       style: styleFor(chart, i),
       kind: role === "measured" ? "line" : role,
-    }));
+    })).filter(({ name }) => name !== "");
   }
   const marked = chart.series.some(({ marks }) => marks?.some((mark) => mark !== null));
   const bars = chart.series.map(({ name }, i): LegendEntry => ({
@@ -118,17 +118,25 @@ function legendEntries(chart: ChartDescription): LegendEntry[] {
     : shown;
 }
 
-/** Least and largest value that the y axis has to show: values, ends of error bars, marks, reference lines. */
+/** A value, the ends of its error bar, its runs. */
+const reach = (value: number, { low = value, high = value, runs = [] }: Spread): number[] => [
+  value,
+  low,
+  high,
+  ...runs,
+];
+
+/** Least and largest value that the y axis has to show: values and their spread, marks, reference lines. */
 function extent(chart: ChartDescription): { min: number; max: number } {
   const values = chart.kind === "bars"
     ? chart.series.flatMap(({ values, marks = [] }) => [
       ...values.flatMap((entry) => {
         const bar = measured(entry);
-        return bar ? [bar.value, bar.low ?? bar.value, bar.high ?? bar.value] : [];
+        return bar ? reach(bar.value, bar) : [];
       }),
       ...marks.filter((mark) => mark !== null),
     ])
-    : chart.series.flatMap(({ points }) => points.flatMap(({ y, low = y, high = y }) => [y, low, high]));
+    : chart.series.flatMap(({ points }) => points.flatMap((point) => reach(point.y, point)));
   for (const { axis, value } of chart.references ?? []) if (axis === "y") values.push(value);
   const shown = chart.y.scale === "log" ? values.filter((value) => value > 0) : values;
   return { min: Math.min(...shown), max: Math.max(...shown) };
@@ -257,7 +265,7 @@ function datasets(chart: ChartDescription): Dataset[] {
       type: "scatterWithErrorBars" as const,
       label: name,
       data: points.map(({ x, y, low, high }) => ({ x, y, yMin: low ?? y, yMax: high ?? y })) as never,
-      showLine: role !== "points",
+      showLine: role === "measured" || role === "curve",
       // Whiskers at the ends of the x axis stay whole; curves are cut where the y axis ends.
       clip: { left: 8, right: 8, top: 1, bottom: 1 },
       borderColor: style.color,
@@ -345,9 +353,10 @@ function drawMarksAndLabels(ctx: Context, plot: Chart, chart: BarChart): void {
   chart.series.forEach(({ values, marks }, s) => {
     values.forEach((value, i) => {
       const bar = measured(value), { x } = barOf(plot, s, i), mark = marks?.[i] ?? null;
+      drawRuns(ctx, bar?.runs, x, scale, ink.text);
       if (mark !== null) drawMarker(ctx, "diamond", x, scale.getPixelForValue(mark), 3.6, ink.text, true);
       if (chart.labels && bar) {
-        const top = scale.getPixelForValue(Math.max(bar.value, bar.high ?? bar.value, mark ?? -Infinity));
+        const top = scale.getPixelForValue(Math.max(...reach(bar.value, bar), mark ?? -Infinity));
         const text = tickText(Number(bar.value.toPrecision(3)));
         drawText(ctx, text, x, top - (mark === null ? 3 : 7), {
           size: 9,
@@ -368,9 +377,31 @@ function drawMarkers(ctx: Context, plot: Chart, chart: LineChart): void {
       const px = x.getPixelForValue(point.x), py = y.getPixelForValue(point.y);
       // Lines are cut at the edge of the plot; a marker half outside would look like a value.
       if (!(px >= left - 1 && px <= right + 1 && py >= top - 1 && py <= bottom + 1)) continue;
+      drawRuns(ctx, point.runs, px + RUNS_ASIDE, y, color);
       drawMarker(ctx, marker, px, py, 3.2, color, role === "points");
+      if (point.label !== undefined) {
+        const onLeft = px > (left + right) / 2;
+        drawText(ctx, point.label, px + (onLeft ? -7 : 7), py - 7, {
+          size: 9,
+          align: onLeft ? "right" : "left",
+          rim: true,
+        });
+      }
     }
   });
+}
+
+/** Pixels from a marker to the dots of its runs, which it would cover. */
+const RUNS_ASIDE = 7;
+
+function drawRuns(
+  ctx: Context,
+  runs: readonly number[] | undefined,
+  x: number,
+  scale: Scale,
+  color: string,
+): void {
+  for (const run of runs ?? []) drawMarker(ctx, "circle", x, scale.getPixelForValue(run), 1.8, color);
 }
 
 /** Names below the bars, broken into lines, at the largest size that keeps neighbours apart. */
@@ -454,8 +485,10 @@ function normalise(chart: ChartDescription): ChartDescription {
     }
     : { ...chart, series: styled(chart.series, ({ points }) => points.length === 0) };
   const numbers = shown.kind === "bars"
-    ? shown.series.flatMap(({ values }) => values.flatMap((v) => measured(v)?.value ?? []))
-    : shown.series.flatMap(({ points }) => points.map(({ y }) => y));
+    ? shown.series.flatMap(({ values }) =>
+      values.flatMap((v) => measured(v) ?? []).flatMap(({ value, runs = [] }) => [value, ...runs])
+    )
+    : shown.series.flatMap(({ points }) => points.flatMap(({ y, runs = [] }) => [y, ...runs]));
   if (numbers.length === 0) throw new RangeError(`figure ${chart.name} has no values`);
   const bad = numbers.find((n) => !Number.isFinite(n) || (chart.y.scale === "log" && n <= 0));
   if (bad !== undefined) throw new RangeError(`figure ${chart.name} cannot show the value ${bad}`);

@@ -119,6 +119,47 @@ describe("charts", () => {
     assertStringIncludes(text, "[0 0 340 ");
   });
 
+  it("draw each run beside its mean, bars and lines, and reach up to the farthest run", async () => {
+    const blue = async (chart: ChartDescription) => {
+      const { width, height, data } = await pixels(renderPng(chart));
+      const rows = new Set<number>();
+      for (let at = 0; at < width * height; at++) {
+        if (data[4 * at] === 0 && data[4 * at + 2] === 0xb2) rows.add(Math.floor(at / width));
+      }
+      return { first: Math.min(...rows) / height, rows: rows.size };
+    };
+    const of = (point: object): LineChart => ({
+      ...lines,
+      x: { title: "degree", min: 0, max: 4 },
+      y: { title: "error", min: 0, max: 100 },
+      references: [],
+      height: 230,
+      series: [{ name: "measured", role: "points", points: [{ x: 2, y: 50, ...point }] }],
+    });
+    const [mean, runs] = [await blue(of({})), await blue(of({ runs: [20, 90] }))];
+    // A dot is 3.6 pixels high.
+    assert(runs.rows > mean.rows + 2 * 12, `${runs.rows} rows with dots, ${mean.rows} without`);
+    const tall = renderSvg({
+      ...bars,
+      y: { title: "%" },
+      series: [{ name: "a", values: [{ value: 3, runs: [1, 9] }] }],
+    });
+    const short = renderSvg({ ...bars, y: { title: "%" }, series: [{ name: "a", values: [{ value: 3 }] }] });
+    assert(tall !== short && tall.length > short.length);
+    assertThrows(
+      () => renderSvg({ ...bars, series: [{ name: "a", values: [{ value: 3, runs: [0] }] }] }),
+      RangeError,
+      "cannot show the value 0",
+    );
+  });
+
+  it("write the label of a point beside it", () => {
+    const [first] = lines.series, point = first!.points[1]!;
+    const labelled = { ...lines, series: [{ ...first!, points: [{ ...point, label: "VGG-16" }] }] };
+    const plain = { ...lines, series: [{ ...first!, points: [point] }] };
+    assert(renderSvg(labelled).length > renderSvg(plain).length + 1000);
+  });
+
   it("refuse values that cannot be shown", () => {
     assertThrows(
       () => renderSvg({ ...bars, series: [{ name: "a", values: [0, 1] }] }),

@@ -1,4 +1,5 @@
 /** All claims of the artifact, in the order in which they are shown. */
+import { accuracyClaims } from "./accuracy_claims.ts";
 import { checkClaim, type CheckedClaim, type Claim, type Data } from "./claim.ts";
 import { fitClaims } from "./fit_claims.ts";
 import { headlineClaims } from "./headline_claims.ts";
@@ -12,6 +13,7 @@ export const claims: readonly Claim[] = [
   ...inferenceClaims,
   ...fitClaims,
   ...trainingClaims,
+  ...accuracyClaims,
 ];
 
 /** Checks all claims, or those of some experiments. */

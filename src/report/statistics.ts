@@ -155,13 +155,32 @@ export function chiSquareTest(counts: ArrayLike<number>, weights?: ArrayLike<num
   return { statistic, degreesOfFreedom, pValue: 1 - incompleteGamma(degreesOfFreedom / 2, statistic / 2) };
 }
 
+/** The normal quantile of a two-sided interval of 95 %, and of a one-sided one. */
+const TWO_SIDED = 1.959963984540054, ONE_SIDED = 1.6448536269514722;
+
+/**
+ * By how much the share of successes of the first differs from that of the second over the same trials. Each end of the interval
+ * alone is a bound of 95 %. Normal approximation: what counts are the trials in which they differ, of which there are hundreds.
+ */
+export function pairedDifference(
+  first: readonly boolean[],
+  second: readonly boolean[],
+): { readonly value: number; readonly low: number; readonly high: number } {
+  const n = first.length;
+  if (n !== second.length) throw new RangeError(`${n} trials cannot be paired with ${second.length}`);
+  const ahead = first.filter((success, i) => success && !second[i]).length,
+    behind = second.filter((success, i) => success && !first[i]).length;
+  const value = (ahead - behind) / n,
+    half = ONE_SIDED * Math.sqrt(ahead + behind - (ahead - behind) ** 2 / n) / n;
+  return { value, low: value - half, high: value + half };
+}
+
 /** Wilson's interval of a proportion: `successes` of `trials`; never beyond 0 and 1, and not empty at either. */
 export function wilsonInterval(
   successes: number,
   trials: number,
 ): { readonly value: number; readonly low: number; readonly high: number } {
-  // The normal quantile of a two-sided interval of 95 %.
-  const z2 = 1.959963984540054 ** 2, value = successes / trials, centre = value + z2 / (2 * trials);
+  const z2 = TWO_SIDED ** 2, value = successes / trials, centre = value + z2 / (2 * trials);
   const half = Math.sqrt(z2 * (value * (1 - value) / trials + z2 / (4 * trials ** 2))),
     scale = 1 + z2 / trials;
   return { value, low: Math.max(0, (centre - half) / scale), high: Math.min(1, (centre + half) / scale) };

@@ -8,6 +8,7 @@ import {
   logGamma,
   mean,
   median,
+  pairedDifference,
   quantile,
   quartiles,
   tInterval,
@@ -100,4 +101,22 @@ describe("wilsonInterval()", () => {
     assertAlmostEquals(wilsonInterval(0, 20).high, 0.1611, 1e-4);
     assertEquals(wilsonInterval(20, 20).high, 1);
   });
+});
+
+Deno.test("pairedDifference() counts the trials in which two differ, and no others", () => {
+  const of = (ahead: number, behind: number, both: number, neither: number) => {
+    const make = (parts: readonly (readonly [number, boolean])[]) =>
+      parts.flatMap(([count, value]) => new Array<boolean>(count).fill(value));
+    return pairedDifference(
+      make([[ahead, true], [behind, false], [both, true], [neither, false]]),
+      make([[ahead, false], [behind, true], [both, true], [neither, false]]),
+    );
+  };
+  // McNemar's data of 10,000 images: (700 - 600) / n, standard error sqrt(1300 - 100^2 / n) / n.
+  const { value, low, high } = of(700, 600, 6500, 2200), half = 1.644854 * Math.sqrt(1300 - 1) / 10_000;
+  assertAlmostEquals(value, 0.01, 1e-12);
+  assertAlmostEquals(low, 0.01 - half, 1e-6);
+  assertAlmostEquals(high, 0.01 + half, 1e-6);
+  assertEquals(of(0, 0, 5, 5), { value: 0, low: 0, high: 0 });
+  assertThrows(() => pairedDifference([true], []), RangeError, "1 trials cannot be paired with 0");
 });

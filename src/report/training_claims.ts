@@ -1,6 +1,6 @@
 /**
- * Claims about training: what the unmodified polynomial network fails at, what clip and penalty do, and what is left of the
- * accuracy in private inference. A smoke run trains too little to judge any of them.
+ * Claims about training: what the unmodified polynomial network fails at, and what clip and penalty do. A smoke run trains too little
+ * to judge any of them.
  */
 import { type Claim, claim, where } from "./claim.ts";
 import { numberOf, type Row } from "./csv.ts";
@@ -8,9 +8,6 @@ import { mean } from "./statistics.ts";
 
 /** Accuracies below this count as chance among ten classes, which is 10 %, and above `TRAINED` as trained. */
 const CHANCE = 15, TRAINED = 45;
-
-/** Points by which the best polynomial network may fall behind ReLU, by data set. */
-const RELU_GAP: Readonly<Record<string, number>> = { cifar10: 2, shapes: 6 };
 
 const accuracy = (rows: readonly Row[]) => mean(rows.map((row) => numberOf(row, "test_accuracy")));
 const percent = (value: number) => `${value.toFixed(1)}\u00a0%`;
@@ -148,64 +145,5 @@ export const trainingClaims: readonly Claim[] = [
       `training ${percent(training)}, with clip ${percent(clipped)}, without ${
         percent(unclipped)
       }, largest input ${largest.toPrecision(2)}`,
-  }),
-  claim<{ images: number; differences: readonly number[]; agreement: readonly number[] }>({
-    id: "private-accuracy",
-    sentence:
-      "On the same images, private inference of the shipped ConvNet is as accurate as plaintext, with every protocol.",
-    source: "paper; here for the networks trained here",
-    experiment: "accuracy_table",
-    size: "quick",
-    fully: "full",
-    expected: "within 0.5 points",
-    tolerance:
-      "every row of ConvNet; one image where there are fewer than 200; images that depart are in the CSV",
-    measure(rows) {
-      const own = where(rows, { model: "convnet" });
-      if (own.length === 0) return undefined;
-      return {
-        images: Math.min(...own.map((row) => numberOf(row, "private_images"))),
-        differences: own.map((row) =>
-          Math.abs(numberOf(row, "private_accuracy") - numberOf(row, "plaintext_same_accuracy"))
-        ),
-        agreement: own.map((row) => numberOf(row, "agreement")),
-      };
-    },
-    // The last digits of a CSV are rounded.
-    test: ({ images, differences }) => Math.max(...differences) <= Math.max(0.5, 100 / images) + 1e-3,
-    show: ({ images, differences, agreement }) =>
-      `${Math.max(...differences).toFixed(1)} points at most on ${images} images, classes agree in ${
-        percent(Math.min(...agreement))
-      } or more`,
-  }),
-  claim<{ relu: number; pillar: number; network: string }[]>({
-    id: "shipped-near-relu",
-    sentence:
-      "The best shipped polynomial ConvNet, of degree 4, stays within 2 points of ReLU on CIFAR-10 and within 6 on the drawn shapes, at " +
-      "equal epochs, each at its own learning rate.",
-    source: "ours",
-    experiment: "accuracy_table",
-    size: "quick",
-    fully: "full",
-    expected: "at most 2 (CIFAR-10) and 6 (shapes) points below ReLU on all test images",
-    tolerance:
-      "the best polynomial network of a data set; one training each, on CIFAR-10 of the better of two seeds on held-out images",
-    measure(rows) {
-      const convnet = where(rows, { model: "convnet" });
-      const found = groupsBy(convnet, "dataset").flatMap(([network, same]) => {
-        const plaintext = (row: Row) => numberOf(row, "plaintext_accuracy");
-        const relu = where(same, { activation: "relu" }).map(plaintext);
-        const pillar = same.filter((row) => row["activation"] !== "relu").map(plaintext);
-        return relu.length === 0 || pillar.length === 0
-          ? []
-          : [{ network, relu: Math.max(...relu), pillar: Math.max(...pillar) }];
-      });
-      return found.length > 0 ? found : undefined;
-    },
-    // The last digits of a CSV are rounded.
-    test: (found) => found.every(({ network, relu, pillar }) => relu - pillar <= RELU_GAP[network]! + 1e-3),
-    show: (found) =>
-      found.map(({ network, relu, pillar }) => `${network}: ${percent(pillar)} against ${percent(relu)}`)
-        .join(", "),
   }),
 ];

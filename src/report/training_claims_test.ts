@@ -107,27 +107,3 @@ Deno.test("clip-alone-deceives wants health in training and a loss in inference"
   assertEquals(check("clip-alone-deceives", tables(5, 30))[0], "fails");
   assertEquals(check("clip-alone-deceives", { ...tables(25), training_ablation: [] })[0], "not measured");
 });
-
-Deno.test("private-accuracy and shipped-near-relu judge the shipped networks", () => {
-  const row = (activation: string, plaintext_accuracy: number, private_accuracy: number) => ({
-    ...{ model: "convnet", dataset: "cifar10", activation, plaintext_accuracy, private_accuracy },
-    ...{ plaintext_same_accuracy: 70, agreement: 99.8, private_images: 500 },
-  });
-  const rows = [row("relu", 71, 70), row("poly:4:10", 69.5, 70.4)];
-  assertEquals(check("private-accuracy", { accuracy_table: rows }), [
-    "holds",
-    "0.4 points at most on 500 images, classes agree in 99.8\u00a0% or more",
-  ]);
-  assertEquals(check("private-accuracy", { accuracy_table: [row("relu", 71, 69.4)] })[0], "fails");
-  const few = { ...row("relu", 71, 68), private_images: 50 };
-  assertEquals(check("private-accuracy", { accuracy_table: [few] })[0], "holds");
-  assertEquals(check("private-accuracy", { accuracy_table: [{ ...few, private_accuracy: 66 }] })[0], "fails");
-  assertEquals(check("shipped-near-relu", { accuracy_table: rows }), [
-    "holds",
-    "cifar10: 69.5\u00a0% against 71.0\u00a0%",
-  ]);
-  assertEquals(
-    check("shipped-near-relu", { accuracy_table: [row("relu", 73, 70), row("poly:4:10", 69, 70)] })[0],
-    "fails",
-  );
-});

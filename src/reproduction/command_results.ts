@@ -12,6 +12,34 @@ export interface Answer {
   readonly fixed: readonly (number | null)[] | null;
 }
 
+/** A share of images in percent, with its 95 % Wilson interval. */
+export interface Accuracy {
+  readonly percent: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Of many images, each asked about once. */
+export interface Classification {
+  readonly images: number;
+  /** The class of each; null where its logits are beyond their public bound, so that the client has none. */
+  readonly classes: readonly (number | null)[];
+  readonly plaintextClasses: readonly number[];
+  /** Images whose class is that of plaintext. */
+  readonly agree: number;
+  /** The others; `gap`: from the largest logit of plaintext to the second. */
+  readonly departures: readonly {
+    readonly image: number;
+    readonly private: number | null;
+    readonly plaintext: number;
+    readonly gap: number;
+  }[];
+  /** Null: it is not known what the images show. */
+  readonly accuracy: { readonly private: Accuracy; readonly plaintext: Accuracy } | null;
+  /** Over the offline and online phases together. */
+  readonly imagesPerSecond: number;
+}
+
 type OfParties<T> = { readonly server: T; readonly client: T };
 
 /** `infer --json`: figures of the last query that do not vary, medians of the times. */
@@ -44,7 +72,9 @@ export interface InferResult {
   readonly cores: readonly number[] | null;
   readonly maxAbsError: number;
   readonly meanAbsError: number;
-  /** Null: no query stayed in the range of fixed point, so there is nothing to compare with. */
+  /** Images that were compared with fixed point. */
+  readonly checked: number;
+  /** Null: no query was compared with fixed point, or stayed in its range. */
   readonly oracleMaxAbsError: number | null;
   readonly largestLogit: number;
   /** Null: plaintext itself has no class. */
@@ -54,6 +84,8 @@ export interface InferResult {
   readonly grossErrors: number;
   readonly unreliable: boolean;
   readonly class: number | null;
+  /** Null: one image was asked about. */
+  readonly classification: Classification | null;
   readonly flags: readonly string[];
   /** With `--logits`. */
   readonly answers?: readonly Answer[];
@@ -107,6 +139,8 @@ export interface EvaluateResult extends Metrics {
   readonly range: number;
   readonly clip: number | null;
   readonly engine: string;
+  /** With `--each`. */
+  readonly right?: readonly boolean[];
 }
 
 /** `load --json`. */

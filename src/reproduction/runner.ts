@@ -225,9 +225,10 @@ export async function publish(
   const outcome: Published[] = [];
   await Deno.mkdir(to, { recursive: true });
   for (const experiment of experiments) {
-    const { key } = experiment, table = await readCsv(`${from}/${key}.csv`);
+    const { key } = experiment, cells = experiment.cells(size), table = await readCsv(`${from}/${key}.csv`);
+    if (cells.length === 0) continue;
     const have = new Set(table?.rows.map((row) => row["cell"]));
-    const missing = experiment.cells(size).filter(({ id, long }) => !long && !have.has(id)).length;
+    const missing = cells.filter(({ id, long }) => !long && !have.has(id)).length;
     if (!table || missing > 0) {
       outcome.push({
         key,

@@ -103,11 +103,15 @@ export function planConvolution(spec: ConvolutionSpec, width: Width): Convolutio
   if (spec.kernel === 3 && spec.stride === 2 && spec.inputs >= 32 && spec.outputs >= 16) {
     return planWinograd(spec, width, "S2");
   }
-  const taps = kernelTaps(spec);
-  const pixels = out.height * out.width;
-  const common = {
+  return (out.height * out.width <= MOST_PANEL_PIXELS[width] ? planFewPixels : planManyPixels)(spec, width);
+}
+
+/** What the methods without transform have in common. */
+function commonPlan(spec: ConvolutionSpec) {
+  const out = outputSize(spec);
+  return {
     ...out,
-    pixels,
+    pixels: out.height * out.width,
     planes: 1,
     weightPlanes: 1,
     algorithm: "F4",
@@ -115,39 +119,38 @@ export function planConvolution(spec: ConvolutionSpec, width: Width): Convolutio
     tileColumns: 0,
     taps: [],
   } as const;
-  const segment = spec.kernel * spec.inputs;
-  if (pixels <= MOST_PANEL_PIXELS[width]) {
-    const isSmallMap = spec.kernel > 1 && spec.stride === 1 && out.height <= 2 && out.width <= 2;
-    if (isSmallMap && spec.inputs % 16 === 0 && taps[0]!.rows * taps[0]!.columns === pixels) {
-      const outputs = roundUp(spec.outputs, 8);
-      return {
-        ...common,
-        method: "taps",
-        panel: "pixels",
-        planes: taps.length,
-        weightPlanes: taps.length,
-        length: spec.inputs,
-        outputs,
-        taps,
-      };
-    }
+}
+
+function planFewPixels(spec: ConvolutionSpec): ConvolutionPlan {
+  const common = commonPlan(spec), { height, width, pixels } = common, segment = spec.kernel * spec.inputs;
+  const outputs = roundUp(spec.outputs, 8), taps = kernelTaps(spec);
+  const isSmallMap = spec.kernel > 1 && spec.stride === 1 && height <= 2 && width <= 2;
+  if (isSmallMap && spec.inputs % 16 === 0 && taps[0]!.rows * taps[0]!.columns === pixels) {
     return {
       ...common,
-      method: spec.kernel === 1 && spec.stride === 1 && spec.padding === 0 && segment % 16 === 0
-        ? "rows"
-        : "gathered",
+      method: "taps",
       panel: "pixels",
-      length: roundUp(spec.kernel * segment, 16),
-      outputs: roundUp(spec.outputs, 8),
+      planes: taps.length,
+      weightPlanes: taps.length,
+      length: spec.inputs,
+      outputs,
+      taps,
     };
   }
+  const isRun = spec.kernel === 1 && spec.stride === 1 && spec.padding === 0 && segment % 16 === 0;
+  const length = roundUp(spec.kernel * segment, 16);
+  return { ...common, method: isRun ? "rows" : "gathered", panel: "pixels", length, outputs };
+}
+
+function planManyPixels(spec: ConvolutionSpec, width: Width): ConvolutionPlan {
+  const segment = spec.kernel * spec.inputs, words = spec.kernel * segment;
   const isFused = FUSED.some(([segments, words]) => segments === spec.kernel && words === segment);
   const isLong = spec.kernel === 1 || segment >= 64 || segment % 16 === 0;
   return {
-    ...common,
+    ...commonPlan(spec),
     method: isFused || isLong ? "rows" : "gathered",
     panel: "weights",
-    length: isFused || isLong ? spec.kernel * segment : roundUp(spec.kernel * segment, 8),
+    length: isFused || isLong ? words : roundUp(words, 8),
     outputs: roundUp(spec.outputs, PANEL_OUTPUTS[width]),
   };
 }

@@ -23,52 +23,55 @@ export function prepareWeights(
   weights: number,
   small: boolean,
 ): PreparedWeights {
-  const { kernels } = ring;
-  const bytes = width / 8;
-  const lanes = plan.panel === "pixels" || width === 64 ? 8 : 16;
-  const panelBytes = plan.weightPlanes * plan.length * lanes * bytes;
-  const source = fillPanels(ring, width, spec, plan, weights, lanes, panelBytes);
-  const panelWords = panelBytes / bytes;
-
-  let size = bytes as 4 | 8;
-  let storage: 2 | 4 | 8 = size;
-  if (small) {
-    let magnitude = 0n;
-    for (let m = 0; m < plan.outputs; m += lanes) {
-      source.fill(m);
-      magnitude |= width === 64
-        ? BigInt.asUintN(64, kernels.magnitudeBits64(source.panel, panelWords))
-        : BigInt(kernels.magnitudeBits32(source.panel, panelWords) >>> 0);
-    }
-    storage = magnitude < 1n << 15n ? 2 : magnitude < 1n << 31n ? 4 : size;
-  }
-  size = storage as 4 | 8;
-
-  const planeBytes = plan.length * plan.outputs * storage;
-  const total = plan.weightPlanes * planeBytes;
+  const bytes = width / 8, lanes = plan.panel === "pixels" || width === 64 ? 8 : 16;
+  const panels = fillPanels(ring, width, spec, plan, weights, lanes);
+  const size = small ? smallestSize(ring, width, plan, panels) : bytes as 4 | 8;
+  const planeBytes = plan.length * plan.outputs * size, total = plan.weightPlanes * planeBytes;
   const address = ring.allocate(total);
-  const group = plan.panel === "weights" ? lanes : width === 64 ? 1 : 8;
+  const pack = ring.kernels.pack({
+    bytes,
+    length: plan.length,
+    lanes,
+    size,
+    outputs: plan.outputs,
+    group: plan.panel === "weights" ? lanes : width === 64 ? 1 : 8,
+    blocked: plan.panel === "pixels",
+  });
   for (let m = 0; m < plan.outputs; m += lanes) {
-    source.fill(m);
+    panels.fill(m);
     for (let plane = 0; plane < plan.weightPlanes; plane++) {
-      kernels.pack(
-        source.panel + plane * plan.length * lanes * bytes,
-        bytes,
-        plan.length,
-        lanes,
-        address + plane * planeBytes,
-        storage,
-        plan.outputs,
-        m,
-        group,
-        plan.panel === "pixels",
-      );
+      pack(panels.address + plane * plan.length * lanes * bytes, address + plane * planeBytes, m);
     }
   }
-  return { address, bytes: total, size: storage };
+  return { address, bytes: total, size };
 }
 
-/** A filler of panels of words [plane][length][lanes] for the outputs m ... m + lanes - 1, in scratch memory. */
+/** Panels of words [plane][length][lanes] in scratch memory, for `lanes` outputs at a time. */
+interface Panels {
+  readonly address: number;
+  readonly lanes: number;
+  /** Fills them for the outputs m ... m + lanes - 1. */
+  fill(m: number): void;
+}
+
+/** Bytes of the smallest words that hold all values. */
+function smallestSize(
+  { kernels }: Ring,
+  width: Width,
+  plan: ConvolutionPlan,
+  { address, lanes, fill }: Panels,
+): 2 | 4 | 8 {
+  const words = plan.weightPlanes * plan.length * lanes;
+  let magnitude = 0n;
+  for (let m = 0; m < plan.outputs; m += lanes) {
+    fill(m);
+    magnitude |= width === 64
+      ? BigInt.asUintN(64, kernels.magnitudeBits64(address, words))
+      : BigInt(kernels.magnitudeBits32(address, words) >>> 0);
+  }
+  return magnitude < 1n << 15n ? 2 : magnitude < 1n << 31n ? 4 : width / 8 as 4 | 8;
+}
+
 function fillPanels(
   ring: Ring,
   width: Width,
@@ -76,53 +79,51 @@ function fillPanels(
   plan: ConvolutionPlan,
   weights: number,
   lanes: number,
-  panelBytes: number,
-): { readonly panel: number; fill(m: number): void } {
-  const { kernels } = ring;
-  const bytes = width / 8;
-  const isTransformed = plan.method === "winograd";
-  // The weights as matrices [taps][length][outputs]: as they are where sizes fit, else copied and filled with zeros.
-  const taps = isTransformed ? 9 : plan.method === "taps" ? plan.taps.length : 1;
-  const used = isTransformed || plan.method === "taps" ? spec.inputs : spec.kernel ** 2 * spec.inputs;
-  const needsCopy = plan.length !== used || plan.outputs !== spec.outputs || plan.method === "taps";
-  const rowBytes = plan.outputs * bytes, tapBytes = plan.length * rowBytes;
-  const scratch = scratchOf(ring);
-  scratch.reserve(panelBytes + 256 + (needsCopy ? taps * tapBytes + 256 : 0));
-  const panel = scratch.address;
-  let matrices = weights;
-  if (needsCopy) {
-    matrices = panel + Math.ceil(panelBytes / 64) * 64 + 64;
-    ring.bytes.fill(0, matrices, matrices + taps * tapBytes);
-    const sourceRow = spec.outputs * bytes, sourceTap = used * sourceRow;
-    for (let tap = 0; tap < taps; tap++) {
-      const from = plan.method === "taps" ? plan.taps[tap]!.index : tap;
-      kernels.copyRows(
-        weights + from * sourceTap,
-        sourceRow,
-        matrices + tap * tapBytes,
-        rowBytes,
-        sourceRow,
-        rowBytes,
-        used,
-      );
-    }
-  }
+): Panels {
+  const { kernels } = ring, bytes = width / 8, isTransformed = plan.method === "winograd";
+  const panelBytes = plan.weightPlanes * plan.length * lanes * bytes;
+  const { matrices, taps } = weightMatrices(ring, bytes, spec, plan, weights, panelBytes);
+  const address = scratchOf(ring).address, row = lanes * bytes, rowBytes = plan.outputs * bytes;
   return {
-    panel,
-    fill: (m) => {
+    address,
+    lanes,
+    fill(m) {
       if (isTransformed) {
-        kernels[`winogradWeights${plan.algorithm}_${width}`](
-          matrices,
-          panel,
-          plan.length,
-          plan.outputs,
-          m,
-          lanes,
-        );
+        const transform = kernels[`winogradWeights${plan.algorithm}_${width}`];
+        transform(matrices, address, plan.length, plan.outputs, m, lanes);
       } else {
-        const row = lanes * bytes;
-        kernels.copyRows(matrices + m * bytes, rowBytes, panel, row, row, row, taps * plan.length);
+        kernels.copyRows(matrices + m * bytes, rowBytes, address, row, row, row, taps * plan.length);
       }
     },
   };
+}
+
+/**
+ * The weights as matrices [taps][length][outputs]: as they are where sizes fit, else copied behind the panels and filled with
+ * zeros. Reserves scratch memory for both.
+ */
+function weightMatrices(
+  ring: Ring,
+  bytes: number,
+  spec: ConvolutionSpec,
+  plan: ConvolutionPlan,
+  weights: number,
+  panelBytes: number,
+): { matrices: number; taps: number } {
+  const isTransformed = plan.method === "winograd", isByTap = plan.method === "taps";
+  const taps = isTransformed ? 9 : isByTap ? plan.taps.length : 1;
+  const used = isTransformed || isByTap ? spec.inputs : spec.kernel ** 2 * spec.inputs;
+  const needsCopy = plan.length !== used || plan.outputs !== spec.outputs || isByTap;
+  const rowBytes = plan.outputs * bytes, tapBytes = plan.length * rowBytes;
+  const scratch = scratchOf(ring);
+  scratch.reserve(panelBytes + 256 + (needsCopy ? taps * tapBytes + 256 : 0));
+  if (!needsCopy) return { matrices: weights, taps };
+  const matrices = scratch.address + Math.ceil(panelBytes / 64) * 64 + 64;
+  ring.bytes.fill(0, matrices, matrices + taps * tapBytes);
+  const row = spec.outputs * bytes, tapStep = used * row;
+  for (let tap = 0; tap < taps; tap++) {
+    const from = weights + (isByTap ? plan.taps[tap]!.index : tap) * tapStep;
+    ring.kernels.copyRows(from, row, matrices + tap * tapBytes, rowBytes, row, rowBytes, used);
+  }
+  return { matrices, taps };
 }

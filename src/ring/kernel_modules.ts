@@ -18,6 +18,9 @@ async function loadModule(url: URL): Promise<WebAssembly.Module> {
   return await WebAssembly.compile(bytes);
 }
 
+/** Kernels as they are exported, by position. */
+export type KernelExports = Record<string, (...values: (number | boolean)[]) => void>;
+
 /** Everything that the modules export, by name, in `memory`, which must have at least 16 pages. */
 export async function instantiateModules<Kernels>(
   memory: WebAssembly.Memory,

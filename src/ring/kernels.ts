@@ -2,11 +2,14 @@
  * The WebAssembly kernels as TypeScript sees them: addresses and counts are numbers, 64-bit constants bigints.
  * Addresses are byte offsets into the memory of a {@linkcode "./ring.ts".Ring}; `n` counts words of the width in
  * the name. Element-wise kernels may work in place (`out` equal to an operand) and, with the 192 bytes of slack
- * behind every block, on any `n`. Sources are in `kernels/`; `deno task build` compiles them to `build/`.
+ * behind every block, on any `n`. Those of more than eight parameters take them by name. Sources are in `kernels/`;
+ * `deno task build` compiles them to `build/`.
  */
-import { instantiateModules, loadModules } from "./kernel_modules.ts";
+import { instantiateModules, type KernelExports, loadModules } from "./kernel_modules.ts";
+import { LINEAR_HEADS, TRIGONOMETRIC_HEADS } from "./kernels/_heads.ts";
 import type { LiftedKernels } from "./lifted_kernels.ts";
 import type { LinearKernels } from "./linear_kernels.ts";
+import { nameParameters } from "./named_kernels.ts";
 import type { TrigonometricKernels } from "./trigonometric_kernels.ts";
 
 /** Addresses below are scratch of the kernels (constant-address panels); allocation starts here. */
@@ -107,6 +110,10 @@ const MODULES = [
   "chacha20",
 ];
 
+const HEADS = { ...LINEAR_HEADS, ...TRIGONOMETRIC_HEADS };
+
 /** Instantiates the kernels in `memory`, which must have at least 16 pages. */
-export const loadKernels = async (memory: WebAssembly.Memory): Promise<Kernels> =>
-  await instantiateModules<Kernels>(memory, await loadModules("ring", MODULES));
+export async function loadKernels(memory: WebAssembly.Memory): Promise<Kernels> {
+  const exports = await instantiateModules<KernelExports>(memory, await loadModules("ring", MODULES));
+  return Object.assign(exports, nameParameters(exports, HEADS)) as unknown as Kernels;
+}

@@ -17,6 +17,8 @@ import {
   CONTROL_WORDS,
   EXIT,
   FAILED,
+  LAYER_FIELDS,
+  type LayerNumbers,
   MOST_DATA_BYTES,
   OPERATION,
   PARAMETERS,
@@ -163,6 +165,12 @@ class PoolWorker implements Disposable {
     Atomics.notify(this.#control, REQUEST);
   }
 
+  /** Sets up a layer of its own; its weights lie at the start of the shared block. */
+  prepare(id: number, layer: LayerNumbers): void {
+    this.start(PREPARE, id, ...LAYER_FIELDS.map((field) => layer[field]));
+    this.finish();
+  }
+
   finish(): void {
     if (!waitWhile(this.#control, REPLY, this.#requests - 1, TIMEOUT_MS)) {
       throw new Error(`a worker of the convolution pool has not answered for ${TIMEOUT_MS / 1000} s`);
@@ -234,24 +242,15 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
         return;
       }
       this.#shared(weightBytes).set(ring.bytes.subarray(sliced, sliced + weightBytes));
-      const { height, inputs, kernel, stride, padding } = spec;
-      workers[i - 1]!.start(
-        PREPARE,
-        id,
+      workers[i - 1]!.prepare(id, {
+        ...part,
+        columns: spec.width,
         width,
-        Number(options.small ?? false),
-        this.#inputBytes,
-        this.#pixels * row,
+        small: Number(options.small ?? false),
+        inputBytes: this.#inputBytes,
+        outputBytes: this.#pixels * row,
         weightBytes,
-        height,
-        spec.width,
-        inputs,
-        kernel,
-        stride,
-        padding,
-        outputs,
-      );
-      workers[i - 1]!.finish();
+      });
     });
     ring.release(sliced, largest);
     this.#own = own!;

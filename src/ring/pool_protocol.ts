@@ -12,6 +12,24 @@ export const MOST_DATA_BYTES = 2 ** 31 - 65536;
 
 export const PREPARE = 1, RUN = 2, RELEASE = 3, EXIT = 4;
 
+/** What `PREPARE` says of a layer, in this order; `columns` is the width of its images, `small` a flag. */
+export const LAYER_FIELDS = [
+  "width",
+  "small",
+  "inputBytes",
+  "outputBytes",
+  "weightBytes",
+  "height",
+  "columns",
+  "inputs",
+  "kernel",
+  "stride",
+  "padding",
+  "outputs",
+] as const;
+
+export type LayerNumbers = Readonly<Record<typeof LAYER_FIELDS[number], number>>;
+
 /** What a worker is given at its start. */
 export interface PoolStart {
   readonly control: Int32Array<SharedArrayBuffer>;

@@ -3,6 +3,8 @@ import { Convolution } from "./convolution.ts";
 import {
   EXIT,
   FAILED,
+  LAYER_FIELDS,
+  type LayerNumbers,
   OPERATION,
   PARAMETERS,
   type PoolStart,
@@ -48,26 +50,12 @@ class Layer implements Disposable {
   readonly #y: number;
 
   constructor(readonly ring: Ring, parameters: readonly number[], shared: Uint8Array) {
-    const [width, small, inputBytes, outputBytes, weightBytes] = parameters as [
-      32 | 64,
-      number,
-      number,
-      number,
-      number,
-    ];
-    const [height, columns, inputs, kernel, stride, padding, outputs] = parameters.slice(5) as [
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
+    const layer = Object.fromEntries(LAYER_FIELDS.map((field, i) => [field, parameters[i]!])) as LayerNumbers;
+    const { small, inputBytes, outputBytes, weightBytes, columns, ...sizes } = layer;
     const weights = ring.allocate(weightBytes);
     ring.bytes.set(shared.subarray(0, weightBytes), weights);
-    const spec = { height, width: columns, inputs, kernel, stride, padding, outputs };
-    this.#convolution = new Convolution(ring, width, spec, weights, { small: small === 1 });
+    const spec = { ...sizes, width: columns };
+    this.#convolution = new Convolution(ring, layer.width as 32 | 64, spec, weights, { small: small === 1 });
     ring.release(weights, weightBytes);
     this.#inputBytes = inputBytes;
     this.#outputBytes = outputBytes;

@@ -4,22 +4,12 @@
  * turnBits - t bits of it, and the top bit of e says whether the mask wrapped. Dealt words have 48 bits, six bytes without gaps: [n] of
  * a pair a harmonic, then the words of the line for top bit 0 and 1. Results are shifted right by 48 - k bits.
  */
+import type { TRIGONOMETRIC_HEADS } from "./kernels/_heads.ts";
+import type { NamedKernels } from "./named_kernels.ts";
+
 type Harmonics = 1 | 2 | 3;
 
-/** The server's: it knows all k bits of e and adds e * 2^lineShift (to the right where that is negative). `turn` is [2^waveBits] pairs (cos, sin) of 32 bits. */
-type ServerGate = (
-  e: number,
-  words: number,
-  turn: number,
-  waveBits: number,
-  k: number,
-  t: number,
-  lineShift: number,
-  out: number,
-  n: number,
-) => void;
-
-/** The client's, from the reply, less `mask` unless that is 0. `out` may be `mask`. */
+/** The client's gate, from the reply, less `mask` unless that is 0. `out` may be `mask`. */
 type ClientGate = (
   reply: number,
   words: number,
@@ -47,11 +37,15 @@ type Masks = (
   out: number,
 ) => void;
 
+/**
+ * The server's gate knows all k bits of e and adds e * 2^lineShift (to the right where that is negative). `turn` is [2^waveBits] pairs
+ * (cos, sin) of 32 bits.
+ */
 export type TrigonometricKernels =
+  & NamedKernels<typeof TRIGONOMETRIC_HEADS>
   & {
     /** out = the reply: the angle of e, and above it the top bit. */
     trigonometricReply(e: number, out: number, n: number, k: number, t: number, waveBits: number): void;
   }
-  & Record<`trigonometricGateServer${Harmonics}`, ServerGate>
   & Record<`trigonometricGateClient${Harmonics}`, ClientGate>
   & Record<`trigonometricMasks${Harmonics}`, Masks>;

@@ -123,17 +123,17 @@ Deno.test("the gate looks up the angle, picks the line by the top bit, and shift
           }
         };
         const server = bytes(4 * n), client = bytes(4 * n);
-        kernels[`trigonometricGateServer${H}`](
-          e.address,
-          words.address,
-          turn.address,
+        kernels[`trigonometricGateServer${H}`]({
+          e: e.address,
+          words: words.address,
+          turn: turn.address,
           waveBits,
           k,
           t,
           lineShift,
-          server.address,
+          out: server.address,
           n,
-        );
+        })();
         compare(server, (i) => low(value(i) + shifted(e.words[i]!)));
         kernels[`trigonometricGateClient${H}`](
           reply.address,

@@ -5,8 +5,14 @@ export function reportLine(json: boolean, value: unknown, sentence: string): voi
   console.log(json ? JSON.stringify(value) : sentence);
 }
 
-/** Largest resident memory of this process so far, in MB (2^20 bytes). */
-export const peakRssMB = (): number => Math.round(process.resourceUsage().maxRSS / 1024);
+/** On Linux a process begins with the peak of the one that started it, which may hold a network and its images. */
+const inheritedKB = process.resourceUsage().maxRSS;
+
+/** Largest resident memory of this process so far, in MB (2^20 bytes); where it is below what was inherited, that of now. */
+export function peakRssMB(): number {
+  const { maxRSS } = process.resourceUsage();
+  return Math.round((maxRSS > inheritedKB ? maxRSS : Deno.memoryUsage().rss / 1024) / 1024);
+}
 
 /** Lines of a role that serves others, with time and level; they name addresses, sessions and counts, never a value. */
 export interface Log {

@@ -1,7 +1,9 @@
-/** What several tests train: a network of one channel, and random batches. */
-import type { Graph } from "../models/graph.ts";
+/** What several tests train: a network of one channel, and random batches; and what they hold gradients to. */
+import type { Activation, Graph } from "../models/graph.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
-import type { Batch } from "./engine.ts";
+import type { Batch, StepSettings } from "./engine.ts";
+import { isTrainable } from "./initial.ts";
+import { lossOf, type Parameters } from "./reference_engine.ts";
 
 /** One channel of four pixels, normalised once. */
 export const ONE_CHANNEL: Graph = {
@@ -29,4 +31,28 @@ export function randomBatch(graph: Graph, size: number, seed: number): Batch {
     targets[i * graph.classes + second] += 0.25;
   }
   return { size, images, targets };
+}
+
+/** Gradient of the reference's loss by central differences: no backward pass is trusted. Before norm limit and weight decay. */
+export function differences(
+  graph: Graph,
+  activation: Activation,
+  parameters: Parameters,
+  batch: Batch,
+  settings: StepSettings,
+  shards: number,
+): Parameters {
+  const h = 1e-6, loss = () => lossOf(graph, activation, parameters, batch, settings, shards);
+  const trainable = [...parameters].filter(([name]) => isTrainable(name));
+  return new Map(trainable.map(([name, values]) => [
+    name,
+    values.map((value, i) => {
+      values[i] = value + h;
+      const above = loss();
+      values[i] = value - h;
+      const below = loss();
+      values[i] = value;
+      return (above - below) / (2 * h);
+    }),
+  ]));
 }

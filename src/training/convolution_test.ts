@@ -166,9 +166,15 @@ function difference(actual: ArrayLike<number>, expected: ArrayLike<number>): num
   return worst === 0 ? 0 : worst / largest;
 }
 
-// deno-fmt-ignore
 const shape = (
-  batch: number, height: number, width: number, inputs: number, outputs: number, kernel: number, stride = 1, padding = 0,
+  batch: number,
+  height: number,
+  width: number,
+  inputs: number,
+  outputs: number,
+  kernel: number,
+  stride = 1,
+  padding = 0,
 ): ConvolutionShape => ({ batch, height, width, inputs, outputs, kernel, stride, padding });
 
 const name = (s: ConvolutionShape) =>

@@ -1,6 +1,6 @@
 /**
- * The contract of a training engine: one graph, one optimisation step at a time. Two engines implement
- * it (TensorFlow.js, and our own WebAssembly kernels) and one test suite holds them together.
+ * The contract of a training engine: one graph, one optimisation step at a time. Three engines
+ * implement it (plain loops, TensorFlow.js, and our own WebAssembly kernels) and one test suite holds them together.
  */
 import type { Activation, Graph, Weights } from "../models/graph.ts";
 

@@ -25,13 +25,13 @@ import { takeSteps } from "./take_steps.ts";
 import { trainingGraph } from "./training_graph.ts";
 import { createWasmEngine } from "./wasm_engine.ts";
 import {
+  createReferenceEngine,
+  differentiate,
+  orthogonalised,
   type Parameters,
   parametersOf,
-  referenceGradient,
-  type ReferenceStep,
-  referenceStep,
-} from "./_reference.ts";
-import { ONE_CHANNEL, randomBatch } from "./_test_network.ts";
+} from "./reference_engine.ts";
+import { differences, ONE_CHANNEL, randomBatch } from "./_test_network.ts";
 
 interface Contender {
   readonly name: string;
@@ -42,6 +42,7 @@ interface Contender {
 }
 
 const ENGINES: Contender[] = [
+  { name: "the reference", create: createReferenceEngine, options: {}, tinyOnly: true },
   { name: "tfjs on wasm", create: createTensorflowEngine, options: { backend: "wasm" } },
   { name: "tfjs on cpu", create: createTensorflowEngine, options: { backend: "cpu" }, tinyOnly: true },
   { name: "wasm with 1 worker", create: createWasmEngine, options: { workers: 1 } },
@@ -185,7 +186,7 @@ const CASES: readonly Cases[] = [
 ];
 
 /** Reference values are worked out once for all engines. */
-const references = new Map<string, { gradient: Parameters; step: ReferenceStep }>();
+const references = new Map<string, { gradient: Parameters; step: StepReport }>();
 
 function reference(
   label: string,
@@ -197,10 +198,10 @@ function reference(
   let known = references.get(label);
   if (!known) {
     const parameters = parametersOf(weights);
-    const gradient = referenceGradient(graph, activation, parameters, batch, settings, SHARDS);
+    const gradient = differences(graph, activation, parameters, batch, settings, SHARDS);
     known = {
       gradient: decayed(limited(gradient, settings.gradientNorm), parameters, settings),
-      step: referenceStep(graph, activation, parameters, batch, settings, SHARDS),
+      step: differentiate(graph, activation, parameters, batch, settings, SHARDS).report,
     };
     references.set(label, known);
   }
@@ -230,7 +231,7 @@ function decayed(
  * Largest difference as a share of the largest entry of the tensor, which must not be small beside all
  * others.
  */
-function assertClose(actual: Weights, expected: Parameters, tolerance: number): void {
+function assertClose(actual: Weights, expected: ReadonlyMap<string, Float64Array>, tolerance: number): void {
   const sizeOf = (values: Float64Array) => values.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
   const overall = Math.max(...[...expected.values()].map(sizeOf));
   assertEquals([...actual.keys()].toSorted(), [...expected.keys()].toSorted());
@@ -525,25 +526,6 @@ for (const contender of ENGINES) {
   });
 }
 
-/** Muon's direction in doubles: X (a + b X^T X + c (X^T X)^2), three times. */
-function orthogonalised(direction: Float64Array, columns: number): number[] {
-  const rows = direction.length / columns, norm = Math.hypot(...direction);
-  const product = (a: number[][], b: number[][]) =>
-    a.map((row) => b[0].map((_, j) => row.reduce((sum, v, k) => sum + v * b[k][j], 0)));
-  let x = Array.from(
-    { length: rows },
-    (_, i) => [...direction.subarray(i * columns, (i + 1) * columns)].map((v) => v / norm),
-  );
-  for (let step = 0; step < 3; step++) {
-    const gram = product(x[0].map((_, j) => x.map((row) => row[j])), x), square = product(gram, gram);
-    const map = gram.map((row, i) =>
-      row.map((v, j) => -4.775 * v + 2.0315 * square[i][j] + (i === j ? 3.4445 : 0))
-    );
-    x = product(x, map);
-  }
-  return x.flat();
-}
-
 /**
  * Networks of the zoo on which all engines are compared; the tolerance is the largest difference of the loss
  * from that of the first engine, as a share of the loss. ResNet-20 has the shapes that fast convolution
@@ -607,7 +589,7 @@ for (const { model, activation: name, size, steps, tolerance } of CURVES) {
   });
 }
 
-function assertReport(actual: StepReport, expected: ReferenceStep): void {
+function assertReport(actual: StepReport, expected: StepReport): void {
   assertAlmostEquals(actual.crossEntropy, expected.crossEntropy, 1e-5 * (1 + expected.crossEntropy));
   assertAlmostEquals(actual.penalty, expected.penalty, 1e-4 * expected.penalty);
   assertEquals(actual.outOfRange, expected.outOfRange);

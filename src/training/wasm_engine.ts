@@ -15,16 +15,16 @@ import type {
   StepSettings,
   TrainingEngine,
 } from "./engine.ts";
-import { loadLayerModules } from "./layer_kernels.ts";
+import { checkPenalty } from "./penalty.ts";
+import { loadLayerModules } from "./wasm/layer_kernels.ts";
 import {
   layoutParameters,
   type ParameterLayout,
   readState,
   stateFloats,
   writeState,
-} from "./parameter_layout.ts";
-import { checkPenalty } from "./penalty.ts";
-import { EVALUATION_FIELDS, type ShardEvaluation } from "./shard.ts";
+} from "./wasm/parameter_layout.ts";
+import { EVALUATION_FIELDS, type ShardEvaluation } from "./wasm/shard_evaluation.ts";
 import {
   allocateExchange,
   CLIP,
@@ -45,7 +45,7 @@ import {
   SIZE,
   STEP,
   writeStepSettings,
-} from "./shard_protocol.ts";
+} from "./wasm/shard_protocol.ts";
 import { Worker } from "node:worker_threads";
 
 const DEFAULT_SHARDS = 2;
@@ -100,7 +100,7 @@ export async function createWasmEngine(
       modules: { convolutions, layers },
       buffers,
     };
-    const worker = new Worker(new URL("./shard_worker.ts", import.meta.url), { workerData });
+    const worker = new Worker(new URL("./wasm/shard_worker.ts", import.meta.url), { workerData });
     worker.on("error", (error) => fail(exchange, error));
     worker.unref(); // an engine that nobody closed must not keep the process alive
     return worker;

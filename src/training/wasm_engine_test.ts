@@ -2,9 +2,9 @@ import { assertAlmostEquals, assertEquals, assertNotEquals, assertRejects } from
 import type { Activation, Graph, Node } from "../models/graph.ts";
 import { trigonometric, trigonometricAt } from "../models/trigonometric.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
-import { referenceStep } from "./_gradient_reference.ts";
 import type { StepSettings } from "./engine.ts";
 import { initialState } from "./initial.ts";
+import { differentiate, parametersOf } from "./reference_engine.ts";
 import { createWasmEngine } from "./wasm_engine.ts";
 import { randomBatch } from "./_test_network.ts";
 
@@ -121,7 +121,15 @@ for (const [graph, activation, settings] of gradientCases) {
     const initial = variedState(graph), batch = randomBatch(graph, 6, 1);
     const engine = await createWasmEngine(graph, activation, { batchSize: 6, workers: 1, initial });
     try {
-      const expected = referenceStep(graph, activation, initial.weights, batch, settings, 2);
+      const parameters = parametersOf(initial.weights);
+      const { gradients, report: expected } = differentiate(
+        graph,
+        activation,
+        parameters,
+        batch,
+        settings,
+        2,
+      );
       const report = await engine.step(batch, settings);
       assertAlmostEquals(report.crossEntropy, expected.crossEntropy, 1e-5);
       assertAlmostEquals(report.penalty, expected.penalty, 1e-4 * expected.penalty);
@@ -129,7 +137,7 @@ for (const [graph, activation, settings] of gradientCases) {
       report.largestInput.forEach((value, i) => assertAlmostEquals(value, expected.largestInput[i]!, 1e-4));
       const { weights, momentum } = engine.save();
       for (const [name, { data }] of momentum) {
-        const gradient = expected.gradients.get(name)!, largest = Math.max(...gradient.map(Math.abs));
+        const gradient = gradients.get(name)!, largest = Math.max(...gradient.map(Math.abs));
         const before = initial.weights.get(name)!.data, after = weights.get(name)!.data;
         gradient.forEach((g, i) => {
           assertAlmostEquals(data[i]!, g, 1e-4 * largest + 1e-7, `${name}[${i}]`);
@@ -178,7 +186,8 @@ Deno.test("WasmEngine.step() limits the gradient, decays weights, and keeps runn
   const engine = await createWasmEngine(graph, QUARTIC, { batchSize: 4, initial });
   try {
     const settings = { ...PLAIN, weightDecay: 0.1, gradientNorm: 0.5 };
-    const { gradients, statistics } = referenceStep(graph, QUARTIC, initial.weights, batch, settings, 2);
+    const parameters = parametersOf(initial.weights);
+    const { gradients, statistics } = differentiate(graph, QUARTIC, parameters, batch, settings, 2);
     const norm = Math.hypot(...[...gradients.values()].flatMap((g) => [...g]));
     await engine.step(batch, settings);
     const { weights, momentum } = engine.save();

@@ -191,17 +191,17 @@ function evaluate(
   using turn = new RingTensor(ring, 32, 2 << waveBits);
   turn.uint32.set(turnTable(waveBits));
   if (role === "server") {
-    ring.kernels[`trigonometricGateServer${harmonics}`](
-      opened.address,
-      dealt.address,
-      turn.address,
+    ring.kernels[`trigonometricGateServer${harmonics}`]({
+      e: opened.address,
+      words: dealt.address,
+      turn: turn.address,
       waveBits,
-      ringBits,
-      droppedBits(spec),
-      lineShift(spec),
-      out.address,
+      k: ringBits,
+      t: droppedBits(spec),
+      lineShift: lineShift(spec),
+      out: out.address,
       n,
-    );
+    })();
   } else {
     ring.kernels[`trigonometricGateClient${harmonics}`](
       opened.address,

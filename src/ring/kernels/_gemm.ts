@@ -9,6 +9,7 @@
  * Weights are stored in the order in which they are read (`pack` in layout.ts): [plane][m / lanes][K][lanes] for the
  * first, [plane][K / block][m / lanes][block][lanes] for the second.
  */
+import { PIXELS_PANEL_HEAD, WEIGHTS_PANEL_HEAD } from "./_heads.ts";
 import { PIXELS_PANEL, WEIGHTS_PANEL } from "./_scratch.ts";
 
 export const range = (n: number): number[] => [...Array(n).keys()];
@@ -58,10 +59,7 @@ export function weightsDriver(width: 32 | 64, lanes: number): string {
       tileName(tile)
     }(${from}, out, segmentStep, rows, columns, lineStep, pixelStep, outStep, outGap);`;
   return `
-export function weightsPanel${width}(
-  w: usize, size: i32, x: usize, y: usize, planes: i32, xPlane: usize, yPlane: usize, outputs: i32,
-  segments: i32, length: i32, segmentStep: usize, rows: i32, columns: i32, lineStep: usize, pixelStep: usize,
-  outGap: usize
+export function weightsPanel${width}(${WEIGHTS_PANEL_HEAD}
 ): void {
   const outStep = <usize>outputs * ${bytes};
   for (let plane = 0; plane < planes; plane++) {
@@ -132,9 +130,7 @@ export function pixelsDriver(
           out += ${pixels} * outStep;
         }`;
   return `
-export function pixelsPanel${width}s${size}(
-  w: usize, x: usize, xStep: usize, y: usize, outStep: usize, planes: i32, xPlane: usize, yPlane: usize,
-  outputs: i32, length: i32, n: i32, runs: i32, xRun: usize, yRun: usize, accumulates: bool
+export function pixelsPanel${width}s${size}(${PIXELS_PANEL_HEAD}
 ): void {
   for (let plane = 0; plane < planes; plane++) {
     let k0 = 0, adds = accumulates;

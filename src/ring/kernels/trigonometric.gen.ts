@@ -4,6 +4,7 @@
  * no shift brings down. The top bit of the public word selects one of the two words of the line, an address and no data.
  */
 import { range } from "./_gemm.ts";
+import { TRIGONOMETRIC_SERVER_HEAD } from "./_heads.ts";
 
 const HARMONICS = [1, 2, 3];
 const WORD = 6;
@@ -12,7 +13,7 @@ const ROLES = ["Server", "Client"] as const;
 type Role = typeof ROLES[number];
 
 const PARAMETERS: Record<Role, string> = {
-  Server: "e: usize, words: usize, turn: usize, waveBits: i32, k: i32, t: i32, lineShift: i32, out: usize, n: u32",
+  Server: TRIGONOMETRIC_SERVER_HEAD,
   Client: "e: usize, words: usize, turn: usize, waveBits: i32, k: i32, mask: usize, out: usize, n: u32",
 };
 

@@ -15,6 +15,7 @@
  * set of the first-level cache made the input transform 7 times slower (measured).
  */
 import { range } from "./_gemm.ts";
+import { WINOGRAD_INPUT_HEAD, WINOGRAD_OUTPUT_HEAD } from "./_heads.ts";
 import { TRANSFORM } from "./_scratch.ts";
 
 type Width = 32 | 64;
@@ -166,9 +167,7 @@ function inputTransform({ name, inputs, step, input, ninths = [] }: Algorithm, w
     });`;
   };
   return `
-export function winogradInput${name}_${width}(
-  x: usize, planes: usize, planeStep: usize, patch: usize, height: i32, width: i32, channels: i32, paddedChannels: i32,
-  padding: i32, tileRows: i32, tileColumns: i32
+export function winogradInput${name}_${width}(${WINOGRAD_INPUT_HEAD}
 ): void {
   const ninth = ${v.splat(ninth)}, eightyFirst = ${v.splat(String(square81))};
   const pixel = <usize>channels * ${bytes}, paddedPixel = <usize>paddedChannels * ${bytes};
@@ -207,9 +206,7 @@ function outputTransform({ name, outputs, inputs, output }: Algorithm, width: Wi
   const body = (store: (i: number, j: number, value: string) => string) =>
     square(inputs, output, v, load, store);
   return `
-export function winogradOutput${name}_${width}(
-  planes: usize, planeStep: usize, tileStep: usize, y: usize, outHeight: i32, outWidth: i32, channels: i32,
-  tileRows: i32, tileColumns: i32
+export function winogradOutput${name}_${width}(${WINOGRAD_OUTPUT_HEAD}
 ): void {
   const pixel = <usize>channels * ${bytes}, row = pixel * <usize>outWidth;
   ${offsets("column", "pixel", outputs)} ${offsets("plane", "planeStep", inputs)}

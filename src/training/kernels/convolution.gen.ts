@@ -14,6 +14,7 @@
  * processor fuses. Panels: weights [panel][segments * length][8 outputs]; a last panel of at most 4 outputs has 4.
  */
 import { BIAS, PIXEL_TABLE } from "./_conv_scratch.ts";
+import { CONVOLUTION_HEADS as HEADS } from "./_heads.ts";
 
 const range = (n: number): number[] => [...Array(n).keys()];
 
@@ -115,11 +116,7 @@ const MULTIPLY = `
  * images by rows by columns, at any steps (bytes) in x and y; segments lie \`segmentStep\` bytes apart. If \`accumulates\`,
  * sums start from y instead of the bias; then no two of 6 successive pixels may overlap in y.
  */
-export function multiply(
-  x: usize, w: usize, y: usize, biases: usize, images: i32, rows: i32, columns: i32,
-  xImage: usize, xRow: usize, xColumn: usize, yImage: usize, yRow: usize, yColumn: usize,
-  segments: i32, length: i32, segmentStep: usize, outputs: i32,
-  planes: i32, xPlane: usize, wPlane: usize, yPlane: usize, accumulates: bool
+export function multiply(${HEADS.multiply}
 ): void {
   fillBias(biases, outputs);
   const unroll = ${
@@ -245,11 +242,7 @@ const MULTIPLY_TRANSPOSED = `
  * dw[plane][s * length + k][m] = sum over pixels of x[plane][pixel][s][k] * dz[plane][pixel][m]; added to what is there
  * if \`accumulates\`. Rows of dw are \`dwRow\` bytes apart, at least outputs rounded up to a multiple of 4.
  */
-export function multiplyTransposed(
-  x: usize, dz: usize, dw: usize, dwRow: usize, accumulates: bool, images: i32, rows: i32, columns: i32,
-  xImage: usize, xRow: usize, xColumn: usize, zImage: usize, zRow: usize, zColumn: usize,
-  segments: i32, length: i32, segmentStep: usize, outputs: i32, blockImages: i32, blockRows: i32,
-  planes: i32, xPlane: usize, zPlane: usize, dwPlane: usize
+export function multiplyTransposed(${HEADS.multiplyTransposed}
 ): void {
   const xRowGap = xRow - <usize>columns * xColumn, zRowGap = zRow - <usize>columns * zColumn;
   const tiles = (length + ${WORDS - 1}) / ${WORDS};

@@ -8,10 +8,12 @@
  * vectors: `period` is the least common multiple of 4 and the channels. A kernel takes one vector of channels after
  * another over a piece of row that stays in the first-level cache: tables and sums are in registers meanwhile.
  */
+import { kernelName, type LayerFamily, layerHead, operandNames } from "./_heads.ts";
+import { HINGE, MAX_DEGREE, NO_PENALTY, RECORD, SETTINGS } from "./_settings.ts";
 
 const PIECE_FLOATS = 2048;
 /** Polynomial degrees with code of their own. */
-const DEGREES = Array.from({ length: 10 }, (_, i) => i + 1);
+const DEGREES = Array.from({ length: MAX_DEGREE }, (_, i) => i + 1);
 
 /**
  * Code of a kernel. A `paired` one is also printed for two vectors of channels side by side, so that its sums do not wait
@@ -19,13 +21,13 @@ const DEGREES = Array.from({ length: 10 }, (_, i) => i + 1);
  * in bytes.
  */
 interface Sweep {
-  readonly name: string;
+  readonly family: LayerFamily;
+  readonly activation?: string;
   readonly paired?: boolean;
-  /** Tensors, by the name of their pointer. */
-  readonly tensors: readonly string[];
+  /** Operands that may be absent, and are. */
+  readonly without?: readonly string[];
   /** Tables, by the name of the register that holds the current vector. */
   readonly tables: readonly string[];
-  readonly parameters?: string;
   readonly before?: string;
   readonly laneStart?: string;
   /** Code of one vector; `masked` where only the lanes of `mask` belong to the row. */
@@ -35,9 +37,11 @@ interface Sweep {
 }
 
 function sweep(
-  { name, paired, tensors, tables, parameters = "", before = "", laneStart = "", element, laneEnd = "", after = "" }:
+  { family, activation = "", without = [], paired, tables, before = "", laneStart = "", element, laneEnd = "", after = "" }:
     Sweep,
 ): string {
+  const tensors = operandNames(family).filter((operand) => !without.includes(operand));
+  const name = kernelName(family, activation, (operand) => tensors.includes(operand));
   const each = (print: (tensor: string) => string) => tensors.map(print).join(" ");
   const lanes = (vectors: number) => {
     const all = (code: string) =>
@@ -64,10 +68,7 @@ function sweep(
         }`;
   };
   return `
-export function ${name}(
-  ${tensors.map((t) => `${t}Base: usize, ${t}Row: usize, ${t}Image: usize,`).join(" ")}
-  images: i32, rows: i32, floats: i32, tables: usize, period: i32${parameters && ", " + parameters}
-): void {
+export function ${name}(${layerHead(family, tensors)}): void {
   const step = <usize>period * 4, piece = max(1, ${PIECE_FLOATS} / period) * period;
   ${before}
   for (let n = 0; n < images; n++) {
@@ -83,6 +84,9 @@ export function ${name}(
   ${after}
 }`;
 }
+
+/** Operands that are not there. */
+const absent = (operands: Readonly<Record<string, boolean>>) => Object.keys(operands).filter((name) => !operands[name]);
 
 const store = (tensor: string, value: string, masked: boolean) =>
   masked ? `storeFirst(${tensor}At, ${value}, left);` : `v128.store(${tensor}At, ${value}, @);`;
@@ -108,11 +112,6 @@ const splats = (name: string, degree: number, offset: number) =>
     (_, k) => `const ${name}${k} = v128.load32_splat(settings, ${offset + 4 * k});`,
   ).join(" ");
 
-/** Layout of the settings, in bytes: clip, bound of the record, 1 / penalty range, exponent, f, penalty range, f'. */
-const COEFFICIENTS = 16, RANGE = 60, DERIVATIVE = 64;
-/** Exponents that are none: no penalty, and the hinge. */
-const NO_PENALTY = 0, HINGE = 1;
-
 const ACTIVATIONS: Activation[] = [
   {
     name: "Relu",
@@ -130,8 +129,8 @@ const ACTIVATIONS: Activation[] = [
   },
   ...DEGREES.map((degree): Activation => ({
     name: `Polynomial${degree}`,
-    constants: splats("c", degree, COEFFICIENTS),
-    derivativeConstants: splats("d", degree - 1, DERIVATIVE),
+    constants: splats("c", degree, SETTINGS.value),
+    derivativeConstants: splats("d", degree - 1, SETTINGS.slope),
     value: horner("c", degree, "c"),
     derivative: (dy) => `f32x4.mul(${dy}, ${horner("d", degree - 1, "v")})`,
   })),
@@ -141,7 +140,7 @@ const ACTIVATIONS: Activation[] = [
 const HARMONICS = [1, 2, 3];
 
 /** Settings of a wave: 1 / period, offset, then the coefficients of the odd powers of the cosine; of f' those of the sine. */
-const INVERSE_PERIOD = `const inversePeriod = v128.load32_splat(settings, ${COEFFICIENTS});`;
+const INVERSE_PERIOD = `const inversePeriod = v128.load32_splat(settings, ${SETTINGS.value});`;
 const HALF = "f32x4.splat(0.5)";
 /** x (c0 + c1 x^2 + c2 x^4), x evaluated once. */
 const oddPolynomial = (name: string, harmonics: number, x: string) =>
@@ -150,9 +149,9 @@ const oddPolynomial = (name: string, harmonics: number, x: string) =>
 for (const harmonics of HARMONICS) {
   ACTIVATIONS.push({
     name: `Wave${harmonics}`,
-    constants: `${INVERSE_PERIOD} const offset = v128.load32_splat(settings, ${COEFFICIENTS + 4});
-      ${splats("c", harmonics - 1, COEFFICIENTS + 8)}`,
-    derivativeConstants: `${INVERSE_PERIOD} ${splats("d", harmonics - 1, DERIVATIVE)}`,
+    constants: `${INVERSE_PERIOD} const offset = v128.load32_splat(settings, ${SETTINGS.value + 4});
+      ${splats("c", harmonics - 1, SETTINGS.value + 8)}`,
+    derivativeConstants: `${INVERSE_PERIOD} ${splats("d", harmonics - 1, SETTINGS.slope)}`,
     value: `f32x4.relaxed_madd(c, ${HALF}, f32x4.add(offset, ${
       oddPolynomial("c", harmonics, "cosine(c, inversePeriod)")
     }))`,
@@ -162,7 +161,7 @@ for (const harmonics of HARMONICS) {
 }
 
 const PENALTY_CONSTANTS = `
-  const inverseRange = v128.load32_splat(settings, 8), exponent = load<i32>(settings, 12);`;
+  const inverseRange = v128.load32_splat(settings, ${SETTINGS.inverseRange}), exponent = load<i32>(settings, ${SETTINGS.exponent});`;
 /** power = square^(exponent / 2 + less), for exponents 2 to 10. The branches go the same way all the time. */
 const power = (less: 0 | -1) => {
   const powers = ["f32x4.splat(1)", "square", "fourth", "f32x4.mul(fourth, square)", "f32x4.mul(fourth, fourth)"];
@@ -187,8 +186,8 @@ const activationInput = (shortcut: boolean) => {
 /** y = batch norm of z, plus the shortcut: no activation follows. */
 const identityForward = (shortcut: boolean) =>
   sweep({
-    name: `forwardIdentity${shortcut ? "Shortcut" : ""}`,
-    tensors: ["z", ...(shortcut ? ["s"] : []), "y"],
+    family: "forwardIdentity",
+    without: absent({ s: shortcut }),
     tables: NORM_TABLES,
     element: (masked) => `${activationInput(shortcut)} ${store("y", "v", masked)}`,
   });
@@ -200,12 +199,12 @@ const identityForward = (shortcut: boolean) =>
  */
 const activationForward = (f: Activation, shortcut: boolean) =>
   sweep({
-    name: `forward${f.name}${shortcut ? "Shortcut" : ""}`,
-    tensors: ["z", ...(shortcut ? ["s"] : []), "y"],
+    family: "forward",
+    activation: f.name,
+    without: absent({ s: shortcut }),
     tables: NORM_TABLES,
-    parameters: "settings: usize, record: usize",
     before: `
-      const clip = v128.load32_splat(settings), low = f32x4.neg(clip), bound = v128.load32_splat(settings, 4);
+      const clip = v128.load32_splat(settings), low = f32x4.neg(clip), bound = v128.load32_splat(settings, ${SETTINGS.bound});
       ${PENALTY_CONSTANTS}
       ${f.constants}
       let largest = i32x4.splat(0), outside = i32x4.splat(0), total = f64x2.splat(0);`,
@@ -217,7 +216,7 @@ const activationForward = (f: Activation, shortcut: boolean) =>
       largest = i32x4.max_s(largest, size);
       outside = i32x4.sub(outside, i32x4.gt_s(size, bound));
       if (exponent == ${HINGE}) {
-        const excess = f32x4.pmax(f32x4.sub(size, v128.load32_splat(settings, ${RANGE})), f32x4.splat(0));
+        const excess = f32x4.pmax(f32x4.sub(size, v128.load32_splat(settings, ${SETTINGS.range})), f32x4.splat(0));
         sum$ = f32x4.relaxed_madd(excess, excess, sum$);
       } else if (exponent != ${NO_PENALTY}) {
         const ratio = f32x4.mul(v, inverseRange), square = f32x4.pmin(f32x4.mul(ratio, ratio), f32x4.splat(256));
@@ -229,8 +228,8 @@ const activationForward = (f: Activation, shortcut: boolean) =>
     laneEnd: `total = f64x2.add(total, sumPairs(sum$));`,
     after: `
       store<f64>(record, load<f64>(record) + (f64x2.extract_lane(total, 0) + f64x2.extract_lane(total, 1)));
-      store<i32>(record, max(load<i32>(record, 8), largestLane(largest)), 8);
-      store<i32>(record, load<i32>(record, 12) + laneSum(outside), 12);`,
+      store<i32>(record, max(load<i32>(record, ${RECORD.largest}), largestLane(largest)), ${RECORD.largest});
+      store<i32>(record, load<i32>(record, ${RECORD.outside}) + laneSum(outside), ${RECORD.outside});`,
   });
 
 /** Adds the sums of g and of g (z - mean) to \`sums\` (f64 [2][period]). */
@@ -248,10 +247,9 @@ const gradientIn = (second: boolean) => second ? "f32x4.add(v128.load(dyAt, @), 
 /** g = dy (+ ey), with the sums of batch norm. */
 const identityBackward = (second: boolean) =>
   sweep({
-    name: `backwardIdentity${second ? "Second" : ""}`,
-    tensors: ["dy", ...(second ? ["ey"] : []), "z", "g"],
+    family: "backwardIdentity",
+    without: absent({ ey: second }),
     tables: GRADIENT_TABLES,
-    parameters: "sums: usize",
     laneStart: GRADIENT_SUMS.laneStart,
     element: (masked) => `
       const z = v128.load(zAt, @), g = ${keep(gradientIn(second), masked)};
@@ -266,10 +264,10 @@ const identityBackward = (second: boolean) =>
  */
 const activationBackward = (f: Activation, shortcut: boolean, second: boolean) =>
   sweep({
-    name: `backward${f.name}${shortcut ? "Shortcut" : ""}${second ? "Second" : ""}`,
-    tensors: ["dy", ...(second ? ["ey"] : []), "z", ...(shortcut ? ["s"] : []), "g"],
+    family: "backward",
+    activation: f.name,
+    without: absent({ s: shortcut, ey: second }),
     tables: GRADIENT_TABLES,
-    parameters: "sums: usize, settings: usize, factor: f32",
     before: `
       const clip = v128.load32_splat(settings), factors = f32x4.splat(factor);
       ${PENALTY_CONSTANTS}
@@ -282,7 +280,7 @@ const activationBackward = (f: Activation, shortcut: boolean, second: boolean) =
       const dy = ${keep(gradientIn(second), masked)};
       let g = v128.andnot(${f.derivative("dy")}, i32x4.gt_s(size, clip));
       if (exponent == ${HINGE}) {
-        const range = v128.load32_splat(settings, ${RANGE});
+        const range = v128.load32_splat(settings, ${SETTINGS.range});
         const excess = f32x4.sub(v, f32x4.pmin(f32x4.pmax(v, f32x4.neg(range)), range));
         g = f32x4.relaxed_madd(factors, excess, g);
       } else if (exponent != ${NO_PENALTY}) {
@@ -299,10 +297,9 @@ const activationBackward = (f: Activation, shortcut: boolean, second: boolean) =
 /** Sums of dy and of dy times odd powers of the cosine, added to f64 [4]: what the gradients of a learned wave are made of. */
 const fourierBackward = (shortcut: boolean, second: boolean) =>
   sweep({
-    name: `backwardFourier${shortcut ? "Shortcut" : ""}${second ? "Second" : ""}`,
-    tensors: ["dy", ...(second ? ["ey"] : []), "z", ...(shortcut ? ["s"] : [])],
+    family: "backwardFourier",
+    without: absent({ s: shortcut, ey: second }),
     tables: NORM_TABLES,
-    parameters: "settings: usize, result: usize",
     before: `
       const clip = v128.load32_splat(settings), low = f32x4.neg(clip);
       ${INVERSE_PERIOD}
@@ -327,11 +324,9 @@ const fourierBackward = (shortcut: boolean, second: boolean) =>
 
 /** Sums of z - pivot and of its square, f64 [2][period]. */
 const MOMENTS = sweep({
-  name: "moments",
+  family: "moments",
   paired: true,
-  tensors: ["z"],
   tables: ["pivot"],
-  parameters: "sums: usize",
   laneStart: "let sum$ = f32x4.splat(0), squares$ = f32x4.splat(0);",
   element: (masked) => `
     const d = ${keep("f32x4.sub(v128.load(zAt, @), pivot$)", masked)};
@@ -345,8 +340,7 @@ const MOMENTS = sweep({
 
 /** dz = a g + b (z - mean) + d: the input gradient of batch norm. */
 const NORM_GRADIENT = sweep({
-  name: "normGradient",
-  tensors: ["g", "z", "dz"],
+  family: "normGradient",
   tables: ["a", "b", "mean", "d"],
   element: (masked) => `
     const centred = f32x4.sub(v128.load(zAt, @), mean$);
@@ -356,14 +350,12 @@ const NORM_GRADIENT = sweep({
 
 /** y = x + w, and y = x. Tables are not read. */
 const SUM = sweep({
-  name: "sum",
-  tensors: ["x", "w", "y"],
+  family: "sum",
   tables: [],
   element: (masked) => store("y", "f32x4.add(v128.load(xAt, @), v128.load(wAt, @))", masked),
 });
 const COPY = sweep({
-  name: "copy",
-  tensors: ["x", "y"],
+  family: "copy",
   tables: [],
   element: (masked) => store("y", "v128.load(xAt, @)", masked),
 });
@@ -374,10 +366,9 @@ const COPY = sweep({
  */
 const outliers = (shortcut: boolean) =>
   sweep({
-    name: `outliers${shortcut ? "Shortcut" : ""}`,
-    tensors: ["z", ...(shortcut ? ["s"] : [])],
+    family: "outliers",
+    without: absent({ s: shortcut }),
     tables: NORM_TABLES,
-    parameters: "least: f32, result: usize",
     before: "const bound = f32x4.splat(least);",
     element: (masked) => `
       ${activationInput(shortcut)}

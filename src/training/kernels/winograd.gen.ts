@@ -8,6 +8,7 @@
  * 4 KiB, or the 36 streams fall into one set of the first-level cache.
  */
 import { TRANSFORM } from "./_conv_scratch.ts";
+import { CONVOLUTION_HEADS as HEADS } from "./_heads.ts";
 
 const range = (n: number): number[] => [...Array(n).keys()];
 
@@ -117,12 +118,10 @@ const overTiles = (body: string) => `
   }`;
 
 /** From squares of `side` pixels, 4 apart, to planes. */
-function toPlanes(name: string, comment: string, side: number, transform: Transform): string {
+function toPlanes(name: "winogradInput" | "winogradGradient", comment: string, side: number, transform: Transform): string {
   return `
 /** ${comment} */
-export function ${name}(
-  x: usize, planes: usize, planeStep: usize, imageStep: usize, rowStep: usize, channels: i32, tileRows: i32,
-  tileColumns: i32, first: i32, count: i32
+export function ${name}(${HEADS[name]}
 ): void {
   ${declare(CONSTANTS)}
   const pixel = <usize>channels * 4, planeRow = 6 * planeStep;
@@ -148,9 +147,7 @@ export function ${name}(
 
 const FROM_PLANES = `
 /** Outputs of tiles, without border, plus bias if its address is not 0. */
-export function winogradOutput(
-  planes: usize, planeStep: usize, y: usize, bias: usize, imageStep: usize, rowStep: usize, channels: i32,
-  tileRows: i32, tileColumns: i32, first: i32, count: i32
+export function winogradOutput(${HEADS.winogradOutput}
 ): void {
   ${declare(CONSTANTS)}
   const pixel = <usize>channels * 4, planeRow = 6 * planeStep;

@@ -11,6 +11,7 @@
  * [line][tile][6 outputs][8 points].
  */
 import { BIAS, ROW_CONSTANTS, ROW_WEIGHTS } from "./_conv_scratch.ts";
+import { CONVOLUTION_HEADS as HEADS } from "./_heads.ts";
 
 const range = (n: number): number[] => [...Array(n).keys()];
 
@@ -152,9 +153,7 @@ const outputTransform = (p: string, bias: string, store: (i: number, value: stri
 
 const FORWARD = `
 /** z [images][lines][4 * tiles][6], without border, plus bias if its address is not 0; \`planes\` is scratch for one image. */
-export function rowsForward(
-  x: usize, xStep: usize, xImage: usize, weights: usize, bias: usize, z: usize, images: i32, lines: i32, tiles: i32,
-  planes: usize
+export function rowsForward(${HEADS.rowsForward}
 ): void {
   memory.copy(${ROW_WEIGHTS}, weights, ${WEIGHTS_BYTES});
   if (bias) memory.copy(${BIAS}, bias, ${OUTPUTS * 4});
@@ -206,9 +205,7 @@ function addProducts(sums: usize, planes: usize, gradients: usize, tiles: i32): 
 }
 
 /** dw [5][5][3][6], overwritten; \`dz\` is the first pixel inside its border; scratch for one image and its gradients. */
-export function rowsWeightGradient(
-  x: usize, xStep: usize, xImage: usize, dz: usize, zStep: usize, zImage: usize, dw: usize, images: i32, lines: i32,
-  tiles: i32, planes: usize, gradients: usize
+export function rowsWeightGradient(${HEADS.rowsWeightGradient}
 ): void {
   memory.fill(${ROW_WEIGHTS}, 0, ${WEIGHTS_BYTES});
   const step = <usize>tiles * ${PLANE_TILE};

@@ -1,0 +1,232 @@
+/** How few bits a private inference can do with: accuracy against the bits of the ring, and against fraction bits. */
+import {
+  activationProtocol,
+  DEFAULT_LINEAR,
+  foldGraph,
+  layerActivation,
+  planInference,
+  readModelFolder,
+} from "../mod.ts";
+import {
+  type Cell,
+  type CsvValue,
+  defineExperiment,
+  type LineChart,
+  type NewRow,
+  numberOf,
+  type Row,
+  type Size,
+} from "../src/reproduction/experiment.ts";
+import { wilsonInterval } from "../src/report/statistics.ts";
+import { fewestBits } from "../src/report/accuracy_claims.ts";
+import { infer } from "./_infer.ts";
+import { kindOf, protocolsOf, samplesOf, type ShippedModel } from "./_models.ts";
+import { classificationRow } from "./accuracy_table.ts";
+
+/** The option that sets the bits of a protocol. */
+type Option = "ringBits" | "fractionBits";
+const FLAGS: Readonly<Record<Option, string>> = { ringBits: "--ring-bits", fractionBits: "--fraction-bits" };
+
+const BITS: Readonly<Record<Size, Readonly<Record<Option, readonly number[]>>>> = {
+  smoke: { ringBits: [20, 30], fractionBits: [] },
+  quick: { ringBits: [20, 24, 28, 30], fractionBits: [] },
+  full: { ringBits: [16, 18, 20, 22, 24, 26, 28, 29, 30], fractionBits: [8, 10, 12, 14, 16, 18, 20] },
+};
+/** Networks and their images. */
+const IMAGES: Readonly<Record<Size, Readonly<Record<string, number>>>> = {
+  smoke: { convnet: 5 },
+  quick: { convnet: 200 },
+  full: { convnet: 1000, "minionn-bn": 300 },
+};
+const SECONDS_PER_IMAGE: Readonly<Record<string, number>> = { convnet: 0.01, "minionn-bn": 0.09 };
+
+/**
+ * What counts as no loss: so many of the classes are the same, or not significantly fewer. Accuracy differs by the rest at most, and is
+ * no measure by itself: of 2 % of the classes that change at 24 bits as many become right as wrong.
+ */
+const LEAST_AGREEMENT = 0.997;
+
+interface PrecisionCell extends Cell {
+  readonly shipped: ShippedModel;
+  readonly protocol: string;
+  readonly option: Option;
+  readonly bits: number;
+  readonly images: number;
+}
+
+const optionOf = (protocol: string): Option =>
+  activationProtocol(protocol).takes.includes("ringBits") ? "ringBits" : "fractionBits";
+
+/** Of each network the first one of each kind of activation, by a protocol of each kind of bits. */
+function cells(size: Size): PrecisionCell[] {
+  return Object.entries(IMAGES[size]).flatMap(([model, images]) => {
+    return samplesOf(model, ({ activation }) => kindOf(activation)).flatMap((shipped) => {
+      const protocols = protocolsOf(shipped.activation);
+      return (["ringBits", "fractionBits"] as const).flatMap((option) => {
+        const protocol = protocols.find((name) => optionOf(name) === option);
+        return protocol === undefined ? [] : BITS[size][option].map((bits) => ({
+          id: `${shipped.name} ${protocol} ${bits}`,
+          shipped,
+          protocol,
+          option,
+          bits,
+          images,
+          seconds: Math.round(5 + images * SECONDS_PER_IMAGE[model]!),
+        }));
+      });
+    });
+  });
+}
+
+/** Whether the planner refuses a network at so many bits, in its words; null: it does not. */
+async function refusalOf({ shipped, protocol, option, bits }: PrecisionCell): Promise<string | null> {
+  const { graph, activation, weights, ranges } = await readModelFolder(shipped.folder);
+  const functions = Object.fromEntries(
+    graph.nodes.flatMap(({ op, id }) =>
+      op === "activation" ? [[id, layerActivation(activation, id, weights)]] : []
+    ),
+  );
+  try {
+    planInference(foldGraph(graph), {
+      activation: protocol,
+      linear: DEFAULT_LINEAR.name,
+      function: activation,
+      functions,
+      [option]: bits,
+      ...(ranges && { ranges }),
+    });
+    return null;
+  } catch (error) {
+    if (error instanceof RangeError) return error.message;
+    throw error;
+  }
+}
+
+async function runCell(cell: PrecisionCell): Promise<NewRow> {
+  const { shipped, protocol, option, bits, images } = cell, refused = await refusalOf(cell);
+  const row = {
+    weights: shipped.folder,
+    model: shipped.model,
+    dataset: shipped.dataset,
+    activation: shipped.activation,
+    protocol,
+    option: FLAGS[option],
+    bits,
+    refused: refused !== null,
+  };
+  if (refused !== null) return { ...row, is_lossless: false };
+  const run = await infer(
+    ...["--model", shipped.model, "--weights", shipped.folder, "--activation", protocol],
+    ...["--dataset", shipped.dataset, "--limit", images, FLAGS[option], bits],
+  );
+  const { bytesSent, maxAbsError, largestLogit, grossErrors } = run;
+  const { agree, images: asked } = run.classification!;
+  return {
+    ...row,
+    ...classificationRow(run.classification!),
+    is_lossless: wilsonInterval(agree, asked).high >= LEAST_AGREEMENT,
+    largest_difference: maxAbsError,
+    largest_logit: largestLogit,
+    gross_errors: grossErrors,
+    online_bytes: bytesSent.server + bytesSent.client,
+  };
+}
+
+const byNetwork = (rows: readonly Row[]): Row[][] => [
+  ...Map.groupBy(rows, (row) => `${row["weights"]} ${row["protocol"]}`).values(),
+];
+
+export const precisionSweep = defineExperiment<PrecisionCell>({
+  key: "precision_sweep",
+  title: "Private accuracy against the bits",
+  explanation:
+    "Shipped networks classify the first test images with so many bits of the ring of linear layers (lifted, trigonometric: --ring-bits) " +
+    "or so many fraction bits in words of 64 (honeybadger, relu: --fraction-bits). Without loss: at least " +
+    `${
+      100 * LEAST_AGREEMENT
+    } % of the classes are those of plaintext, or not significantly fewer (95 % Wilson interval). ` +
+    "Refused: the planner finds no room for the audited ranges.",
+  columns: {
+    weights: "folder of the network",
+    model: "network",
+    dataset: "whose test images",
+    activation: "as on the command line",
+    protocol: "activation protocol",
+    option: "which bits",
+    bits: "how many",
+    refused: "whether the planner refuses, so that nothing runs",
+    private_images: "test images of the private run, the first ones",
+    plaintext_same_accuracy: "% of these, floating point",
+    private_accuracy: "% of these, private inference",
+    private_low: "lower end of the 95 % Wilson interval",
+    private_high: "upper end",
+    agreement: "% of these whose private class is the plaintext one",
+    unreliable: "images without a class: logits beyond their public bound",
+    is_lossless:
+      "whether nothing is lost: classes as in plaintext, up to 0.3 % or what so few images leave open",
+    largest_difference: "largest difference of a private logit from plaintext",
+    largest_logit: "largest |logit| in plaintext",
+    gross_errors:
+      "private runs whose logits are further off than the largest of plaintext; not in largest_difference",
+    online_bytes: "payload bytes of an inference online, both directions",
+  },
+  cells,
+  run: async (cell) => [await runCell(cell)],
+  figures: (rows) =>
+    (["ringBits", "fractionBits"] as const).flatMap((option) => {
+      const own = rows.filter((row) => row["option"] === FLAGS[option] && row["refused"] === "false");
+      return own.length === 0 ? [] : [chart(option, own)];
+    }),
+  table: (rows) => byNetwork(rows).map(summaryOf),
+});
+
+function summaryOf(rows: readonly Row[]): Record<string, CsvValue> {
+  const row = rows[0]!,
+    fewest = fewestBits(rows),
+    at = rows.find((one) => one["bits"] === String(fewest));
+  return {
+    network: row["weights"]!.split("/").at(-1)!,
+    protocol: row["protocol"],
+    bits: row["option"],
+    images: rows.find((one) => one["refused"] === "false")?.["private_images"] ?? null,
+    "without loss from": fewest,
+    "agreement % there": at === undefined ? null : numberOf(at, "agreement"),
+    "kB online there": at === undefined ? null : Math.round(numberOf(at, "online_bytes") / 1000),
+    refused: rows.filter((one) => one["refused"] === "true").map((one) => one["bits"]).join(", "),
+  };
+}
+
+const TITLES: Readonly<Record<Option, string>> = {
+  ringBits: "bits of the ring",
+  fractionBits: "fraction bits",
+};
+
+function chart(option: Option, rows: readonly Row[]): LineChart {
+  const groups = byNetwork(rows), images = Math.max(...rows.map((row) => numberOf(row, "private_images")));
+  return {
+    kind: "lines",
+    name: `precision_sweep_${option === "ringBits" ? "ring" : "fraction"}`,
+    see: "accuracy stays that of plaintext down to a width at which it falls within two or four bits.",
+    caption:
+      `Accuracy of private inference over the ${
+        TITLES[option]
+      }, ${images} test images, the same ones for all; hollow: plaintext. ` +
+      "Widths that the planner refuses are left out.",
+    x: { title: TITLES[option] },
+    y: { title: "accuracy (%)" },
+    series: groups.flatMap((same, style) => {
+      const name = `${same[0]!["weights"]!.split("/").at(-1)}, ${same[0]!["protocol"]}`;
+      const points = (column: string) =>
+        same.map((row) => ({ x: numberOf(row, "bits"), y: numberOf(row, column) }));
+      return [
+        { name, style, points: points("private_accuracy") },
+        {
+          name: "",
+          style,
+          role: "points" as const,
+          points: points("plaintext_same_accuracy").slice(-1),
+        },
+      ];
+    }),
+  };
+}

@@ -1,0 +1,51 @@
+/** Many images to classify, with the names by which an answer is told apart: those of a folder, or of one file. */
+import type { Shape } from "../models/graph.ts";
+import { readImageList } from "./image_list.ts";
+
+export interface NamedImages {
+  readonly images: readonly Float32Array[];
+  readonly names: readonly string[];
+  /** What was left out of a folder or done to its images, in sentences. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * The image files of a folder in the order of their names, or the images of a file as `image_list.ts` has them, by number.
+ *
+ * @throws {Error} one sentence that names what cannot be read, or a folder without images
+ */
+export async function readNamedImages(path: string, shape: Shape): Promise<NamedImages> {
+  const isFolder = await Deno.stat(path).then(({ isDirectory }) => isDirectory, () => false);
+  if (isFolder) return await imagesOfFolder(path, shape);
+  const images = await readImageList(path, shape);
+  return { images, names: images.map((_, i) => String(i)), notes: [] };
+}
+
+async function imagesOfFolder(folder: string, shape: Shape): Promise<NamedImages> {
+  // The decoders are loaded only when there is something to decode.
+  const { IMAGE_NAME } = await import("./decode_image.ts"), { readImage } = await import("./image_file.ts");
+  // Hidden files are what systems and editors leave behind.
+  const entries = (await Array.fromAsync(Deno.readDir(folder))).filter(({ name }) => !name.startsWith("."));
+  const names = entries.map(({ name }) => name).filter((name) => IMAGE_NAME.test(name)).sort();
+  if (names.length === 0) {
+    throw new Error(`${folder} holds no images; they must be named .png, .jpg, .jpeg or .webp`);
+  }
+  const images: Float32Array[] = [], [height, width] = shape;
+  let scaled = 0;
+  for (const name of names) {
+    const { pixels, scaledFrom } = await readImage(`${folder}/${name}`, shape);
+    images.push(pixels);
+    if (scaledFrom !== null) scaled++;
+  }
+  const others = entries.length - names.length;
+  return {
+    images,
+    names,
+    notes: [
+      ...others === 0 ? [] : [`left out of ${folder}: ${others} not named .png, .jpg, .jpeg or .webp`],
+      ...scaled === 0
+        ? []
+        : [`${scaled} of ${names.length} images were scaled and cropped to ${width} x ${height}`],
+    ],
+  };
+}

@@ -1,0 +1,138 @@
+import { assertEquals } from "@std/assert";
+import { accuracyClaims } from "./accuracy_claims.ts";
+import { checkClaim, type Data } from "./claim.ts";
+import { csvText, type CsvValue, type Row } from "./csv.ts";
+
+type Given = Readonly<Record<string, CsvValue>>;
+
+/** Verdict and measured text of a claim on rows of its experiment. */
+function check(id: string, given: readonly Given[]) {
+  const rows = given.map((row): Row =>
+    Object.fromEntries(Object.entries({ size: "full", ...row }).map(([k, v]) => [k, csvText(v)]))
+  );
+  const data: Data = { rows: () => rows, reference: () => [] };
+  const { verdict, measured } = checkClaim(accuracyClaims.find((claim) => claim.id === id)!, data);
+  return [verdict, measured];
+}
+
+const row = (method: string, seed: number, plaintext_accuracy: number, more: Given = {}): Given => ({
+  ...{
+    model: "convnet",
+    dataset: "cifar10",
+    epochs: 60,
+    method,
+    protocol: method === "ReLU" ? "relu" : "lifted",
+  },
+  ...{
+    activation: method === "ReLU" ? "relu" : "poly:4:10",
+    recipe: `of ${method}`,
+    weights: `${method} ${seed}`,
+  },
+  ...{ training_seed: seed, plaintext_accuracy, private_accuracy: 70, plaintext_same_accuracy: 70 },
+  ...{ audited: true, agreement: 99.8, private_images: 500, test_images: 10_000, largest_relative_input: 2 },
+  ...more,
+});
+const HINGE = "polynomial, hinge", WAVES = "trigonometric";
+
+Deno.test("private-accuracy allows half a point, or one of few images", () => {
+  const of = (private_accuracy: number, private_images = 500) =>
+    check("private-accuracy", [row("ReLU", 1, 71), row(HINGE, 1, 69, { private_accuracy, private_images })]);
+  assertEquals(of(70.4), [
+    "holds",
+    "0.40 points at most on 500 images, classes agree in 99.80\u00a0% or more",
+  ]);
+  assertEquals(of(69.4)[0], "fails");
+  assertEquals([of(68, 50)[0], of(67.9, 50)[0]], ["holds", "fails"]);
+});
+
+Deno.test("private-accuracy-all asks for all test images, a tenth of a point and 99.7 % of the classes", () => {
+  const of = (more: Given) =>
+    check("private-accuracy-all", [
+      row("ReLU", 1, 71, { agreement: 50 }),
+      row(HINGE, 1, 69, { private_images: 10_000, ...more }),
+    ])[0];
+  assertEquals([of({}), of({ private_accuracy: 69.9 }), of({ agreement: 99.7 })], [
+    "holds",
+    "holds",
+    "holds",
+  ]);
+  assertEquals([of({ private_accuracy: 70.11 }), of({ agreement: 99.69 })], ["fails", "fails"]);
+  assertEquals([of({ private_images: 1000 }), of({ audited: false })], ["not measured", "not measured"]);
+});
+
+Deno.test("shipped-near-relu compares the best recipes by their means, and takes waves for no polynomial", () => {
+  const relu = [row("ReLU", 1, 70), row("ReLU", 2, 72)];
+  const weak = row("polynomial, PILLAR", 1, 60), waves = row(WAVES, 1, 99, { activation: "trig:10:1:2" });
+  const polynomials = [row(HINGE, 1, 68.5), row(HINGE, 2, 69.5)];
+  assertEquals(check("shipped-near-relu", [...relu, weak, waves, ...polynomials]), [
+    "holds",
+    "cifar10: 69.0\u00a0% against 71.0\u00a0%",
+  ]);
+  assertEquals(check("shipped-near-relu", [...relu, weak, waves])[0], "fails");
+  // The best single run is no mean.
+  assertEquals(check("shipped-near-relu", [...relu, row(HINGE, 1, 66), row(HINGE, 2, 71)])[0], "fails");
+  assertEquals(check("shipped-near-relu", [row(HINGE, 1, 66)])[0], "not measured");
+});
+
+Deno.test("waves-above-relu and polynomial-in-range want three seeds of each", () => {
+  const seeds = (method: string, accuracies: readonly number[], more: Given = {}) =>
+    accuracies.map((accuracy, i) => row(method, i + 1, accuracy, more));
+  const relu = seeds("ReLU", [71, 72, 73]);
+  const waves = (...accuracies: number[]) =>
+    check("waves-above-relu", [...relu, ...seeds(WAVES, accuracies)]);
+  assertEquals(waves(72, 73, 74), ["holds", "ConvNet: 73.0\u00a0% against 72.0\u00a0%"]);
+  assertEquals([waves(72, 73, 73.9)[0], waves(80, 80)[0]], ["fails", "not measured"]);
+  const hinge = (accuracies: readonly number[], more: Given = {}) =>
+    check("polynomial-in-range", [
+      ...relu,
+      ...seeds(HINGE, accuracies, more),
+      row("polynomial, PILLAR", 1, 99),
+    ]);
+  assertEquals(hinge([70, 70.5, 71]), [
+    "holds",
+    "ConvNet: 70.5\u00a0% against 72.0\u00a0%, largest input 2.00 times the range",
+  ]);
+  assertEquals(hinge([70, 70.4, 71])[0], "fails");
+  assertEquals(hinge([71, 71, 71], { largest_relative_input: 2.5 })[0], "fails");
+  // A training has a row a protocol, and counts once.
+  const twice = [...relu, ...seeds(HINGE, [70, 71]), row(HINGE, 1, 70, { protocol: "honeybadger" })];
+  assertEquals(check("polynomial-in-range", twice)[0], "not measured");
+});
+
+Deno.test("smallest-ring wants no loss at the widest ring, and says from where on there is none", () => {
+  const widths = (...lossless: readonly (readonly [number, boolean])[]) =>
+    lossless.map(([bits, is_lossless]) => ({
+      ...{ weights: "results/models/one", protocol: "lifted", option: "--ring-bits", bits, is_lossless },
+    }));
+  assertEquals(check("smallest-ring", widths([16, false], [20, true], [24, true], [30, true])), [
+    "holds",
+    "one by lifted: from 20 bits on",
+  ]);
+  assertEquals(check("smallest-ring", widths([24, false], [28, true], [30, true]))[0], "holds");
+  assertEquals(check("smallest-ring", widths([20, true], [24, true], [30, false])), [
+    "fails",
+    "one by lifted: no width",
+  ]);
+});
+
+Deno.test("brightness parts ReLU and waves from polynomials", () => {
+  const at = (method: string, factor: number, private_accuracy: number) => ({
+    method,
+    factor,
+    private_accuracy,
+  });
+  const rows = [at("ReLU", 1, 5), at("ReLU", 4, 50), at(HINGE, 4, 11), at(WAVES, 4, 45)];
+  assertEquals(check("brightness", rows), [
+    "holds",
+    "ReLU 50.0\u00a0%, polynomial, hinge 11.0\u00a0%, trigonometric 45.0\u00a0%",
+  ]);
+  assertEquals(check("brightness", [...rows, at(WAVES, 4, 20)])[0], "fails");
+  assertEquals(check("brightness", [...rows, at(HINGE, 4, 40)])[0], "fails");
+  assertEquals(check("brightness", rows.slice(0, 2))[0], "not measured");
+});
+
+Deno.test("retrained-bits fails by one network that comes out another", () => {
+  const one = { weights: "results/models/one", is_same: true };
+  assertEquals(check("retrained-bits", [one]), ["holds", "one the same"]);
+  assertEquals(check("retrained-bits", [one, { ...one, is_same: false }])[0], "fails");
+});
