@@ -223,6 +223,46 @@ describe("server and dealer as a service", () => {
     await drains(service.server, service.dealer);
   });
 
+  it("answer the rest of a client's images after they were killed and started anew", async () => {
+    const folder = `${await Deno.makeTempDir()}/pictures`,
+      names = Array.from({ length: 20 }, (_, i) => `${10 + i}.png`);
+    await Deno.mkdir(folder);
+    for (const [i, name] of names.entries()) {
+      const samples = new Uint8Array(32 * 32 * 3).fill(10 * i);
+      await Deno.writeFile(`${folder}/${name}`, png({ width: 32, height: 32, colour: RGB, samples }));
+    }
+    // A query takes a quarter of a second, so that this one is in time.
+    const slow = ["--profile", "rtt:60"];
+    await using first = await started({ server: slow });
+    const at = [first.server, first.dealer].map(async (program) => `127.0.0.1:${await program.port()}`);
+    const [serverAt, dealerAt] = await Promise.all(at) as [string, string];
+    const client = first.client("--images", folder, ...slow);
+    await client.line(/client: 14\.png: /);
+    for (const program of [first.server, first.dealer]) {
+      program.kill();
+      await program.ended().catch(() => {});
+    }
+    await using _dealer = Program.start("dealer", ["--model", "convnet", "--listen", dealerAt]);
+    await using _server = Program.start("server", [
+      "--model",
+      "convnet",
+      "--listen",
+      serverAt,
+      "--dealer",
+      dealerAt,
+      ...slow,
+    ]);
+    const { code, stdout, stderr } = await client.ended();
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /a new session in 1 s/);
+    // Each image once, in order, whichever session it was of.
+    const answered = [...stdout.matchAll(/^client: (\d+\.png): (?:class \d|unreliable)/gm)].map(([, name]) =>
+      name
+    );
+    assertEquals(answered, names);
+    await Deno.remove(folder, { recursive: true });
+  });
+
   it("outlive one another's failures: a new dealer or a new server is found by who waits", async () => {
     await using service = await started();
     const client = service.client("--repetitions", "3000");
