@@ -47,7 +47,7 @@ onLinux("infer prints what it has measured, and then its error", async () => {
     "--warm-up",
     "0",
   ]);
-  await new Promise((resolve) => setTimeout(resolve, 6000));
+  await program.line(/ [1-9]\d*\/100000 queries/, true);
   const roles = await childrenOf(program.pid);
   Deno.kill(roles.find(({ args }) => args.some((arg) => arg.endsWith("server.ts")))!.pid, "SIGKILL");
   const { code, stdout, stderr } = await program.ended();
