@@ -12,6 +12,7 @@ import {
   ModelProtoSchema,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
+  type TensorProto,
   TensorProto_DataType as DataType,
   TensorShapeProto_DimensionSchema,
   TensorShapeProtoSchema,
@@ -20,7 +21,7 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from "onnx-buf";
-import { decodeTensor, encodeTensor, type ExternalData, type OnnxTensor } from "./tensor.ts";
+import { decodeTensor, encodeTensor, type ExternalData, FLOATS, type OnnxTensor } from "./tensor.ts";
 
 export type OnnxAttribute = number | string | readonly number[] | OnnxTensor;
 
@@ -148,6 +149,47 @@ export function encodeModel(
       graph,
     }),
   );
+}
+
+/**
+ * The same file for a runtime that is to show the value `output` of one image: everything in it, half floats widened to float32, which
+ * runtimes on a CPU lack.
+ */
+export function encodeForValue(
+  bytes: Uint8Array,
+  external: ExternalData,
+  output: string,
+): Uint8Array<ArrayBuffer> {
+  const model = parse(bytes),
+    graph = model.graph!,
+    widened = (type: number) => FLOATS.includes(type) ? DataType.FLOAT : type;
+  const inlined = (tensor: TensorProto) => {
+    const decoded = decodeTensor(tensor, external);
+    return decoded.kind === "other" ? tensor : encodeTensor(tensor.name, decoded);
+  };
+  graph.initializer = graph.initializer.map(inlined);
+  for (const { opType, attribute } of graph.node) {
+    for (const one of attribute) {
+      if (one.t) one.t = inlined(one.t);
+      if (opType === "Cast" && one.name === "to") one.i = BigInt(widened(Number(one.i)));
+    }
+  }
+  for (const { type } of graph.input) {
+    if (type?.value.case !== "tensorType") continue;
+    const tensor = type.value.value, [batch] = tensor.shape?.dim ?? [];
+    tensor.elemType = widened(tensor.elemType);
+    if (batch) batch.value = { case: "dimValue", value: 1n };
+  }
+  // What the file says of values in between would contradict the types that they have now.
+  graph.valueInfo = [];
+  const type = create(TypeProto_TensorSchema, { elemType: DataType.FLOAT });
+  graph.output = [
+    create(ValueInfoProtoSchema, {
+      name: output,
+      type: create(TypeProtoSchema, { value: { case: "tensorType", value: type } }),
+    }),
+  ];
+  return toBinary(ModelProtoSchema, model);
 }
 
 function attributeProto(name: string, value: OnnxAttribute): AttributeProto {

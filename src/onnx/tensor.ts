@@ -7,19 +7,28 @@ import {
   TensorProtoSchema,
 } from "onnx-buf";
 
-/** Weights as floats; whole numbers, of which every float64 holds those that count things, as numbers. */
+/** Weights as floats; whole numbers, of which every float64 holds those that count things, as numbers; others by their type alone. */
 export type OnnxTensor =
   & { readonly shape: readonly number[] }
   & (
     | { readonly kind: "floats"; readonly data: Float32Array }
     | { readonly kind: "integers"; readonly data: readonly number[] }
+    | { readonly kind: "other"; readonly type: string }
   );
+
+/** The types that become float32, as ONNX numbers them. */
+export const FLOATS: readonly number[] = [
+  DataType.FLOAT,
+  DataType.FLOAT16,
+  DataType.DOUBLE,
+  DataType.BFLOAT16,
+];
 
 /** The bytes of a file beside the ONNX file, by the name that it has there. */
 export type ExternalData = (file: string) => Uint8Array;
 
 interface Format {
-  readonly kind: OnnxTensor["kind"];
+  readonly kind: "floats" | "integers";
   readonly bytes: number;
   read(view: DataView, at: number): number;
 }
@@ -47,22 +56,18 @@ function float16(bits: number): number {
   return word.getFloat16(0);
 }
 
-/** @throws {SyntaxError} that names the tensor: its type is not supported, or its data do not have its shape */
+/** @throws {SyntaxError} that names the tensor whose data do not have its shape */
 export function decodeTensor(tensor: TensorProto, external: ExternalData): OnnxTensor {
   const refuse = (what: string): never => {
     throw new SyntaxError(`tensor ${tensor.name || "without a name"}: ${what}`);
   };
-  const format = FORMATS.get(tensor.dataType);
-  if (format === undefined) {
-    return refuse(
-      `type ${
-        DataType[tensor.dataType] ?? tensor.dataType
-      } is not supported; FLOAT, FLOAT16 and BFLOAT16 are`,
-    );
-  }
   const shape = tensor.dims.map(Number), size = shape.reduce((product, n) => product * n, 1);
   if (!shape.every((n) => n >= 0) || !Number.isSafeInteger(size)) {
     return refuse(`shape [${shape}] is not a list of sizes`);
+  }
+  const format = FORMATS.get(tensor.dataType);
+  if (format === undefined) {
+    return { kind: "other", shape, type: DataType[tensor.dataType] ?? "an unknown type" };
   }
   const values = typedValues(tensor) ?? rawValues(rawBytes(tensor, external), format);
   if (values === null || values.length !== size) {
@@ -98,11 +103,22 @@ function rawBytes(tensor: TensorProto, external: ExternalData): Uint8Array {
   return file.subarray(offset, offset + Number(fields.get("length") ?? file.length - offset));
 }
 
-export function encodeTensor(name: string, { kind, shape, data }: OnnxTensor): TensorProto {
-  const dims = shape.map(BigInt);
-  if (kind === "integers") {
-    return create(TensorProtoSchema, { name, dims, dataType: DataType.INT64, int64Data: data.map(BigInt) });
+/** @throws {RangeError} for another kind of tensor than floats and integers */
+export function encodeTensor(name: string, tensor: OnnxTensor): TensorProto {
+  const dims = tensor.shape.map(BigInt);
+  switch (tensor.kind) {
+    case "floats": {
+      const rawData = new Uint8Array(Float32Array.from(tensor.data).buffer);
+      return create(TensorProtoSchema, { name, dims, dataType: DataType.FLOAT, rawData });
+    }
+    case "integers":
+      return create(TensorProtoSchema, {
+        name,
+        dims,
+        dataType: DataType.INT64,
+        int64Data: tensor.data.map(BigInt),
+      });
+    case "other":
+      throw new RangeError(`tensor ${name} of type ${tensor.type} is not written`);
   }
-  const rawData = new Uint8Array(Float32Array.from(data).buffer);
-  return create(TensorProtoSchema, { name, dims, dataType: DataType.FLOAT, rawData });
 }
