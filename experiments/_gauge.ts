@@ -5,7 +5,7 @@
 import { GAUGE_COLUMNS } from "../src/report/gauge.ts";
 import { median, quartiles } from "../src/report/statistics.ts";
 import { plaintext } from "./_plaintext.ts";
-import type { CellContext, Experiment, NewRow } from "./experiment.ts";
+import type { CellContext, Experiment, NewRow } from "../src/reproduction/experiment.ts";
 
 /** Seconds that a reading takes, most of them to start. */
 const GAUGE_SECONDS = 3;

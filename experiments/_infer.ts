@@ -1,40 +1,6 @@
-/** Runs `infer --json` as a user would and gives its result a type. */
-import { type NewRow, runJson } from "./experiment.ts";
-
-/** Logits of a query: private, and of the plaintext engines; JSON has null for what is no finite number. */
-export interface Answer {
-  readonly logits: readonly (number | null)[];
-  readonly float: readonly (number | null)[];
-  /** Null where a value left the range of fixed point. */
-  readonly fixed: readonly (number | null)[] | null;
-}
-
-export interface Inference {
-  readonly model: string;
-  readonly classes: number;
-  readonly activation: string;
-  readonly linear: string;
-  readonly profile: string;
-  readonly fractionBits: number;
-  readonly repetitions: number;
-  readonly exchanges: number;
-  readonly oneWayDelays: number;
-  readonly paperExchanges: number;
-  readonly bytesSent: { readonly server: number; readonly client: number };
-  readonly setup: { readonly ms: number; readonly bytes: number };
-  readonly offline: { readonly ms: number; readonly bytes: number; readonly partyBytes: number };
-  readonly online: { readonly medianMs: number; readonly q1Ms: number; readonly q3Ms: number };
-  readonly computeMs: { readonly server: number; readonly client: number };
-  readonly peakRssMB: { readonly server: number; readonly client: number; readonly dealer: number };
-  readonly cores: readonly number[] | null;
-  readonly maxAbsError: number;
-  readonly oracleMaxAbsError: number;
-  readonly largestLogit: number;
-  readonly argmaxAgrees: boolean;
-  readonly grossErrors: number;
-  /** With `--logits`. */
-  readonly answers?: readonly Answer[];
-}
+/** Runs `infer --json` as a user would. */
+import type { InferResult } from "../src/reproduction/command_results.ts";
+import { type NewRow, runJson } from "../src/reproduction/experiment.ts";
 
 export const PERMISSIONS = [
   "--allow-net=127.0.0.1",
@@ -45,10 +11,10 @@ export const PERMISSIONS = [
   "--allow-sys",
 ];
 
-export const infer = async (...options: (string | number)[]): Promise<Inference> =>
+export const infer = async (...options: (string | number)[]): Promise<InferResult> =>
   await runJson([...PERMISSIONS, "src/cli/infer.ts", "--json", ...options.map(String)], {
     timeoutSeconds: 1800,
-  }) as Inference;
+  }) as InferResult;
 
 /** The columns of {@linkcode figuresOf}. */
 export const FIGURE_COLUMNS = {
@@ -69,7 +35,7 @@ export const FIGURE_COLUMNS = {
 } as const;
 
 /** The figures of a run that every table wants. */
-export const figuresOf = (run: Inference): NewRow => ({
+export const figuresOf = (run: InferResult): NewRow => ({
   repetitions: run.repetitions,
   exchanges: run.exchanges,
   one_way_delays: run.oneWayDelays,

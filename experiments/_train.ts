@@ -7,7 +7,8 @@
  * and checkpoints in the folder beside it, and reused while recipe and training code are the same: that halves a
  * full run, and an interrupted one continues in the middle of a training. A fresh clone has none of them.
  */
-import { type Cell, runJson, type Size } from "./experiment.ts";
+import type { EvaluateResult, TrainResult } from "../src/reproduction/command_results.ts";
+import { type Cell, runJson, type Size } from "../src/reproduction/experiment.ts";
 import { writeFileAtomically } from "../src/report/csv.ts";
 import { machineText } from "../src/report/environment.ts";
 
@@ -56,36 +57,19 @@ export interface Penalty {
   readonly reduction: "sum" | "mean" | "hinge";
 }
 
-/** What `evaluate --json` measures. */
-export interface Measurement {
-  readonly images: number;
-  /** Percent. */
-  readonly accuracy: number;
-  readonly outOfRangePercent: number;
-  readonly imagesOutOfRangePercent: number;
-  /** Null: not finite. */
-  readonly outOfRangeMax: number | null;
-  readonly nonFinite: number;
-}
-
-/** Where training broke down. */
-export interface Divergence {
-  readonly epoch: number;
-  readonly step: number;
-}
+/** What `evaluate --json` measures, as far as it is used here. */
+export type Measurement = Pick<
+  EvaluateResult,
+  "images" | "accuracy" | "outOfRangePercent" | "imagesOutOfRangePercent" | "outOfRangeMax" | "nonFinite"
+>;
 
 /** A training that has ended. */
-export interface Training {
-  readonly diverged: Divergence | null;
-  /** Largest |input| of each activation layer in the last steps, the last one last; null: not finite. */
-  readonly lastInputs: readonly (readonly (number | null)[])[];
-  /** Accuracy in the last epoch, with the clip and on augmented images. This and what follows is null if it diverged. */
-  readonly trainAccuracy: number | null;
+export interface Training
+  extends Pick<TrainResult, "lastInputs" | "trainAccuracy" | "trainImages" | "imagesPerSecond" | "seconds"> {
+  readonly diverged: Pick<NonNullable<TrainResult["diverged"]>, "epoch" | "step"> | null;
+  /** Null, as the accuracy in training, if it diverged. */
   readonly heldOut: Measurement | null;
   readonly test: Measurement | null;
-  readonly trainImages: number;
-  readonly imagesPerSecond: number;
-  readonly seconds: number;
 }
 
 /** Beyond it an activation input is out of range; where `--clip` clips. */
@@ -208,13 +192,6 @@ export async function weightsOf(recipe: Recipe, seed: number): Promise<string> {
   return `runs/training/${digest.slice(0, 16)}`;
 }
 
-/** What `train --json` prints, as far as it is used here. */
-interface TrainResult extends Pick<Training, "diverged" | "lastInputs" | "trainAccuracy" | "trainImages"> {
-  readonly evaluation: Measurement | null;
-  readonly imagesPerSecond: number;
-  readonly seconds: number;
-}
-
 async function trainNow(options: readonly string[], folder: string): Promise<Training> {
   const place = ["--out", folder, "--results", "runs/training/logs", "--resume", "--wait"];
   const protocol = ["--hold-out", "--evaluate", "last", "--json"];
@@ -229,13 +206,13 @@ async function trainNow(options: readonly string[], folder: string): Promise<Tra
 }
 
 /** Measures the weights of a folder on the test images of its dataset. */
-export const evaluate = async (folder: string, ...options: readonly "--clip"[]): Promise<Measurement> =>
+export const evaluate = async (folder: string, ...options: readonly "--clip"[]): Promise<EvaluateResult> =>
   await runJson([
     ...PERMISSIONS,
     "src/cli/evaluate.ts",
     ...["--weights", folder, "--range", String(RANGE), "--json"],
     ...options,
-  ]) as Measurement;
+  ]) as EvaluateResult;
 
 let codeDigest: Promise<string> | undefined;
 

@@ -7,7 +7,7 @@ import {
   type Point,
   type Reference,
   type Row,
-} from "./experiment.ts";
+} from "../src/reproduction/experiment.ts";
 import { mean, tInterval } from "../src/report/statistics.ts";
 import { type Measurement, type Recipe, sweepDataset, type Training } from "./_train.ts";
 

@@ -13,9 +13,10 @@ import {
   optionalNumber,
   type Row,
   type Size,
-} from "./experiment.ts";
+} from "../src/reproduction/experiment.ts";
 import { wilsonInterval } from "../src/report/statistics.ts";
-import { type Answer, infer } from "./_infer.ts";
+import type { Answer } from "../src/reproduction/command_results.ts";
+import { infer } from "./_infer.ts";
 import { type ShippedModel, shippedModels, testImages } from "./_models.ts";
 import { evaluate, type Measurement, sweepDataset } from "./_train.ts";
 import { finiteOr } from "./_training_rows.ts";

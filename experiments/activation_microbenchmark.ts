@@ -1,7 +1,7 @@
 /** One activation layer alone: time over round-trip time, exchanges and bytes of every protocol. */
 import { ACTIVATION_PROTOCOLS } from "../mod.ts";
 import { FIGURE_COLUMNS, figuresOf, infer } from "./_infer.ts";
-import { defineExperiment, numberOf, type Row, type Size } from "./experiment.ts";
+import { defineExperiment, numberOf, type Row, type Size } from "../src/reproduction/experiment.ts";
 
 const ELEMENTS: Record<Size, readonly number[]> = {
   smoke: [2 ** 12],

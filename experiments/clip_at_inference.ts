@@ -1,5 +1,11 @@
 /** The clip that two parties do not have: the same weights measured with and without it. */
-import { type ChartDescription, defineExperiment, numberOf, type Row, type Size } from "./experiment.ts";
+import {
+  type ChartDescription,
+  defineExperiment,
+  numberOf,
+  type Row,
+  type Size,
+} from "../src/reproduction/experiment.ts";
 import { evaluate, train, type TrainingCell, weightsOf } from "./_train.ts";
 import {
   accuracyOf,

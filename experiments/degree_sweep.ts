@@ -11,7 +11,7 @@ import {
   type Reference,
   type Row,
   type Size,
-} from "./experiment.ts";
+} from "../src/reproduction/experiment.ts";
 import {
   figureRecipe,
   type Recipe,

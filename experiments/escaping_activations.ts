@@ -7,7 +7,7 @@ import {
   type Reference,
   type Row,
   type Size,
-} from "./experiment.ts";
+} from "../src/reproduction/experiment.ts";
 import {
   RANGE,
   type Recipe,

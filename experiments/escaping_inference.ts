@@ -29,7 +29,7 @@ import {
   optionalNumber,
   type Row,
   type Size,
-} from "./experiment.ts";
+} from "../src/reproduction/experiment.ts";
 
 const SIZES = [4, 6, 10, 12, 30, 100, 1446];
 const PROTOCOLS = ["honeybadger", "espn", "tree", "lifted"];

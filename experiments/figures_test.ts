@@ -1,12 +1,12 @@
 /** What holds for every figure that the committed CSVs give. */
 import { assert, assertEquals } from "@std/assert";
-import { deriveTables } from "../src/cli/derived.ts";
+import { deriveTables } from "../src/reproduction/derived.ts";
 import { readReference, readResults } from "../src/report/results.ts";
 import { allResults, derivedTables, experiments } from "./mod.ts";
 
 const reference = await readReference();
 const measured = await readResults("results", experiments.map(({ key }) => key));
-const tables = new Map([...measured, ...deriveTables(measured, reference).tables]);
+const tables = new Map([...measured, ...deriveTables(derivedTables, measured, reference).tables]);
 const charts = allResults.flatMap((result) => {
   const table = tables.get(result.key);
   return table === undefined ? [] : result.figures(table.rows, reference);

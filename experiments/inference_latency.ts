@@ -13,7 +13,7 @@ import {
   type Reference,
   type Row,
   type Size,
-} from "./experiment.ts";
+} from "../src/reproduction/experiment.ts";
 
 interface Model {
   readonly model: string;

@@ -18,7 +18,13 @@ import {
   Ring,
   seededImage,
 } from "../mod.ts";
-import { type Cell, defineExperiment, numberOf, type Row, type Size } from "./experiment.ts";
+import {
+  type Cell,
+  defineExperiment,
+  numberOf,
+  type Row,
+  type Size,
+} from "../src/reproduction/experiment.ts";
 
 const MODEL = "minionn-bn", PROTOCOLS = ["lifted", "honeybadger"] as const;
 /** Cells of each protocol, and images of a cell: no image occurs twice. */

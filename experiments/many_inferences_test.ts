@@ -8,7 +8,7 @@ import {
   type Weights,
 } from "../mod.ts";
 import { manyInferences, predictedFailures } from "./many_inferences.ts";
-import { sizes } from "./experiment.ts";
+import { sizes } from "../src/reproduction/experiment.ts";
 
 /** One dense layer 1 -> n with weights 1 before the activations, so that every pre-activation is the image's number. */
 const graph = (n: number): Graph => ({

@@ -1,21 +1,7 @@
 /** What every network profile is configured to and what two processes on this machine really get. */
-import { defineExperiment, numberOf, optionalNumber, runJson } from "./experiment.ts";
+import type { CalibrateResult } from "../src/reproduction/command_results.ts";
+import { defineExperiment, numberOf, optionalNumber, runJson } from "../src/reproduction/experiment.ts";
 import { NETWORK_PROFILES } from "../mod.ts";
-
-interface Measured {
-  readonly configured: { readonly rttMs: number; readonly bitsPerSecond: number | null };
-  readonly measured: {
-    readonly rttMs: {
-      readonly median: number;
-      readonly q1: number;
-      readonly q3: number;
-      readonly p99: number;
-    };
-    readonly pings: number;
-    readonly bitsPerSecond: number;
-  };
-  readonly source: string;
-}
 
 /** Milliseconds for pings, and for the bulk transfer. */
 const BUDGET = { smoke: 200, quick: 1000, full: 5000 };
@@ -50,7 +36,7 @@ export const networkCalibration = defineExperiment({
       "--budget",
       String(BUDGET[size]),
       "--json",
-    ]) as Measured;
+    ]) as CalibrateResult;
     return [{
       profile: id,
       configured_rtt_ms: configured.rttMs,

@@ -3,7 +3,13 @@
  * 2^p, found by an exact search, beside the real-valued fit and the fit whose coefficients are cut to p bits.
  */
 import { formatPolynomial, horner, integerFit, realFit } from "../mod.ts";
-import { type ChartDescription, defineExperiment, type LineChart, numberOf, type Row } from "./experiment.ts";
+import {
+  type ChartDescription,
+  defineExperiment,
+  type LineChart,
+  numberOf,
+  type Row,
+} from "../src/reproduction/experiment.ts";
 
 const range = 5, allDegrees = [2, 3, 4, 5, 6, 7, 8, 9, 10], allPrecisions = [8, 10, 12, 16];
 const relu = (x: number) => Math.max(0, x);

@@ -1,5 +1,5 @@
 /** What keeps inputs of activations in a range, or needs no range: accuracy, largest input, divergence. */
-import { type BarChart, defineExperiment, type Row, type Size } from "./experiment.ts";
+import { type BarChart, defineExperiment, type Row, type Size } from "../src/reproduction/experiment.ts";
 import {
   type Penalty,
   RANGE,

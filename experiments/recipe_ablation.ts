@@ -1,5 +1,5 @@
 /** Short trainings with each rule that is not the paper's alone, and with all of them. */
-import { type BarChart, defineExperiment, type Row, type Size } from "./experiment.ts";
+import { type BarChart, defineExperiment, type Row, type Size } from "../src/reproduction/experiment.ts";
 import { type Recipe, type Rules, scheduleOf, secondsOf, train, type TrainingCell } from "./_train.ts";
 import { accuracyOf, conditions, meanOf, runsOf, TRAINING_COLUMNS, trainingRow } from "./_training_rows.ts";
 

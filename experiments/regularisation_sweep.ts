@@ -8,7 +8,7 @@ import {
   type Reference,
   type Row,
   type Size,
-} from "./experiment.ts";
+} from "../src/reproduction/experiment.ts";
 import { figureRecipe, secondsOf, train, TRAINING_MB, type TrainingCell } from "./_train.ts";
 import {
   accuracyOf,

@@ -1,6 +1,12 @@
 /** What the width of the ring costs and buys in `lifted`: bytes, time and logit error for k = 16 ... 30 bits. */
 import { infer } from "./_infer.ts";
-import { type Cell, defineExperiment, numberOf, type Row, type Size } from "./experiment.ts";
+import {
+  type Cell,
+  defineExperiment,
+  numberOf,
+  type Row,
+  type Size,
+} from "../src/reproduction/experiment.ts";
 
 interface WidthCell extends Cell {
   readonly model: string;

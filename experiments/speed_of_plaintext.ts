@@ -2,10 +2,11 @@
 import { buildModel, countModel } from "../mod.ts";
 import { needsOf } from "./_needs.ts";
 import { withGauge } from "./_gauge.ts";
-import { infer, type Inference } from "./_infer.ts";
-import { plaintext, type Runtime } from "./_plaintext.ts";
+import { infer } from "./_infer.ts";
+import { plaintext } from "./_plaintext.ts";
 import { median } from "../src/report/statistics.ts";
-import { type Cell, defineExperiment, optionalNumber, type Size } from "./experiment.ts";
+import type { InferResult, PlaintextRuntime } from "../src/reproduction/command_results.ts";
+import { type Cell, defineExperiment, optionalNumber, type Size } from "../src/reproduction/experiment.ts";
 
 interface SpeedCell extends Cell {
   readonly model: string;
@@ -44,7 +45,7 @@ const secondsPerQuery = (model: string): number => countModel(buildModel(model))
 const YARDSTICKS = ["relu", "quartic"] as const;
 
 /** Smoke times nothing that counts, and does not download what it can do without: 33 MB for the web, 113 MB for the native one. */
-const runtimesOf = (size: Size): readonly Runtime[] =>
+const runtimesOf = (size: Size): readonly PlaintextRuntime[] =>
   size === "smoke" ? ["tfjs"] : ["tfjs", "onnx-web", "onnx-native"];
 
 const PLAINTEXT = { queries: 25, warmUp: 10 };
@@ -54,7 +55,7 @@ class Timed {
   readonly #times: number[] = [];
   missing: string | null = null;
 
-  async turn(model: string, activation: string, runtime: Runtime): Promise<void> {
+  async turn(model: string, activation: string, runtime: PlaintextRuntime): Promise<void> {
     const found = await plaintext({ model, activation, runtime, ...PLAINTEXT });
     if ("times" in found) this.#times.push(...found.times);
     else this.missing = found.notLoaded;
@@ -109,7 +110,7 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
         ...["--model", model, "--activation", activation, "--profile", profile],
         ...["--repetitions", queries, "--warm-up", warmUp, "--seed", seed, "--timeout", 600],
       );
-    const runs: Inference[] = [], runtimes = runtimesOf(size);
+    const runs: InferResult[] = [], runtimes = runtimesOf(size);
     const timed = new Map(
       YARDSTICKS.flatMap((name) => runtimes.map((runtime) => [`${name} ${runtime}`, new Timed()])),
     );
@@ -123,7 +124,7 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
     const online = median(runs.map((run) => run.online.medianMs)), { bytesSent, offline } = runs[0]!;
     const bytes = bytesSent.server + bytesSent.client, { activations } = countModel(buildModel(model));
     return YARDSTICKS.map((name) => {
-      const of = (runtime: Runtime) => timed.get(`${name} ${runtime}`)?.ms ?? null;
+      const of = (runtime: PlaintextRuntime) => timed.get(`${name} ${runtime}`)?.ms ?? null;
       const tfjs = of("tfjs"), native = of("onnx-native"), web = of("onnx-web");
       const over = (ms: number | null) => ms === null ? null : online / ms;
       return {

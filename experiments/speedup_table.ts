@@ -14,7 +14,7 @@ import {
   type Reference,
   type Row,
   sizes,
-} from "./experiment.ts";
+} from "../src/reproduction/experiment.ts";
 import { predictedMs } from "./inference_latency.ts";
 
 /** A network of the paper, under its names here and in the reference files. */

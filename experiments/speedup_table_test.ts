@@ -2,7 +2,13 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/asse
 import { describe, it } from "@std/testing/bdd";
 import { csvText } from "../src/report/csv.ts";
 import { dataOf, readReference, readResults } from "../src/report/results.ts";
-import { csvColumns, type NewRow, numberOf, type Reference, type Row } from "./experiment.ts";
+import {
+  csvColumns,
+  type NewRow,
+  numberOf,
+  type Reference,
+  type Row,
+} from "../src/reproduction/experiment.ts";
 import { experiments } from "./mod.ts";
 import { speedupTable } from "./speedup_table.ts";
 

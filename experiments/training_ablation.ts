@@ -1,5 +1,5 @@
 /** PILLAR with each of its parts taken away in turn. */
-import { type BarChart, defineExperiment, type Row, type Size } from "./experiment.ts";
+import { type BarChart, defineExperiment, type Row, type Size } from "../src/reproduction/experiment.ts";
 import { type Recipe, scheduleOf, secondsOf, train, TRAINING_MB, type TrainingCell } from "./_train.ts";
 import {
   accuracyOf,

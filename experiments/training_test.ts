@@ -9,8 +9,8 @@ import {
 } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { buildModel, realFit, seededImage } from "../mod.ts";
-import { parseCommand } from "../src/cli/command.ts";
-import { RECIPE_OPTIONS, recipeFrom } from "../src/cli/training_options.ts";
+import { parseCommand } from "../src/terminal/command.ts";
+import { RECIPE_OPTIONS, recipeFrom } from "../src/options/training_options.ts";
 import { renderSvg } from "../src/report/charts.ts";
 import { csvText } from "../src/report/csv.ts";
 import { readReference } from "../src/report/results.ts";
@@ -29,7 +29,14 @@ import { accuracyTable, compareAnswers, describeDepartures } from "./accuracy_ta
 import { clipAtInference } from "./clip_at_inference.ts";
 import { degreeSweep, degreeTable, FITTED_DEGREES } from "./degree_sweep.ts";
 import { escapingActivations } from "./escaping_activations.ts";
-import { csvColumns, type Experiment, type LineChart, type NewRow, type Row, sizes } from "./experiment.ts";
+import {
+  csvColumns,
+  type Experiment,
+  type LineChart,
+  type NewRow,
+  type Row,
+  sizes,
+} from "../src/reproduction/experiment.ts";
 import { rangeMethods } from "./range_methods.ts";
 import { recipeAblation } from "./recipe_ablation.ts";
 import { regularisationSweep } from "./regularisation_sweep.ts";

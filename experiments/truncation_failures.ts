@@ -20,7 +20,13 @@ import {
   subtract,
   words,
 } from "../mod.ts";
-import { type Cell, defineExperiment, numberOf, type Row, type Size } from "./experiment.ts";
+import {
+  type Cell,
+  defineExperiment,
+  numberOf,
+  type Row,
+  type Size,
+} from "../src/reproduction/experiment.ts";
 
 /** Shares tried per cell. */
 const TRIALS: Record<Size, number> = { smoke: 2 ** 20, quick: 2 ** 24, full: 2 ** 28 };

@@ -74,6 +74,8 @@ describe("a mistake on the command line", () => {
       "--fraction-bits belongs to relu, tree, honeybadger, espn, not to lifted",
     ],
     ["server", `${HONEYBADGER} --ring-bits 24`, "--ring-bits belongs to lifted"],
+    ["server", "--activation relu --polynomial 0,1,1/2", "--polynomial belongs to", "not to relu"],
+    ["explain", "--repetitions 3", "unknown option --repetitions"],
     ["server", "--listen 7700", '--listen was given "7700"', "HOST:PORT"],
     ["client", "--connect 127.0.0.1:70000", "127.0.0.1:70000 names port 70000", "65535"],
     ["server", "--tls-cert cert.pem", "--tls-cert and --tls-key go together"],

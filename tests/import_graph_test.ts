@@ -1,7 +1,10 @@
-/** Imports point one way: ring <- random; ring, random, polynomial <- models, network <- correlations <- wires <- protocols <- inference. */
+/**
+ * Imports point one way: ring <- random; ring, random, polynomial <- models, network <- correlations <- wires <- protocols <- inference;
+ * all of them <- options, roles, bench, reproduction <- commands, and only commands know the experiments.
+ */
 import { assertEquals } from "@std/assert";
 
-/** Folders of `src/` that each folder may import from, besides itself. */
+/** Folders of `src/` that each folder may import from, besides itself: such as stand above it, so that there is no circle. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   ring: [],
   random: ["ring"],
@@ -12,13 +15,42 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   wires: ["ring", "network", "correlations"],
   protocols: ["ring", "random", "polynomial", "models", "network", "correlations", "wires"],
   inference: ["ring", "random", "polynomial", "models", "network", "correlations", "wires", "protocols"],
+  onnx: ["polynomial", "models"],
   data: ["ring", "polynomial", "models"],
   training: ["ring", "polynomial", "models", "data"],
   report: [],
+  terminal: [],
+  folders: ["data", "report", "training"],
+  options: [
+    ...["polynomial", "network", "models", "protocols", "inference", "data", "training"],
+    ...["terminal", "folders"],
+  ],
+  roles: ["network", "inference", "terminal"],
+  bench: ["ring", "models", "training", "report"],
+  reproduction: ["network", "training", "report", "terminal", "folders"],
+  cli: [
+    ...[
+      "ring",
+      "polynomial",
+      "network",
+      "models",
+      "protocols",
+      "inference",
+      "onnx",
+      "data",
+      "training",
+      "report",
+    ],
+    ...["terminal", "folders", "options", "roles", "bench", "reproduction", "experiments"],
+  ],
 };
 
 /** Where the runtime's own interface may appear. */
-const MAY_USE_DENO = [/^src\/network\/tcp\.ts$/, /^src\/(data|report|cli)\//];
+const MAY_USE_DENO = [
+  /^src\/network\/tcp\.ts$/,
+  /^src\/onnx\/runtime/,
+  /^src\/(data|report|bench|cli|folders|options|reproduction|roles|terminal)\//,
+];
 
 async function* sources(folder: string): AsyncGenerator<string> {
   for await (const { name, isDirectory } of Deno.readDir(new URL(`../${folder}`, import.meta.url))) {
@@ -36,15 +68,35 @@ const importsOf = (text: string) =>
   );
 const isTest = (path: string) => /_test\.ts$|\/testdata\/|\/_/.test(path);
 
+Deno.test("every folder of src is in the table, and may import only what stands above it", async () => {
+  const folders = Object.keys(MAY_IMPORT), there: string[] = [];
+  for await (const { name } of Deno.readDir(new URL("../src", import.meta.url))) there.push(name);
+  assertEquals(folders.toSorted(), there.toSorted());
+  for (const [i, folder] of folders.entries()) {
+    const below = MAY_IMPORT[folder]!.filter((name) => folders.indexOf(name) >= i);
+    assertEquals(below, [], `${folder} stands above what it may import`);
+  }
+});
+
+Deno.test("src/cli holds the commands of deno.json and nothing else", async () => {
+  const { tasks } = JSON.parse(await read("deno.json"));
+  const commands = Object.values<{ command: string }>(tasks).flatMap(({ command }) =>
+    command.match(/src\/cli\/\w+\.ts/g) ?? []
+  );
+  const files = (await Array.fromAsync(sources("src/cli"))).filter((path) => !isTest(path));
+  assertEquals(files.toSorted(), [...new Set(commands)].toSorted());
+});
+
 Deno.test("the folders of src import each other in one direction only", async () => {
   const wrong: string[] = [];
   for await (const path of sources("src")) {
     const folder = path.split("/")[1]!;
-    if (!(folder in MAY_IMPORT) || isTest(path)) continue;
+    if (isTest(path)) continue;
     for (const specifier of importsOf(await read(path))) {
       const target = new URL(specifier, `file:///${path}`).pathname.split("/");
-      if (!specifier.startsWith(".") || target[1] !== "src" || target[2] === folder) continue;
-      if (!MAY_IMPORT[folder]!.includes(target[2]!)) wrong.push(`${path} imports ${specifier}`);
+      const room = target[1] === "src" ? target[2]! : target[1]!;
+      if (!specifier.startsWith(".") || room === folder) continue;
+      if (!MAY_IMPORT[folder]!.includes(room)) wrong.push(`${path} imports ${specifier}`);
     }
   }
   assertEquals(wrong, []);
@@ -81,7 +133,17 @@ Deno.test("outside protocols, ring and wires no code asks for a protocol's name 
     /[!=]==? *"(lifted|honeybadger|espn|tree|beaver|masked)"|"(lifted|honeybadger|espn|tree|beaver|masked)" *[!=]==?/;
   const widths = /[wW]idth *[!=]==? *(32|64)\b/;
   // "relu" is a function too; claims and experiments pick rows of what they measure.
-  for (const folder of ["src/correlations", "src/inference", "src/cli", "src/data", "src/models"]) {
+  for (
+    const folder of [
+      "src/correlations",
+      "src/inference",
+      "src/cli",
+      "src/options",
+      "src/roles",
+      "src/data",
+      "src/models",
+    ]
+  ) {
     for await (const path of sources(folder)) {
       if (isTest(path)) continue;
       const code = (await read(path)).replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
@@ -105,13 +167,13 @@ Deno.test("Deno appears only where the design allows it", async () => {
   assertEquals(wrong, []);
 });
 
-Deno.test("experiments and commands outside src use the library through mod.ts", async () => {
+Deno.test("experiments use mod.ts, the engine that runs them and the report", async () => {
   const wrong: string[] = [];
   for await (const path of sources("experiments")) {
     for (const specifier of importsOf(await read(path))) {
       if (
-        specifier.startsWith("../src/") && !specifier.startsWith("../src/cli/") &&
-        !specifier.startsWith("../src/report/")
+        specifier.startsWith("../src/") && !isTest(path.replace(/\/_/, "/")) &&
+        !/^\.\.\/src\/(report|reproduction)\//.test(specifier)
       ) {
         wrong.push(`${path} imports ${specifier}`);
       }

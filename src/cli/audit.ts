@@ -4,12 +4,12 @@ import { audit, type AuditedScale } from "../inference/audit.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { FITTED_RANGE } from "../models/ranges.ts";
 import { DEFAULT_ACTIVATION, DEFAULT_LINEAR } from "../protocols/registry.ts";
-import { fastForward, seededImages, trainingImages } from "./calibration.ts";
-import { runCommand, UsageError } from "./command.ts";
-import { formatRangesOption, INFER_OPTIONS, PLAN_OPTIONS } from "./inference_options.ts";
-import { networkAndPlan } from "./network_and_plan.ts";
-import { ownFolder } from "./own_folder.ts";
-import { formatTable } from "./table.ts";
+import { fastForward, seededImages, trainingImages } from "../options/audit_images.ts";
+import { runCommand, UsageError } from "../terminal/command.ts";
+import { formatRangesOption, INFER_OPTIONS, PLAN_OPTIONS } from "../options/inference_options.ts";
+import { networkAndPlan } from "../options/network_and_plan.ts";
+import { ownFolder } from "../folders/own_folder.ts";
+import { formatTable } from "../terminal/table.ts";
 
 const { model, classes, ringBits, polynomial } = PLAN_OPTIONS, { weights, modelSeed, json } = INFER_OPTIONS;
 const SEEDED = "seeded";

@@ -8,11 +8,11 @@ import { inferShapes } from "../models/graph.ts";
 import { Convolution, type ConvolutionSpec, outputSize } from "../ring/convolution.ts";
 import { Ring } from "../ring/ring.ts";
 import type { Width } from "../ring/tensor.ts";
-import { type Candidate, measure, type Timing } from "./bench_measure.ts";
+import { type Candidate, measure, type Timing } from "../bench/measure.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
-import { floatConvolution } from "./bench_tensorflow.ts";
-import { runCommand } from "./command.ts";
-import { formatTable } from "./table.ts";
+import { floatConvolution } from "../bench/tensorflow_convolution.ts";
+import { runCommand } from "../terminal/command.ts";
+import { formatTable } from "../terminal/table.ts";
 
 /** Height and width, inputs, outputs, kernel, stride. */
 const SHAPES: readonly (readonly [number, number, number, number, number])[] = [

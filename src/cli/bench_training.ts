@@ -21,11 +21,11 @@ import type { CreateEngine, StepSettings } from "../training/engine.ts";
 import { initialState } from "../training/initial.ts";
 import { type PlannedStep, takeSteps } from "../training/take_steps.ts";
 import { createWasmEngine } from "../training/wasm_engine.ts";
-import { placeConvolution } from "./bench_convolution.ts";
-import { Gauge, NOMINAL_GFLOPS } from "./bench_gauge.ts";
-import { measure } from "./bench_measure.ts";
-import { runCommand } from "./command.ts";
-import { formatTable } from "./table.ts";
+import { placeConvolution } from "../bench/timed_convolution.ts";
+import { Gauge, NOMINAL_GFLOPS } from "../bench/kernel_gauge.ts";
+import { measure } from "../bench/measure.ts";
+import { runCommand } from "../terminal/command.ts";
+import { formatTable } from "../terminal/table.ts";
 
 const DEFAULT_MODELS = ["convnet", "resnet20", "minionn-bn"] as const;
 /** PILLAR as the presets train it. */

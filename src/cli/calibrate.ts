@@ -1,12 +1,13 @@
 /** `deno task calibrate`: what a network profile really delivers between two processes on this machine. */
-import { calibrate, type Calibration } from "../network/calibration.ts";
+import { calibrate } from "../network/calibration.ts";
 import { networkProfile } from "../network/profiles.ts";
 import { connect, listen } from "../network/tcp.ts";
 import { fileURLToPath } from "node:url";
-import { onExit, runCommand } from "./command.ts";
-import { parseAddress } from "./endpoint.ts";
-import { LINK_OPTIONS } from "./inference_options.ts";
-import { formatTable } from "./table.ts";
+import type { CalibrateResult } from "../reproduction/command_results.ts";
+import { onExit, runCommand } from "../terminal/command.ts";
+import { parseAddress } from "../roles/endpoint.ts";
+import { LINK_OPTIONS } from "../options/inference_options.ts";
+import { formatTable } from "../terminal/table.ts";
 
 await runCommand({
   name: "calibrate",
@@ -77,7 +78,7 @@ await runCommand({
       configured: { rttMs: profile.rttMs, bitsPerSecond: profile.bitsPerSecond },
       measured,
       source: profile.source,
-    };
+    } satisfies CalibrateResult;
     if (json) console.log(JSON.stringify(result));
     else print(result);
   },
@@ -94,11 +95,7 @@ async function endOf(child: Deno.ChildProcess): Promise<never> {
   throw new Error(`the second process ended with ${signal ?? `exit code ${code}`}${reason && `: ${reason}`}`);
 }
 
-function print({ profile, configured, measured }: {
-  readonly profile: string;
-  readonly configured: { readonly rttMs: number; readonly bitsPerSecond: number | null };
-  readonly measured: Calibration;
-}): void {
+function print({ profile, configured, measured }: CalibrateResult): void {
   const gigabits = (bits: number | null) =>
     bits === null ? "no limit" : `${(bits / 1e9).toPrecision(3)} Gbit/s`;
   const { median, q1, q3, p99 } = measured.rttMs;

@@ -1,11 +1,12 @@
 /** `deno task claims`: checks every claim against the CSVs. */
+import * as catalogue from "../../experiments/mod.ts";
 import { claims } from "../report/claims.ts";
 import { committedResults } from "../report/results.ts";
-import { claimsTable, resultLine } from "./claims_table.ts";
-import { runCommand } from "./command.ts";
-import { coverageTable } from "./coverage.ts";
-import { checkResults } from "./check_results.ts";
-import { exitCodeOf } from "./verdicts.ts";
+import { claimsTable, resultLine } from "../reproduction/claims_table.ts";
+import { runCommand } from "../terminal/command.ts";
+import { coverageTable } from "../reproduction/coverage.ts";
+import { checkResults } from "../reproduction/check_results.ts";
+import { exitCodeOf } from "../reproduction/verdicts.ts";
 
 const keys = [...new Set(claims.map(({ experiment }) => experiment))];
 
@@ -34,10 +35,10 @@ await runCommand({
   },
   async run({ results, only, partial, verbose, json, matrix }) {
     if (matrix) {
-      console.log(coverageTable());
+      console.log(coverageTable(catalogue));
       return 0;
     }
-    const checked = await checkResults(results, only);
+    const checked = await checkResults(catalogue, results, only);
     const unmeasured = !partial && checked.some(({ verdict }) => verdict === "not measured");
     const code = exitCodeOf(checked, unmeasured);
     if (json) { for (const claim of checked) console.log(JSON.stringify(claim)); }

@@ -4,8 +4,8 @@ import { classOf, query } from "../inference/roles.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
-import { onExit, runCommand } from "./command.ts";
-import { connecting, connectOption, SECURITY_OPTIONS } from "./endpoint.ts";
+import { onExit, runCommand } from "../terminal/command.ts";
+import { connecting, connectOption, SECURITY_OPTIONS } from "../roles/endpoint.ts";
 import {
   DRAWN_OPTION,
   IMAGE_OPTION,
@@ -17,10 +17,10 @@ import {
   profileFrom,
   sayPrecision,
   THREADS_OPTION,
-} from "./inference_options.ts";
-import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
-import { imagesFrom } from "./query_images.ts";
-import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "./role_report.ts";
+} from "../options/inference_options.ts";
+import { describeTags, meetAtDealer, withPeers } from "../roles/meeting.ts";
+import { imagesFrom } from "../options/query_images.ts";
+import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
 
 await runCommand({
   name: "client",

@@ -1,9 +1,9 @@
 /** `deno task data`: which datasets are there; downloads CIFAR-10 and CIFAR-100. */
 import { checkCifar, CIFAR_SETS, type CifarSet, DATA_FOLDER, downloadCifar } from "../data/cifar.ts";
-import { runCommand } from "./command.ts";
-import { ownFolder } from "./own_folder.ts";
-import { Progress } from "./progress.ts";
-import { formatTable } from "./table.ts";
+import { runCommand } from "../terminal/command.ts";
+import { ownFolder } from "../folders/own_folder.ts";
+import { Progress } from "../terminal/progress.ts";
+import { formatTable } from "../terminal/table.ts";
 
 await runCommand({
   name: "data",

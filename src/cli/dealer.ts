@@ -3,11 +3,11 @@ import { runDealer } from "../inference/dealer.ts";
 import { listen } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
-import { onExit, runCommand } from "./command.ts";
-import { listening, listenOption, SECURITY_OPTIONS } from "./endpoint.ts";
-import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, THREADS_OPTION } from "./inference_options.ts";
-import { awaitParties, describeTags, withPeers } from "./meeting.ts";
-import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "./role_report.ts";
+import { onExit, runCommand } from "../terminal/command.ts";
+import { listening, listenOption, SECURITY_OPTIONS } from "../roles/endpoint.ts";
+import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, THREADS_OPTION } from "../options/inference_options.ts";
+import { awaitParties, describeTags, withPeers } from "../roles/meeting.ts";
+import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
 
 await runCommand({
   name: "dealer",

@@ -6,11 +6,12 @@ import { evaluateSplit } from "../training/evaluation.ts";
 import { formatActivation } from "../training/activations.ts";
 import { stateOf } from "../training/initial.ts";
 import { rangeOf } from "../training/trainer.ts";
-import { runCommand, UsageError } from "./command.ts";
-import { formatTable } from "./table.ts";
-import { ENGINE_OPTIONS, engineChoice, openEngine } from "./training_engine.ts";
-import { reportNotes } from "./report_notes.ts";
-import { checkClassNames, checkFinished, readDescription } from "./training_folder.ts";
+import type { EvaluateResult } from "../reproduction/command_results.ts";
+import { runCommand, UsageError } from "../terminal/command.ts";
+import { formatTable } from "../terminal/table.ts";
+import { ENGINE_OPTIONS, engineChoice, openEngine } from "../options/training_engine.ts";
+import { reportNotes } from "../terminal/report_notes.ts";
+import { checkClassNames, checkFinished, readDescription } from "../folders/training_folder.ts";
 
 /** Images that the engine takes at a time. */
 const BATCH = 128;
@@ -69,7 +70,7 @@ await runCommand({
       range,
       clip,
       engine: engine.name,
-    };
+    } satisfies EvaluateResult;
     if (json) console.log(JSON.stringify(result));
     else {
       console.log(

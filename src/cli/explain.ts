@@ -2,32 +2,32 @@
 import { explain } from "../inference/explain.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { Ring } from "../ring/ring.ts";
-import { runCommand } from "./command.ts";
+import { runCommand } from "../terminal/command.ts";
 import {
   activationFunction,
   INFER_OPTIONS,
-  LINK_OPTIONS,
   NETWORK_OPTION,
   PLAN_OPTIONS,
-} from "./inference_options.ts";
-import { networkAndPlan, withDefaults } from "./network_and_plan.ts";
-import { imagesFrom } from "./query_images.ts";
-import { formatTable } from "./table.ts";
+} from "../options/inference_options.ts";
+import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
+import { imagesFrom } from "../options/query_images.ts";
+import { formatTable } from "../terminal/table.ts";
+
+const { weights, modelSeed, image, drawn, seed, json } = INFER_OPTIONS;
 
 await runCommand({
   name: "explain",
   summary: "compare a private inference with plaintext layer by layer and name the first layer that departs",
-  notes:
-    "A debugging run: it opens every intermediate value, so all parties run in one process and the network options are not " +
-    "used. Never run it on an image or a network that must stay private.",
-  options: { ...PLAN_OPTIONS, model: NETWORK_OPTION, ...LINK_OPTIONS, ...INFER_OPTIONS },
+  notes: "A debugging run: it opens every intermediate value, so all parties run in one process. " +
+    "Never run it on an image or a network that must stay private.",
+  options: { ...PLAN_OPTIONS, model: NETWORK_OPTION, weights, modelSeed, image, drawn, seed, json },
   async run(given) {
     const options = await withDefaults({ ...given, images: undefined });
     const { model, plan } = await networkAndPlan(options);
-    const { images: [image], note } = await imagesFrom(options, model.graph);
-    const { weights } = foldBatchNorm(model.graph, model.weights);
+    const { images: [shown], note } = await imagesFrom(options, model.graph);
+    const folded = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(plan);
-    const explanation = await explain(await Ring.open(), plan, weights, activation, image!);
+    const explanation = await explain(await Ring.open(), plan, folded.weights, activation, shown!);
     if (options.json) {
       return void console.log(
         JSON.stringify({ model: plan.graph.name, note, ...plan.options, ...explanation }),

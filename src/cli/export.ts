@@ -2,7 +2,7 @@
 import { readModelFolder } from "../data/model_folder.ts";
 import { MODEL_NAMES } from "../models/zoo.ts";
 import { exportOnnx } from "../onnx/export.ts";
-import { runCommand } from "./command.ts";
+import { runCommand } from "../terminal/command.ts";
 
 await runCommand({
   name: "export",

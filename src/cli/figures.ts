@@ -1,10 +1,10 @@
 /** `deno task figures`: draws figures and report again, from the CSVs alone. */
-import { allResults } from "../../experiments/mod.ts";
+import * as catalogue from "../../experiments/mod.ts";
 import { committedResults } from "../report/results.ts";
-import { runCommand } from "./command.ts";
-import { ownFolder } from "./own_folder.ts";
-import { drawResults, placesOf } from "./present.ts";
-import { checkWritable } from "./writable.ts";
+import { runCommand } from "../terminal/command.ts";
+import { ownFolder } from "../folders/own_folder.ts";
+import { drawResults, placesOf } from "../reproduction/present.ts";
+import { checkWritable } from "../folders/writable.ts";
 
 await runCommand({
   name: "figures",
@@ -15,7 +15,7 @@ await runCommand({
     results: { type: "path", default: committedResults, value: "DIR", help: "folder with the CSVs" },
     only: {
       type: "list",
-      choices: allResults.map(({ key }) => key),
+      choices: catalogue.allResults.map(({ key }) => key),
       value: "KEY,...",
       help: "figures of these experiments only; the report is always made in full",
     },
@@ -23,7 +23,7 @@ await runCommand({
   async run({ results, only }) {
     ownFolder(results);
     for (const place of placesOf(results, false)) checkWritable(place);
-    const drawn = await drawResults(results, only);
+    const drawn = await drawResults(catalogue, results, only);
     for (const name of drawn.figures) console.log(`${drawn.figuresFolder}/${name}.{svg,pdf,png}`);
     console.log(drawn.report);
     for (const failure of drawn.failures) console.error(`error: not drawn: ${failure}`);

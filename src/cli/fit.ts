@@ -1,7 +1,7 @@
 /** `deno task fit`: the best polynomial with coefficients of a given precision. */
 import { FUNCTIONS, integerFit } from "../polynomial/integer_fit.ts";
 import { formatPolynomial } from "../polynomial/polynomial.ts";
-import { runCommand } from "./command.ts";
+import { runCommand } from "../terminal/command.ts";
 
 await runCommand({
   name: "fit",
@@ -33,15 +33,13 @@ await runCommand({
       default: "uniform",
       help: "weight of the points: equal, or the standard normal density",
     },
-    box: {
+    noBox: {
       type: "boolean",
-      help: "keep every coefficient at most 1/2 in size, as the paper's code does (the default)",
+      help: "let coefficients exceed 1/2 in size, which the paper's code does not",
     },
-    noBox: { type: "boolean", help: "let coefficients be larger" },
     json: { type: "boolean", help: "print one JSON object on one line" },
   },
-  run({ degree, precision, range, function: name, weights, box, noBox, json }) {
-    if (box && noBox) throw new Error("--box and --no-box contradict each other; give one");
+  run({ degree, precision, range, function: name, weights, noBox, json }) {
     const start = performance.now();
     const { polynomial, rms, max, nodes } = integerFit({
       degree,

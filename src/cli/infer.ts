@@ -6,8 +6,9 @@ import { classOf, type QueryFigures } from "../inference/roles.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";
+import type { InferResult } from "../reproduction/command_results.ts";
 import { median, quartiles } from "../report/statistics.ts";
-import { runCommand, UsageError } from "./command.ts";
+import { runCommand, UsageError } from "../terminal/command.ts";
 import {
   activationFunction,
   formatPolynomialOption,
@@ -20,12 +21,13 @@ import {
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
-} from "./inference_options.ts";
-import { networkAndPlan, withDefaults } from "./network_and_plan.ts";
-import { FAST_KERNELS, type InferenceRunFigures, runInference } from "./processes.ts";
-import { Progress } from "./progress.ts";
-import { imagesFrom } from "./query_images.ts";
-import { formatTable } from "./table.ts";
+  takesPolynomial,
+} from "../options/inference_options.ts";
+import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
+import { FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
+import { Progress } from "../terminal/progress.ts";
+import { imagesFrom } from "../options/query_images.ts";
+import { formatTable } from "../terminal/table.ts";
 
 await runCommand({
   name: "infer",
@@ -117,7 +119,7 @@ await runCommand({
       paperExchanges: costOf(plan).paperExchanges,
       flags: options.fastKernels ? [FAST_KERNELS] : [],
       ...options.logits ? { answers: answersOf(figures.queries, expected, options.warmUp) } : {},
-    };
+    } satisfies InferResult;
     if (options.json) console.log(JSON.stringify(result));
     else print(result);
   },
@@ -135,7 +137,7 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
     options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
     options.force ? ["--force"] : [],
     // With "=", since a list of numbers may begin with a minus.
-    options.function.kind === "polynomial"
+    options.function.kind === "polynomial" && takesPolynomial(options.activation)
       ? [`--polynomial=${formatPolynomialOption(options.function)}`]
       : [],
   ].flat();
@@ -196,12 +198,9 @@ function compare(queries: readonly QueryFigures[], expected: readonly Expected[]
   return {
     maxAbsError: fromFloat.max,
     meanAbsError: fromFloat.mean,
-    /** Null: no query stayed in the range of fixed point, so there is nothing to compare with. */
     oracleMaxAbsError: pairs.some(({ fixed }) => fixed !== null) ? fromFixed.max : null,
     largestLogit: Math.max(...expected.map(({ float }) => largest(float))),
-    /** Null: plaintext itself has no class. */
     argmaxAgrees: expected.every(({ float }) => float.every(Number.isFinite)) ? others.length === 0 : null,
-    /** Whether every class that differs had a logit so close to the largest one that the error decides. */
     withinError: others.every(({ logits, float }) =>
       float[classOf(float)]! - float[classOf(logits)]! <= 2 * fromFloat.max
     ),
@@ -248,15 +247,7 @@ function answersOf(queries: readonly QueryFigures[], expected: readonly Expected
   });
 }
 
-type Result = ReturnType<typeof summarise> & ReturnType<typeof compare> & ReturnType<typeof verdict> & {
-  readonly prepare: number;
-  readonly note: string | null;
-  readonly label: number | null;
-  readonly classNames: readonly string[] | null;
-  readonly [key: string]: unknown;
-};
-
-function print(result: Result): void {
+function print(result: InferResult): void {
   const ms = (value: number) => `${value.toFixed(1)} ms`,
     mb = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
   const { setup, offline, online, heldBytes, bytesSent, computeMs, peakRssMB } = result;
@@ -312,7 +303,7 @@ function print(result: Result): void {
 
 /** The class, what the picture shows, and whether plaintext says the same. */
 function classText(
-  { unreliable, class: found, label, classNames, argmaxAgrees, withinError }: Result,
+  { unreliable, class: found, label, classNames, argmaxAgrees, withinError }: InferResult,
 ): string {
   if (unreliable) return "unreliable: logits beyond their public bound, no class";
   const named = (label: number) => classNames === null ? `${label}` : `${label} (${classNames[label]})`;

@@ -1,11 +1,11 @@
 /** `deno task merge`: joins the parts of a run that was spread over machines with `--shard I/N`. */
-import { sizes } from "../../experiments/experiment.ts";
-import { experiments } from "../../experiments/mod.ts";
-import { runCommand } from "./command.ts";
-import { ownFolder } from "./own_folder.ts";
-import { placesOf, presentRun, refuseCommitted } from "./present.ts";
-import { describeMachines, mergeShards, runFolder } from "./runner.ts";
-import { checkWritable } from "./writable.ts";
+import { sizes } from "../reproduction/experiment.ts";
+import * as catalogue from "../../experiments/mod.ts";
+import { runCommand } from "../terminal/command.ts";
+import { ownFolder } from "../folders/own_folder.ts";
+import { placesOf, presentRun, refuseCommitted } from "../reproduction/present.ts";
+import { describeMachines, mergeShards, runFolder } from "../reproduction/runner.ts";
+import { checkWritable } from "../folders/writable.ts";
 
 await runCommand({
   name: "merge",
@@ -27,7 +27,7 @@ await runCommand({
     refuseCommitted(results);
     ownFolder(to);
     for (const place of placesOf(to, results === undefined)) checkWritable(place);
-    const { keys, origins, machines } = await mergeShards(experiments, size, folders, to);
+    const { keys, origins, machines } = await mergeShards(catalogue.experiments, size, folders, to);
     console.error(`joined ${folders.length} shards into ${to}: ${keys.join(", ")}`);
     if (origins.length > 1) {
       console.error(`the shards were not measured alike: ${origins.join("; ")}`);
@@ -37,8 +37,8 @@ await runCommand({
       console.error("the rows were measured on different machines; times of one are not those of another:");
       for (const line of differing) console.error(`  ${line}`);
     }
-    const merged = experiments.filter(({ key }) => keys.includes(key));
-    return await presentRun(merged, size, to, { publishing: results === undefined, verbose });
+    const merged = catalogue.experiments.filter(({ key }) => keys.includes(key));
+    return await presentRun(catalogue, merged, size, to, { publishing: results === undefined, verbose });
   },
 });
 

@@ -1,8 +1,8 @@
 /** `deno task models`: the networks and what they cost. */
 import { countModel } from "../models/counts.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
-import { runCommand } from "./command.ts";
-import { formatTable } from "./table.ts";
+import { runCommand } from "../terminal/command.ts";
+import { formatTable } from "../terminal/table.ts";
 
 await runCommand({
   name: "models",

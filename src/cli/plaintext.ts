@@ -7,9 +7,10 @@ import { exportOnnx } from "../onnx/export.ts";
 import { imageToOnnx } from "../onnx/layout.ts";
 import { askOnnxRuntime, NotLoadedError, type OnnxRuntime } from "../onnx/runtime.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
+import type { NotLoadedResult, PlaintextResult, PlaintextRuntime } from "../reproduction/command_results.ts";
 import { median, quartiles } from "../report/statistics.ts";
-import { runCommand } from "./command.ts";
-import { modelFrom } from "./random_model.ts";
+import { runCommand } from "../terminal/command.ts";
+import { modelFrom } from "../options/random_model.ts";
 
 const ACTIVATIONS: Readonly<Record<"relu" | "quartic", Activation>> = {
   relu: { kind: "relu" },
@@ -55,7 +56,7 @@ const RUNTIMES = {
   "tfjs": { title: "TensorFlow.js", time: byTensorflow },
   "onnx-web": { title: "ONNX Runtime Web", time: byOnnxRuntime("web") },
   "onnx-native": { title: "ONNX Runtime native", time: byOnnxRuntime("native") },
-} as const;
+} satisfies Record<PlaintextRuntime, unknown>;
 
 await runCommand({
   name: "plaintext",
@@ -77,7 +78,7 @@ await runCommand({
     },
     runtime: {
       type: "string",
-      choices: Object.keys(RUNTIMES) as (keyof typeof RUNTIMES)[],
+      choices: Object.keys(RUNTIMES) as PlaintextRuntime[],
       default: "tfjs",
       help: "by what",
     },
@@ -100,7 +101,8 @@ await runCommand({
       times = await time({ graph, weights, activation, image, repetitions, warmUp });
     } catch (error) {
       if (!json || !(error instanceof NotLoadedError)) throw error;
-      return console.log(JSON.stringify({ runtime, notLoaded: error.message }));
+      const result: NotLoadedResult = { runtime, notLoaded: error.message };
+      return console.log(JSON.stringify(result));
     }
     const { low, high } = quartiles(times), medianMs = median(times);
     const result = {
@@ -112,7 +114,7 @@ await runCommand({
       q1Ms: low,
       q3Ms: high,
       times,
-    };
+    } satisfies PlaintextResult;
     if (json) console.log(JSON.stringify(result));
     else {
       console.log(

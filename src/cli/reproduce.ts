@@ -1,13 +1,13 @@
 /** `deno task reproduce`: measures, draws, and checks the claims. */
-import { type Experiment, sizes, stopChildren } from "../../experiments/experiment.ts";
-import { derivedTables, experiments } from "../../experiments/mod.ts";
+import { type Experiment, sizes, stopChildren } from "../reproduction/experiment.ts";
+import * as catalogue from "../../experiments/mod.ts";
 import { currentCommit, machineText, originText } from "../report/environment.ts";
-import { onExit, runCommand } from "./command.ts";
-import { preflight, resourcesHere } from "./preflight.ts";
-import { checkResults, experimentsOf, keysOf } from "./check_results.ts";
-import { ownFolder } from "./own_folder.ts";
-import { placesOf, presentRun, refuseCommitted } from "./present.ts";
-import { formatDuration, Progress } from "./progress.ts";
+import { onExit, runCommand } from "../terminal/command.ts";
+import { preflight, resourcesHere } from "../reproduction/preflight.ts";
+import { checkResults, experimentsOf, keysOf } from "../reproduction/check_results.ts";
+import { ownFolder } from "../folders/own_folder.ts";
+import { placesOf, presentRun, refuseCommitted } from "../reproduction/present.ts";
+import { formatDuration, Progress } from "../terminal/progress.ts";
 import {
   originsOf,
   parseShard,
@@ -17,9 +17,9 @@ import {
   runCells,
   runFolder,
   type RunIdentity,
-} from "./runner.ts";
-import { cellsToRepeat } from "./verdicts.ts";
-import { checkWritable } from "./writable.ts";
+} from "../reproduction/runner.ts";
+import { cellsToRepeat } from "../reproduction/verdicts.ts";
+import { checkWritable } from "../folders/writable.ts";
 
 await runCommand({
   name: "reproduce",
@@ -44,7 +44,7 @@ await runCommand({
     size: { type: "string", choices: sizes, default: "quick", help: "how much is measured" },
     only: {
       type: "list",
-      choices: [...experiments, ...derivedTables].map(({ key }) => key),
+      choices: [...catalogue.experiments, ...catalogue.derivedTables].map(({ key }) => key),
       value: "KEY,...",
       help: "these experiments only; a table that is derived from others measures those",
     },
@@ -73,7 +73,7 @@ await runCommand({
   },
   interrupted: "finished cells are kept, --resume continues from them",
   async run({ size, only, resume, long, shard: shardText, results, seed, verbose }) {
-    const chosen = experimentsOf(only);
+    const chosen = experimentsOf(catalogue, only);
     const shard = shardText === undefined ? undefined : parseShard(shardText);
     const folder = results ?? runFolder(size, shard);
     refuseCommitted(results);
@@ -119,7 +119,7 @@ await runCommand({
     }
     if (failed.length === plan.length) return 1;
     await repeatNoisy(chosen, identity, folder);
-    return await presentRun(chosen, size, folder, {
+    return await presentRun(catalogue, chosen, size, folder, {
       publishing: results === undefined,
       broke: !complete,
       verbose,
@@ -169,7 +169,7 @@ async function repeatNoisy(
   identity: RunIdentity,
   folder: string,
 ): Promise<void> {
-  const noisy = cellsToRepeat(await checkResults(folder, keysOf(chosen)));
+  const noisy = cellsToRepeat(await checkResults(catalogue, folder, keysOf(catalogue, chosen)));
   const plan = await planAgain(chosen, identity, folder, noisy);
   const again = plan.filter(({ again }) => again);
   if (again.length === 0) return;

@@ -8,8 +8,8 @@ import { connect, listen } from "../network/tcp.ts";
 import { activationProtocol } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
-import { onExit, runCommand } from "./command.ts";
-import { connecting, connectOption, listening, listenOption, SECURITY_OPTIONS } from "./endpoint.ts";
+import { onExit, runCommand } from "../terminal/command.ts";
+import { connecting, connectOption, listening, listenOption, SECURITY_OPTIONS } from "../roles/endpoint.ts";
 import {
   activationFunction,
   checkDescription,
@@ -22,11 +22,11 @@ import {
   profileFrom,
   sayPrecision,
   THREADS_OPTION,
-} from "./inference_options.ts";
-import { describeTags, meetAtDealer, withPeers } from "./meeting.ts";
-import { usableRandomWeights } from "./random_model.ts";
+} from "../options/inference_options.ts";
+import { describeTags, meetAtDealer, withPeers } from "../roles/meeting.ts";
+import { usableRandomWeights } from "../options/random_model.ts";
 import type { Plan } from "../inference/plan.ts";
-import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "./role_report.ts";
+import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
 
 await runCommand({
   name: "server",

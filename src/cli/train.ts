@@ -5,6 +5,7 @@ import { openDataset } from "../data/open_dataset.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import type { Weights } from "../models/graph.ts";
 import { buildModel } from "../models/zoo.ts";
+import type { TrainResult } from "../reproduction/command_results.ts";
 import { currentCommit, machineText, originText } from "../report/environment.ts";
 import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
@@ -13,11 +14,11 @@ import type { Recipe, Run } from "../training/recipe.ts";
 import { startOf } from "../training/start.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
-import { onExit, runCommand, UsageError } from "./command.ts";
-import { ownFolder, ownFolderInTurn } from "./own_folder.ts";
-import { formatDuration, Progress } from "./progress.ts";
-import { formatTable } from "./table.ts";
-import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "./training_engine.ts";
+import { onExit, runCommand, UsageError } from "../terminal/command.ts";
+import { ownFolder, ownFolderInTurn } from "../folders/own_folder.ts";
+import { formatDuration, Progress } from "../terminal/progress.ts";
+import { formatTable } from "../terminal/table.ts";
+import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "../options/training_engine.ts";
 import {
   checkClassNames,
   claimLog,
@@ -29,10 +30,10 @@ import {
   withOrigin,
   writeLog,
   writeResult,
-} from "./training_folder.ts";
-import { reportNotes } from "./report_notes.ts";
-import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
-import { checkWritable } from "./writable.ts";
+} from "../folders/training_folder.ts";
+import { reportNotes } from "../terminal/report_notes.ts";
+import { RECIPE_OPTIONS, recipeFrom } from "../options/training_options.ts";
+import { checkWritable } from "../folders/writable.ts";
 
 await runCommand({
   name: "train",
@@ -204,7 +205,7 @@ function showProgress(progress: Progress, now: TrainingProgress, done: number, e
 }
 
 /** What `--json` prints: null stands for numbers that are not finite. */
-function resultLine(out: string, run: Run, trainImages: number, result: TrainingResult) {
+function resultLine(out: string, run: Run, trainImages: number, result: TrainingResult): TrainResult {
   const { history, diverged, layers, lastSteps } = result;
   return {
     out,

@@ -1,20 +1,20 @@
 /** What of a file can be computed before any image is there: weights behind casts and transpositions, and shapes that are put together. */
 import type { OnnxNode } from "./format.ts";
-import { type Import, onnxShape } from "./import.ts";
+import { type ImportDraft, onnxShape } from "./import_draft.ts";
 import { transpose } from "./layout.ts";
 import { FLOATS, type OnnxTensor } from "./tensor.ts";
 
 const list = (data: readonly number[]): OnnxTensor => ({ kind: "integers", shape: [data.length], data });
 
 /** Takes a node whose output is a constant; false where it depends on the image. */
-export function foldConstants(file: Import, node: OnnxNode): boolean {
+export function foldConstants(file: ImportDraft, node: OnnxNode): boolean {
   const result = constantOf(file, node);
   if (result === undefined) return false;
   file.setConstant(node.outputs[0]!, result);
   return true;
 }
 
-function constantOf(file: Import, node: OnnxNode): OnnxTensor | undefined {
+function constantOf(file: ImportDraft, node: OnnxNode): OnnxTensor | undefined {
   if (node.op === "Constant") return storedConstant(node);
   if (node.op === "Shape") {
     const value = file.valueOf(node.inputs[0]!);
@@ -67,7 +67,7 @@ function turned(tensor: OnnxTensor, perm: unknown): OnnxTensor | undefined {
   return { kind: "floats", ...transpose(tensor, order) };
 }
 
-function reshaped(file: Import, node: OnnxNode, tensor: OnnxTensor): OnnxTensor | undefined {
+function reshaped(file: ImportDraft, node: OnnxNode, tensor: OnnxTensor): OnnxTensor | undefined {
   const { shape } = tensor, size = shape.reduce((product, n) => product * n, 1);
   if (node.op === "Reshape") {
     const wanted = file.integers(node, 1, "shape")!.map((n, axis) => n === 0 ? shape[axis]! : n);

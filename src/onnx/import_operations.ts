@@ -2,11 +2,11 @@
 import type { FloatTensor, PoolNode, Shape } from "../models/graph.ts";
 import { BATCH_NORM_EPSILON } from "../models/fold.ts";
 import type { OnnxNode } from "./format.ts";
-import { type Import, type Layout, onnxShape, refuse, type Value } from "./import.ts";
+import { type ImportDraft, type Layout, onnxShape, refuse, type Value } from "./import_draft.ts";
 import { filtersFromOnnx, rowsFromOnnx, transpose } from "./layout.ts";
 import { FLOATS } from "./tensor.ts";
 
-type Operation = (file: Import, node: OnnxNode) => void;
+type Operation = (file: ImportDraft, node: OnnxNode) => void;
 
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   Conv: convolution,
@@ -30,7 +30,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
 };
 
 /** Puts a node of the file into the network. */
-export function importOperation(file: Import, node: OnnxNode): void {
+export function importOperation(file: ImportDraft, node: OnnxNode): void {
   const operation = Object.hasOwn(OPERATIONS, node.op) ? OPERATIONS[node.op] : undefined;
   if (operation === undefined) {
     refuse(
@@ -42,7 +42,7 @@ export function importOperation(file: Import, node: OnnxNode): void {
 }
 
 /** What a node reads, without zeros around it. */
-function own(file: Import, node: OnnxNode, input = 0): Value {
+function own(file: ImportDraft, node: OnnxNode, input = 0): Value {
   const value = file.value(node, input);
   if (value.padding > 0) {
     refuse(node, "it reads what was padded with zeros, which a convolution alone can take over");
@@ -51,7 +51,7 @@ function own(file: Import, node: OnnxNode, input = 0): Value {
 }
 
 /** What a node reads, as an image with its channels first. */
-function image(file: Import, node: OnnxNode, value = own(file, node)): Value {
+function image(file: ImportDraft, node: OnnxNode, value = own(file, node)): Value {
   if (value.layout !== "NCHW") {
     refuse(node, `it reads a value that lies as ${value.layout} where ONNX has channels first`);
   }
@@ -101,7 +101,7 @@ function padsOf(node: OnnxNode, sizes: readonly number[], kernel: number, stride
   return auto === "SAME_UPPER" ? [...less, ...more] : [...more, ...less];
 }
 
-function convolution(file: Import, node: OnnxNode): void {
+function convolution(file: ImportDraft, node: OnnxNode): void {
   const value = file.value(node),
     filters = file.constant(node, 1),
     [outputs, inputs, ...kernel] = filters.shape;
@@ -134,7 +134,7 @@ function vector(node: OnnxNode, { data }: FloatTensor, channels: number): Float3
   return data.length === channels ? data : new Float32Array(channels).fill(data[0]!);
 }
 
-function batchNorm(file: Import, node: OnnxNode): void {
+function batchNorm(file: ImportDraft, node: OnnxNode): void {
   const { id: input, shape: [, , channels] } = own(file, node), linear = file.ownLinear(node);
   if (linear === undefined) {
     refuse(node, "batch norm must follow a convolution or dense layer whose result nothing else reads");
@@ -159,7 +159,7 @@ function batchNorm(file: Import, node: OnnxNode): void {
   set("variance", variance!);
 }
 
-function pool(file: Import, node: OnnxNode, op: PoolNode["op"]): void {
+function pool(file: ImportDraft, node: OnnxNode, op: PoolNode["op"]): void {
   const { id: input, shape } = image(file, node),
     window = windows(node, shape),
     { kernel, stride, padding } = window;
@@ -172,7 +172,7 @@ function pool(file: Import, node: OnnxNode, op: PoolNode["op"]): void {
 }
 
 /** The average over height and width. */
-function averageOfAll(file: Import, node: OnnxNode, layout: Layout): void {
+function averageOfAll(file: ImportDraft, node: OnnxNode, layout: Layout): void {
   const { id: input, shape: [height, width] } = own(file, node);
   if (height !== width) {
     refuse(node, `averages over ${height} x ${width} have no counterpart here, windows are squares`);
@@ -181,7 +181,7 @@ function averageOfAll(file: Import, node: OnnxNode, layout: Layout): void {
   else file.make(node, { op: "averagePool", input, kernel: height, stride: height, padding: 0 }, { layout });
 }
 
-function reduceMean(file: Import, node: OnnxNode): void {
+function reduceMean(file: ImportDraft, node: OnnxNode): void {
   const { layout } = own(file, node),
     axes = (file.integers(node, 1, "axes") ?? []).map((axis) => (axis + 4) % 4).sort();
   const over = layout === "NCHW" ? "2,3" : layout === "NHWC" ? "1,2" : "none";
@@ -191,7 +191,7 @@ function reduceMean(file: Import, node: OnnxNode): void {
   averageOfAll(file, node, integer(node, "keepdims", 1) === 0 ? "flat" : layout);
 }
 
-function add(file: Import, node: OnnxNode): void {
+function add(file: ImportDraft, node: OnnxNode): void {
   const constants = node.inputs.map((name) => file.constantOf(name) !== undefined),
     at = constants.indexOf(true);
   if (at < 0) return residual(file, node);
@@ -210,7 +210,7 @@ function add(file: Import, node: OnnxNode): void {
   file.pass({ ...node, inputs: [node.inputs[read]!] });
 }
 
-function residual(file: Import, node: OnnxNode): void {
+function residual(file: ImportDraft, node: OnnxNode): void {
   const [a, b] = [own(file, node, 0), own(file, node, 1)] as const;
   if (a.shape.join() !== b.shape.join() || a.layout !== b.layout || a.rows?.join() !== b.rows?.join()) {
     refuse(node, `it adds ${a.shape.join(" x ")} (${a.layout}) and ${b.shape.join(" x ")} (${b.layout})`);
@@ -219,7 +219,7 @@ function residual(file: Import, node: OnnxNode): void {
 }
 
 /** The value as a list, in the order in which the file has it. */
-function flat(file: Import, node: OnnxNode): void {
+function flat(file: ImportDraft, node: OnnxNode): void {
   const { id: input, shape, layout } = own(file, node), [height, width] = shape;
   if (layout === "flat") return file.pass(node);
   if (height * width === 1) return file.pass(node, { layout: "flat" });
@@ -229,7 +229,7 @@ function flat(file: Import, node: OnnxNode): void {
   });
 }
 
-function flatten(file: Import, node: OnnxNode): void {
+function flatten(file: ImportDraft, node: OnnxNode): void {
   const axis = integer(node, "axis", 1), { layout } = own(file, node);
   if (axis !== 1 && axis !== (layout === "flat" ? -1 : -3)) {
     refuse(node, `flattening from axis ${axis} has no counterpart here`);
@@ -237,7 +237,7 @@ function flatten(file: Import, node: OnnxNode): void {
   flat(file, node);
 }
 
-function reshape(file: Import, node: OnnxNode): void {
+function reshape(file: ImportDraft, node: OnnxNode): void {
   const { shape, layout } = own(file, node),
     from = onnxShape(shape, layout),
     size = from.reduce((product, n) => product * n, 1);
@@ -255,7 +255,7 @@ function reshape(file: Import, node: OnnxNode): void {
   flat(file, node);
 }
 
-function squeeze(file: Import, node: OnnxNode): void {
+function squeeze(file: ImportDraft, node: OnnxNode): void {
   const { shape, layout } = own(file, node), from = onnxShape(shape, layout);
   const axes = file.integers(node, 1, "axes")?.map((axis) => (axis + from.length) % from.length);
   const left = from.filter((n, axis) => axes ? !axes.includes(axis) : n !== 1);
@@ -268,7 +268,7 @@ function squeeze(file: Import, node: OnnxNode): void {
   flat(file, node);
 }
 
-function gemm(file: Import, node: OnnxNode): void {
+function gemm(file: ImportDraft, node: OnnxNode): void {
   if (integer(node, "transA", 0) !== 0) refuse(node, "its input is transposed");
   if (integer(node, "alpha", 1) !== 1 || integer(node, "beta", 1) !== 1) {
     refuse(node, "factors other than 1 have no counterpart here");
@@ -281,7 +281,7 @@ function gemm(file: Import, node: OnnxNode): void {
 }
 
 /** A dense layer with the matrix [in, out]. */
-function matrix(file: Import, node: OnnxNode, weight: FloatTensor): string {
+function matrix(file: ImportDraft, node: OnnxNode, weight: FloatTensor): string {
   const { id: input, shape: [, , channels], layout, rows } = own(file, node),
     [inputs, outputs] = weight.shape;
   if (layout !== "flat") refuse(node, "it reads a value that is not flattened");
@@ -298,7 +298,7 @@ function matrix(file: Import, node: OnnxNode, weight: FloatTensor): string {
   return id;
 }
 
-function cast(file: Import, node: OnnxNode): void {
+function cast(file: ImportDraft, node: OnnxNode): void {
   const to = integer(node, "to", 0);
   if (!FLOATS.includes(to)) refuse(node, `values of type ${to} have no counterpart here`);
   file.pass(node);
@@ -306,7 +306,7 @@ function cast(file: Import, node: OnnxNode): void {
 
 const TURNS: Readonly<Record<string, Layout>> = { "NCHW 0,2,3,1": "NHWC", "NHWC 0,3,1,2": "NCHW" };
 
-function turn(file: Import, node: OnnxNode): void {
+function turn(file: ImportDraft, node: OnnxNode): void {
   const { layout } = file.value(node), perm = String(integers(node, "perm"));
   const to = TURNS[`${layout} ${perm}`];
   const isSame = perm === (layout === "flat" ? "0,1" : "0,1,2,3");
@@ -316,7 +316,7 @@ function turn(file: Import, node: OnnxNode): void {
   file.pass(node, to ? { layout: to } : {});
 }
 
-function pad(file: Import, node: OnnxNode): void {
+function pad(file: ImportDraft, node: OnnxNode): void {
   const { layout, padding } = file.value(node), pads = file.integers(node, 1, "pads") ?? [];
   const value = node.inputs[2] ? file.constant(node, 2).data[0] : node.attributes.get("value") ?? 0;
   if ((node.attributes.get("mode") ?? "constant") !== "constant" || value !== 0) {

@@ -150,7 +150,14 @@ Deno.test("the time on the WAN is judged against the shaper, unless loopback or 
 
 Deno.test("sooner-than-plaintext says both baselines, and judges both", () => {
   const verdict = (native: Row) => {
-    const row = { ...RUN, model: "resnet18", tfjs_activation: "relu", tfjs_ms: "34", ratio: "0.5", ...native };
+    const row = {
+      ...RUN,
+      model: "resnet18",
+      tfjs_activation: "relu",
+      tfjs_ms: "34",
+      ratio: "0.5",
+      ...native,
+    };
     const data: Data = { rows: () => [row], reference: () => [] };
     const { verdict, measured } = checkClaim(
       inferenceClaims.find(({ id }) => id === "sooner-than-plaintext")!,

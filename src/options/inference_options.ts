@@ -1,0 +1,313 @@
+/** Options that `infer`, `explain` and the three roles share, and what is made of them. */
+import type { ModelDescription } from "../data/model_folder.ts";
+import { precisionNote } from "../inference/guard.ts";
+import { type Plan, planInference } from "../inference/plan.ts";
+import { DEFAULT_FRACTION_BITS, DEFAULT_RING_BITS } from "../inference/scales.ts";
+import { foldGraph } from "../models/fold.ts";
+import type { Activation, Graph } from "../models/graph.ts";
+import { auditedLayers, type Ranges } from "../models/ranges.ts";
+import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
+import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
+import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
+import type { ProtocolOption } from "../protocols/protocol.ts";
+import {
+  ACTIVATION_PROTOCOLS,
+  activationProtocol,
+  DEFAULT_ACTIVATION,
+  DEFAULT_LINEAR,
+  LINEAR_PROTOCOLS,
+} from "../protocols/registry.ts";
+import { UsageError } from "../terminal/command.ts";
+
+const names = (protocols: readonly { readonly name: string }[]) => protocols.map(({ name }) => name);
+
+/** Names of the activation protocols that take an option. */
+const takers = (option: ProtocolOption): string =>
+  names(ACTIVATION_PROTOCOLS.filter(({ takes }) => takes.includes(option))).join(", ");
+
+/** What all roles must agree on. */
+export const PLAN_OPTIONS = {
+  model: { type: "string", choices: MODEL_NAMES, default: "minionn-bn", help: "network" },
+  elements: {
+    type: "integer",
+    min: 1,
+    max: 1 << 24,
+    help: "instead of a network, one activation layer of N elements whose result is opened to the client",
+  },
+  classes: {
+    type: "integer",
+    min: 2,
+    max: 100_000,
+    help: "classes of the network (default: 10; ResNet-50: 1000)",
+  },
+  activation: {
+    type: "string",
+    choices: names(ACTIVATION_PROTOCOLS),
+    default: DEFAULT_ACTIVATION.name,
+    help: "activation protocol",
+  },
+  linear: {
+    type: "string",
+    choices: names(LINEAR_PROTOCOLS),
+    default: DEFAULT_LINEAR.name,
+    help: "protocol of convolutions and dense layers",
+  },
+  ringBits: {
+    type: "integer",
+    min: 16,
+    max: 30,
+    help: `bits of the ring of the linear layers, for ${takers("ringBits")} (default: ${DEFAULT_RING_BITS})`,
+  },
+  fractionBits: {
+    type: "integer",
+    min: 8,
+    max: 20,
+    help:
+      `fraction bits of the fixed point, for ${
+        takers("fractionBits")
+      } (default: ${DEFAULT_FRACTION_BITS}); ` +
+      "the others choose their own, layer by layer",
+  },
+  polynomial: {
+    type: "string",
+    value: "C0,C1,.../P",
+    pattern: /^-?\d{1,15}(,-?\d{1,15}){1,10}\/\d{1,2}$/,
+    accepts: "integers C0,C1,... of degree 1 to 10 and their precision, as in 322,512,160,0,-3/10",
+    help: "public polynomial sum of Ck / 2^P x^k (default: the paper's quartic, or that of --weights)",
+  },
+  ranges: {
+    type: "string",
+    value: "R1,R2,...",
+    pattern: /^\d+(\.\d+)?(e[+-]?\d+)?(,\d+(\.\d+)?(e[+-]?\d+)?)*$/,
+    accepts: "numbers, one for each activation in order and one for the logits",
+    help:
+      "largest |input| of every activation and largest |logit| as `audit` prints them, public; scales of " +
+      `${takers("ringBits")} and the bound of the logits follow (default: those of --weights)`,
+  },
+  force: { type: "boolean", help: "plan although a range leaves less than one bit of head-room" },
+} as const;
+
+/** How the parties reach each other. */
+export const LINK_OPTIONS = {
+  profile: {
+    type: "string",
+    value: "NAME",
+    default: "none",
+    help: `network between server and client: ${
+      NETWORK_PROFILES.map(({ name }) => name).join(", ")
+    }, or rtt:MS`,
+  },
+  timeout: {
+    type: "integer",
+    min: 1,
+    max: 86_400,
+    default: 120,
+    help: "seconds without progress after which a peer is given up",
+  },
+} as const;
+
+export const THREADS_OPTION = {
+  type: "integer",
+  min: 1,
+  max: 64,
+  default: 1,
+  help: "threads of each party",
+} as const;
+
+export const IMAGE_OPTION = {
+  type: "path",
+  value: "FILE",
+  help: "image file (PNG, JPEG or WebP); of another size than the network's input it is scaled and cropped",
+} as const;
+
+/** A picture that needs no file. */
+export const DRAWN_OPTION = {
+  type: "integer",
+  min: 0,
+  max: 3999,
+  help: "picture N of the test images of shapes, ten silhouettes drawn from a seed",
+} as const;
+
+/** Many images for one session, of the roles that hold images. */
+export const IMAGES_OPTION = {
+  type: "path",
+  value: "FILE",
+  help:
+    "float32 little-endian images [count][height][width][channels], already normalised: query i takes image i, " +
+    "from the start again after the last",
+} as const;
+
+/** Of `infer` and the two parties; the dealer holds nothing and deals when both ask. */
+export const PREPARE_OPTION = {
+  type: "integer",
+  min: 1,
+  max: 1000,
+  default: 1,
+  help: "queries whose correlations are dealt ahead and held in memory, each used at most once",
+} as const;
+
+/** Of the commands that start all three roles on this machine. */
+export const INFER_OPTIONS = {
+  weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
+  modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
+  image: IMAGE_OPTION,
+  drawn: DRAWN_OPTION,
+  seed: {
+    type: "integer",
+    min: 0,
+    default: 1,
+    help: "seed of the random image that is used without --image",
+  },
+  repetitions: {
+    type: "integer",
+    min: 1,
+    max: 100_000,
+    default: 5,
+    help: "queries measured, each with fresh correlations",
+  },
+  warmUp: {
+    type: "integer",
+    min: 0,
+    max: 1000,
+    default: 2,
+    help: "queries before the measured ones, while the engine optimises",
+  },
+  threads: THREADS_OPTION,
+  fastKernels: {
+    type: "boolean",
+    help:
+      "run the parties without WebAssembly bounds checks: faster, but a wrong index then corrupts memory silently",
+  },
+  json: { type: "boolean", help: "print one JSON object on one line" },
+} as const;
+
+/** The network of `infer` and `explain`. */
+export const NETWORK_OPTION = {
+  type: "string",
+  choices: MODEL_NAMES,
+  help:
+    "network (default: that of --weights; without either, a shipped one and a drawn picture that it knows)",
+} as const;
+
+/** What the plan options say. */
+export interface PlanValues {
+  readonly model: string;
+  readonly elements: number | undefined;
+  readonly classes: number | undefined;
+  readonly activation: string;
+  readonly linear: string;
+  readonly fractionBits: number | undefined;
+  readonly ringBits: number | undefined;
+  readonly polynomial: string | undefined;
+  readonly ranges: string | undefined;
+  readonly force: boolean;
+}
+
+/** "322,512,160,0,-3/10". */
+export const formatPolynomialOption = ({ coefficients, precision }: Polynomial): string =>
+  `${coefficients.join(",")}/${precision}`;
+
+/** Whether a protocol computes the polynomial of a plan, not a function of its own. */
+export const takesPolynomial = (activation: string): boolean =>
+  activationProtocol(activation).computes === undefined;
+
+export function parsePolynomialOption(text: string | undefined): Polynomial {
+  if (text === undefined) return QUARTIC;
+  const [list, precision] = text.split("/"), coefficients = list!.split(",").map(Number);
+  if (coefficients.slice(1).every((c) => c === 0)) {
+    throw new UsageError(
+      `--polynomial was given "${text}", which is constant, but an activation depends on x`,
+    );
+  }
+  return { kind: "polynomial", coefficients, precision: Number(precision) };
+}
+
+/** "2.71,3.04,0.93". */
+export const formatRangesOption = (graph: Graph, ranges: Ranges): string =>
+  auditedLayers(graph).map(({ id }) => ranges[id]).join();
+
+function parseRangesOption(graph: Graph, text: string): Ranges {
+  const layers = auditedLayers(graph), numbers = text.split(",").map(Number);
+  if (numbers.length !== layers.length) {
+    throw new UsageError(
+      `--ranges has ${numbers.length} numbers, but ${graph.name} has ${
+        layers.length - 1
+      } activations and its logits`,
+    );
+  }
+  return Object.fromEntries(layers.map(({ id }, i) => [id, numbers[i]!]));
+}
+
+/** The activation function that a plan computes. */
+export const activationFunction = ({ options: { activation, function: f } }: Plan): Activation =>
+  activationProtocol(activation).computes ?? f;
+
+export function planFrom(values: PlanValues): Plan {
+  checkTaken(values);
+  const graph = values.elements === undefined
+    ? foldGraph(buildModel(values.model, values.classes))
+    : activationLayer(values.elements);
+  return planInference(graph, {
+    activation: values.activation,
+    linear: values.linear,
+    function: parsePolynomialOption(values.polynomial),
+    ...(values.fractionBits === undefined ? {} : { fractionBits: values.fractionBits }),
+    ...(values.ringBits === undefined ? {} : { ringBits: values.ringBits }),
+    ...(values.ranges === undefined ? {} : { ranges: parseRangesOption(graph, values.ranges) }),
+    force: values.force,
+  });
+}
+
+/** Says on the error stream where a plan leaves too little precision. */
+export function sayPrecision(plan: Plan): void {
+  const note = precisionNote(plan);
+  if (note !== null) console.error(`note: ${note}`);
+}
+
+/** Refuses what the protocol would not use. */
+function checkTaken(values: PlanValues): void {
+  const { takes, name } = activationProtocol(values.activation);
+  for (const [option, flag] of [["fractionBits", "--fraction-bits"], ["ringBits", "--ring-bits"]] as const) {
+    if (values[option] === undefined || takes.includes(option)) continue;
+    throw new UsageError(
+      `${flag} belongs to ${takers(option)}, not to ${name}: leave it out, or choose another --activation`,
+    );
+  }
+  if (values.polynomial !== undefined && !takesPolynomial(name)) {
+    throw new UsageError(
+      `--polynomial belongs to protocols of polynomials, not to ${name}: leave it out, or choose another --activation`,
+    );
+  }
+}
+
+/** Checks that weights on disk belong to the plan. */
+export function checkDescription(folder: string, found: ModelDescription, plan: Plan): void {
+  const { graph: { name, classes }, options: { activation } } = plan;
+  if (found.model !== name || found.classes !== classes) {
+    throw new Error(
+      `${folder} holds ${found.model} with ${found.classes} classes, not ${name} with ${classes}; give --model and --classes to match`,
+    );
+  }
+  const wanted = activationFunction(plan);
+  if (found.activation.kind === "sigmoid") {
+    throw new Error(
+      `${folder} was trained with the sigmoid, which no protocol computes; train with its polynomial, sigmoid:4:10`,
+    );
+  }
+  if (found.activation.kind === "trigonometric") {
+    throw new Error(
+      `${folder} was trained with a trigonometric activation, which no protocol computes; give weights with ReLU or a polynomial`,
+    );
+  }
+  if (found.activation.kind !== wanted.kind) {
+    throw new Error(
+      `${folder} was trained with ${
+        found.activation.kind === "relu" ? "ReLU" : "a polynomial"
+      }, but the protocol ${activation} computes ` +
+        `${wanted.kind === "relu" ? "ReLU" : "a polynomial"}; choose another --activation`,
+    );
+  }
+}
+
+/** A network profile by name, checked before any process starts. */
+export const profileFrom = networkProfile;

@@ -1,0 +1,56 @@
+/** The images that a client asks about: from an image file, a list of many, the drawn shapes, or a seeded random one. */
+import { normalise, sliceSplit } from "../data/dataset.ts";
+import type { Graph } from "../models/graph.ts";
+import { seededImage } from "../models/weights.ts";
+import { UsageError } from "../terminal/command.ts";
+
+/** Query i takes image i, from the start again after the last. */
+export interface QueryImages {
+  readonly images: readonly Float32Array[];
+  /** What was done to an image file of another size than the network's; null: nothing. */
+  readonly note: string | null;
+  /** What the image shows, where that is known. */
+  readonly label: number | null;
+}
+
+export async function imagesFrom(
+  { image, images, drawn, seed }: {
+    readonly image: string | undefined;
+    readonly images: string | undefined;
+    readonly drawn: number | undefined;
+    readonly seed: number;
+  },
+  graph: Graph,
+): Promise<QueryImages> {
+  const given = Object.entries({ image, images, drawn }).filter(([, value]) => value !== undefined);
+  if (given.length > 1) {
+    throw new UsageError(`${given.map(([name]) => `--${name}`).join(" and ")} were both given; give one`);
+  }
+  const none = { note: null, label: null };
+  if (images !== undefined) {
+    const { readImageList } = await import("../data/image_list.ts");
+    return { images: await readImageList(images, graph.inputShape), ...none };
+  }
+  if (drawn !== undefined) return { ...none, ...await drawnPicture(drawn, graph) };
+  if (image === undefined) return { images: [seededImage(graph, seed)], ...none };
+  // The decoders are loaded only when there is something to decode.
+  const { readImage } = await import("../data/image_file.ts");
+  const { pixels, scaledFrom } = await readImage(image, graph.inputShape), [height, width] = graph.inputShape;
+  const note = scaledFrom === null
+    ? null
+    : `${image} has ${scaledFrom} pixels, scaled and cropped to ${width} x ${height} as in training`;
+  return { images: [pixels], note, label: null };
+}
+
+/** A test picture of `shapes` and what it shows. */
+async function drawnPicture(index: number, { name, inputShape }: Graph) {
+  const { shapesDataset } = await import("../data/shapes.ts");
+  const { test, shape, ...normalisation } = shapesDataset({ train: 0, test: index + 1 });
+  if (shape.join() !== inputShape.join()) {
+    throw new Error(
+      `--drawn pictures have ${shape.join(" x ")} values, ${name} takes ${inputShape.join(" x ")}`,
+    );
+  }
+  const pixels = sliceSplit(test, index, index + 1).images;
+  return { images: [normalise(pixels, normalisation)], label: test.labels[index]! };
+}

@@ -1,0 +1,187 @@
+/** Options of `train` that make its recipe: a preset, or the usual one of a network, and what replaces its fields. */
+import { DATASET_NAMES } from "../data/open_dataset.ts";
+import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
+import { ACTIVATION_SYNTAX } from "../training/activations.ts";
+import type { Augmentation } from "../training/batches.ts";
+import { defaultRecipe, PENALTY, presetOf, withActivation } from "../training/presets.ts";
+import type { PenaltyRecipe, Recipe } from "../training/recipe.ts";
+import { trainingGraph } from "../training/training_graph.ts";
+import { type OptionSpecs, type OptionValues, UsageError } from "../terminal/command.ts";
+
+const ON_OFF = ["on", "off"] as const;
+const NUMBER_OR_OFF = /^(off|\d*\.?\d+(e[+-]?\d+)?)$/i;
+
+/** Options of the recipe. Those without a value leave the preset as it is. */
+export const RECIPE_OPTIONS = {
+  preset: { type: "string", value: "NAME", help: "a published run, or a shortened one that ends in -cpu" },
+  model: { type: "string", choices: MODEL_NAMES, value: "NAME", help: "network (default: the preset's)" },
+  dataset: { type: "string", choices: DATASET_NAMES, help: "images (default: the preset's, cifar10)" },
+  activation: { type: "string", value: "NAME", help: ACTIVATION_SYNTAX },
+  epochs: { type: "integer", min: 1, max: 100_000, help: "epochs; the learning rate ends at 0 with them" },
+  batch: { type: "integer", min: 2, max: 65_536, help: "images a step; beta belongs to a batch size" },
+  lr: { type: "number", min: 0, max: 100, help: "largest learning rate" },
+  warmUp: { type: "number", min: 0, max: 1000, help: "epochs until the learning rate is largest" },
+  warmUpFrom: { type: "number", min: 0, max: 1, help: "its first value, as a fraction of that" },
+  schedule: {
+    type: "string",
+    choices: ["cosine", "linear"],
+    help: "way of the learning rate to 0: by epochs along a cosine, or by steps on a line",
+  },
+  nesterov: { type: "string", choices: ON_OFF, help: "Nesterov's momentum" },
+  weightDecay: { type: "number", min: 0, max: 1, help: "weight decay" },
+  decayNorms: { type: "string", choices: ON_OFF, help: "whether it acts on batch norm" },
+  decayBiases: { type: "string", choices: ON_OFF, help: "whether it acts on biases" },
+  labelSmoothing: { type: "number", min: 0, max: 1, help: "label smoothing" },
+  gradientNorm: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "largest norm of the gradient",
+  },
+  muon: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "largest learning rate of 3x3 filters by Muon",
+  },
+  flip: {
+    type: "string",
+    choices: ["random", "alternating", "off"],
+    help: "mirror images at random, or each in every other epoch",
+  },
+  tailAverage: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "part of the epochs, at the end, over which weights are averaged",
+  },
+  whitening: {
+    type: "string",
+    choices: ON_OFF,
+    help: "first filters start as principal directions of the images' patches",
+  },
+  zeroResidual: { type: "string", choices: ON_OFF, help: "residual blocks start as their shortcuts" },
+  scaleCap: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "largest scale of a batch norm right before an activation",
+  },
+  clip: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "bound of the inputs of activations, in training only",
+  },
+  beta: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "coefficient of the penalty on inputs of activations",
+  },
+  penaltyRange: { type: "number", min: 0.1, max: 100, help: "R, by which the penalty divides inputs" },
+  penaltyExponent: { type: "integer", min: 2, max: 10, help: "even exponent of the penalty" },
+  penaltyReduction: {
+    type: "string",
+    choices: ["sum", "mean", "hinge"],
+    help: "of powers over the elements of a layer, or the norm of what they have beyond R",
+  },
+  penaltyWarmUp: {
+    type: "string",
+    choices: ["paper", "short", "none"],
+    help: "four stages before the full penalty, of an epoch (paper) or an eighth (short)",
+  },
+} as const satisfies OptionSpecs;
+
+type RecipeOptions = OptionValues<typeof RECIPE_OPTIONS>;
+
+/**
+ * The recipe that the options ask for.
+ *
+ * @throws {Error} one sentence for an unknown name or options that contradict each other
+ */
+export function recipeFrom(options: RecipeOptions): Recipe {
+  const { preset, model, activation } = options;
+  if (preset === undefined && model === undefined) {
+    throw new UsageError("--preset or --model is needed, for example --preset convnet-pillar-cpu");
+  }
+  const base = preset === undefined ? defaultRecipe(model!) : presetOf(preset);
+  const recipe = activation === undefined ? base : withActivation(base, activation);
+  trainingGraph(buildModel(model ?? recipe.model), recipe.activation); // refuses what it does not know, or cannot train
+  return {
+    ...recipe,
+    model: model ?? recipe.model,
+    dataset: options.dataset ?? recipe.dataset,
+    epochs: options.epochs ?? recipe.epochs,
+    batch: options.batch ?? recipe.batch,
+    learningRate: options.lr ?? recipe.learningRate,
+    warmUp: {
+      epochs: options.warmUp ?? recipe.warmUp.epochs,
+      from: options.warmUpFrom ?? recipe.warmUp.from,
+    },
+    schedule: options.schedule ?? recipe.schedule,
+    nesterov: onOr(options.nesterov, recipe.nesterov),
+    weightDecay: options.weightDecay ?? recipe.weightDecay,
+    decayNorms: onOr(options.decayNorms, recipe.decayNorms),
+    decayBiases: onOr(options.decayBiases, recipe.decayBiases),
+    augment: { ...recipe.augment, flip: flipFrom(options.flip) ?? recipe.augment.flip },
+    tailAverage: tailFrom(options.tailAverage, recipe),
+    whitening: onOr(options.whitening, recipe.whitening),
+    zeroResidual: onOr(options.zeroResidual, recipe.zeroResidual),
+    muon: numberOrOff(options.muon, recipe.muon),
+    scaleCap: numberOrOff(options.scaleCap, recipe.scaleCap),
+    labelSmoothing: options.labelSmoothing ?? recipe.labelSmoothing,
+    gradientNorm: numberOrOff(options.gradientNorm, recipe.gradientNorm),
+    clip: numberOrOff(options.clip, recipe.clip),
+    penalty: penaltyFrom(options, recipe.penalty),
+  };
+}
+
+const onOr = (text: typeof ON_OFF[number] | undefined, otherwise: boolean): boolean =>
+  text === undefined ? otherwise : text === "on";
+
+function flipFrom(text: RecipeOptions["flip"]): Augmentation["flip"] | undefined {
+  return text === undefined || text === "alternating" ? text : text === "random";
+}
+
+function tailFrom(text: string | undefined, { tailAverage, average }: Recipe): number | null {
+  const part = numberOrOff(text, tailAverage);
+  if (part === null) return null;
+  if (!(part > 0 && part <= 1)) throw new UsageError(`--tail-average accepts parts up to 1, got "${text}"`);
+  if (average) {
+    throw new UsageError("the preset has a moving average already; --tail-average does not go with it");
+  }
+  return part;
+}
+
+function numberOrOff(text: string | undefined, otherwise: number | null): number | null {
+  if (text === undefined) return otherwise;
+  return text.toLowerCase() === "off" ? null : Number(text);
+}
+
+function penaltyFrom(options: RecipeOptions, preset: PenaltyRecipe | null): PenaltyRecipe | null {
+  const { beta, penaltyRange, penaltyExponent, penaltyReduction, penaltyWarmUp } = options;
+  const coefficient = numberOrOff(beta, preset?.coefficient ?? null);
+  if (coefficient === null) {
+    const shape = Object.entries({ penaltyRange, penaltyExponent, penaltyReduction, penaltyWarmUp });
+    if (shape.every(([, value]) => value === undefined)) return null;
+    throw new UsageError("options of the penalty are given but the penalty is off; give --beta X as well");
+  }
+  if (penaltyExponent !== undefined && penaltyExponent % 2 !== 0) {
+    throw new UsageError(`--penalty-exponent was given "${penaltyExponent}" but accepts even numbers`);
+  }
+  const base = preset ?? PENALTY;
+  return {
+    coefficient,
+    range: penaltyRange ?? base.range,
+    exponent: penaltyExponent ?? base.exponent,
+    reduction: penaltyReduction ?? base.reduction,
+    warmUp: penaltyWarmUp ?? base.warmUp,
+  };
+}

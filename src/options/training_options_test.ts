@@ -1,0 +1,95 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { presetOf } from "../training/presets.ts";
+import { parseCommand, UsageError } from "../terminal/command.ts";
+import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
+
+function recipe(...args: string[]) {
+  const values = parseCommand({ name: "train", options: RECIPE_OPTIONS }, args);
+  if (values === "help") throw new Error("help was not asked for");
+  return recipeFrom(values);
+}
+
+Deno.test("recipeFrom() is the preset where nothing else is said", () => {
+  assertEquals(recipe("--preset=convnet-pillar"), presetOf("convnet-pillar"));
+  assertEquals(recipe("--model=resnet20"), presetOf("resnet20-pillar-cpu"));
+});
+
+Deno.test("recipeFrom() lets options replace single fields", () => {
+  const preset = presetOf("convnet-pillar");
+  assertEquals(
+    recipe(..."--preset=convnet-pillar --epochs=3 --lr=0.5 --beta=1e-3 --penalty-reduction=mean".split(" ")),
+    {
+      ...preset,
+      epochs: 3,
+      learningRate: 0.5,
+      penalty: { ...preset.penalty!, coefficient: 1e-3, reduction: "mean" },
+    },
+  );
+  assertEquals(recipe("--preset=convnet-pillar", "--clip=off", "--beta=off"), {
+    ...preset,
+    clip: null,
+    penalty: null,
+  });
+  assertEquals(recipe("--preset=convnet-pillar", "--warm-up=1", "--warm-up-from=0.2").warmUp, {
+    epochs: 1,
+    from: 0.2,
+  });
+});
+
+Deno.test("recipeFrom() turns each further rule on and off", () => {
+  const preset = presetOf("convnet-pillar");
+  const all = recipe(
+    ..."--preset=convnet-pillar --schedule=linear --nesterov=on --decay-norms=off --decay-biases=off --flip=alternating"
+      .split(" "),
+    ..."--warm-up=2.5 --tail-average=0.25 --whitening=on --zero-residual=on --muon=0.02 --scale-cap=1.25 --penalty-reduction=hinge"
+      .split(" "),
+  );
+  assertEquals(all, {
+    ...preset,
+    ...{ schedule: "linear", nesterov: true, decayNorms: false, decayBiases: false, tailAverage: 0.25 },
+    ...{
+      whitening: true,
+      zeroResidual: true,
+      muon: 0.02,
+      scaleCap: 1.25,
+      warmUp: { ...preset.warmUp, epochs: 2.5 },
+    },
+    augment: { crop: 4, flip: "alternating" },
+    penalty: { ...preset.penalty!, reduction: "hinge" },
+  });
+  assertEquals(recipe("--preset=convnet-pillar", "--flip=off", "--tail-average=off").augment.flip, false);
+  assertThrows(() => recipe("--model=convnet", "--tail-average=2"), UsageError, "parts up to 1");
+  const moving = ["--preset=imagenet-resnet50-pillar", "--tail-average=0.3"];
+  assertThrows(() => recipe(...moving), UsageError, "a moving average already");
+});
+
+Deno.test("recipeFrom() refuses an activation that does not fit the network", () => {
+  const { activation, clip, penalty } = recipe("--model=convnet", "--activation=hermite");
+  assertEquals([activation, clip, penalty], ["hermite", null, null]);
+  assertThrows(
+    () => recipe("--preset=resnet20-pillar-cpu", "--activation=hermite"),
+    RangeError,
+    "in resnet20 stage1.block1.conv1 pads act1 with zeros",
+  );
+});
+
+Deno.test("recipeFrom() trains ReLU without clip and penalty unless they are asked for", () => {
+  assertEquals(recipe("--preset=convnet-pillar", "--activation=relu"), presetOf("convnet-relu"));
+  const { clip, penalty } = recipe("--preset=convnet-relu", "--clip=4", "--beta=1e-4");
+  assertEquals([clip, penalty?.coefficient, penalty?.range], [4, 1e-4, 4.8]);
+});
+
+Deno.test("recipeFrom() answers mistakes in one sentence", () => {
+  for (
+    const [args, sentence] of [
+      [["--preset=convnet-piller"], 'unknown preset "convnet-piller"; presets: '],
+      [["--dataset=shapes"], "--preset or --model is needed"],
+      [["--model=convnet", "--activation=cubic"], 'unknown activation "cubic"'],
+      [["--model=convnet", "--activation=relu", "--penalty-range=4"], "the penalty is off"],
+      [["--model=convnet", "--penalty-exponent=5"], "accepts even numbers"],
+    ] as const
+  ) {
+    assertThrows(() => recipe(...args), Error, sentence);
+  }
+  assertThrows(() => recipe("--model=convnet", "--clip=-1"), UsageError, "accepts a number or off");
+});

@@ -1,0 +1,120 @@
+/** What commands print with `--json` and experiments read: typed once, here. JSON has null for what is no finite number. */
+import type { Calibration } from "../network/calibration.ts";
+import type { Metrics } from "../training/evaluation.ts";
+import type { Run } from "../training/recipe.ts";
+import type { Divergence } from "../training/trainer.ts";
+
+/** Logits of a query: private, and of the plaintext engines. */
+export interface Answer {
+  readonly logits: readonly (number | null)[];
+  readonly float: readonly (number | null)[];
+  /** Null where a value left the range of fixed point. */
+  readonly fixed: readonly (number | null)[] | null;
+}
+
+type OfParties<T> = { readonly server: T; readonly client: T };
+
+/** `infer --json`: figures of the last query that do not vary, medians of the times. */
+export interface InferResult {
+  readonly model: string;
+  readonly classes: number;
+  readonly activation: string;
+  readonly linear: string;
+  readonly profile: string;
+  readonly ringBits: number;
+  readonly fractionBits: number;
+  readonly repetitions: number;
+  readonly threads: number;
+  readonly prepare: number;
+  readonly weights: string | null;
+  readonly note: string | null;
+  readonly label: number | null;
+  readonly classNames: readonly string[] | null;
+  readonly exchanges: number;
+  readonly oneWayDelays: number;
+  readonly paperExchanges: number;
+  readonly bytesSent: OfParties<number>;
+  readonly setup: { readonly ms: number; readonly bytes: number };
+  readonly offline: { readonly ms: number; readonly bytes: number; readonly partyBytes: number };
+  readonly heldBytes: OfParties<number>;
+  readonly online: { readonly medianMs: number; readonly q1Ms: number; readonly q3Ms: number };
+  readonly computeMs: OfParties<number>;
+  readonly peakRssMB: OfParties<number> & { readonly dealer: number };
+  /** Null: left to the scheduler. */
+  readonly cores: readonly number[] | null;
+  readonly maxAbsError: number;
+  readonly meanAbsError: number;
+  /** Null: no query stayed in the range of fixed point, so there is nothing to compare with. */
+  readonly oracleMaxAbsError: number | null;
+  readonly largestLogit: number;
+  /** Null: plaintext itself has no class. */
+  readonly argmaxAgrees: boolean | null;
+  /** Whether every class that differs had a logit so close to the largest one that the error decides. */
+  readonly withinError: boolean;
+  readonly grossErrors: number;
+  readonly unreliable: boolean;
+  readonly class: number | null;
+  readonly flags: readonly string[];
+  /** With `--logits`. */
+  readonly answers?: readonly Answer[];
+}
+
+/** By what plaintext inference can be timed: `plaintext --runtime`. */
+export type PlaintextRuntime = "tfjs" | "onnx-web" | "onnx-native";
+
+/** `plaintext --json`: milliseconds of the inferences that count. */
+export interface PlaintextResult {
+  readonly model: string;
+  readonly classes: number;
+  readonly activation: string;
+  readonly runtime: PlaintextRuntime;
+  readonly medianMs: number;
+  readonly q1Ms: number;
+  readonly q3Ms: number;
+  readonly times: readonly number[];
+}
+
+/** `plaintext --json` where the runtime is not to be had, and why. */
+export interface NotLoadedResult {
+  readonly runtime: PlaintextRuntime;
+  readonly notLoaded: string;
+}
+
+/** `calibrate --json`. */
+export interface CalibrateResult {
+  readonly profile: string;
+  readonly configured: { readonly rttMs: number; readonly bitsPerSecond: number | null };
+  readonly measured: Calibration;
+  readonly source: string;
+}
+
+/** `train --json`. */
+export interface TrainResult {
+  readonly out: string;
+  readonly run: Run;
+  readonly trainImages: number;
+  readonly epochsDone: number;
+  readonly evaluatedOn: "held-out" | "test";
+  /** After the last epoch, without the clip; null if it diverged. */
+  readonly evaluation: Metrics | null;
+  readonly clipped: Metrics | null;
+  /** Accuracy in the last epoch, with the clip and on augmented images. */
+  readonly trainAccuracy: number | null;
+  readonly diverged: Divergence | null;
+  readonly layers: readonly string[];
+  /** Largest |input| of each activation layer in the last steps, the last one last. */
+  readonly lastInputs: readonly (readonly (number | null)[])[];
+  readonly seconds: number;
+  readonly imagesPerSecond: number;
+}
+
+/** `evaluate --json`. */
+export interface EvaluateResult extends Metrics {
+  readonly model: string;
+  readonly dataset: string;
+  readonly activation: string;
+  readonly evaluatedOn: "held-out" | "test";
+  readonly range: number;
+  readonly clip: number | null;
+  readonly engine: string;
+}

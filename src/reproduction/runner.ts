@@ -1,0 +1,331 @@
+/**
+ * Runs the cells of experiments, one after the other, and writes a CSV after every cell. A run collects its
+ * rows in a folder of its own; only when an experiment is complete, and at least as large as what is there,
+ * does its CSV take the place of the committed one ({@linkcode publish}). So an interruption, an error or a
+ * small run never costs a committed result.
+ */
+import {
+  type Cell,
+  csvColumns,
+  type Experiment,
+  type NewRow,
+  provenance,
+  type Row,
+  type Size,
+  sizes,
+} from "./experiment.ts";
+import { readCsv, writeCsv } from "../report/csv.ts";
+import { originText } from "../report/environment.ts";
+
+/** Part of a run: every `count`-th cell, beginning with the `index`-th; both count from 1. */
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
+}
+
+/** Reads `I/N`. */
+export function parseShard(text: string): Shard {
+  const [index = 0, count = 0] = text.split("/").map(Number);
+  if (!(index >= 1 && index <= count)) {
+    throw new RangeError(`--shard was given "${text}" but accepts I/N with I from 1 to N`);
+  }
+  return { index, count };
+}
+
+/** What identifies a run in every row. */
+export interface RunIdentity {
+  readonly size: Size;
+  readonly seed: number;
+  readonly commit: string;
+  readonly machine: string;
+}
+
+/** Where rows come from, each origin once. */
+export const originsOf = (rows: readonly Row[]): string[] => [...new Set(rows.map(originText))];
+
+/** A cell that is to be run or has been run before. */
+export interface PlannedCell {
+  readonly experiment: Experiment;
+  readonly cell: Cell;
+  /** Rows of an earlier run that are kept. */
+  readonly kept?: readonly Row[];
+  /** Measured once more all the same; the kept rows stay if that fails. */
+  readonly again?: boolean;
+}
+
+/** Where the CSVs of a run are collected. */
+export function runFolder(size: Size, shard?: Shard): string {
+  return shard ? `runs/${size}/shard-${shard.index}-of-${shard.count}` : `runs/${size}/results`;
+}
+
+function checkExperiment(experiment: Experiment, cells: readonly Cell[]): void {
+  const { key, columns } = experiment;
+  if (!/^[a-z0-9_]+$/.test(key)) throw new RangeError(`"${key}" cannot name an experiment: use a-z, 0-9, _`);
+  const reserved = Object.keys(columns).find((column) =>
+    ["cell", ...provenance as readonly string[]].includes(column)
+  );
+  if (reserved !== undefined) {
+    throw new RangeError(`experiment ${key} may not have a column "${reserved}" of its own`);
+  }
+  const ids = cells.map(({ id }) => id), twice = ids.find((id, i) => ids.indexOf(id) !== i);
+  if (twice !== undefined) throw new RangeError(`experiment ${key} has two cells "${twice}"`);
+}
+
+/**
+ * The cells of a run, in order; cells that an earlier run has completed carry its rows if `resume` is set. Long cells carry
+ * the rows that are committed in `results`, or are left out, unless `long` asks for them.
+ */
+export async function planRun(
+  experiments: readonly Experiment[],
+  identity: Pick<RunIdentity, "size" | "seed">,
+  folder: string,
+  options: { resume?: boolean; shard?: Shard; long?: boolean; results?: string } = {},
+): Promise<PlannedCell[]> {
+  const { size, seed } = identity, { shard } = options, plan: PlannedCell[] = [];
+  let number = 0;
+  for (const experiment of experiments) {
+    const cells = experiment.cells(size), earlier = new Map<string, Row[]>();
+    checkExperiment(experiment, cells);
+    if (options.resume) {
+      for (const row of (await readCsv(`${folder}/${experiment.key}.csv`))?.rows ?? []) {
+        if (row["size"] !== size || row["seed"] !== String(seed)) continue;
+        earlier.set(row["cell"], [...earlier.get(row["cell"]) ?? [], row]);
+      }
+    }
+    const committed = options.results && !options.long && cells.some(({ long }) => long)
+      ? Map.groupBy(
+        (await readCsv(`${options.results}/${experiment.key}.csv`))?.rows ?? [],
+        (row) => row["cell"]!,
+      )
+      : new Map<string, Row[]>();
+    for (const cell of cells) {
+      if (shard && number++ % shard.count !== shard.index - 1) continue;
+      const kept = earlier.get(cell.id) ?? (cell.long ? committed.get(cell.id) : undefined);
+      if (cell.long && !options.long && !kept) continue;
+      plan.push(kept ? { experiment, cell, kept } : { experiment, cell });
+    }
+  }
+  return plan;
+}
+
+/** The plan of measuring some cells of a finished run once more. */
+export async function planAgain(
+  experiments: readonly Experiment[],
+  identity: Pick<RunIdentity, "size" | "seed">,
+  folder: string,
+  cells: ReadonlyMap<string, ReadonlySet<string>>,
+): Promise<PlannedCell[]> {
+  const chosen = experiments.filter(({ key }) => cells.has(key));
+  const plan = await planRun(chosen, identity, folder, { resume: true });
+  return plan.filter(({ kept }) => kept !== undefined)
+    .map((planned) => ({ ...planned, again: cells.get(planned.experiment.key)!.has(planned.cell.id) }));
+}
+
+/** What the caller is told while cells run. */
+export interface RunEvents {
+  started?(planned: PlannedCell, number: number): void;
+  note?(text: string): void;
+  finished?(planned: PlannedCell, number: number): void;
+  failed?(planned: PlannedCell, error: Error): void;
+}
+
+const comments = ({ key, title, columns }: Experiment) => [
+  `${title}. Measured by: deno task reproduce --only ${key}`,
+  ...Object.entries(columns).map(([column, meaning]) => `${column}: ${meaning}`),
+];
+
+/**
+ * Runs the planned cells and writes `<folder>/<key>.csv` after each. A cell that fails is reported and left
+ * out; the others still run.
+ *
+ * @returns the failed cells
+ * @throws {Error} one sentence, where rows cannot be written: what follows would be measured for nothing
+ */
+export async function runCells(
+  plan: readonly PlannedCell[],
+  identity: RunIdentity,
+  folder: string,
+  events: RunEvents = {},
+): Promise<PlannedCell[]> {
+  const { size, seed, commit, machine } = identity, failures: PlannedCell[] = [];
+  const rowsOf = new Map<PlannedCell, readonly NewRow[]>();
+  await Deno.mkdir(folder, { recursive: true });
+  for (const planned of plan) if (planned.kept) rowsOf.set(planned, planned.kept);
+  const write = (experiment: Experiment) => {
+    const rows = plan.filter((planned) => planned.experiment === experiment)
+      .flatMap((planned) => rowsOf.get(planned) ?? []);
+    // Rows that were kept may come from code with other columns: their values without a column are dropped.
+    const columns = csvColumns(experiment);
+    const fitting = rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
+    writeCsv(`${folder}/${experiment.key}.csv`, columns, fitting, comments(experiment));
+  };
+  let number = 0;
+  for (const planned of plan) {
+    const { experiment, cell } = planned;
+    number++;
+    if (planned.kept && !planned.again) continue;
+    events.started?.(planned, number);
+    try {
+      const rows = await experiment.run(cell, { size, seed, note: (text) => events.note?.(text) });
+      if (rows.length === 0) throw new Error("it gave no rows");
+      for (const row of rows) {
+        const stray = Object.keys(row).find((column) => !(column in experiment.columns));
+        if (stray !== undefined) throw new Error(`it gave a value for "${stray}", which is not a column`);
+      }
+      rowsOf.set(planned, rows.map((row) => ({ cell: cell.id, ...row, size, seed, commit, machine })));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (DISK_FULL.test(reason)) throw cannotKeep(folder, reason);
+      failures.push(planned);
+      events.failed?.(
+        planned,
+        new Error(`${experiment.key}, cell "${cell.id}": ${reason}`, { cause: error }),
+      );
+      continue;
+    }
+    try {
+      write(experiment);
+    } catch (error) {
+      throw cannotKeep(folder, (error as Error).message);
+    }
+    events.finished?.(planned, number);
+  }
+  return failures;
+}
+
+const DISK_FULL = /No space left on device|os error 28\b|quota exceeded/i;
+
+function cannotKeep(folder: string, reason: string): Error {
+  return new Error(
+    `rows can no longer be written to ${folder} (${reason}), so the remaining cells are left out; ` +
+      "make room, then --resume goes on from the cells that are kept",
+  );
+}
+
+/** What {@linkcode publish} did with the CSV of an experiment. */
+export interface Published {
+  readonly key: string;
+  readonly published: boolean;
+  /** Why not, in words. */
+  readonly reason?: string;
+}
+
+const rank = (size: string | undefined) => sizes.indexOf(size as Size);
+
+/**
+ * Copies the CSVs of complete experiments to the committed results, unless larger ones are there: the least
+ * size of the rows decides, `smoke` < `quick` < `full`.
+ */
+export async function publish(
+  experiments: readonly Experiment[],
+  size: Size,
+  from: string,
+  to: string,
+): Promise<Published[]> {
+  const outcome: Published[] = [];
+  await Deno.mkdir(to, { recursive: true });
+  for (const experiment of experiments) {
+    const { key } = experiment, table = await readCsv(`${from}/${key}.csv`);
+    const have = new Set(table?.rows.map((row) => row["cell"]));
+    const missing = experiment.cells(size).filter(({ id, long }) => !long && !have.has(id)).length;
+    if (!table || missing > 0) {
+      outcome.push({
+        key,
+        published: false,
+        reason: `${missing} ${missing === 1 ? "cell is" : "cells are"} missing`,
+      });
+      continue;
+    }
+    const present = (await readCsv(`${to}/${key}.csv`))?.rows ?? [];
+    const there = present.length === 0 ? -1 : Math.min(...present.map((row) => rank(row["size"])));
+    if (rank(size) < there) {
+      outcome.push({
+        key,
+        published: false,
+        reason: `${to}/${key}.csv is of size ${sizes[there]}, this run is ${size}`,
+      });
+      continue;
+    }
+    writeCsv(`${to}/${key}.csv`, table.columns, table.rows, table.comments);
+    outcome.push({ key, published: true });
+  }
+  return outcome;
+}
+
+/** What {@linkcode mergeShards} has joined. */
+export interface Merged {
+  readonly keys: readonly string[];
+  readonly origins: readonly string[];
+  /** Cells by the machine that measured them, as `experiment: cell`. */
+  readonly machines: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** Which rows are from which machine, a line each; none if all are from one. */
+export function describeMachines(machines: Merged["machines"]): string[] {
+  if (machines.size < 2) return [];
+  const groups = [...machines].map(([machine, cells]) => ({ machine, cells: [...cells] }))
+    .sort((a, b) => b.cells.length - a.cells.length);
+  return groups.map(({ machine, cells }, i) => {
+    const shown = i === 0 ? "" : `: ${cells.join("; ")}`;
+    return `${cells.length} ${cells.length === 1 ? "cell" : "cells"} on ${machine}${shown}`;
+  });
+}
+
+/**
+ * Joins the CSVs of the shards of a run.
+ *
+ * @throws {Error} if two shards hold the same cell, a cell is missing, or rows belong to another run
+ */
+export async function mergeShards(
+  experiments: readonly Experiment[],
+  size: Size,
+  folders: readonly string[],
+  to: string,
+): Promise<Merged> {
+  const keys: string[] = [], seeds = new Set<string>();
+  const machines = new Map<string, Set<string>>();
+  const merged: { experiment: Experiment; rows: Row[] }[] = [];
+  for (const experiment of experiments) {
+    const { key } = experiment, all = experiment.cells(size), cells = all.map(({ id }) => id);
+    const rowsOf = new Map<string, Row[]>(), foundIn = new Map<string, string>();
+    for (const folder of folders) {
+      const table = await readCsv(`${folder}/${key}.csv`);
+      for (const row of table?.rows ?? []) {
+        const cell = row["cell"] ?? "", other = foundIn.get(cell);
+        const where = `${folder}/${key}.csv: cell "${cell}"`;
+        if (!cells.includes(cell)) throw new Error(`${where} is not part of a ${size} run`);
+        if (row["size"] !== size) throw new Error(`${where} is of size ${row["size"]}, not ${size}`);
+        if (other !== undefined && other !== folder) throw new Error(`${where} is also in ${other}`);
+        foundIn.set(cell, folder);
+        rowsOf.set(cell, [...rowsOf.get(cell) ?? [], row]);
+        seeds.add(row["seed"] ?? "");
+        const machine = row["machine"] ?? "", own = machines.get(machine) ?? new Set();
+        machines.set(machine, own.add(`${key}: ${cell}`));
+      }
+    }
+    if (rowsOf.size === 0) continue;
+    const missing = all.filter(({ id, long }) => !long && !rowsOf.has(id)).map(({ id }) => id);
+    if (missing.length > 0) {
+      const shown = missing.slice(0, 3).map((id) => `"${id}"`).join(", ");
+      throw new Error(
+        `${key} lacks ${missing.length} of ${cells.length} cells: ${shown}${
+          missing.length > 3 ? ", ..." : ""
+        }`,
+      );
+    }
+    keys.push(key);
+    merged.push({ experiment, rows: cells.flatMap((id) => rowsOf.get(id) ?? []) });
+  }
+  if (keys.length === 0) {
+    throw new Error(`no results of the ${size} run in ${folders.join(", ") || "any shard"}`);
+  }
+  if (seeds.size > 1) throw new Error(`shards have different seeds: ${[...seeds].join(", ")}`);
+  // Nothing is written before everything has been checked.
+  await Deno.mkdir(to, { recursive: true });
+  for (const { experiment, rows } of merged) {
+    const columns = csvColumns(experiment);
+    const fitting = rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
+    writeCsv(`${to}/${experiment.key}.csv`, columns, fitting, comments(experiment));
+  }
+  return { keys, origins: originsOf(merged.flatMap(({ rows }) => rows)), machines };
+}

@@ -1,0 +1,241 @@
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
+import { defineExperiment, type Experiment } from "./experiment.ts";
+import { readCsv } from "../report/csv.ts";
+import {
+  describeMachines,
+  mergeShards,
+  parseShard,
+  planAgain,
+  planRun,
+  publish,
+  runCells,
+} from "./runner.ts";
+
+let folder = "", calls: string[] = [];
+
+const counts = { smoke: 2, quick: 5, full: 9 } as const;
+const example = (key: string, broken: string[] = []): Experiment =>
+  defineExperiment({
+    key,
+    title: "Example",
+    explanation: "An example.",
+    columns: { n: "a number", text: "a text" },
+    cells: (size) => Array.from({ length: counts[size] }, (_, n) => ({ id: `cell ${n}`, n })),
+    run({ id, n }, { size }) {
+      calls.push(id);
+      if (broken.includes(id)) throw new Error("the disk is full");
+      return [{ n, text: size }, { n: n + 0.5, text: "second, row" }];
+    },
+    figures: () => [],
+  });
+
+const identity = { size: "quick", seed: 1, commit: "abc", machine: "a machine, 2 cores" } as const;
+const cellsIn = async (path: string) => [...new Set((await readCsv(path))?.rows.map((row) => row["cell"]))];
+
+describe("runner", () => {
+  beforeEach(async () => {
+    folder = await Deno.makeTempDir();
+    calls = [];
+  });
+  afterEach(() => Deno.remove(folder, { recursive: true }));
+
+  it("writes the rows of every cell with their provenance", async () => {
+    const a = example("a"), b = example("b");
+    const plan = await planRun([a, b], identity, folder);
+    assertEquals(await runCells(plan, identity, folder), []);
+    const table = await readCsv(`${folder}/a.csv`);
+    assertEquals(table?.columns, ["cell", "n", "text", "size", "seed", "commit", "machine"]);
+    assertEquals(table?.rows.length, 10);
+    assertEquals(table?.rows[1], {
+      cell: "cell 0",
+      n: "0.5",
+      text: "second, row",
+      size: "quick",
+      seed: "1",
+      commit: "abc",
+      machine: "a machine, 2 cores",
+    });
+    assertMatch(table?.comments[0] ?? "", /^Example\. Measured by: deno task reproduce --only a$/);
+  });
+
+  it("reports a cell that fails, runs the others, and repeats only that cell on --resume", async () => {
+    const broken = example("a", ["cell 1"]), errors: string[] = [];
+    const failed = await runCells(await planRun([broken], identity, folder), identity, folder, {
+      failed: (_, error) => errors.push(error.message),
+    });
+    assertEquals([failed.length, errors], [1, ['a, cell "cell 1": the disk is full']]);
+    assertEquals((await cellsIn(`${folder}/a.csv`)).length, 4);
+
+    calls = [];
+    const plan = await planRun([example("a")], identity, folder, { resume: true });
+    await runCells(plan, { ...identity, commit: "def" }, folder);
+    assertEquals(calls, ["cell 1"]);
+    // The order is that of the cells, not that of the runs, and every row keeps its own commit.
+    assertEquals(await cellsIn(`${folder}/a.csv`), ["cell 0", "cell 1", "cell 2", "cell 3", "cell 4"]);
+    const commits = (await readCsv(`${folder}/a.csv`))?.rows.map((row) => row["commit"]);
+    assertEquals(commits?.slice(0, 4), ["abc", "abc", "def", "def"]);
+  });
+
+  it("keeps what is finished when a run is cut off", async () => {
+    const plan = await planRun([example("a")], identity, folder);
+    await assertRejects(() =>
+      runCells(plan, identity, folder, {
+        started(_, number) {
+          if (number === 3) throw new Error("cut off");
+        },
+      })
+    );
+    assertEquals(await cellsIn(`${folder}/a.csv`), ["cell 0", "cell 1"]);
+  });
+
+  it("stops where rows cannot be written: the remaining cells would be computed for nothing", async () => {
+    const full = example("a"), run = full.run;
+    const plan = await planRun(
+      [{
+        ...full,
+        run(cell, context) {
+          // From the third cell on a folder is in the way of the file.
+          if (calls.length === 2) {
+            Deno.renameSync(`${folder}/a.csv`, `${folder}/kept.csv`);
+            Deno.mkdirSync(`${folder}/a.csv/in-the-way`, { recursive: true });
+          }
+          return run(cell, context);
+        },
+      }],
+      identity,
+      folder,
+    );
+    await assertRejects(() => runCells(plan, identity, folder), Error, "so the remaining cells are left out");
+    assertEquals(calls, ["cell 0", "cell 1", "cell 2"]);
+    assertEquals(await cellsIn(`${folder}/kept.csv`), ["cell 0", "cell 1"]);
+
+    calls = [];
+    const inChild = { ...example("b"), run: () => Promise.reject(new Error("No space left on device")) };
+    const both = await planRun([inChild, example("c")], identity, folder);
+    await assertRejects(() => runCells(both, identity, folder), Error, "make room, then --resume goes on");
+    assertEquals(calls, []);
+  });
+
+  it("does not resume rows of another seed or size", async () => {
+    await runCells(await planRun([example("a")], identity, folder), identity, folder);
+    const kept = async (size: "smoke" | "quick", seed: number) =>
+      (await planRun([example("a")], { size, seed }, folder, { resume: true })).filter(({ kept }) => kept)
+        .length;
+    assertEquals([await kept("quick", 1), await kept("quick", 2), await kept("smoke", 1)], [5, 0, 0]);
+  });
+
+  it("refuses rows without a column, no rows, and cells of the same name", async () => {
+    const wrong = { ...example("a"), run: () => [{ nn: 1 }] }, empty = { ...example("b"), run: () => [] };
+    const errors: string[] = [];
+    const plan = await planRun([wrong, empty], { size: "smoke", seed: 1 }, folder);
+    await runCells(plan, identity, folder, { failed: (_, error) => errors.push(error.message) });
+    assertEquals(errors[0], 'a, cell "cell 0": it gave a value for "nn", which is not a column');
+    assertEquals(errors[2], 'b, cell "cell 0": it gave no rows');
+    const twins = { ...example("c"), cells: () => [{ id: "x" }, { id: "x" }] };
+    await assertRejects(() => planRun([twins], identity, folder), RangeError, 'two cells "x"');
+  });
+
+  it("publishes complete experiments, and never a smaller run over a larger one", async () => {
+    const results = `${folder}/results`,
+      run = async (size: "smoke" | "quick" | "full", broken: string[] = []) => {
+        const experiments = [example("a", broken)], from = `${folder}/${size}`, id = { ...identity, size };
+        await runCells(await planRun(experiments, id, from), id, from);
+        return (await publish(experiments, size, from, results))[0];
+      };
+    assertEquals(await run("quick"), { key: "a", published: true });
+    assertEquals(await run("smoke"), {
+      key: "a",
+      published: false,
+      reason: `${results}/a.csv is of size quick, this run is smoke`,
+    });
+    assertEquals(await run("full", ["cell 8"]), {
+      key: "a",
+      published: false,
+      reason: "1 cell is missing",
+    });
+    assertEquals(await run("full"), { key: "a", published: true });
+    assertEquals((await cellsIn(`${results}/a.csv`)).length, 9);
+  });
+
+  it("runs long cells when told to, and otherwise keeps their committed rows", async () => {
+    const plain = example("a"), identityOf = (commit: string) => ({ ...identity, commit });
+    const a: Experiment = {
+      ...plain,
+      cells: (size) => plain.cells(size).map((cell) => cell.id === "cell 1" ? { ...cell, long: true } : cell),
+    };
+    const results = `${folder}/results`;
+    const run = async (commit: string, long: boolean) => {
+      const plan = await planRun([a], identity, `${folder}/run`, { long, results });
+      await runCells(plan, identityOf(commit), `${folder}/run`);
+      assertEquals(await publish([a], "quick", `${folder}/run`, results), [{ key: "a", published: true }]);
+      return (await readCsv(`${results}/a.csv`))?.rows.filter((_, i) => i % 2 === 0).map((row) =>
+        row["commit"]
+      );
+    };
+    assertEquals(await run("first", false), Array(4).fill("first"));
+    assertEquals(await run("second", true), Array(5).fill("second"));
+    assertEquals(await run("third", false), ["third", "second", "third", "third", "third"]);
+    assertEquals(calls.filter((id) => id === "cell 1").length, 1);
+  });
+
+  it("spreads cells over shards and merges them, refusing gaps and overlaps", async () => {
+    const experiments = [example("a"), example("b")], folders: string[] = [];
+    for (const index of [1, 2, 3]) {
+      const shard = { index, count: 3 }, to = `${folder}/shard-${index}`;
+      folders.push(to);
+      await runCells(await planRun(experiments, identity, to, { shard }), identity, to);
+    }
+    const merge = (list: string[]) => mergeShards(experiments, "quick", list, `${folder}/merged`);
+    await assertRejects(() => merge(folders.slice(1)), Error, "a lacks 2 of 5 cells");
+    assertEquals(await readCsv(`${folder}/merged/a.csv`), undefined);
+    await Deno.copyFile(`${folder}/shard-1/b.csv`, `${folder}/extra.csv`);
+    await Deno.mkdir(`${folder}/extra`);
+    await Deno.rename(`${folder}/extra.csv`, `${folder}/extra/b.csv`);
+    await assertRejects(() => merge([...folders, `${folder}/extra`]), Error, "is also in");
+    await assertRejects(
+      () => mergeShards(experiments, "full", folders, folder),
+      Error,
+      "is of size quick, not full",
+    );
+    const { keys, origins, machines } = await merge(folders);
+    assertEquals([keys, origins], [["a", "b"], ["commit abc on a machine, 2 cores"]]);
+    assertEquals(describeMachines(machines), []);
+    assertEquals(await cellsIn(`${folder}/merged/b.csv`), ["cell 0", "cell 1", "cell 2", "cell 3", "cell 4"]);
+  });
+
+  it("says which rows of merged shards are from another machine", async () => {
+    const experiments = [example("a")], folders: string[] = [];
+    for (const index of [1, 2, 3]) {
+      const shard = { index, count: 3 }, to = `${folder}/shard-${index}`;
+      folders.push(to);
+      const machine = index === 2 ? "another machine" : identity.machine;
+      await runCells(await planRun(experiments, identity, to, { shard }), { ...identity, machine }, to);
+    }
+    const { machines } = await mergeShards(experiments, "quick", folders, `${folder}/merged`);
+    assertEquals(describeMachines(machines), [
+      "3 cells on a machine, 2 cores",
+      "2 cells on another machine: a: cell 1; a: cell 4",
+    ]);
+  });
+
+  it("measures cells of a finished run once more, and keeps the rows of one that then fails", async () => {
+    await runCells(await planRun([example("a"), example("b")], identity, folder), identity, folder);
+    calls = [];
+    const noisy = new Map([["a", new Set(["cell 1", "cell 3"])]]);
+    const plan = await planAgain([example("a", ["cell 3"]), example("b")], identity, folder, noisy);
+    const failed = await runCells(plan, { ...identity, commit: "def" }, folder);
+    assertEquals([calls, failed.map(({ cell }) => cell.id)], [["cell 1", "cell 3"], ["cell 3"]]);
+    const rows = (await readCsv(`${folder}/a.csv`))!.rows;
+    assertEquals(rows.length, 10);
+    assertEquals(rows.map((row) => row["commit"]).filter((commit) => commit === "def").length, 2);
+    assertEquals(rows.filter((row) => row["cell"] === "cell 1").map((row) => row["commit"]), ["def", "def"]);
+  });
+
+  it("reads I/N", () => {
+    assertEquals(parseShard("2/3"), { index: 2, count: 3 });
+    for (const text of ["0/3", "4/3", "1/0"]) {
+      assertThrows(() => parseShard(text), RangeError, "I from 1 to N");
+    }
+  });
+});
