@@ -3,15 +3,21 @@ import { writeDescription } from "../data/model_folder.ts";
 import { audit, type AuditedScale } from "../inference/audit.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { FITTED_RANGE } from "../models/ranges.ts";
-import { DEFAULT_ACTIVATION, DEFAULT_LINEAR } from "../protocols/registry.ts";
+import { DEFAULT_LINEAR } from "../protocols/registry.ts";
 import { fastForward, seededImages, trainingImages } from "../options/audit_images.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
-import { formatRangesOption, INFER_OPTIONS, PLAN_OPTIONS } from "../options/inference_options.ts";
-import { networkAndPlan } from "../options/network_and_plan.ts";
+import {
+  activationFunction,
+  formatRangesOption,
+  INFER_OPTIONS,
+  NETWORK_OPTION,
+  PLAN_OPTIONS,
+} from "../options/inference_options.ts";
+import { networkAndPlan, networkAsked, protocolFor } from "../options/network_and_plan.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { formatTable } from "../terminal/table.ts";
 
-const { model, classes, ringBits, polynomial } = PLAN_OPTIONS, { weights, modelSeed, json } = INFER_OPTIONS;
+const { classes, ringBits, polynomial } = PLAN_OPTIONS, { weights, modelSeed, json } = INFER_OPTIONS;
 const SEEDED = "seeded";
 
 await runCommand({
@@ -27,7 +33,7 @@ await runCommand({
     "audit --model resnet18 --weights runs/resnet18 --dataset cifar10 --data data/cifar10 --write",
   ],
   options: {
-    model,
+    model: NETWORK_OPTION,
     classes,
     ringBits,
     polynomial,
@@ -53,8 +59,9 @@ await runCommand({
     if (options.write) ownFolder(options.weights!);
     const { model, plan } = await networkAndPlan({
       ...options,
+      ...await networkAsked(options),
       elements: undefined,
-      activation: DEFAULT_ACTIVATION.name,
+      activation: await protocolFor(options.weights),
       linear: DEFAULT_LINEAR.name,
       fractionBits: undefined,
       ranges: undefined,
@@ -64,8 +71,12 @@ await runCommand({
     const { graph, weights } = foldBatchNorm(model.graph, model.weights);
     const images = options.dataset === SEEDED
       ? seededImages(graph, options.images)
-      : await trainingImages(graph, options.images, { name: options.dataset, folder: options.data });
-    using engine = await fastForward(graph, weights, plan.options.function);
+      : await trainingImages(graph, options.images, {
+        name: options.dataset,
+        folder: options.data,
+        pixels: model.pixels,
+      });
+    using engine = await fastForward(graph, weights, activationFunction(plan));
     const { ranges, layers, refused } = audit(graph, plan.options, engine.forward, images);
     const isAccepted = refused === null || options.force;
     if (options.write && isAccepted) writeDescription(model.folder!, { ...model, ranges });

@@ -10,7 +10,7 @@ import {
   PLAN_OPTIONS,
 } from "../options/inference_options.ts";
 import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
-import { imagesFrom } from "../options/query_images.ts";
+import { imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
 
 const { weights, modelSeed, image, drawn, seed, json } = INFER_OPTIONS;
@@ -24,7 +24,11 @@ await runCommand({
   async run(given) {
     const options = await withDefaults({ ...given, images: undefined });
     const { model, plan } = await networkAndPlan(options);
-    const { images: [shown], note } = await imagesFrom(options, model.graph);
+    const { images: [shown], note } = await imagesFrom(
+      options,
+      model.graph,
+      pixelsOf(model, model.graph, options.graph),
+    );
     const folded = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(plan);
     const explanation = await explain(await Ring.open(), plan, folded.weights, activation, shown!);

@@ -1,4 +1,6 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
+import { dirname, join } from "node:path";
+import { DESCRIPTION } from "../data/model_folder.ts";
 import { isUnreliable } from "../inference/guard.ts";
 import { costOf } from "../inference/cost.ts";
 import type { Plan } from "../inference/plan.ts";
@@ -26,7 +28,7 @@ import {
 import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
 import { FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
 import { Progress } from "../terminal/progress.ts";
-import { imagesFrom } from "../options/query_images.ts";
+import { imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
 
 await runCommand({
@@ -57,7 +59,11 @@ await runCommand({
     const profile = profileFrom(options.profile);
     const { model, plan } = await networkAndPlan(options);
     sayPrecision(plan);
-    const { images, note, label } = await imagesFrom(options, model.graph);
+    const { images, note, label } = await imagesFrom(
+      options,
+      model.graph,
+      pixelsOf(model, model.graph, options.graph),
+    );
     const folded = foldBatchNorm(model.graph, model.weights);
     const activation = activationFunction(plan);
     const queries = options.repetitions + options.warmUp;
@@ -73,7 +79,7 @@ await runCommand({
     const file = options.image ?? options.images;
     let done = 0;
     const figures = await runInference({
-      plan: [...planArguments(plan, options.elements), "--threads", String(options.threads)],
+      plan: [...planArguments(plan, options), "--threads", String(options.threads)],
       server: model.folder === null ? [] : ["--weights", model.folder],
       client: options.image !== undefined
         ? ["--image", options.image]
@@ -88,7 +94,8 @@ await runCommand({
       ],
       reads: {
         server: model.folder === null ? [] : [model.folder],
-        client: file === undefined ? [] : [file],
+        client: [...file === undefined ? [] : [file], ...beside(options.graph)],
+        all: options.graph === undefined ? [] : [options.graph],
       },
       fastKernels: options.fastKernels,
       bindsCores: options.threads === 1,
@@ -125,11 +132,20 @@ await runCommand({
   },
 });
 
-function planArguments({ graph, classes, options }: Plan, elements: number | undefined): string[] {
+/** The file that tells a client how pictures are normalised. */
+function beside(graph: string | undefined): string[] {
+  return graph === undefined ? [] : [join(dirname(graph), DESCRIPTION)];
+}
+
+function planArguments(
+  { graph, classes, options }: Plan,
+  given: { readonly elements: number | undefined; readonly graph: string | undefined },
+): string[] {
+  const named = given.graph === undefined
+    ? ["--model", graph.name, "--classes", String(classes)]
+    : ["--graph", given.graph];
   return [
-    elements === undefined
-      ? ["--model", graph.name, "--classes", String(classes)]
-      : ["--elements", String(elements)],
+    given.elements === undefined ? named : ["--elements", String(given.elements)],
     ["--activation", options.activation],
     ["--linear", options.linear],
     options.fractionBits === undefined ? [] : ["--fraction-bits", String(options.fractionBits)],

@@ -3,7 +3,6 @@ import { readModelFolder } from "../data/model_folder.ts";
 import { serve } from "../inference/roles.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Weights } from "../models/graph.ts";
-import { buildModel } from "../models/zoo.ts";
 import { connect, listen } from "../network/tcp.ts";
 import { activationProtocol } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -12,12 +11,15 @@ import { onExit, runCommand } from "../terminal/command.ts";
 import { connecting, connectOption, listening, listenOption, SECURITY_OPTIONS } from "../roles/endpoint.ts";
 import {
   activationFunction,
-  checkDescription,
+  checkModel,
   formatPolynomialOption,
   formatRangesOption,
+  GRAPH_OPTION,
+  graphFrom,
   LINK_OPTIONS,
   PLAN_OPTIONS,
   planFrom,
+  type PlanValues,
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
@@ -34,6 +36,7 @@ await runCommand({
   interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
+    graph: GRAPH_OPTION,
     weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
     modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
     listen: listenOption(7700, "address on which the client is awaited"),
@@ -81,20 +84,16 @@ await runCommand({
 /** Folded weights from a folder, or seeded random ones. */
 async function loadWeights(
   plan: Plan,
-  options: {
-    readonly weights: string | undefined;
-    readonly modelSeed: number;
-    readonly polynomial: string | undefined;
-  },
+  options: PlanValues & { readonly weights: string | undefined; readonly modelSeed: number },
 ): Promise<Weights> {
-  const { graph: { name, classes } } = plan, wanted = activationFunction(plan);
+  const wanted = activationFunction(plan);
   if (options.weights === undefined) {
-    const graph = buildModel(name, classes);
+    const graph = graphFrom(options);
     const weights = usableRandomWeights(graph, options.modelSeed, wanted);
     return foldBatchNorm(graph, weights).weights;
   }
   const folder = options.weights, model = await readModelFolder(folder);
-  checkDescription(folder, model, plan);
+  checkModel(folder, model, plan);
   // The other roles cannot know the polynomial of this folder: all must be told.
   if (options.polynomial === undefined && model.activation.kind === "polynomial") {
     const trained = formatPolynomialOption(model.activation);

@@ -1,5 +1,5 @@
 /** Options that `infer`, `explain` and the three roles share, and what is made of them. */
-import type { ModelDescription } from "../data/model_folder.ts";
+import { type Model, readGraph } from "../data/model_folder.ts";
 import { precisionNote } from "../inference/guard.ts";
 import { type Plan, planInference } from "../inference/plan.ts";
 import { DEFAULT_FRACTION_BITS, DEFAULT_RING_BITS } from "../inference/scales.ts";
@@ -85,6 +85,14 @@ export const PLAN_OPTIONS = {
       `${takers("ringBits")} and the bound of the logits follow (default: those of --weights)`,
   },
   force: { type: "boolean", help: "plan although a range leaves less than one bit of head-room" },
+} as const;
+
+/** Of the three roles: a network that is none of ours. */
+export const GRAPH_OPTION = {
+  type: "path",
+  value: "FILE",
+  help:
+    "in place of --model: the graph.json of a network that `import` has written, with model.json beside it",
 } as const;
 
 /** How the parties reach each other. */
@@ -192,6 +200,7 @@ export const NETWORK_OPTION = {
 /** What the plan options say. */
 export interface PlanValues {
   readonly model: string;
+  readonly graph: string | undefined;
   readonly elements: number | undefined;
   readonly classes: number | undefined;
   readonly activation: string;
@@ -242,11 +251,17 @@ function parseRangesOption(graph: Graph, text: string): Ranges {
 export const activationFunction = ({ options: { activation, function: f } }: Plan): Activation =>
   activationProtocol(activation).computes ?? f;
 
+/** The network that is asked for, batch norms and all. */
+export function graphFrom(
+  { model, graph, elements, classes }: Pick<PlanValues, "model" | "graph" | "elements" | "classes">,
+): Graph {
+  if (elements !== undefined) return activationLayer(elements);
+  return graph === undefined ? buildModel(model, classes) : readGraph(graph);
+}
+
 export function planFrom(values: PlanValues): Plan {
   checkTaken(values);
-  const graph = values.elements === undefined
-    ? foldGraph(buildModel(values.model, values.classes))
-    : activationLayer(values.elements);
+  const graph = foldGraph(graphFrom(values));
   return planInference(graph, {
     activation: values.activation,
     linear: values.linear,
@@ -281,8 +296,8 @@ function checkTaken(values: PlanValues): void {
 }
 
 /** Checks that weights on disk belong to the plan. */
-export function checkDescription(folder: string, found: ModelDescription, plan: Plan): void {
-  const { graph: { name, classes }, options: { activation } } = plan;
+export function checkModel(folder: string, found: Model, plan: Plan): void {
+  const { graph: { name, classes, nodes }, options: { activation } } = plan;
   if (found.model !== name || found.classes !== classes) {
     throw new Error(
       `${folder} holds ${found.model} with ${found.classes} classes, not ${name} with ${classes}; give --model and --classes to match`,
@@ -305,6 +320,11 @@ export function checkDescription(folder: string, found: ModelDescription, plan: 
         found.activation.kind === "relu" ? "ReLU" : "a polynomial"
       }, but the protocol ${activation} computes ` +
         `${wanted.kind === "relu" ? "ReLU" : "a polynomial"}; choose another --activation`,
+    );
+  }
+  if (JSON.stringify(foldGraph(found.graph).nodes) !== JSON.stringify(nodes)) {
+    throw new Error(
+      `${folder} holds another network than the ${name} of --graph; give the graph.json that lies in it`,
     );
   }
 }

@@ -1,10 +1,11 @@
 /** The network that `infer` and `explain` run, and its plan. */
 import { fileURLToPath } from "node:url";
-import { type Model, readModelDescription } from "../data/model_folder.ts";
+import { graphPath, type Model, readModelDescription } from "../data/model_folder.ts";
 import type { Plan } from "../inference/plan.ts";
+import { ACTIVATION_PROTOCOLS, DEFAULT_ACTIVATION } from "../protocols/registry.ts";
 import {
   activationFunction,
-  checkDescription,
+  checkModel,
   formatPolynomialOption,
   formatRangesOption,
   parsePolynomialOption,
@@ -20,7 +21,7 @@ interface NetworkOptions extends PlanValues {
 }
 
 /** What `infer` and `explain` are told about network and image. */
-interface Choice extends Omit<NetworkOptions, "model"> {
+interface Choice extends Omit<NetworkOptions, "model" | "graph"> {
   readonly model: string | undefined;
   readonly image: string | undefined;
   readonly images: string | undefined;
@@ -32,20 +33,40 @@ const RANDOM_MODEL = "minionn-bn";
 const KNOWN_PICTURE = 1;
 
 /** Puts a shipped network, trained on drawn shapes, and one of these in the place of what is not said at all. */
-export async function withDefaults<T extends Choice>(options: T): Promise<T & { readonly model: string }> {
+export async function withDefaults<T extends Choice>(
+  options: T,
+): Promise<T & { readonly model: string; readonly graph: string | undefined }> {
   const { model, weights, elements, polynomial, activation, image, images } = options;
-  if (model !== undefined) return { ...options, model };
-  if (weights !== undefined) return { ...options, ...await described(weights) };
-  if (elements !== undefined || polynomial !== undefined) return { ...options, model: RANDOM_MODEL };
-  const name = activation === "relu" ? "convnet-relu-shapes" : "convnet-pillar-shapes";
-  const folder = fileURLToPath(new URL(`../../results/models/${name}`, import.meta.url));
-  const drawn = options.drawn ?? (image === undefined && images === undefined ? KNOWN_PICTURE : undefined);
-  return { ...options, drawn, weights: folder, ...await described(folder) };
-
-  async function described(folder: string) {
-    const { model, classes } = await readModelDescription(folder);
-    return { model, classes: options.classes ?? classes };
+  if (model !== undefined || weights !== undefined || elements !== undefined || polynomial !== undefined) {
+    return { ...options, ...await networkAsked(options) };
   }
+  const name = activation === "relu" ? "convnet-relu-shapes" : "convnet-pillar-shapes";
+  const shipped = {
+    ...options,
+    weights: fileURLToPath(new URL(`../../results/models/${name}`, import.meta.url)),
+  };
+  const drawn = options.drawn ?? (image === undefined && images === undefined ? KNOWN_PICTURE : undefined);
+  return { ...shipped, drawn, ...await networkAsked(shipped) };
+}
+
+/** The network by its name, or the one whose weights lie in a folder: where that is none of ours, its graph is there too. */
+export async function networkAsked(
+  { model, weights, classes }: Pick<Choice, "model" | "weights" | "classes">,
+) {
+  if (model !== undefined || weights === undefined) {
+    return { model: model ?? RANDOM_MODEL, graph: undefined, classes };
+  }
+  const found = await readModelDescription(weights);
+  return { model: found.model, graph: graphPath(weights), classes: classes ?? found.classes };
+}
+
+/** The protocol that runs the weights in a folder: the default one, unless another alone computes what they were trained with. */
+export async function protocolFor(weights: string | undefined): Promise<string> {
+  const activation = weights === undefined ? undefined : (await readModelDescription(weights)).activation;
+  const only = ACTIVATION_PROTOCOLS.find(({ computes }) =>
+    computes !== undefined && computes.kind === activation?.kind
+  );
+  return (only ?? DEFAULT_ACTIVATION).name;
 }
 
 /** `folder` is null for a single activation layer, which has no weights. */
@@ -63,7 +84,7 @@ export async function networkAndPlan(options: NetworkOptions): Promise<{ model: 
   const ranges = options.ranges ??
     (model.ranges && fits ? formatRangesOption(wanted.graph, model.ranges) : undefined);
   const plan = planFrom({ ...options, polynomial, ranges });
-  if (model.folder !== null) checkDescription(model.folder, model, plan);
+  if (model.folder !== null) checkModel(model.folder, model, plan);
   return { model, plan };
 }
 
