@@ -1,6 +1,6 @@
 /** `deno task import`: the network of an ONNX file as a model folder. */
 import { basename, dirname } from "node:path";
-import { type ModelDescription, writeModelFolder } from "../data/model_folder.ts";
+import { DESCRIPTION, graphPath, type ModelDescription, writeModelFolder } from "../data/model_folder.ts";
 import { CHANNEL_ORDERS, type PixelFormat } from "../data/pixel_format.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { planInference } from "../inference/plan.ts";
@@ -67,18 +67,18 @@ await runCommand({
     classNames: { type: "path", value: "FILE", help: "names of the classes in their order, one a line" },
   },
   async run({ onnx: file, out, ...options }) {
-    const name = options.name ?? basename(file).replace(/\.onnx$/i, "");
+    const name = options.name ?? basename(file).replace(/\.onnx$/i, "").replace(/[^\w.-]+/g, "_");
     if ((MODEL_NAMES as readonly string[]).includes(name)) {
       throw new UsageError(`${name} is the name of a network of ours; give another --name`);
     }
-    const bytes = await read(file), external = besideFile(file);
+    const bytes = opened(file, () => Deno.readFileSync(file)), external = besideFile(file);
     const imported = naming(file, () => importOnnx(decodeModel(bytes, external), name));
     const { weights, notes } = imported;
     // As the other roles will read it.
     const graph = naming(file, () => parseGraph(formatGraph(imported.graph)));
     naming(file, () => checkPlan(graph));
     const pixels = pixelFormat(graph, options),
-      classNames = await namesFrom(options.classNames, graph.classes);
+      classNames = namesFrom(options.classNames, graph.classes);
     const agreement = await compare({ ...imported, graph }, encodeForValue(bytes, external, imported.logits));
     const description: ModelDescription = {
       model: name,
@@ -88,6 +88,7 @@ await runCommand({
       ...(classNames ? { classNames } : {}),
     };
     ownFolder(out);
+    checkFree(out);
     await writeModelFolder(out, description, weights, graph);
     const { params, activations } = countModel(graph);
     console.log(
@@ -101,11 +102,19 @@ await runCommand({
   },
 });
 
-async function read(file: string): Promise<Uint8Array> {
+/** What was trained here is not overwritten; what was imported may be imported again. */
+function checkFree(folder: string): void {
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  if (names.includes(DESCRIPTION) && graphPath(folder) === undefined) {
+    throw new Error(`${folder} holds a network already; give another folder`);
+  }
+}
+
+function opened(path: string, read: () => Uint8Array): Uint8Array {
   try {
-    return await Deno.readFile(file);
+    return read();
   } catch (error) {
-    throw new Error(`cannot read ${file}: ${(error as Error).message}`);
+    throw new Error(`cannot read ${path}: ${(error as Error).message}`);
   }
 }
 
@@ -116,9 +125,10 @@ function besideFile(file: string): ExternalData {
     if (name === "" || basename(name) !== name) {
       throw new SyntaxError(`weights lie in "${name}", which is not beside the file`);
     }
-    const known = files.get(name) ?? Deno.readFileSync(`${dirname(file)}/${name}`);
-    files.set(name, known);
-    return known;
+    const path = `${dirname(file)}/${name}`,
+      bytes = files.get(name) ?? opened(path, () => Deno.readFileSync(path));
+    files.set(name, bytes);
+    return bytes;
   };
 }
 
@@ -166,9 +176,9 @@ function pixelFormat(
   return format;
 }
 
-async function namesFrom(file: string | undefined, classes: number): Promise<string[] | undefined> {
+function namesFrom(file: string | undefined, classes: number): string[] | undefined {
   if (file === undefined) return undefined;
-  const names = new TextDecoder().decode(await read(file)).trim().split(/\r?\n/);
+  const names = new TextDecoder().decode(opened(file, () => Deno.readFileSync(file))).trim().split(/\r?\n/);
   if (names.length === classes) return names;
   throw new Error(`${file} has ${names.length} lines, the network ${classes} classes`);
 }

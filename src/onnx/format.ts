@@ -109,7 +109,7 @@ function attributeOf(attribute: AttributeProto, external: ExternalData): OnnxAtt
     case AttributeType.STRING:
       return new TextDecoder().decode(attribute.s);
     case AttributeType.TENSOR:
-      return decodeTensor(attribute.t!, external);
+      return attribute.t ? decodeTensor(attribute.t, external) : "no tensor";
     case AttributeType.FLOATS:
       return attribute.floats;
     case AttributeType.INTS:

@@ -80,10 +80,10 @@ export class ImportDraft {
   /** A weight, which must be stored in the file. */
   constant(node: OnnxNode, input: number): FloatTensor {
     const tensor = this.#constants.get(node.inputs[input] ?? "");
-    if (tensor?.kind !== "floats") {
-      refuse(node, `input ${input} is no stored weight of float32, float16 or bfloat16`);
-    }
-    return tensor;
+    if (tensor?.kind === "floats") return tensor;
+    const kind = tensor?.kind === "other" ? tensor.type : "INT64";
+    const found = tensor === undefined ? "not stored in the file" : `stored as ${kind}`;
+    return refuse(node, `input ${input} is ${found}; weights are FLOAT, FLOAT16 or BFLOAT16`);
   }
 
   /** Whole numbers in an input or an attribute, by which versions of ONNX differ; undefined where neither is given. */

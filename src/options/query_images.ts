@@ -62,7 +62,12 @@ export const pixelsOf =
 export const pixelsBeside =
   (graph: Graph, graphFile: string | undefined) => async (): Promise<PixelFormat> => {
     if (graphFile === undefined) return ownFormat(graph.inputShape);
-    return pixelsOf(await readModelDescription(dirname(graphFile)), graph, graphFile)();
+    const description = await readModelDescription(dirname(graphFile)).catch((error) => {
+      throw new Error(
+        `how ${graph.name} takes pictures stands in the model.json that belongs beside ${graphFile}: ${error.message}`,
+      );
+    });
+    return pixelsOf(description, graph, graphFile)();
   };
 
 /** A test picture of `shapes` and what it shows. */

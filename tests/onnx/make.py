@@ -135,6 +135,23 @@ def keras():
     onnx.save(model, f"{HERE}/keras.onnx")
 
 
+def half():
+    """All of a network in half floats, image and logits too."""
+    with_floats = onnx.load(f"{HERE}/residual_folded.onnx")
+    for tensor in with_floats.graph.initializer:
+        values = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    for value in [*with_floats.graph.input, *with_floats.graph.output]:
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    onnx.save(with_floats, f"{HERE}/half.onnx")
+
+
+def external():
+    """Weights in a file beside the network, as large ones have them."""
+    model = onnx.load(f"{HERE}/keras.onnx")
+    onnx.save_model(model, f"{HERE}/external.onnx", save_as_external_data=True, location="external.weights", size_threshold=0)
+
+
 torch.manual_seed(1)
 np.random.seed(1)
 batch = {"input_names": ["image"], "dynamic_axes": {"image": {0: "batch"}}}
@@ -144,3 +161,7 @@ export("digits", Digits(), (1, 28, 28), **batch, **kept, opset_version=13)
 export("residual", Residual(), (3, 32, 32), **kept, opset_version=15)
 export("residual_folded", Residual(), (3, 32, 32), opset_version=13)
 keras()
+half()
+if os.path.exists(f"{HERE}/external.weights"):
+    os.remove(f"{HERE}/external.weights")
+external()
