@@ -107,8 +107,8 @@ function rowOf(layer: AuditedScale) {
     [`beyond ${FITTED_RANGE}`]: layer.kind === "logits" ? "-" : share(layer.beyondInterval),
     "beyond the ring": share(layer.beyondRing),
     "integer bits": layer.integerBits,
-    "ring holds": layer.ringLimit,
-    "head-room": `${layer.headRoomBits.toFixed(1)} bits`,
+    "ring holds": Number.isFinite(layer.ringLimit) ? layer.ringLimit : "-",
+    "head-room": Number.isFinite(layer.ringLimit) ? `${layer.headRoomBits.toFixed(1)} bits` : "-",
     "fraction bits": layer.fractionBits,
     kept: layer.keptBits ?? "-",
   };

@@ -255,7 +255,10 @@ export const activationFunction = ({ options: { activation, function: f } }: Pla
 export function graphFrom(
   { model, graph, elements, classes }: Pick<PlanValues, "model" | "graph" | "elements" | "classes">,
 ): Graph {
-  if (elements !== undefined) return activationLayer(elements);
+  if (elements !== undefined) {
+    if (graph !== undefined) throw new UsageError("--elements and --graph were both given; give one");
+    return activationLayer(elements);
+  }
   return graph === undefined ? buildModel(model, classes) : readGraph(graph);
 }
 
@@ -300,7 +303,7 @@ export function checkModel(folder: string, found: Model, plan: Plan): void {
   const { graph: { name, classes, nodes }, options: { activation } } = plan;
   if (found.model !== name || found.classes !== classes) {
     throw new Error(
-      `${folder} holds ${found.model} with ${found.classes} classes, not ${name} with ${classes}; give --model and --classes to match`,
+      `${folder} holds ${found.model} with ${found.classes} classes, not ${name} with ${classes}; leave out --model and --classes, or give them to match`,
     );
   }
   const wanted = activationFunction(plan);
