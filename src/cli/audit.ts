@@ -1,29 +1,29 @@
-/** `deno task audit`: how much room the ring of `lifted` has for a network, on calibration images. */
+/** `deno task audit`: how much room a small ring has for a network, on calibration images. */
 import { writeDescription } from "../data/model_folder.ts";
 import { audit, type AuditedScale } from "../inference/audit.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { FITTED_RANGE } from "../models/ranges.ts";
-import { DEFAULT_LINEAR } from "../protocols/registry.ts";
+import { DEFAULT_ACTIVATION, DEFAULT_LINEAR, WAVE_ACTIVATION } from "../protocols/registry.ts";
 import { fastForward, seededImages, trainingImages } from "../options/audit_images.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
 import {
-  activationFunction,
   formatRangesOption,
   INFER_OPTIONS,
   NETWORK_OPTION,
   PLAN_OPTIONS,
 } from "../options/inference_options.ts";
-import { networkAndPlan, networkAsked, protocolFor } from "../options/network_and_plan.ts";
+import { networkAndPlan, networkIn, plainNetwork, RANDOM_MODEL } from "../options/network_and_plan.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { formatTable } from "../terminal/table.ts";
 
-const { classes, ringBits, polynomial } = PLAN_OPTIONS, { weights, modelSeed, json } = INFER_OPTIONS;
+const { classes, ringBits, polynomial, wave } = PLAN_OPTIONS,
+  { weights, modelSeed, json } = INFER_OPTIONS;
 const SEEDED = "seeded";
 
 await runCommand({
   name: "audit",
   summary:
-    "measure the inputs of all activations in the clear and say whether the ring of lifted has room for them",
+    "measure the inputs of all activations in the clear and say whether the ring of lifted or trigonometric has room for them",
   notes:
     "The ring must keep one bit of room above the largest value seen at every layer. The ranges are public metadata of a network: " +
     "server, client and dealer all need them. Calibrate on training images, never on those of a test.",
@@ -37,6 +37,7 @@ await runCommand({
     classes,
     ringBits,
     polynomial,
+    wave,
     weights,
     modelSeed,
     dataset: {
@@ -59,16 +60,18 @@ await runCommand({
     if (options.write) ownFolder(options.weights!);
     const { model, plan } = await networkAndPlan({
       ...options,
-      ...await networkAsked(options),
+      ...await networkOf(options),
       elements: undefined,
-      activation: await protocolFor(options.weights),
       linear: DEFAULT_LINEAR.name,
       fractionBits: undefined,
       ranges: undefined,
       // Ranges that were stored before may leave too little room; they are about to be replaced.
       force: true,
     });
-    const { graph, weights } = foldBatchNorm(model.graph, model.weights);
+    const { graph, weights, activation } = plainNetwork(
+      plan,
+      foldBatchNorm(model.graph, model.weights).weights,
+    );
     const images = options.dataset === SEEDED
       ? seededImages(graph, options.images)
       : await trainingImages(graph, options.images, {
@@ -76,7 +79,7 @@ await runCommand({
         folder: options.data,
         pixels: model.pixels,
       });
-    using engine = await fastForward(graph, weights, activationFunction(plan));
+    using engine = await fastForward(graph, weights, activation);
     const { ranges, layers, refused } = audit(graph, plan.options, engine.forward, images);
     const isAccepted = refused === null || options.force;
     if (options.write && isAccepted) writeDescription(model.folder!, { ...model, ranges });
@@ -98,6 +101,24 @@ await runCommand({
     if (!isAccepted) throw new Error(refused);
   },
 });
+
+/** The network, and the protocol that computes what it was trained with, or what is asked for. */
+async function networkOf(
+  { weights, wave, ...asked }: {
+    readonly weights: string | undefined;
+    readonly wave: string | undefined;
+    readonly model: string | undefined;
+    readonly classes: number | undefined;
+  },
+) {
+  const activation = wave === undefined ? undefined : WAVE_ACTIVATION.name;
+  if (weights !== undefined) return await networkIn(weights, { ...asked, activation });
+  return {
+    model: asked.model ?? RANDOM_MODEL,
+    graph: undefined,
+    activation: activation ?? DEFAULT_ACTIVATION.name,
+  };
+}
 
 function rowOf(layer: AuditedScale) {
   const share = (part: number) => part === 0 ? "0" : `${(100 * part).toPrecision(2)} %`;
