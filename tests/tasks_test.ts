@@ -152,10 +152,10 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     assertStringIncludes(await succeeds("import", ...own), `own: 32 x 32 x 3, 10 classes`);
     await succeeds("audit", "--weights", "own network", "--images", "4", "--write");
     await succeeds("audit", "--weights", "own network", "--images", "4", ...FOLDER);
-    const few = ["--weights", "own network", "--activation", "relu", "--repetitions", "1", "--warm-up", "0"];
+    const few = ["--weights", "own network", "--repetitions", "1", "--warm-up", "0"];
     await succeeds("infer", ...few, "--image", PICTURE);
     await succeeds("infer", ...few, "--drawn", "3");
-    await succeeds("explain", "--weights", "own network", "--activation", "relu");
+    await succeeds("explain", "--weights", "own network");
     const accuracy = async (folder: string) => {
       const on = ["--dataset", "shapes", "--limit", "200", "--json"];
       return JSON.parse(await succeeds("evaluate", "--weights", folder, ...on)).accuracy;

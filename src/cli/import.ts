@@ -2,6 +2,7 @@
 import { basename, dirname } from "node:path";
 import { DESCRIPTION, graphPath, type ModelDescription, writeModelFolder } from "../data/model_folder.ts";
 import { CHANNEL_ORDERS, type PixelFormat } from "../data/pixel_format.ts";
+import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { planInference } from "../inference/plan.ts";
 import { countModel } from "../models/counts.ts";
@@ -98,7 +99,7 @@ await runCommand({
     );
     for (const note of notes) console.log(`note: ${note}`);
     console.log(agreement);
-    console.log(`${out} has it; next: deno task infer --weights ${out} --activation relu`);
+    console.log(`${out} has it; next: deno task infer --weights ${shellQuoted(out)}`);
   },
 });
 
