@@ -15,6 +15,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   wires: ["ring", "network", "correlations"],
   protocols: ["ring", "random", "polynomial", "models", "network", "correlations", "wires"],
   inference: ["ring", "random", "polynomial", "models", "network", "correlations", "wires", "protocols"],
+  onnx: ["polynomial", "models"],
   data: ["ring", "polynomial", "models"],
   training: ["ring", "polynomial", "models", "data"],
   report: [],
@@ -28,7 +29,18 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   bench: ["ring", "models", "training", "report"],
   reproduction: ["network", "training", "report", "terminal", "folders"],
   cli: [
-    ...["ring", "polynomial", "network", "models", "protocols", "inference", "data", "training", "report"],
+    ...[
+      "ring",
+      "polynomial",
+      "network",
+      "models",
+      "protocols",
+      "inference",
+      "onnx",
+      "data",
+      "training",
+      "report",
+    ],
     ...["terminal", "folders", "options", "roles", "bench", "reproduction", "experiments"],
   ],
 };
@@ -36,6 +48,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Where the runtime's own interface may appear. */
 const MAY_USE_DENO = [
   /^src\/network\/tcp\.ts$/,
+  /^src\/onnx\/runtime/,
   /^src\/(data|report|bench|cli|folders|options|reproduction|roles|terminal)\//,
 ];
 

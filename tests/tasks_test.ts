@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
+import { shapesDataset } from "../src/data/shapes.ts";
 import { makeCertificates } from "./support/certificates.ts";
 import { png, RGB } from "./support/png.ts";
 import { childrenOf } from "./support/process_list.ts";
@@ -46,6 +47,9 @@ const TRAINING = ["--model", "convnet", "--limit", "96", "--batch", "32", "--epo
 
 describe("from a folder inside a checkout under a path with a space, #, %, é and a comma", () => {
   beforeAll(async () => {
+    // What the tasks of these tests may not download.
+    const runtimes = ["native", "web"].map((name) => new URL(`src/onnx/runtime_${name}.ts`, ROOT).href);
+    await new Deno.Command(Deno.execPath(), { args: ["cache", "--quiet", ...runtimes] }).output();
     checkout = `${await Deno.makeTempDir()}/a #%41,é b`;
     here = `${checkout}/where I am`;
     await Deno.mkdir(`${checkout}/results`, { recursive: true });
@@ -129,6 +133,33 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     await succeeds("audit", ...audited, "--dataset", "shapes");
   });
 
+  it("export and import, and what was imported", async () => {
+    const out = await succeeds(
+      "export",
+      "--weights",
+      "../results/models/convnet-relu-shapes",
+      "--onnx",
+      "my own.onnx",
+    );
+    assertMatch(out, /^convnet with relu in \/.*my own\.onnx: image \[1, 3, 32, 32\], 10 logits/);
+    const { classNames, mean, deviation } = shapesDataset({ train: 0, test: 0 });
+    await Deno.writeTextFile(`${here}/names`, classNames!.join("\n"));
+    const pixels = ["--mean", mean.join(), "--deviation", deviation.join(), "--class-names", "names"];
+    const own = ["my own.onnx", "--name", "own", "--out", "own network", ...pixels];
+    assertStringIncludes(await succeeds("import", ...own), `own: 32 x 32 x 3, 10 classes`);
+    await succeeds("audit", "--weights", "own network", "--images", "4", "--write");
+    await succeeds("audit", "--weights", "own network", "--images", "4", ...FOLDER);
+    const few = ["--weights", "own network", "--repetitions", "1", "--warm-up", "0"];
+    await succeeds("infer", ...few, "--image", PICTURE);
+    await succeeds("infer", ...few, "--drawn", "3");
+    await succeeds("explain", "--weights", "own network");
+    const accuracy = async (folder: string) => {
+      const on = ["--dataset", "shapes", "--limit", "200", "--json"];
+      return JSON.parse(await succeeds("evaluate", "--weights", folder, ...on)).accuracy;
+    };
+    assertEquals(await accuracy("own network"), await accuracy("../results/models/convnet-relu-shapes"));
+  });
+
   it("train, evaluate and audit on an image folder, and again on shapes", async () => {
     const out = await succeeds("train", ...TRAINING, ...FOLDER, "--out", "own run", "--results", "logs");
     assertStringIncludes(out, `--weights '${here}/own run'`);
@@ -202,7 +233,10 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     assertMatch(await succeeds("calibrate", "--profile", "lan", "--budget", "50"), /round trip/);
     await succeeds("models");
     await succeeds("fit");
-    await succeeds("plaintext", "--model", "convnet", "--activation", "quartic", "--repetitions", "2");
+    const timed = ["--model", "convnet", "--activation", "quartic", "--repetitions", "2"];
+    for (const runtime of ["tfjs", "onnx-web", "onnx-native"]) {
+      await succeeds("plaintext", ...timed, "--runtime", runtime, "--json");
+    }
     await succeeds("bench", "--only", "elementwise", "--seconds", "0.01", "--fast-kernels");
     await succeeds("bench", "--only", "networks", "--models", "minionn-bn", "--seconds", "0.01", "--json");
     await succeeds("bench:training", "--models", "convnet", "--batch", "16", "--steps", "1");

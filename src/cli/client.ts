@@ -8,6 +8,7 @@ import { onExit, runCommand } from "../terminal/command.ts";
 import { connecting, connectOption, SECURITY_OPTIONS } from "../roles/endpoint.ts";
 import {
   DRAWN_OPTION,
+  GRAPH_OPTION,
   IMAGE_OPTION,
   LINK_OPTIONS,
   MANY_IMAGES_OPTIONS,
@@ -19,7 +20,7 @@ import {
   THREADS_OPTION,
 } from "../options/inference_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "../roles/meeting.ts";
-import { imagesFrom } from "../options/query_images.ts";
+import { imagesFrom, pixelsBeside } from "../options/query_images.ts";
 import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
 
 await runCommand({
@@ -28,6 +29,7 @@ await runCommand({
   interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
+    graph: GRAPH_OPTION,
     image: IMAGE_OPTION,
     drawn: DRAWN_OPTION,
     ...MANY_IMAGES_OPTIONS,
@@ -58,7 +60,10 @@ await runCommand({
     sayPrecision(plan);
     const serverAt = await connecting(options, options.connect),
       dealerAt = await connecting(options, options.dealer);
-    const { images, note } = await imagesFrom(options, plan);
+    const { images, note } = await imagesFrom(options, {
+      graph: plan.graph,
+      pixels: pixelsBeside(plan.graph, options.graph),
+    });
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTags(plan) };

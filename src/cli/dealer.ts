@@ -5,7 +5,13 @@ import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "../terminal/command.ts";
 import { listening, listenOption, SECURITY_OPTIONS } from "../roles/endpoint.ts";
-import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, THREADS_OPTION } from "../options/inference_options.ts";
+import {
+  GRAPH_OPTION,
+  LINK_OPTIONS,
+  PLAN_OPTIONS,
+  planFrom,
+  THREADS_OPTION,
+} from "../options/inference_options.ts";
 import { awaitParties, describeTags, withPeers } from "../roles/meeting.ts";
 import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
 
@@ -17,6 +23,7 @@ await runCommand({
   interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
+    graph: GRAPH_OPTION,
     listen: listenOption(7701, "address on which server and client are awaited"),
     queries: {
       type: "integer",

@@ -46,7 +46,7 @@ await runCommand({
     const { graph: _, weights, ranges: __, ...description } = await readModelFolder(folder);
     const numbers = [...weights.values()].reduce((sum, { data }) => sum + data.length, 0);
     const type = 4 * numbers > LARGEST_F32 ? "F16" : "F32";
-    await writeModelFolder(to, description, weights, type);
+    await writeModelFolder(to, description, weights, { type });
     replaceFile(`${to}/${DESCRIPTION}`, await Deno.readFile(`${folder}/${DESCRIPTION}`));
 
     const result = { folder: to, type, ...await weightsFile(to) };

@@ -3,7 +3,6 @@ import { readModelFolder } from "../data/model_folder.ts";
 import { serve } from "../inference/roles.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Weights } from "../models/graph.ts";
-import { buildModel } from "../models/zoo.ts";
 import { connect, listen } from "../network/tcp.ts";
 import { activationProtocol } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -12,11 +11,14 @@ import { onExit, runCommand } from "../terminal/command.ts";
 import { connecting, connectOption, listening, listenOption, SECURITY_OPTIONS } from "../roles/endpoint.ts";
 import {
   activationFunction,
-  checkDescription,
+  checkModel,
   formatRangesOption,
+  GRAPH_OPTION,
+  graphFrom,
   LINK_OPTIONS,
   PLAN_OPTIONS,
   planFrom,
+  type PlanValues,
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
@@ -35,6 +37,7 @@ await runCommand({
   interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
+    graph: GRAPH_OPTION,
     weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
     modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
     listen: listenOption(7700, "address on which the client is awaited"),
@@ -82,21 +85,16 @@ await runCommand({
 /** Folded weights from a folder, or seeded random ones. */
 async function loadWeights(
   plan: Plan,
-  options: {
-    readonly weights: string | undefined;
-    readonly modelSeed: number;
-    readonly polynomial: string | undefined;
-    readonly wave: string | undefined;
-  },
+  options: PlanValues & { readonly weights: string | undefined; readonly modelSeed: number },
 ): Promise<Weights> {
-  const { graph: { name, classes } } = plan, wanted = activationFunction(plan);
+  const wanted = activationFunction(plan);
   if (options.weights === undefined) {
-    const graph = buildModel(name, classes);
+    const graph = graphFrom(options);
     const weights = usableRandomWeights(graph, options.modelSeed, wanted);
     return plainNetwork(plan, foldBatchNorm(graph, weights).weights).weights;
   }
   const folder = options.weights, model = await readModelFolder(folder);
-  checkDescription(folder, model, plan);
+  checkModel(folder, model, plan);
   // The other roles cannot know the functions of this folder: all must be told.
   const trained = trainedFunctions(plan.graph, plan.options.activation, model.activation, model.weights);
   if (options.polynomial === undefined && options.wave === undefined) {

@@ -20,7 +20,11 @@ export interface InferenceRun {
   /** Options of server and client: their link, and what they prepare ahead. */
   readonly parties: readonly string[];
   /** Files and folders that the roles may read besides the program. */
-  readonly reads: { readonly server: readonly string[]; readonly client: readonly string[] };
+  readonly reads: {
+    readonly server: readonly string[];
+    readonly client: readonly string[];
+    readonly all: readonly string[];
+  };
   readonly fastKernels: boolean;
   /** Whether each party gets a core; not for parties of several threads. */
   readonly bindsCores: boolean;
@@ -55,7 +59,7 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
       name,
       run.fastKernels ? [FAST_KERNELS] : [],
       [...common, ...args],
-      reads,
+      [...run.reads.all, ...reads],
       token,
     );
     roles.push(role);

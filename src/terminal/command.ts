@@ -29,6 +29,8 @@ export interface StringOption extends OptionBase {
   readonly accepts?: string;
   readonly default?: string;
   readonly required?: boolean;
+  /** May be the first argument without its name; one option of a command at most. */
+  readonly positional?: boolean;
 }
 
 /** Several texts: `--only a,b --only c`. In a path a comma is written twice. */
@@ -225,15 +227,23 @@ function parseValue(flag: string, option: Option, given: string): unknown {
   }
 }
 
+/** The option that the first argument is for, if it has no name. */
+const positionalOf = ({ options }: Pick<Command<OptionSpecs>, "options">): string | undefined => {
+  const found = Object.entries(options).find(([, option]) => "positional" in option && option.positional);
+  return found && kebab(found[0]);
+};
+
 /**
- * Reads the values of a command's options from `args`; `"help"` if they ask for it.
+ * Reads the values of a command's options from `given`; `"help"` if they ask for it.
  *
  * @throws {UsageError} in one sentence that names the option, what was given and what is accepted
  */
 export function parseCommand<const S extends OptionSpecs>(
   command: Pick<Command<S>, "name" | "options">,
-  args: readonly string[],
+  given: readonly string[],
 ): OptionValues<S> | "help" {
+  const first = positionalOf(command), isNamed = first === undefined || !/^[^-]/.test(given[0] ?? "");
+  const args = isNamed ? given : [`--${first}`, ...given];
   const specs = new Map(
     Object.entries(command.options).map((
       [name, option],
@@ -356,7 +366,7 @@ export function usage<const S extends OptionSpecs>(
   ].filter(Boolean);
   return [
     `${command.name}: ${command.summary}`,
-    `Usage: deno task ${command.name} [options]`,
+    `Usage: deno task ${command.name} ${positionalOf(command) === undefined ? "" : "FILE "}[options]`,
     `Options:\n${lines.join("\n")}`,
     ...(facts.length > 0 ? [facts.join("\n")] : []),
     ...(notes.length > 0 ? [notes.map((note) => wrap(note, 100, "")).join("\n")] : []),

@@ -55,6 +55,22 @@ describe("parseCommand()", () => {
       undefined,
     ]);
   });
+  it("takes a first argument without a name where an option is meant for it", () => {
+    const onFile = {
+      name: "on-file",
+      options: { file: { type: "string", positional: true, required: true, help: "" } },
+    } as const;
+    for (const args of [["a b"], ["--file", "a b"]]) {
+      assertEquals(parseCommand(onFile, args), { file: "a b" });
+    }
+    assertThrows(() => parseCommand(onFile, ["a", "b"]), UsageError, '"b" is not an option');
+    assertThrows(() => parseCommand(onFile, ["a", "--file", "b"]), UsageError, "--file was given 2 times");
+    assertThrows(() => parseCommand(onFile, []), UsageError, "--file is needed");
+    assertStringIncludes(
+      usage({ ...onFile, summary: "", run: () => {} }),
+      "Usage: deno task on-file FILE [options]",
+    );
+  });
   it("reads every kind of value", () => {
     const values = parse(
       "--seed=7",
