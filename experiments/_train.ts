@@ -9,7 +9,7 @@
  */
 import type { EvaluateResult, TrainResult } from "../src/reproduction/command_results.ts";
 import { type Cell, runJson, type Size } from "../src/reproduction/experiment.ts";
-import { writeFileAtomically } from "../src/report/csv.ts";
+import { replaceFile } from "../src/files/replace_file.ts";
 import { machineText } from "../src/report/environment.ts";
 
 /** What differs between the trainings of the experiments. */
@@ -176,7 +176,7 @@ export async function train(recipe: Recipe, seed: number): Promise<Training> {
   const folder = await weightsOf(recipe, seed), file = `${folder}.json`;
   if (isThere(file)) return JSON.parse(await Deno.readTextFile(file));
   const training = await trainNow(optionsOf(recipe, sweepDataset(), seed), folder);
-  writeFileAtomically(file, JSON.stringify(training));
+  replaceFile(file, JSON.stringify(training));
   return training;
 }
 

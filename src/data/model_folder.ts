@@ -8,7 +8,7 @@ import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
 import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
-import { replaceFile } from "./replace_file.ts";
+import { replaceFile } from "../files/replace_file.ts";
 
 /** What `model.json` says. */
 export interface ModelDescription {

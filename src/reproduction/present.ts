@@ -3,7 +3,8 @@ import type { Catalogue, Experiment, Reference, Result, Size } from "./experimen
 import { checkClaims, type CheckedClaim } from "../report/claims.ts";
 import type { ChartDescription } from "../report/chart.ts";
 import { renderSvg, writeChart } from "../report/charts.ts";
-import { type CsvTable, writeFileAtomically } from "../report/csv.ts";
+import { replaceFile } from "../files/replace_file.ts";
+import type { CsvTable } from "../report/csv.ts";
 import { renderReport, type ReportFigure, type ReportSection } from "../report/html.ts";
 import { committedResults, dataOf, figuresFolder, isCommitted, readReference } from "../report/results.ts";
 import { UsageError } from "../terminal/command.ts";
@@ -62,7 +63,7 @@ export async function drawResults(
   progress.finish();
   const sectionsOf = (results: readonly Result[]) => results.flatMap(({ key }) => drawn.get(key) ?? []);
   const report = `${folder}/report.html`;
-  writeFileAtomically(
+  replaceFile(
     report,
     renderReport({
       title: "Private CNN inference with polynomial activations: results",
