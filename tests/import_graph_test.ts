@@ -28,6 +28,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   roles: ["network", "inference", "terminal"],
   bench: ["ring", "models", "training", "report"],
   reproduction: ["files", "network", "training", "report", "terminal", "folders"],
+  documents: ["files", "protocols", "report", "terminal", "reproduction"],
   cli: [
     ...[
       "files",
@@ -41,14 +42,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
       "training",
       "report",
     ],
-    ...["terminal", "folders", "options", "roles", "bench", "reproduction", "experiments"],
+    ...["terminal", "folders", "options", "roles", "bench", "reproduction", "documents", "experiments"],
   ],
 };
 
 /** Where the runtime's own interface may appear. */
 const MAY_USE_DENO = [
   /^src\/network\/tcp\.ts$/,
-  /^src\/(files|data|report|bench|cli|folders|options|reproduction|roles|terminal)\//,
+  /^src\/(files|data|documents|report|bench|cli|folders|options|reproduction|roles|terminal)\//,
 ];
 
 async function* sources(folder: string): AsyncGenerator<string> {

@@ -124,6 +124,8 @@ async function drawSection(
 export interface PresentOptions {
   /** Whether complete results replace the committed ones. */
   readonly publishing: boolean;
+  /** Writes what else follows from the committed rows, and names the files that were stale. */
+  readonly refresh: () => Promise<readonly string[]>;
   /** Whether a cell broke. */
   readonly broke?: boolean;
   readonly verbose?: boolean | undefined;
@@ -154,7 +156,7 @@ export async function presentRun(
   chosen: readonly Experiment[],
   size: Size,
   folder: string,
-  { publishing, broke = false, verbose }: PresentOptions,
+  { publishing, refresh, broke = false, verbose }: PresentOptions,
 ): Promise<ExitCode> {
   const drawn = await drawResults(catalogue, folder), failures = [...drawn.failures];
   console.error(`figures: ${drawn.figuresFolder}, report: ${drawn.report}`);
@@ -174,6 +176,7 @@ export async function presentRun(
       const committed = await drawResults(catalogue, committedResults, news);
       console.error(`figures: ${committed.figuresFolder}, report: ${committed.report}`);
       failures.push(...committed.failures.filter((failure) => !failures.includes(failure)));
+      for (const path of await refresh()) console.error(`${path} is new`);
     }
   }
   for (const failure of failures) console.error(`not drawn: ${failure}`);
