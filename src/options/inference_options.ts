@@ -32,6 +32,7 @@ export const PLAN_OPTIONS = {
     type: "integer",
     min: 1,
     max: 1 << 24,
+    excludes: ["model", "classes", "weights", "modelSeed"],
     help: "instead of a network, one activation layer of N elements whose result is opened to the client",
   },
   classes: {
@@ -117,6 +118,7 @@ export const THREADS_OPTION = {
 export const IMAGE_OPTION = {
   type: "path",
   value: "FILE",
+  excludes: ["seed"],
   help: "image file (PNG, JPEG or WebP); of another size than the network's input it is scaled and cropped",
 } as const;
 
@@ -125,6 +127,7 @@ export const DRAWN_OPTION = {
   type: "integer",
   min: 0,
   max: 3999,
+  excludes: ["seed"],
   help: "picture N of the test images of shapes, ten silhouettes drawn from a seed",
 } as const;
 
@@ -132,6 +135,7 @@ export const DRAWN_OPTION = {
 export const IMAGES_OPTION = {
   type: "path",
   value: "FILE",
+  excludes: ["seed"],
   help:
     "float32 little-endian images [count][height][width][channels], already normalised: query i takes image i, " +
     "from the start again after the last",
@@ -148,7 +152,12 @@ export const PREPARE_OPTION = {
 
 /** Of the commands that start all three roles on this machine. */
 export const INFER_OPTIONS = {
-  weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
+  weights: {
+    type: "path",
+    value: "DIR",
+    excludes: ["modelSeed"],
+    help: "model folder (default: seeded random weights)",
+  },
   modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
   image: IMAGE_OPTION,
   drawn: DRAWN_OPTION,
