@@ -147,7 +147,7 @@ const linkOf = (row: Row): Link => ({
 });
 
 /** Rows of the table: a run, its speed-up over exact ReLU and the prediction of its time. */
-export function latencyTable(rows: readonly Row[]) {
+function latencyTable(rows: readonly Row[]) {
   return rows.map((row) => {
     const same = {
       model: row["model"]!,

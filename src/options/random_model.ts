@@ -47,7 +47,7 @@ async function auditRandomModel(
 }
 
 /** The folder (below `build/`) of the random network with this seed, made when it is missing. */
-export async function randomModelFolder(
+async function randomModelFolder(
   name: string,
   classes: number,
   activation: Activation,

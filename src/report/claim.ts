@@ -101,7 +101,7 @@ export function near(value: number, expected: number, relative: number): boolean
 }
 
 /** The size of the smallest row, or `undefined` without rows. */
-export function sizeOf(rows: readonly Row[]): string | undefined {
+function smallestSize(rows: readonly Row[]): string | undefined {
   const least = Math.min(...rows.map((row) => sizeOrder.indexOf(row["size"] ?? "")));
   return sizeOrder[least];
 }
@@ -121,7 +121,7 @@ export function checkClaim(claim: Claim, data: Data): CheckedClaim {
     refuted,
     ...(claim.timed ? { timed: claim.timed } : {}),
   });
-  const rows = data.rows(experiment), size = sizeOf(rows);
+  const rows = data.rows(experiment), size = smallestSize(rows);
   if (rows.length === 0) return result("not measured", `no rows of ${experiment}`);
   if (claim.size !== undefined && sizeOrder.indexOf(size ?? "") < sizeOrder.indexOf(claim.size)) {
     const measured = `needs a run of size ${claim.size}, rows are ${size ?? "of unknown size"}`;
