@@ -75,6 +75,8 @@ describe("a mistake on the command line", () => {
     ],
     ["server", `${HONEYBADGER} --ring-bits 24`, "--ring-bits belongs to lifted"],
     ["server", "--activation relu --polynomial 0,1,1/2", "--polynomial belongs to", "not to relu"],
+    ["client", "--wave 8:1,-0.8", "--wave belongs to trigonometric", "not to lifted"],
+    ["infer", "--wave 8:1", '--wave was given "8:1"', "a period and after it"],
     ["explain", "--repetitions 3", "unknown option --repetitions"],
     ["server", "--listen 7700", '--listen was given "7700"', "HOST:PORT"],
     ["client", "--connect 127.0.0.1:70000", "127.0.0.1:70000 names port 70000", "65535"],
@@ -193,7 +195,7 @@ describe("a model folder", () => {
     {
       what: "trained with another polynomial than the default",
       options: { activation: { kind: "polynomial", coefficients: [1, 2, 3], precision: 4 } },
-      parts: ["was trained with another polynomial", "--polynomial=1,2,3/4"],
+      parts: ["was trained with another function", "--polynomial=1,2,3/4"],
     },
     {
       what: "trained with a polynomial for ReLU",

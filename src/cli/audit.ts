@@ -1,23 +1,24 @@
-/** `deno task audit`: how much room the ring of `lifted` has for a network, on calibration images. */
-import { writeDescription } from "../data/model_folder.ts";
+/** `deno task audit`: how much room a small ring has for a network, on calibration images. */
+import { readModelDescription, writeDescription } from "../data/model_folder.ts";
 import { audit, type AuditedScale } from "../inference/audit.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { FITTED_RANGE } from "../polynomial/polynomial.ts";
-import { DEFAULT_ACTIVATION, DEFAULT_LINEAR } from "../protocols/registry.ts";
+import { DEFAULT_ACTIVATION, DEFAULT_LINEAR, protocolFor, WAVE_ACTIVATION } from "../protocols/registry.ts";
 import { fastForward, seededImages, trainingImages } from "../options/audit_images.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
 import { formatRangesOption, INFER_OPTIONS, PLAN_OPTIONS } from "../options/inference_options.ts";
-import { networkAndPlan } from "../options/network_and_plan.ts";
+import { networkAndPlan, plainNetwork } from "../options/network_and_plan.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { formatTable } from "../terminal/table.ts";
 
-const { model, classes, ringBits, polynomial } = PLAN_OPTIONS, { weights, modelSeed, json } = INFER_OPTIONS;
+const { model, classes, ringBits, polynomial, wave } = PLAN_OPTIONS,
+  { weights, modelSeed, json } = INFER_OPTIONS;
 const SEEDED = "seeded";
 
 await runCommand({
   name: "audit",
   summary:
-    "measure the inputs of all activations in the clear and say whether the ring of lifted has room for them",
+    "measure the inputs of all activations in the clear and say whether the ring of lifted or trigonometric has room for them",
   notes:
     "The ring must keep one bit of room above the largest value seen at every layer. The ranges are public metadata of a network: " +
     "server, client and dealer all need them. Calibrate on training images, never on those of a test.",
@@ -31,6 +32,7 @@ await runCommand({
     classes,
     ringBits,
     polynomial,
+    wave,
     weights,
     modelSeed,
     dataset: {
@@ -54,18 +56,21 @@ await runCommand({
     const { model, plan } = await networkAndPlan({
       ...options,
       elements: undefined,
-      activation: DEFAULT_ACTIVATION.name,
+      activation: await protocolOf(options),
       linear: DEFAULT_LINEAR.name,
       fractionBits: undefined,
       ranges: undefined,
       // Ranges that were stored before may leave too little room; they are about to be replaced.
       force: true,
     });
-    const { graph, weights } = foldBatchNorm(model.graph, model.weights);
+    const { graph, weights, activation } = plainNetwork(
+      plan,
+      foldBatchNorm(model.graph, model.weights).weights,
+    );
     const images = options.dataset === SEEDED
       ? seededImages(graph, options.images)
       : await trainingImages(graph, options.images, { name: options.dataset, folder: options.data });
-    using engine = await fastForward(graph, weights, plan.options.function);
+    using engine = await fastForward(graph, weights, activation);
     const { ranges, layers, refused } = audit(graph, plan.options, engine.forward, images);
     const isAccepted = refused === null || options.force;
     if (options.write && isAccepted) writeDescription(model.folder!, { ...model, ranges });
@@ -87,6 +92,14 @@ await runCommand({
     if (!isAccepted) throw new Error(refused);
   },
 });
+
+/** The protocol on a small ring that computes the functions of the weights, or those asked for. */
+async function protocolOf({ weights, wave }: { weights: string | undefined; wave: string | undefined }) {
+  if (wave !== undefined) return WAVE_ACTIVATION.name;
+  if (weights === undefined) return DEFAULT_ACTIVATION.name;
+  const { name, scaling } = protocolFor((await readModelDescription(weights)).activation);
+  return scaling.kind === "ring" ? name : DEFAULT_ACTIVATION.name;
+}
 
 function rowOf(layer: AuditedScale) {
   const share = (part: number) => part === 0 ? "0" : `${(100 * part).toPrecision(2)} %`;

@@ -4,12 +4,12 @@ import { foldBatchNorm } from "../models/fold.ts";
 import { Ring } from "../ring/ring.ts";
 import { runCommand } from "../terminal/command.ts";
 import {
-  activationFunction,
+  ACTIVATION_OPTION,
   INFER_OPTIONS,
   NETWORK_OPTION,
   PLAN_OPTIONS,
 } from "../options/inference_options.ts";
-import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
+import { networkAndPlan, plainNetwork, withDefaults } from "../options/network_and_plan.ts";
 import { imagesFrom } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
 
@@ -20,14 +20,23 @@ await runCommand({
   summary: "compare a private inference with plaintext layer by layer and name the first layer that departs",
   notes: "A debugging run: it opens every intermediate value, so all parties run in one process. " +
     "Never run it on an image or a network that must stay private.",
-  options: { ...PLAN_OPTIONS, model: NETWORK_OPTION, weights, modelSeed, image, drawn, seed, json },
+  options: {
+    ...PLAN_OPTIONS,
+    model: NETWORK_OPTION,
+    activation: ACTIVATION_OPTION,
+    weights,
+    modelSeed,
+    image,
+    drawn,
+    seed,
+    json,
+  },
   async run(given) {
     const options = await withDefaults({ ...given, images: undefined });
     const { model, plan } = await networkAndPlan(options);
     const { images: [shown], note } = await imagesFrom(options, model.graph);
-    const folded = foldBatchNorm(model.graph, model.weights);
-    const activation = activationFunction(plan);
-    const explanation = await explain(await Ring.open(), plan, folded.weights, activation, shown!);
+    const { weights, activation } = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
+    const explanation = await explain(await Ring.open(), plan, weights, activation, shown!);
     if (options.json) {
       return void console.log(
         JSON.stringify({ model: plan.graph.name, note, ...plan.options, ...explanation }),

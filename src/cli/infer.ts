@@ -10,8 +10,7 @@ import type { InferResult } from "../reproduction/command_results.ts";
 import { median, quartiles } from "../report/statistics.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
 import {
-  activationFunction,
-  formatPolynomialOption,
+  ACTIVATION_OPTION,
   formatRangesOption,
   IMAGES_OPTION,
   INFER_OPTIONS,
@@ -21,9 +20,10 @@ import {
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
-  takesPolynomial,
 } from "../options/inference_options.ts";
-import { networkAndPlan, withDefaults } from "../options/network_and_plan.ts";
+import { formatFunctions, functionArguments } from "../options/function_options.ts";
+import { activationProtocol } from "../protocols/registry.ts";
+import { networkAndPlan, plainNetwork, withDefaults } from "../options/network_and_plan.ts";
 import { FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
 import { Progress } from "../terminal/progress.ts";
 import { imagesFrom } from "../options/query_images.ts";
@@ -45,6 +45,7 @@ await runCommand({
   options: {
     ...PLAN_OPTIONS,
     model: NETWORK_OPTION,
+    activation: ACTIVATION_OPTION,
     ...LINK_OPTIONS,
     ...INFER_OPTIONS,
     prepare: PREPARE_OPTION,
@@ -58,13 +59,12 @@ await runCommand({
     const { model, plan } = await networkAndPlan(options);
     sayPrecision(plan);
     const { images, note, label } = await imagesFrom(options, model.graph);
-    const folded = foldBatchNorm(model.graph, model.weights);
-    const activation = activationFunction(plan);
+    const plain = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
     const queries = options.repetitions + options.warmUp;
     const expected = images.slice(0, queries).map((image): Expected => ({
-      float: evaluateLogits(folded.graph, folded.weights, activation, image),
+      float: evaluateLogits(plain.graph, plain.weights, plain.activation, image),
       // Of many images one may leave the range of fixed point; the others still count.
-      fixed: orNull(options.images !== undefined, () => fixedPointLogits(plan, folded.weights, image)),
+      fixed: orNull(options.images !== undefined, () => fixedPointLogits(plan, plain.weights, image)),
     }));
 
     const progress = options.json
@@ -134,12 +134,10 @@ function planArguments({ graph, classes, options }: Plan, elements: number | und
     ["--linear", options.linear],
     options.fractionBits === undefined ? [] : ["--fraction-bits", String(options.fractionBits)],
     options.ringBits === undefined ? [] : ["--ring-bits", String(options.ringBits)],
+    options.angleBits === undefined ? [] : ["--angle-bits", String(options.angleBits)],
     options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
     options.force ? ["--force"] : [],
-    // With "=", since a list of numbers may begin with a minus.
-    options.function.kind === "polynomial" && takesPolynomial(options.activation)
-      ? [`--polynomial=${formatPolynomialOption(options.function)}`]
-      : [],
+    activationProtocol(options.activation).computes ? [] : functionArguments(formatFunctions(graph, options)),
   ].flat();
 }
 

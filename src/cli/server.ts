@@ -13,7 +13,6 @@ import { connecting, connectOption, listening, listenOption, SECURITY_OPTIONS } 
 import {
   activationFunction,
   checkDescription,
-  formatPolynomialOption,
   formatRangesOption,
   INFER_OPTIONS,
   LINK_OPTIONS,
@@ -24,7 +23,9 @@ import {
   sayPrecision,
   THREADS_OPTION,
 } from "../options/inference_options.ts";
+import { formatFunctions, functionArguments, trainedFunctions } from "../options/function_options.ts";
 import { describeTags, meetAtDealer, withPeers } from "../roles/meeting.ts";
+import { plainNetwork } from "../options/network_and_plan.ts";
 import { usableRandomWeights } from "../options/random_model.ts";
 import type { Plan } from "../inference/plan.ts";
 import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
@@ -86,22 +87,25 @@ async function loadWeights(
     readonly weights: string | undefined;
     readonly modelSeed: number;
     readonly polynomial: string | undefined;
+    readonly wave: string | undefined;
   },
 ): Promise<Weights> {
   const { graph: { name, classes } } = plan, wanted = activationFunction(plan);
   if (options.weights === undefined) {
     const graph = buildModel(name, classes);
     const weights = usableRandomWeights(graph, options.modelSeed, wanted);
-    return foldBatchNorm(graph, weights).weights;
+    return plainNetwork(plan, foldBatchNorm(graph, weights).weights).weights;
   }
   const folder = options.weights, model = await readModelFolder(folder);
   checkDescription(folder, model, plan);
-  // The other roles cannot know the polynomial of this folder: all must be told.
-  if (options.polynomial === undefined && model.activation.kind === "polynomial") {
-    const trained = formatPolynomialOption(model.activation);
-    if (wanted.kind !== "polynomial" || trained !== formatPolynomialOption(wanted)) {
+  // The other roles cannot know the functions of this folder: all must be told.
+  const trained = trainedFunctions(plan.graph, plan.options.activation, model.activation, model.weights);
+  if (options.polynomial === undefined && options.wave === undefined) {
+    if (JSON.stringify(trained) !== JSON.stringify(formatFunctions(plan.graph, plan.options))) {
       throw new Error(
-        `${folder} was trained with another polynomial; start all three roles with --polynomial=${trained}`,
+        `${folder} was trained with another function; start all three roles with ${
+          functionArguments(trained).join(" ")
+        }`,
       );
     }
   }
@@ -113,5 +117,5 @@ async function loadWeights(
       }`,
     );
   }
-  return foldBatchNorm(model.graph, model.weights).weights;
+  return plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights).weights;
 }

@@ -13,8 +13,8 @@ import { RingTensor, type Width } from "../ring/tensor.ts";
 
 export type Role = "server" | "client";
 
-/** Bits of one number; those of 128 are two 64-bit words, low first. */
-export type Bits = 32 | 64 | 128;
+/** Bits of one number; those of 48 lie without gaps, those of 128 are two 64-bit words, low first. */
+export type Bits = 32 | 48 | 64 | 128;
 
 /** How parts make up a number: their sum modulo 2^bits, or their exclusive or. */
 export type Group = "add" | "xor";
@@ -99,10 +99,10 @@ export function outputLength(spec: ConvolutionSpec): number {
 }
 
 /** Ring memory for `words` numbers. */
-export type TensorOf<B extends Bits> = RingTensor<B extends 32 ? 32 : B extends 64 | 128 ? 64 : Width>;
+export type TensorOf<B extends Bits> = RingTensor<B extends 32 | 48 ? 32 : B extends 64 | 128 ? 64 : Width>;
 
 export function tensorFor<B extends Bits>(ring: Ring, words: number, bits: B): TensorOf<B> {
-  const width: Width = bits === 32 ? 32 : 64;
+  const width: Width = bits < 64 ? 32 : 64;
   return new RingTensor(ring, width, words * bits / width) as RingTensor<Width> as TensorOf<B>;
 }
 

@@ -118,11 +118,11 @@ function combine(
 ): void {
   const n = a.length;
   if (group === "xor") kernels.xor64(a.address, b.address, a.address, a.byteLength / 8);
-  else if (bits === 128) {
+  else if (bits === 48 || bits === 128) {
     if (how === "join") {
-      throw new RangeError("masks of 128 bits are not added up; own numbers have at most 64");
+      throw new RangeError(`masks of ${bits} bits are not added up; own numbers have 32 or 64`);
     }
-    kernels.sub128(a.address, b.address, a.address, n / 2);
+    kernels[`sub${bits}`](a.address, b.address, a.address, a.byteLength * 8 / bits);
   } else if (how === "join") kernels[bits === 32 ? "add32" : "add64"](a.address, b.address, a.address, n);
   else kernels[bits === 32 ? "sub32" : "sub64"](a.address, b.address, a.address, n);
 }

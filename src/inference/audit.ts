@@ -24,10 +24,13 @@ export interface Audit {
   readonly refused: string | null;
 }
 
-/** Size up to which the ring of a plan holds the inputs of activations and the logits. */
-export function ringLimits({ activations, opened, output, wires }: Plan): Map<string, number> {
+/** Size up to which the ring of a plan holds the inputs of activations and the logits, in no unit but 1. */
+export function ringLimits({ activations, opened, output, wires, units }: Plan): Map<string, number> {
   const logits = wires.get(opened)!, largest = 2 ** (readBits(logits) - 1 - logits.fractionBits);
-  return new Map([[output, largest], ...[...activations].map(([node, { limit }]) => [node, limit] as const)]);
+  return new Map([
+    [output, largest],
+    ...[...activations].map(([node, { limit }]) => [node, limit * units.get(node)!] as const),
+  ]);
 }
 
 /**

@@ -5,6 +5,7 @@
 import { activate, evaluate } from "../models/float_engine.ts";
 import { evaluateFixed, type FixedValue } from "../models/fixed_engine.ts";
 import type { Activation, Weights } from "../models/graph.ts";
+import { inUnit, unitOfPeriod, weightsInUnits } from "../models/unit.ts";
 import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import type { Ring } from "../ring/ring.ts";
 import { integersOf } from "../wires/halves.ts";
@@ -44,6 +45,8 @@ export interface Explanation {
 
 /** A layer departs when a value differs from the float engine by more than this part of the layer's range (taken as at least 1). */
 const TOLERANCE = 0.02;
+
+/** Values and errors are in the units of the plan. `weights` are those of the folded graph. */
 export async function explain(
   ring: Ring,
   plan: Plan,
@@ -51,19 +54,23 @@ export async function explain(
   activation: Activation,
   image: ArrayLike<number>,
 ): Promise<Explanation> {
-  const float = evaluate(plan.graph, weights, activation, image);
+  const scaled = weightsInUnits(plan.graph, weights, plan.units), f = functionInUnits(activation);
+  const float = evaluate(plan.graph, scaled, f, image);
   const { fixed, stopped } = fixedOrReason(plan, weights, image);
   const opened = await openedValues(ring, plan, weights, image);
-  const added = addedErrors(plan, weights, activation, image, opened);
+  const added = addedErrors(plan, scaled, image, opened);
   const nodes = new Set(plan.graph.nodes.map(({ id }) => id));
   const layers = plan.steps.flatMap(({ writes }) => writes.filter((id) => nodes.has(id)))
-    .map((id) => reportLayer(plan, id, opened.get(id)!, float, fixed?.get(id), added.get(id) ?? null));
+    .map((id) => reportLayer(plan, f, id, opened.get(id)!, float, fixed?.get(id), added.get(id) ?? null));
   return {
     layers,
     first: layers.find(({ departs }) => departs !== null) ?? null,
     fixedEngineStopped: stopped,
   };
 }
+
+const functionInUnits = (f: Activation): Activation =>
+  f.kind === "trigonometric" ? inUnit(f, unitOfPeriod(f)) : f;
 
 function fixedOrReason(plan: Plan, weights: Weights, image: ArrayLike<number>) {
   try {
@@ -113,7 +120,6 @@ async function openedValues(
 function addedErrors(
   plan: Plan,
   weights: Weights,
-  function_: Activation,
   image: ArrayLike<number>,
   opened: ReadonlyMap<string, Opened>,
 ): Map<string, LayerReport["added"]> {
@@ -135,7 +141,7 @@ function addedErrors(
         node.id,
         compared(
           values,
-          activate(plan.options.functions?.[node.id] ?? function_, inputs),
+          activate(plan.functions.get(node.id)!, inputs),
           (i) => errorBound!(inputs[i]!),
         ),
       );
@@ -161,6 +167,7 @@ function compared(values: Float64Array, expected: Float64Array, boundOf: (i: num
 
 function reportLayer(
   plan: Plan,
+  f: Activation,
   id: string,
   { values, fractionBits, ringBits }: Opened,
   float: ReadonlyMap<string, Float64Array>,
@@ -187,10 +194,11 @@ function reportLayer(
   };
   const input = node.op === "activation" ? largest(float.get(node.input)!) : null;
   const limit = plan.activations.get(id)?.limit ?? Infinity;
-  return { ...report, departs: reasonOf(fromFloat.max, range, wrap, input, limit) };
+  return { ...report, departs: reasonOf(f, fromFloat.max, range, wrap, input, limit) };
 }
 
 function reasonOf(
+  f: Activation,
   difference: number,
   range: number,
   wrap: number,
@@ -208,7 +216,7 @@ function reasonOf(
       limit.toPrecision(3)
     } up to which the ring holds this layer; audit the network`;
   }
-  if (input !== null && input > FITTED_RANGE) {
+  if (input !== null && input > FITTED_RANGE && f.kind === "polynomial") {
     return `range: an input of ${
       input.toPrecision(3)
     } is outside [-${FITTED_RANGE}, ${FITTED_RANGE}], where powers grow beyond the words`;

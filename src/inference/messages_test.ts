@@ -5,10 +5,10 @@ import type { Graph } from "../models/graph.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { activationLayer, buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
-import { liftedSpecOf, replyBits } from "../protocols/activation/lifted.ts";
 import { CHI_SQUARE_LIMIT, chiSquare } from "../protocols/_chain.ts";
-import { ACTIVATION_PROTOCOLS } from "../protocols/registry.ts";
+import { ACTIVATION_PROTOCOLS, activationProtocol } from "../protocols/registry.ts";
 import { Ring } from "../ring/ring.ts";
+import { PACKING } from "../wires/packing.ts";
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
 import {
   branching,
@@ -25,7 +25,7 @@ import { type Plan, planInference } from "./plan.ts";
 const ring = await Ring.open();
 
 const planOf = (graph: Graph, activation: string, linear = "masked") =>
-  planInference(graph, { activation, linear, function: QUARTIC });
+  planInference(graph, { activation, linear, function: activationProtocol(activation).usual });
 
 function convNet() {
   const graph = buildModel("convnet");
@@ -63,7 +63,10 @@ for (const { activation, linear, scaling } of PROTOCOLS) {
   }
 }
 
-/** The words of a message of `lifted`, padding included. */
+/** Protocols by one short opening. */
+const SHORT = ACTIVATION_PROTOCOLS.filter(({ readsEarly }) => readsEarly).map(({ name }) => name);
+
+/** The words of a packed message, padding included. */
 function unpack({ bytes }: RecordedMessage, bits: number): Uint32Array {
   const packed = ring.allocate(bytes.length), words = bytes.length * 8 / bits, out = ring.allocate(4 * words);
   ring.bytes.set(bytes, packed);
@@ -74,22 +77,27 @@ function unpack({ bytes }: RecordedMessage, bits: number): Uint32Array {
   return result;
 }
 
-/** Packed messages of `lifted` on two activation layers, query by query: image and re-masked words by the client, a reply for each layer. */
+/** Packed messages of such a protocol on two activation layers, query by query: image and re-masked words by the client, a reply for each layer. */
 function packedMessages(plan: Plan, messages: readonly RecordedMessage[]) {
-  const specs = [...plan.activations.values()].map(liftedSpecOf), { ringBits } = specs[0]!;
+  const { ringBits } = plan.wires.get(plan.input)!;
+  const replies = [...plan.activations.values()].map(({ messages, outputs: [{ words }] }) =>
+    messages.find(({ phase, from }) => phase === "online" && from === "server")!.bytes * 8 /
+    (PACKING * Math.ceil(words / PACKING))
+  );
   const of = (role: string, names: readonly string[], bits: readonly number[]) =>
     messages.filter(({ phase, from, to }) => phase === "online" && from === role && to !== "dealer")
       .map((message, i) => ({ message, name: names[i % names.length]!, bits: bits[i % bits.length]! }));
-  const [first, second] = specs.map(replyBits) as [number, number];
+  const [first, second] = replies as [number, number];
   return [
     ...of("client", ["image", "re-masked"], [ringBits, ringBits]),
     ...of("server", ["first reply", "second reply", "logits"], [first, second, 32]),
   ].filter(({ name }) => name !== "logits");
 }
 
-for (const n of [1, 17, 300, 784]) {
-  Deno.test(`lifted fills the messages of ${n} words up with zeros, and nobody can undo a mask with them`, async () => {
-    const plan = planOf(twoActivations(n), "lifted"),
+const CASES = SHORT.flatMap((protocol) => [1, 17, 300, 784].map((n) => ({ protocol, n })));
+for (const { protocol, n } of CASES) {
+  Deno.test(`${protocol} fills the messages of ${n} words up with zeros, and nobody can undo a mask with them`, async () => {
+    const plan = planOf(twoActivations(n), protocol),
       image = Float32Array.from({ length: n }, (_, i) => Math.sin(i + 1));
     const { messages } = await recordInference(plan, identity, Array(6).fill(image));
     const packed = packedMessages(plan, messages);
@@ -122,33 +130,35 @@ function chiSquares(words: readonly number[], bits: number): number[] {
 /** So that every class expects 100 words. */
 const QUERIES = Math.ceil(100 * 256 / 300);
 
-Deno.test("lifted sends uniform words in every message, and constant masks would be seen", async () => {
-  const n = 300, plan = planOf(twoActivations(n), "lifted"), { ringBits } = plan.wires.get(plan.input)!;
-  const images = Array(QUERIES).fill(new Float32Array(n).fill(1.5));
-  const statistics = async (constantMasks: boolean) => {
-    const { messages } = await recordInference(plan, identity, images, { constantMasks });
-    const words = new Map<string, { bits: number; words: number[] }>();
-    const add = (name: string, bits: number, more: Iterable<number>) => {
-      if (!words.has(name)) words.set(name, { bits, words: [] });
-      words.get(name)!.words.push(...more);
+SHORT.forEach((protocol) =>
+  Deno.test(`${protocol} sends uniform words in every message, and constant masks would be seen`, async () => {
+    const n = 300, plan = planOf(twoActivations(n), protocol), { ringBits } = plan.wires.get(plan.input)!;
+    const images = Array(QUERIES).fill(new Float32Array(n).fill(1.5));
+    const statistics = async (constantMasks: boolean) => {
+      const { messages } = await recordInference(plan, identity, images, { constantMasks });
+      const words = new Map<string, { bits: number; words: number[] }>();
+      const add = (name: string, bits: number, more: Iterable<number>) => {
+        if (!words.has(name)) words.set(name, { bits, words: [] });
+        words.get(name)!.words.push(...more);
+      };
+      for (const { phase, from, to, bytes } of messages) {
+        if (phase !== "offline" || from !== "client" || to !== "server") continue;
+        add("v", ringBits, new Uint32Array(bytes.slice().buffer).map((word) => word % 2 ** ringBits));
+      }
+      for (const { message, name, bits } of packedMessages(plan, messages)) {
+        add(name, bits, unpack(message, bits).slice(0, n));
+      }
+      assertEquals([...words.keys()], ["v", "image", "re-masked", "first reply", "second reply"]);
+      assertEquals(words.get("v")!.words.length, 2 * QUERIES * n);
+      return [...words].flatMap(([name, { words, bits }]) =>
+        chiSquares(words, bits).map((value) => ({ name, value }))
+      );
     };
-    for (const { phase, from, to, bytes } of messages) {
-      if (phase !== "offline" || from !== "client" || to !== "server") continue;
-      add("v", ringBits, new Uint32Array(bytes.slice().buffer).map((word) => word % 2 ** ringBits));
+    for (const { name, value } of await statistics(false)) {
+      assert(value < CHI_SQUARE_LIMIT, `${name}: chi-square ${value}`);
     }
-    for (const { message, name, bits } of packedMessages(plan, messages)) {
-      add(name, bits, unpack(message, bits).slice(0, n));
+    for (const { name, value } of await statistics(true)) {
+      assert(value > 10 * CHI_SQUARE_LIMIT, `constant masks, ${name}: chi-square ${value}`);
     }
-    assertEquals([...words.keys()], ["v", "image", "re-masked", "first reply", "second reply"]);
-    assertEquals(words.get("v")!.words.length, 2 * QUERIES * n);
-    return [...words].flatMap(([name, { words, bits }]) =>
-      chiSquares(words, bits).map((value) => ({ name, value }))
-    );
-  };
-  for (const { name, value } of await statistics(false)) {
-    assert(value < CHI_SQUARE_LIMIT, `${name}: chi-square ${value}`);
-  }
-  for (const { name, value } of await statistics(true)) {
-    assert(value > 10 * CHI_SQUARE_LIMIT, `constant masks, ${name}: chi-square ${value}`);
-  }
-});
+  })
+);

@@ -1,15 +1,17 @@
 /** The plaintext fixed-point engine with the arithmetic of a plan: what the opened values should be, carries apart. */
 import { evaluateFixed, type FixedArithmetic, type FixedValue, shift } from "../models/fixed_engine.ts";
 import type { Weights } from "../models/graph.ts";
+import { weightsInUnits } from "../models/unit.ts";
 import { valueBits } from "../wires/wire.ts";
 import type { Plan } from "./plan.ts";
 
-/** Values of all nodes of the plan's graph. `weights` are those of the folded graph. */
+/** Values of all nodes of the plan's graph, in its units. `weights` are those of the folded graph. */
 export const fixedPointValues = (
   plan: Plan,
   weights: Weights,
   image: ArrayLike<number>,
-): Map<string, FixedValue> => evaluateFixed(plan.graph, weights, arithmeticOf(plan), image);
+): Map<string, FixedValue> =>
+  evaluateFixed(plan.graph, weightsInUnits(plan.graph, weights, plan.units), arithmeticOf(plan), image);
 
 /** The scales and activations of a plan. */
 export const arithmeticOf = ({ wires, input, weightBits, activations }: Plan): FixedArithmetic => ({

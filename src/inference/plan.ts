@@ -6,6 +6,7 @@ import { describeCorrelation, type StepCorrelations } from "../correlations/corr
 import type { Refuses } from "../correlations/source.ts";
 import type { Activation, Graph } from "../models/graph.ts";
 import { checkRanges, type Ranges } from "../models/ranges.ts";
+import { inUnit, unitsOf } from "../models/unit.ts";
 import type { ActivationStep, ProtocolStep } from "../protocols/protocol.ts";
 import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
 import { maxPool } from "../protocols/steps/max_pool.ts";
@@ -28,6 +29,8 @@ export interface PlanOptions {
   readonly fractionBits?: number;
   /** Bits of the ring of the linear layers, where the protocol takes them. */
   readonly ringBits?: number;
+  /** Bits of an opened angle, where the protocol takes them. */
+  readonly angleBits?: number;
   /** Audited ranges: scales in small rings follow from them, and a bound of the logits. */
   readonly ranges?: Ranges;
   /** Plan although a range leaves less than one bit of head-room. */
@@ -65,6 +68,10 @@ export interface Plan {
   readonly wires: ReadonlyMap<string, Wire>;
   /** By node: what the protocol made of the activation. */
   readonly activations: ReadonlyMap<string, ActivationStep>;
+  /** By node: the function of an activation, in the unit of its values. */
+  readonly functions: ReadonlyMap<string, Activation>;
+  /** By node: the unit in which its value is counted. */
+  readonly units: ReadonlyMap<string, number>;
   /** By node: fraction bits of the weights. */
   readonly weightBits: ReadonlyMap<string, number>;
   /** Where the image, the shared and the opened logits are. */
@@ -83,7 +90,7 @@ export const MAX_NODES = 4096;
 /** Plans a private inference of `graph`, whose batch norms are folded. Throws a RangeError where the network does not fit the protocols. */
 export function planInference(graph: Graph, options: PlanOptions): Plan {
   const protocol = activationProtocol(options.activation), linear = linearProtocol(options.linear);
-  for (const option of ["fractionBits", "ringBits"] as const) {
+  for (const option of ["fractionBits", "ringBits", "angleBits"] as const) {
     if (options[option] === undefined || protocol.takes.includes(option)) continue;
     throw new RangeError(
       `${protocol.name} takes no ${option}: leave it out, or choose another activation protocol`,
@@ -96,9 +103,19 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
     );
   }
   const layers = layersOf(graph);
-  const functionOf = (node: string) => protocol.computes ?? options.functions?.[node] ?? options.function;
-  const scales = chooseScales(protocol.scaling, { ...options, name: graph.name, layers, functionOf });
-  const draft = new Draft(graph, layers, scales), weights = draft.weightBits;
+  const unit = protocol.unitOf?.(options.function) ?? 1, units = unitsOf(graph, unit);
+  const functionOf = (node: string) => {
+    const f = protocol.computes ?? options.functions?.[node] ?? options.function;
+    return f.kind === "trigonometric" && unit !== 1 ? inUnit(f, unit) : f;
+  };
+  const scales = chooseScales(protocol.scaling, {
+    ...options,
+    ...(options.ranges && { ranges: rangesInUnits(options.ranges, units) }),
+    name: graph.name,
+    layers,
+    functionOf,
+  });
+  const draft = new Draft(graph, layers, scales, units), weights = draft.weightBits;
 
   const remasked = new Map<string, string>();
   /** The value in re-masked form, by a step of its own where no step before has made it so. */
@@ -135,9 +152,11 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
           input: draft.wire(reads),
           function: functionOf(id),
           outputBits: scales.outputBits(id),
+          ...(options.angleBits === undefined ? {} : { angleBits: options.angleBits }),
           remask: layers.list.some(({ kind, reads }) => reads.includes(id) && kind !== "averagePool"),
         });
         draft.activations.set(id, step);
+        draft.functions.set(id, functionOf(id));
         draft.add("activation", [reads], [id], step);
         break;
       }
@@ -169,6 +188,9 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
   draft.add("opening", [layers.output], [opened], opening(logits, scales.openedBits(logits)));
   return draft.finish(options, opened, [protocol.name, linear.name, scales.basis]);
 }
+
+const rangesInUnits = (ranges: Ranges, units: ReadonlyMap<string, number>): Ranges =>
+  Object.fromEntries(Object.entries(ranges).map(([id, range]) => [id, range / units.get(id)!]));
 
 /** A sum over windows, on shares; the division is in the scale, and its rest is a factor of the weights that read it. */
 function averagePool(layer: Layer & { readonly kind: "averagePool" }, input: Wire): LocalStep {
@@ -203,6 +225,7 @@ function sum(name: string, ids: readonly string[], wires: readonly Wire[]): Loca
 /** Steps as they are added. */
 class Draft {
   readonly activations = new Map<string, ActivationStep>();
+  readonly functions = new Map<string, Activation>();
   readonly weightBits = new Map<string, number>();
   readonly #wires = new Map<string, Wire>();
   readonly #steps: Omit<Step, "lastUses">[] = [];
@@ -211,6 +234,7 @@ class Draft {
     private readonly graph: Graph,
     private readonly layers: Layers,
     scales: Scales,
+    private readonly units: ReadonlyMap<string, number>,
   ) {
     this.#wires.set(layers.input, {
       words: layers.inputLength,
@@ -298,6 +322,8 @@ class Draft {
       steps,
       wires: this.#wires,
       activations: this.activations,
+      functions: this.functions,
+      units: this.units,
       weightBits: this.weightBits,
       input: layers.input,
       output: layers.output,

@@ -43,7 +43,7 @@ export const DEFAULT_RING_BITS = 30;
 
 /** Throws a RangeError where an option is out of range or the scales leave too little precision. */
 export const chooseScales = (scaling: Scaling, options: ScaleOptions): Scales =>
-  scaling.kind === "uniform" ? uniformScales(options) : ringScales(options, scaling.mostIntegerBits);
+  scaling.kind === "uniform" ? uniformScales(options) : ringScales({ ...options, scaling });
 
 // --- the same fraction bits everywhere
 
@@ -79,17 +79,20 @@ const FEWEST_WEIGHT_BITS = 4;
 /** Logits keep more room than other values, so that one that went wrong is seen. */
 const SPARE_LOGIT_BITS = 1;
 
-interface RingScaleOptions extends ScaleOptions {
-  readonly ringBits: number;
-  readonly mostIntegerBits: number;
+interface GivenRingScales extends ScaleOptions {
+  readonly scaling: Scaling & { readonly kind: "ring" };
 }
 
-function ringScales(given: ScaleOptions, mostIntegerBits: number): Scales {
+interface RingScaleOptions extends GivenRingScales {
+  readonly ringBits: number;
+}
+
+function ringScales(given: GivenRingScales): Scales {
   const { name, layers, ranges, force = false, ringBits = DEFAULT_RING_BITS } = given;
   if (!Number.isInteger(ringBits) || ringBits < 16 || ringBits > 30) {
     throw new RangeError(`ring bits must be an integer from 16 to 30, not ${ringBits}`);
   }
-  const wanted = wantedBits({ ...given, ringBits, mostIntegerBits });
+  const wanted = wantedBits({ ...given, ringBits });
   const fewest = ranges && !force ? FEWEST_WEIGHT_BITS : 1;
   return {
     width: 32,
@@ -138,8 +141,16 @@ function forLargeOutputs(f: Activation, range: number): number {
 }
 
 /** A bound of |f(x)| at |x| <= range. */
-const largestOutput = (f: Activation, range: number): number =>
-  f.kind === "polynomial" ? horner(f.coefficients.map(Math.abs), range) / 2 ** f.precision : range;
+function largestOutput(f: Activation, range: number): number {
+  switch (f.kind) {
+    case "polynomial":
+      return horner(f.coefficients.map(Math.abs), range) / 2 ** f.precision;
+    case "trigonometric":
+      return f.amplitudes.reduce((sum, b) => sum + Math.abs(b), range / 2 + Math.abs(f.offset));
+    default:
+      return range;
+  }
+}
 
 interface WantedBits {
   /** f_z by value, for values on the way to an activation or to the logits: what their range leaves. */
@@ -195,13 +206,14 @@ function wantedBits(options: RingScaleOptions): WantedBits {
  * RangeError where that leaves too little precision, unless the plan is forced.
  */
 function inputBitsOf(options: RingScaleOptions, id: string, value: string): number {
-  const { name, layers, ringBits, ranges, force, mostIntegerBits } = options;
+  const { name, layers, ringBits, ranges, force, scaling } = options;
   const range = ranges?.[id], isLogits = id === layers.output;
-  if (range === undefined) return ringBits - 2 - RANGE_BITS;
-  const needed = integerBits(range), spare = isLogits ? SPARE_LOGIT_BITS : 0;
+  const fewest = isLogits ? 0 : scaling.fewestIntegerBits?.(options.functionOf(id)) ?? 0;
+  if (range === undefined) return ringBits - 2 - Math.max(RANGE_BITS, fewest);
+  const needed = Math.max(integerBits(range), fewest), spare = isLogits ? SPARE_LOGIT_BITS : 0;
   const most = Math.min(
     ringBits - 2 - 2 * FEWEST_WEIGHT_BITS - summedBits(layers, value),
-    isLogits ? Infinity : mostIntegerBits,
+    isLogits ? Infinity : scaling.mostIntegerBits,
   );
   if (needed > most && !force) {
     throw new RangeError(

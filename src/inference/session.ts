@@ -4,6 +4,7 @@
  */
 import type { Source } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
+import { weightsInUnits } from "../models/unit.ts";
 import { checkWeights } from "../models/weight_shapes.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import type { EncodedLayer, OpenStep, Party, Prepared, Role } from "../protocols/protocol.ts";
@@ -43,15 +44,17 @@ type Halves = Map<string, RingTensor<Width>>;
 
 /** Set-up of a party: compares plans, then masks and opens weights, once for all queries. */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { plan, peer, pool, role, weights } = options, digest = await digestOf(plan);
-  if (weights !== null) checkWeights(plan.graph, weights);
+  const { plan, peer, pool, role } = options, digest = await digestOf(plan);
+  if (options.weights !== null) checkWeights(plan.graph, options.weights);
+  const weights = options.weights && weightsInUnits(plan.graph, options.weights, plan.units);
   await comparePlans(peer, digest);
   const source = options.source(digest), draw = await source.session();
   const open = new Map<Step, OpenStep>();
   for (const step of plan.steps) {
     const { work, kind } = step;
     if (!("open" in work)) continue;
-    const layers = kind === "linear" ? encodedLayers(options, step) : null, drawn = draw(step);
+    const layers = kind === "linear" ? encodedLayers({ ...options, weights }, step) : null,
+      drawn = draw(step);
     open.set(step, await work.open({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
     drawn.finish();
     layers?.forEach(({ weights }) => weights[Symbol.dispose]());

@@ -10,7 +10,7 @@ import { buildModel } from "../models/zoo.ts";
 import type { Channel } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
-import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
+import { ACTIVATION_PROTOCOLS, activationProtocol, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { SEED_BYTES } from "../random/stream.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
@@ -51,9 +51,9 @@ for (const { activation, linear, scaling } of PAIRS) {
     Deno.test(`${graph.name} with ${activation} and ${linear} agrees with the float engine`, async () => {
       const { graph: folded, weights, activation: f } = network(
         graph,
-        activation === "relu" ? { kind: "relu" } : QUARTIC,
+        activationProtocol(activation).usual,
       );
-      const plan = planInference(folded, { activation, linear, function: QUARTIC }), used = ring.bytesInUse;
+      const plan = planInference(folded, { activation, linear, function: f }), used = ring.bytesInUse;
       const inference = await openInProcess(ring, plan, weights, 3);
       const image = seededImage(graph, 7), expected = evaluateLogits(folded, weights, f, image);
       const largest = Math.max(1, ...expected.map(Math.abs)), isSmall = scaling.kind === "ring";
@@ -94,9 +94,9 @@ for (const { activation, linear, scaling } of PAIRS) {
   Deno.test(`bytes, exchanges and dealt bytes of ${activation} with ${linear} are those of the closed formulas`, async () => {
     const { graph, weights } = network(
       scaling.kind === "ring" ? odd : everything,
-      activation === "relu" ? { kind: "relu" } : QUARTIC,
+      activationProtocol(activation).usual,
     );
-    const plan = planInference(graph, { activation, linear, function: QUARTIC });
+    const plan = planInference(graph, { activation, linear, function: activationProtocol(activation).usual });
     const [peer, clientPeer] = memoryPair();
     const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
     const [dealerOfClient, clientDealer] = memoryPair({ roles: ["dealer", "client"] });
@@ -268,7 +268,11 @@ Deno.test("no two steps of a plan have one label, whatever stands between the la
   for (const graph of SMALL) {
     for (const { activation, linear, scaling } of PAIRS) {
       if (graph === everything && scaling.kind === "ring") continue;
-      const { steps } = planInference(graph, { activation, linear, function: QUARTIC });
+      const { steps } = planInference(graph, {
+        activation,
+        linear,
+        function: activationProtocol(activation).usual,
+      });
       assertEquals(new Set(steps.map(({ label }) => label)).size, steps.length, graph.name);
       const made = steps.flatMap(({ writes }) => writes);
       assertEquals(new Set(made).size, made.length, graph.name);

@@ -8,7 +8,7 @@ import type { Activation, Graph } from "../models/graph.ts";
 import { auditedLayers, type Ranges } from "../models/ranges.ts";
 import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
-import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
+import { DEFAULT_ANGLE_BITS } from "../protocols/activation/trigonometric.ts";
 import type { ProtocolOption } from "../protocols/protocol.ts";
 import {
   ACTIVATION_PROTOCOLS,
@@ -16,7 +16,9 @@ import {
   DEFAULT_ACTIVATION,
   DEFAULT_LINEAR,
   LINEAR_PROTOCOLS,
+  protocolFor,
 } from "../protocols/registry.ts";
+import { FUNCTION_OPTIONS, functionsFrom, graphOf } from "./function_options.ts";
 import { UsageError } from "../terminal/command.ts";
 
 const names = (protocols: readonly { readonly name: string }[]) => protocols.map(({ name }) => name);
@@ -59,6 +61,12 @@ export const PLAN_OPTIONS = {
     max: 30,
     help: `bits of the ring of the linear layers, for ${takers("ringBits")} (default: ${DEFAULT_RING_BITS})`,
   },
+  angleBits: {
+    type: "integer",
+    min: 4,
+    max: 14,
+    help: `bits of an angle that are opened, for ${takers("angleBits")} (default: ${DEFAULT_ANGLE_BITS})`,
+  },
   fractionBits: {
     type: "integer",
     min: 8,
@@ -69,13 +77,7 @@ export const PLAN_OPTIONS = {
       } (default: ${DEFAULT_FRACTION_BITS}); ` +
       "the others choose their own, layer by layer",
   },
-  polynomial: {
-    type: "string",
-    value: "C0,C1,.../P",
-    pattern: /^-?\d{1,15}(,-?\d{1,15}){1,10}\/\d{1,2}$/,
-    accepts: "integers C0,C1,... of degree 1 to 10 and their precision, as in 322,512,160,0,-3/10",
-    help: "public polynomial sum of Ck / 2^P x^k (default: the paper's quartic, or that of --weights)",
-  },
+  ...FUNCTION_OPTIONS,
   ranges: {
     type: "string",
     value: "R1,R2,...",
@@ -190,6 +192,14 @@ export const INFER_OPTIONS = {
   json: { type: "boolean", help: "print one JSON object on one line" },
 } as const;
 
+/** The activation protocol of `infer` and `explain`. */
+export const ACTIVATION_OPTION = {
+  type: "string",
+  choices: names(ACTIVATION_PROTOCOLS),
+  help:
+    `activation protocol (default: ${DEFAULT_ACTIVATION.name}, or what computes the activation of --weights)`,
+} as const;
+
 /** The network of `infer` and `explain`. */
 export const NETWORK_OPTION = {
   type: "string",
@@ -207,28 +217,11 @@ export interface PlanValues {
   readonly linear: string;
   readonly fractionBits: number | undefined;
   readonly ringBits: number | undefined;
+  readonly angleBits?: number | undefined;
   readonly polynomial: string | undefined;
+  readonly wave: string | undefined;
   readonly ranges: string | undefined;
   readonly force: boolean;
-}
-
-/** "322,512,160,0,-3/10". */
-export const formatPolynomialOption = ({ coefficients, precision }: Polynomial): string =>
-  `${coefficients.join(",")}/${precision}`;
-
-/** Whether a protocol computes the polynomial of a plan, not a function of its own. */
-export const takesPolynomial = (activation: string): boolean =>
-  activationProtocol(activation).computes === undefined;
-
-export function parsePolynomialOption(text: string | undefined): Polynomial {
-  if (text === undefined) return QUARTIC;
-  const [list, precision] = text.split("/"), coefficients = list!.split(",").map(Number);
-  if (coefficients.slice(1).every((c) => c === 0)) {
-    throw new UsageError(
-      `--polynomial was given "${text}", which is constant, but an activation depends on x`,
-    );
-  }
-  return { kind: "polynomial", coefficients, precision: Number(precision) };
 }
 
 /** "2.71,3.04,0.93". */
@@ -256,12 +249,14 @@ export function planFrom(values: PlanValues): Plan {
   const graph = values.elements === undefined
     ? foldGraph(buildModel(values.model, values.classes))
     : activationLayer(values.elements);
-  return planInference(graph, {
+  const functions = functionsFrom(graph, values.activation, values);
+  return planInference(graphOf(graph, functions), {
     activation: values.activation,
     linear: values.linear,
-    function: parsePolynomialOption(values.polynomial),
+    ...functions,
     ...(values.fractionBits === undefined ? {} : { fractionBits: values.fractionBits }),
     ...(values.ringBits === undefined ? {} : { ringBits: values.ringBits }),
+    ...(values.angleBits === undefined ? {} : { angleBits: values.angleBits }),
     ...(values.ranges === undefined ? {} : { ranges: parseRangesOption(graph, values.ranges) }),
     force: values.force,
   });
@@ -276,18 +271,25 @@ export function sayPrecision(plan: Plan): void {
 /** Refuses what the protocol would not use. */
 function checkTaken(values: PlanValues): void {
   const { takes, name } = activationProtocol(values.activation);
-  for (const [option, flag] of [["fractionBits", "--fraction-bits"], ["ringBits", "--ring-bits"]] as const) {
+  const flags = {
+    fractionBits: "--fraction-bits",
+    ringBits: "--ring-bits",
+    angleBits: "--angle-bits",
+  } as const;
+  for (const [option, flag] of Object.entries(flags) as [ProtocolOption, string][]) {
     if (values[option] === undefined || takes.includes(option)) continue;
     throw new UsageError(
       `${flag} belongs to ${takers(option)}, not to ${name}: leave it out, or choose another --activation`,
     );
   }
-  if (values.polynomial !== undefined && !takesPolynomial(name)) {
-    throw new UsageError(
-      `--polynomial belongs to protocols of polynomials, not to ${name}: leave it out, or choose another --activation`,
-    );
-  }
 }
+
+const NAMES: Record<Activation["kind"], string> = {
+  relu: "ReLU",
+  sigmoid: "the sigmoid",
+  polynomial: "a polynomial",
+  trigonometric: "a trigonometric activation",
+};
 
 /** Checks that weights on disk belong to the plan. */
 export function checkDescription(folder: string, found: ModelDescription, plan: Plan): void {
@@ -303,17 +305,11 @@ export function checkDescription(folder: string, found: ModelDescription, plan: 
       `${folder} was trained with the sigmoid, which no protocol computes; train with its polynomial, sigmoid:4:10`,
     );
   }
-  if (found.activation.kind === "trigonometric") {
-    throw new Error(
-      `${folder} was trained with a trigonometric activation, which no protocol computes; give weights with ReLU or a polynomial`,
-    );
-  }
   if (found.activation.kind !== wanted.kind) {
     throw new Error(
-      `${folder} was trained with ${
-        found.activation.kind === "relu" ? "ReLU" : "a polynomial"
-      }, but the protocol ${activation} computes ` +
-        `${wanted.kind === "relu" ? "ReLU" : "a polynomial"}; choose another --activation`,
+      `${folder} was trained with ${NAMES[found.activation.kind]}, but the protocol ${activation} computes ${
+        NAMES[wanted.kind]
+      }; choose --activation ${protocolFor(found.activation).name}`,
     );
   }
 }

@@ -1,17 +1,22 @@
 /** The network that `infer` and `explain` run, and its plan. */
 import { fileURLToPath } from "node:url";
 import { type Model, readModelDescription } from "../data/model_folder.ts";
+import type { Activation, Graph, Weights } from "../models/graph.ts";
+import {
+  activationProtocol,
+  DEFAULT_ACTIVATION,
+  protocolFor,
+  WAVE_ACTIVATION,
+} from "../protocols/registry.ts";
 import type { Plan } from "../inference/plan.ts";
 import {
   activationFunction,
   checkDescription,
-  formatPolynomialOption,
   formatRangesOption,
-  parsePolynomialOption,
   planFrom,
   type PlanValues,
-  takesPolynomial,
 } from "./inference_options.ts";
+import { formatFunctions, trainedFunctions } from "./function_options.ts";
 import { modelFrom } from "./random_model.ts";
 
 interface NetworkOptions extends PlanValues {
@@ -20,8 +25,9 @@ interface NetworkOptions extends PlanValues {
 }
 
 /** What `infer` and `explain` are told about network and image. */
-interface Choice extends Omit<NetworkOptions, "model"> {
+interface Choice extends Omit<NetworkOptions, "model" | "activation"> {
   readonly model: string | undefined;
+  readonly activation: string | undefined;
   readonly image: string | undefined;
   readonly images: string | undefined;
   readonly drawn: number | undefined;
@@ -31,40 +37,71 @@ const RANDOM_MODEL = "minionn-bn";
 /** The picture for those who ask for none: a square, which both shipped networks tell from the others by far. */
 const KNOWN_PICTURE = 1;
 
-/** Puts a shipped network, trained on drawn shapes, and one of these in the place of what is not said at all. */
-export async function withDefaults<T extends Choice>(options: T): Promise<T & { readonly model: string }> {
-  const { model, weights, elements, polynomial, activation, image, images } = options;
-  if (model !== undefined) return { ...options, model };
+/**
+ * Puts a shipped network, trained on drawn shapes, and one of these in the place of what is not said at all; the protocol is the one that
+ * computes what the weights were trained with.
+ */
+export async function withDefaults<T extends Choice>(
+  options: T,
+): Promise<T & { readonly model: string; readonly activation: string }> {
+  const { model, weights, elements, polynomial, wave, activation, image, images } = options;
   if (weights !== undefined) return { ...options, ...await described(weights) };
-  if (elements !== undefined || polynomial !== undefined) return { ...options, model: RANDOM_MODEL };
+  if (model !== undefined || elements !== undefined || polynomial !== undefined || wave !== undefined) {
+    const { name } = wave === undefined ? DEFAULT_ACTIVATION : WAVE_ACTIVATION;
+    return { ...options, model: model ?? RANDOM_MODEL, activation: activation ?? name };
+  }
   const name = activation === "relu" ? "convnet-relu-shapes" : "convnet-pillar-shapes";
   const folder = fileURLToPath(new URL(`../../results/models/${name}`, import.meta.url));
   const drawn = options.drawn ?? (image === undefined && images === undefined ? KNOWN_PICTURE : undefined);
   return { ...options, drawn, weights: folder, ...await described(folder) };
 
   async function described(folder: string) {
-    const { model, classes } = await readModelDescription(folder);
-    return { model, classes: options.classes ?? classes };
+    const found = await readModelDescription(folder);
+    return {
+      model: model ?? found.model,
+      classes: options.classes ?? found.classes,
+      activation: activation ?? protocolFor(found.activation).name,
+    };
   }
 }
 
 /** `folder` is null for a single activation layer, which has no weights. */
 export type LocatedModel = Model & { readonly folder: string | null };
 
-/** Trained weights bring their own polynomial, and audited ones their ranges with it, unless others were asked for. */
+/** Trained weights bring their own functions, and audited ones their ranges with them, unless others were asked for. */
 export async function networkAndPlan(options: NetworkOptions): Promise<{ model: LocatedModel; plan: Plan }> {
-  const wanted = planFrom(options);
+  const wanted = planFrom(options), { graph } = wanted;
   const model = await networkOf(options, wanted);
-  const trained = model.activation.kind === "polynomial" && takesPolynomial(options.activation)
-    ? formatPolynomialOption(model.activation)
-    : undefined;
-  const polynomial = options.polynomial ?? trained;
-  const fits = trained === undefined || formatPolynomialOption(parsePolynomialOption(polynomial)) === trained;
+  const trained = trainedFunctions(graph, options.activation, model.activation, model.weights);
+  const { polynomial = trained.polynomial, wave = trained.wave } = options;
+  const asked = { ...formatFunctions(graph, planFrom({ ...options, polynomial, wave }).options) };
+  const fits = Object.keys(trained).length === 0 || JSON.stringify(asked) === JSON.stringify(trained);
   const ranges = options.ranges ??
-    (model.ranges && fits ? formatRangesOption(wanted.graph, model.ranges) : undefined);
-  const plan = planFrom({ ...options, polynomial, ranges });
+    (model.ranges && fits ? formatRangesOption(graph, model.ranges) : undefined);
+  const plan = planFrom({ ...options, polynomial, wave, ranges });
   if (model.folder !== null) checkDescription(model.folder, model, plan);
   return { model, plan };
+}
+
+/** The network of a plan for the engines in the clear: functions of each layer's own are weights there. */
+export function plainNetwork({ graph, options }: Plan, folded: Weights): PlainNetwork {
+  const activation = activationProtocol(options.activation).computes ?? options.function;
+  if (activation.kind !== "trigonometric" || options.functions === undefined) {
+    return { graph, weights: folded, activation };
+  }
+  const weights = new Map(folded);
+  for (const [id, f] of Object.entries(options.functions)) {
+    if (f.kind !== "trigonometric") continue;
+    const data = Float32Array.of(f.offset, ...f.amplitudes);
+    weights.set(`${id}.fourier`, { shape: [data.length], data });
+  }
+  return { graph, weights, activation: { ...activation, learned: true } };
+}
+
+interface PlainNetwork {
+  readonly graph: Graph;
+  readonly weights: Weights;
+  readonly activation: Activation;
 }
 
 async function networkOf(options: NetworkOptions, plan: Plan): Promise<LocatedModel> {

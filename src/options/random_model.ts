@@ -8,7 +8,7 @@ import { countModel } from "../models/counts.ts";
 import { checkWeights, randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import { checkWritable } from "../folders/writable.ts";
-import { formatPolynomial } from "../polynomial/polynomial.ts";
+import { formatActivation } from "../training/activations.ts";
 
 /** Random weights, checked: through a polynomial that is almost constant no signal passes, whatever the weights. */
 export function usableRandomWeights(graph: Graph, seed: number, activation: Activation): Weights {
@@ -16,9 +16,10 @@ export function usableRandomWeights(graph: Graph, seed: number, activation: Acti
   try {
     checkWeights(graph, weights);
   } catch (cause) {
-    const function_ = activation.kind === "polynomial" ? formatPolynomial(activation) : activation.kind;
     throw new RangeError(
-      `no random weights of ${graph.name} suit the activation ${function_}; choose another --polynomial`,
+      `no random weights of ${graph.name} suit the activation ${
+        formatActivation(activation)
+      }; choose another --polynomial or --wave`,
       { cause },
     );
   }
@@ -55,6 +56,8 @@ async function randomModelFolder(
 ): Promise<string> {
   const function_ = activation.kind === "polynomial"
     ? `${activation.coefficients.join("_")}p${activation.precision}`
+    : activation.kind === "trigonometric"
+    ? `wave${[activation.period, activation.offset, ...activation.amplitudes].join("_")}`
     : activation.kind;
   const folder = fileURLToPath(
     new URL(`../../build/models/${name}-${classes}-${function_}-${seed}-audited`, import.meta.url),

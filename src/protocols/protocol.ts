@@ -75,12 +75,16 @@ export type Scaling =
   | { readonly kind: "uniform" }
   /**
    * Whatever a ring of few bits leaves, layer by layer, in words of 32 bits. Inputs of activations may take at most `mostIntegerBits`:
-   * beyond, the protocol could tell too little about them.
+   * beyond, the protocol could tell too little about them. Fewer than `fewestIntegerBits` of the function are not enough.
    */
-  | { readonly kind: "ring"; readonly mostIntegerBits: number };
+  | {
+    readonly kind: "ring";
+    readonly mostIntegerBits: number;
+    fewestIntegerBits?(f: Activation): number;
+  };
 
 /** Options of a plan that only some protocols take. */
-export type ProtocolOption = "fractionBits" | "ringBits";
+export type ProtocolOption = "fractionBits" | "ringBits" | "angleBits";
 
 /** One activation layer of a network. */
 export interface ActivationLayer {
@@ -90,6 +94,8 @@ export interface ActivationLayer {
   readonly function: Activation;
   /** Fraction bits that the outputs are to have. */
   readonly outputBits: number;
+  /** Bits of an opened angle, for the protocol that takes them. */
+  readonly angleBits?: number;
   /** Whether a re-masked output saves a message, since a linear layer reads it as it is. */
   readonly remask: boolean;
 }
@@ -120,8 +126,12 @@ export interface ActivationProtocol {
   readonly takes: readonly ProtocolOption[];
   /** Whether the client's part of the input must be known before the image is. */
   readonly readsEarly?: boolean;
+  /** The function of a network that names none. */
+  readonly usual: Activation;
   /** The function that it computes whatever a network was trained with; left out where the plan says. */
   readonly computes?: Activation;
+  /** The unit in which it counts the values of a network with such activations; 1 if left out. See `src/models/unit.ts`. */
+  unitOf?(f: Activation): number;
   /** Throws a RangeError where the protocol does not do the layer. */
   plan(layer: ActivationLayer): ActivationStep;
 }

@@ -7,6 +7,7 @@
 import { instantiateModules, loadModules } from "./kernel_modules.ts";
 import type { LiftedKernels } from "./lifted_kernels.ts";
 import type { LinearKernels } from "./linear_kernels.ts";
+import type { TrigonometricKernels } from "./trigonometric_kernels.ts";
 
 /** Addresses below are scratch of the kernels (constant-address panels); allocation starts here. */
 export const RESERVED_BYTES = 1 << 20;
@@ -83,7 +84,7 @@ export interface ElementwiseKernels {
 export type Key = readonly [number, number, number, number, number, number, number, number];
 
 /** Everything that the modules export, by name. */
-export type Kernels = ElementwiseKernels & LinearKernels & LiftedKernels;
+export type Kernels = ElementwiseKernels & LinearKernels & LiftedKernels & TrigonometricKernels;
 
 /** Modules that make up {@linkcode Kernels}: files of `kernels/`, compiled to `build/ring_<module>.wasm`. */
 const MODULES = [
@@ -99,6 +100,7 @@ const MODULES = [
   "lifted_packing",
   "lifted_gate",
   "lifted_masks",
+  "trigonometric",
   "chacha20",
 ];
 

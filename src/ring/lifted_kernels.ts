@@ -23,6 +23,8 @@ export interface LiftedKernels {
   touch(a: number, bytes: number): void;
   /** out = a - b modulo 2^128, n numbers of two 64-bit words, low first. */
   sub128(a: number, b: number, out: number, n: number): void;
+  /** out = a - b modulo 2^48, n numbers of six bytes without gaps. */
+  sub48(a: number, b: number, out: number, n: number): void;
   /** Sums of kernel x kernel windows at the given stride, no padding, NHWC with batch 1. */
   poolSum32(
     x: number,

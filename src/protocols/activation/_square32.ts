@@ -10,6 +10,7 @@ export const square32: ActivationProtocol = {
   summary: "x^2 in a small ring, for tests",
   scaling: { kind: "ring", mostIntegerBits: 4 },
   takes: ["ringBits"],
+  usual: { kind: "polynomial", coefficients: [0, 0, 1], precision: 0 },
 
   plan({ name, input, function: f }) {
     const { words: n, width } = input;

@@ -6,6 +6,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { dealtBytes } from "../../correlations/correlation.ts";
 import { activate } from "../../models/float_engine.ts";
 import type { Activation } from "../../models/graph.ts";
+import { trigonometric } from "../../models/trigonometric.ts";
 import { type Polynomial, QUARTIC } from "../../polynomial/polynomial.ts";
 import { Ring } from "../../ring/ring.ts";
 import { valueBits, type Wire } from "../../wires/wire.ts";
@@ -30,7 +31,7 @@ const polynomial = (coefficients: number[], precision: number): Polynomial => ({
   precision,
 });
 const SQUARE = polynomial([0, 0, 1], 0);
-const POLYNOMIALS: Record<string, Polynomial> = {
+const FUNCTIONS: Record<string, Activation> = {
   quadratic: polynomial([479, 512, 96], 10),
   quartic: QUARTIC,
   "quartic at p = 16": polynomial([19238, 32768, 10733, 0, -214], 16),
@@ -39,6 +40,10 @@ const POLYNOMIALS: Record<string, Polynomial> = {
   "degree 10": polynomial([3, 8, 3, 1, -2, 1, 1, -1, 1, 1, -1], 14),
   linear: polynomial([1, 3], 2),
   square: SQUARE,
+  wave: trigonometric(8, 1, 1.5),
+  "wave of two harmonics": trigonometric(16, 2, 1),
+  "wave of three harmonics, short and strong": trigonometric(4, 3, 2),
+  "wave of period 10": trigonometric(10, 1, 2),
 };
 
 /** A form of the input: a wire, and whether it is re-masked first. */
@@ -100,7 +105,7 @@ function planned(
     const step = protocol.plan({
       name: "test",
       input: before[0]?.outputs[0] ?? input,
-      function: protocol.computes ?? f,
+      function: f,
       outputBits,
       remask: remasks,
     });
@@ -112,24 +117,32 @@ function planned(
 }
 
 /** What each protocol does, so that none of the checks below vanishes with a refusal. */
-const on64 = { forms: (form: string) => form.startsWith("64-bit"), functions: () => true };
+const on64 = {
+  forms: (form: string) => form.startsWith("64-bit"),
+  functions: (name: string) => !name.startsWith("wave"),
+};
+const early32 = (form: string) => !form.startsWith("64-bit") && form !== "30-bit shares";
 const TAKES: Record<
   string,
-  { forms(form: string): boolean; functions(polynomial: string, form: string): boolean }
+  { forms(form: string): boolean; functions(name: string, form: string): boolean }
 > = {
   relu: on64,
   tree: on64,
   honeybadger: on64,
   espn: on64,
   lifted: {
-    forms: (form) => !form.startsWith("64-bit") && form !== "30-bit shares",
+    forms: early32,
     // x^2 without coefficient bits leaves a coarse ring nothing to truncate.
-    functions: (polynomial, form) =>
-      polynomial !== "linear" && (polynomial !== "square" || !form.startsWith("coarse")),
+    functions: (name, form) =>
+      on64.functions(name) && name !== "linear" && (name !== "square" || !form.startsWith("coarse")),
+  },
+  trigonometric: {
+    forms: early32,
+    functions: (name) => name.startsWith("wave") && name !== "wave of period 10",
   },
   square32: {
     forms: (form) => !form.startsWith("64-bit") && !form.includes("extra bits"),
-    functions: (polynomial) => polynomial === "square",
+    functions: (name) => name === "square",
   },
 };
 
@@ -137,30 +150,30 @@ const grid = (n: number, reach: number) =>
   Float64Array.from({ length: n }, (_, i) => n === 1 ? reach / 4 : -reach + 2 * reach * i / (n - 1));
 
 for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
-  const usual = protocol === square32 ? SQUARE : QUARTIC;
+  const { usual } = protocol;
   const forms = Object.entries(FORMS).filter(([, form]) => planned(protocol, form, 4, usual) !== null);
 
   Deno.test(`${protocol.name} takes its forms of input and functions, and refuses every other one with a sentence`, () => {
     assertEquals(forms.map(([name]) => name), Object.keys(FORMS).filter(TAKES[protocol.name]!.forms));
     for (const [name, form] of protocol.computes ? [] : forms) {
-      const taken = Object.keys(POLYNOMIALS).filter((name) =>
-        planned(protocol, form, 4, POLYNOMIALS[name]!) !== null
+      const taken = Object.keys(FUNCTIONS).filter((name) =>
+        planned(protocol, form, 4, FUNCTIONS[name]!) !== null
       );
       assertEquals(
         taken,
-        Object.keys(POLYNOMIALS).filter((title) => TAKES[protocol.name]!.functions(title, name)),
+        Object.keys(FUNCTIONS).filter((title) => TAKES[protocol.name]!.functions(title, name)),
       );
     }
   });
 
   for (const [name, form] of forms) {
-    for (const [title, function_] of Object.entries(protocol.computes ? { function: usual } : POLYNOMIALS)) {
+    for (const [title, function_] of Object.entries(protocol.computes ? { usual } : FUNCTIONS)) {
       // Degree 10 at |x| = 5 is 2^23: truncating it from 32 bits fails grossly once in 500 times. Powers stay below 2^10 here.
-      const degree = function_.coefficients.length - 1,
+      const degree = function_.kind === "polynomial" ? function_.coefficients.length - 1 : 1,
         most = planned(protocol, form, 4, function_)?.step.limit;
       if (most === undefined) continue;
       const reach = Math.min(5, most / 2, 2 ** (10 / degree));
-      Deno.test(`${protocol.name} computes the ${title} polynomial of ${name} within its carry bound`, async () => {
+      Deno.test(`${protocol.name} computes the ${title} function of ${name} within its carry bound`, async () => {
         const { chain, step, input } = planned(protocol, form, 1000, function_)!,
           unit = 2 ** -valueBits(input);
         const x = grid(1000, reach).map((v) => Math.round(v / unit) * unit);
@@ -177,7 +190,7 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
         const bound = step.carryBound(reach) + slope;
         assert(worst <= bound, `difference ${worst} from the fixed-point result, bound ${bound}`);
         if (!step.errorBound) return;
-        const exact = activate(protocol.computes ?? function_, x);
+        const exact = activate(function_, x);
         outputs[0]!.forEach((v, i) =>
           assert(Math.abs(Number(v) * scale - exact[i]!) <= step.errorBound!(x[i]!))
         );
@@ -186,10 +199,10 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
 
     if (form.outputBits >= 13) {
       Deno.test(`${protocol.name} on ${name} is within 0.01 of the exact function over its range, at most [-5, 5]`, async () => {
-        const { chain, step, input } = planned(protocol, form, 4097, usual)!, f = protocol.computes ?? usual;
+        const { chain, step, input } = planned(protocol, form, 4097, usual)!;
         const x = grid(4097, Math.min(5, step.limit / 2)),
           { outputs } = await runChain(ring, input, x, chain);
-        const exact = activate(f, x), scale = 2 ** -step.outputs[0]!.fractionBits;
+        const exact = activate(usual, x), scale = 2 ** -step.outputs[0]!.fractionBits;
         const worst = Math.max(
           ...outputs[0]!.values().map((v, i) => Math.abs(Number(v) * scale - exact[i]!)),
         );
@@ -253,10 +266,10 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
 }
 
 /** A bound of the slope of what the protocol computes. */
-function lipschitz(step: ActivationStep, { coefficients, precision }: Polynomial, reach: number): number {
-  if (step.spec["protocol"] === "relu") return 1;
-  return coefficients.reduce(
-    (sum, c, k) => sum + k * Math.abs(c) / 2 ** precision * (reach + 1) ** Math.max(0, k - 1),
+function lipschitz(step: ActivationStep, f: Activation, reach: number): number {
+  if (step.spec["protocol"] === "relu" || f.kind !== "polynomial") return 1;
+  return f.coefficients.reduce(
+    (sum, c, k) => sum + k * Math.abs(c) / 2 ** f.precision * (reach + 1) ** Math.max(0, k - 1),
     0,
   );
 }

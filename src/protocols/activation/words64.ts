@@ -61,6 +61,7 @@ export const onWords64 = (
   summary,
   scaling: { kind: "uniform" },
   takes: ["fractionBits"],
+  usual: computes ?? QUARTIC,
   ...(computes ? { computes } : {}),
 
   plan(layer) {

@@ -107,6 +107,19 @@ export function sub128(a: usize, b: usize, out: usize, n: i32): void {
   }
 }
 
+/** out = a - b modulo 2^48, numbers of six bytes without gaps. */
+export function sub48(a: usize, b: usize, out: usize, n: u32): void {
+  const end = out + <usize>n * 6;
+  while (out < end) {
+    const word = load<u64>(a) - load<u64>(b);
+    store<u32>(out, <u32>word);
+    store<u16>(out, <u16>(word >> 32), 4);
+    a += 6;
+    b += 6;
+    out += 6;
+  }
+}
+
 /** Reads a word of every cache line. The sum is there so that the reads are: nobody needs it. */
 export function touch(a: usize, bytes: usize): u32 {
   const end = a + bytes;
