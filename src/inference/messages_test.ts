@@ -19,7 +19,7 @@ import {
   residual,
   smallWeights,
   twoActivations,
-} from "./_small_networks.ts";
+} from "../models/_small_networks.ts";
 import { type Plan, planInference } from "./plan.ts";
 
 const ring = await Ring.open();

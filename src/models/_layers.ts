@@ -1,6 +1,6 @@
 /**
  * Layers on plain numbers, NHWC, one image: shared by the float engine, the fixed-point engine and the
- * calibration of random weights. Everything is a Float64Array, so integers are exact below 2^53.
+ * adjustment of random weights. Everything is a Float64Array, so integers are exact below 2^53.
  */
 import { type ConvNode, type DenseNode, type PoolNode, type Shape, windowOf } from "./graph.ts";
 
