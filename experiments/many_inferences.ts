@@ -1,8 +1,10 @@
 /**
  * Gross errors in thousands of whole inferences: opened logits against the fixed-point engine with the same scales. The 64-bit
- * protocols lose one now and then to local truncation, as often as the sizes of the truncated integers predict; `lifted` none.
+ * protocols lose one now and then to local truncation, as often as the sizes of the truncated integers predict; those on small rings none.
  */
 import {
+  type Activation,
+  activationProtocol,
   type ActivationSpec,
   buildModel,
   fixedPointValues,
@@ -12,7 +14,6 @@ import {
   type Plan,
   planInference,
   powerGroups,
-  QUARTIC,
   randomWeights,
   realOf,
   Ring,
@@ -26,7 +27,7 @@ import {
   type Size,
 } from "../src/reproduction/experiment.ts";
 
-const MODEL = "minionn-bn", PROTOCOLS = ["lifted", "honeybadger"] as const;
+const MODEL = "minionn-bn", PROTOCOLS = ["lifted", "trigonometric", "honeybadger"] as const;
 /** Cells of each protocol, and images of a cell: no image occurs twice. */
 const CELLS: Record<Size, readonly [cells: number, images: number]> = {
   smoke: [1, 20],
@@ -35,7 +36,7 @@ const CELLS: Record<Size, readonly [cells: number, images: number]> = {
 };
 /**
  * A logit that is off by more is a gross error. Rounding moves it by some 0.007 at most; a wrap moves one activation, whose size is
- * about 1, by 2^17 in lifted and by 2^22 or more in honeybadger.
+ * about 1, by 2^17 in lifted, by 32 or more in trigonometric and by 2^22 or more in honeybadger.
  */
 const BOUND = 0.05;
 
@@ -51,7 +52,7 @@ export const manyInferences = defineExperiment<ManyCell>({
   explanation:
     `Whole private inferences of ${MODEL} (random weights, a new random image each, all roles in one process, real correlations), and ` +
     "how many open a logit that is off by more than the bound from the fixed-point engine with the same scales. Predicted: the sum of " +
-    "|v| / 2^64 over every integer v that the two parties truncate on their own; lifted has no such step.",
+    "|v| / 2^64 over every integer v that the two parties truncate on their own; lifted and trigonometric have no such step.",
   columns: {
     protocol: "activation protocol",
     model: "network",
@@ -76,12 +77,9 @@ export const manyInferences = defineExperiment<ManyCell>({
     );
   },
   async run({ protocol, first, images }, { seed, note }) {
-    const { ring, original, graph, weights } = await network();
-    const plan = planInference(graph, {
-      activation: protocol,
-      linear: "masked",
-      function: QUARTIC,
-    });
+    const function_ = activationProtocol(protocol).usual,
+      { ring, original, graph, weights } = await network(function_);
+    const plan = planInference(graph, { activation: protocol, linear: "masked", function: function_ });
     const inference = await openInProcess(ring, plan, weights, images), image = plan.wires.get(plan.input)!;
     let grossErrors = 0, predicted = 0, largest = 0;
     for (let i = 0; i < images; i++) {
@@ -115,7 +113,7 @@ export const manyInferences = defineExperiment<ManyCell>({
       kind: "bars",
       name: "many_inferences",
       see:
-        "lifted has no gross error; those of local truncation are about as rare as the sizes of its integers predict.",
+        "protocols on small rings have no gross error; those of local truncation are about as rare as the sizes of its integers predict.",
       caption: `Gross errors in ${
         sums.map((sum, i) => `${sum.inferences.toLocaleString("en")} inferences by ${PROTOCOLS[i]}`).join(
           ", ",
@@ -157,7 +155,7 @@ function totals(rows: readonly Row[], protocol: string) {
 /**
  * Expected number of gross failures of local truncation in one inference: |v| / 2^64 for every integer v that is truncated (see
  * truncation_failures). Those are pre-activations, and in an activation what `honeybadger` shifts; logits are opened by truncate and
- * reduce, which cannot fail, and so is all of `lifted`.
+ * reduce, which cannot fail, and so is all of `lifted` and `trigonometric`.
  */
 export function predictedFailures(plan: Plan, values: ReadonlyMap<string, FixedValue>): number {
   let sum = 0;
@@ -191,14 +189,20 @@ function truncatedByGroups({ polynomial, fractionBits }: ActivationSpec, x: Floa
   }, 0);
 }
 
-let opened: ReturnType<typeof open> | undefined;
-const network = () => opened ??= open();
+const opened = new Map<Activation, ReturnType<typeof open>>();
 
-async function open() {
+/** The network with random weights that suit an activation, made once. */
+function network(activation: Activation) {
+  const made = opened.get(activation) ?? open(activation);
+  opened.set(activation, made);
+  return made;
+}
+
+async function open(activation: Activation) {
   const original = buildModel(MODEL);
   return {
     ring: await Ring.open(),
     original,
-    ...foldBatchNorm(original, randomWeights(original, 1, QUARTIC)),
+    ...foldBatchNorm(original, randomWeights(original, 1, activation)),
   };
 }
