@@ -7,6 +7,7 @@ import { rolesSvg } from "../report/roles_picture.ts";
 import type { Catalogue } from "../reproduction/experiment.ts";
 import { claimsPart } from "./claims_part.ts";
 import { commandsPart } from "./commands_part.ts";
+import { errorsPart } from "./errors_part.ts";
 import { latencyPart } from "./latency_part.ts";
 import { type Parts, withParts } from "./parts.ts";
 import { protocolsPart } from "./protocols_part.ts";
@@ -20,6 +21,7 @@ const PICTURE = "docs/roles.svg";
 
 const partsFrom = (sources: Sources): Parts => ({
   latency: () => latencyPart(sources),
+  errors: () => errorsPart(sources),
   protocols: protocolsPart,
   claims: () => claimsPart(sources),
   commands: () => commandsPart(sources),
