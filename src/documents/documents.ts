@@ -11,7 +11,7 @@ import { errorsPart } from "./errors_part.ts";
 import { latencyPart } from "./latency_part.ts";
 import { type Parts, withParts } from "./parts.ts";
 import { protocolsPart } from "./protocols_part.ts";
-import { resultsPart } from "./results_page.ts";
+import { resultsPart } from "./results_part.ts";
 import { readSources, type Sources } from "./sources.ts";
 
 /** Those with parts that are written. */

@@ -176,7 +176,10 @@ export async function presentRun(
       const committed = await drawResults(catalogue, committedResults, news);
       console.error(`figures: ${committed.figuresFolder}, report: ${committed.report}`);
       failures.push(...committed.failures.filter((failure) => !failures.includes(failure)));
-      for (const path of await refresh()) console.error(`${path} is new`);
+      await refresh().then(
+        (paths) => paths.forEach((path) => console.error(`${path} is new`)),
+        (error) => failures.push(`the documents: ${error instanceof Error ? error.message : String(error)}`),
+      );
     }
   }
   for (const failure of failures) console.error(`not drawn: ${failure}`);

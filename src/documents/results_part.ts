@@ -12,9 +12,7 @@ export function resultsPart(sources: Sources): string {
     const own = claims.filter(({ experiment }) => experiment === result.key).map(({ id }) => `\`${id}\``);
     return [
       `## \`${result.key}\`: ${result.title}`,
-      paragraph(
-        `Reproduces ${result.source ?? "nothing of the paper"}; claims: ${own.join(", ") || "none"}.`,
-      ),
+      paragraph(`Source: ${result.source ?? "ours"}. Claims: ${own.join(", ") || "none"}.`),
       paragraph(result.explanation),
       ...rows.length === 0 ? ["No rows are committed."] : measured(result, rows, sources),
     ].join("\n\n");
