@@ -22,6 +22,7 @@ export { openDataset } from "./src/data/open_dataset.ts";
 
 export {
   evaluatePolynomial,
+  FITTED_RANGE,
   formatPolynomial,
   horner,
   type Polynomial,
@@ -73,3 +74,4 @@ export {
 } from "./src/inference/session.ts";
 export { runDealer } from "./src/inference/dealer.ts";
 export { openInProcess } from "./src/inference/in_process.ts";
+export { classOf } from "./src/inference/roles.ts";

@@ -53,7 +53,10 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     checkout = `${await Deno.makeTempDir()}/a #%41,é b`;
     here = `${checkout}/where I am`;
     await Deno.mkdir(`${checkout}/results`, { recursive: true });
-    for (const name of ["src", "std", "experiments", "build", "mod.ts", "deno.json", "deno.lock"]) {
+    const documents = ["README.md", "ARTIFACT.md", "docs"];
+    for (
+      const name of ["src", "std", "experiments", "build", "mod.ts", "deno.json", "deno.lock", ...documents]
+    ) {
       await copy(new URL(name, ROOT), `${checkout}/${name}`);
     }
     for await (const { name, isFile } of Deno.readDir(new URL("results/", ROOT))) {
@@ -232,6 +235,7 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
   it("the smaller ones", async () => {
     assertMatch(await succeeds("calibrate", "--profile", "lan", "--budget", "50"), /round trip/);
     await succeeds("models");
+    await succeeds("documents");
     await succeeds("fit");
     const timed = ["--model", "convnet", "--activation", "quartic", "--repetitions", "2"];
     for (const runtime of ["tfjs", "onnx-web", "onnx-native"]) {

@@ -2,7 +2,7 @@
 import { writeDescription } from "../data/model_folder.ts";
 import { audit, type AuditedScale } from "../inference/audit.ts";
 import { foldBatchNorm } from "../models/fold.ts";
-import { FITTED_RANGE } from "../models/ranges.ts";
+import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { DEFAULT_ACTIVATION, DEFAULT_LINEAR, WAVE_ACTIVATION } from "../protocols/registry.ts";
 import { fastForward, seededImages, trainingImages } from "../options/audit_images.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";

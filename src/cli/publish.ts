@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readModelFolder, weightsFile, writeModelFolder } from "../data/model_folder.ts";
-import { replaceFile } from "../data/replace_file.ts";
+import { replaceFile } from "../files/replace_file.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { checkFinished, DESCRIPTION, readDescription } from "../folders/training_folder.ts";

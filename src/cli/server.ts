@@ -15,6 +15,7 @@ import {
   formatRangesOption,
   GRAPH_OPTION,
   graphFrom,
+  INFER_OPTIONS,
   LINK_OPTIONS,
   PLAN_OPTIONS,
   planFrom,
@@ -38,8 +39,8 @@ await runCommand({
   options: {
     ...PLAN_OPTIONS,
     graph: GRAPH_OPTION,
-    weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
-    modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
+    weights: INFER_OPTIONS.weights,
+    modelSeed: INFER_OPTIONS.modelSeed,
     listen: listenOption(7700, "address on which the client is awaited"),
     dealer: connectOption(7701, "address of the dealer"),
     ...LINK_OPTIONS,

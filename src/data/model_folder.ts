@@ -9,8 +9,8 @@ import { type NumberType, readSafetensors, writeSafetensors } from "../models/sa
 import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
+import { replaceFile } from "../files/replace_file.ts";
 import { CHANNEL_ORDERS, type PixelFormat } from "./pixel_format.ts";
-import { replaceFile } from "./replace_file.ts";
 
 /** What `model.json` says. */
 export interface ModelDescription {

@@ -8,9 +8,6 @@ import { shapesDataset } from "./shapes.ts";
 
 export const DATASET_NAMES = ["cifar10", "cifar100", "shapes", "folder"] as const;
 
-/** Name of a dataset. */
-export type DatasetName = typeof DATASET_NAMES[number];
-
 /** How a dataset is opened. */
 export interface OpenOptions {
   /** Where the files lie (`cifar10`, `cifar100`, `folder`). */

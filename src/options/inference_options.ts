@@ -35,6 +35,7 @@ export const PLAN_OPTIONS = {
     type: "integer",
     min: 1,
     max: 1 << 24,
+    excludes: ["model", "classes", "weights", "modelSeed"],
     help: "instead of a network, one activation layer of N elements whose result is opened to the client",
   },
   classes: {
@@ -128,6 +129,7 @@ export const THREADS_OPTION = {
 export const IMAGE_OPTION = {
   type: "path",
   value: "FILE",
+  excludes: ["seed"],
   help: "image file (PNG, JPEG or WebP); of another size than the network's input it is scaled and cropped",
 } as const;
 
@@ -136,6 +138,7 @@ export const DRAWN_OPTION = {
   type: "integer",
   min: 0,
   max: 3999,
+  excludes: ["seed"],
   help: "picture N of the test images of shapes, ten silhouettes drawn from a seed",
 } as const;
 
@@ -168,7 +171,12 @@ export const PREPARE_OPTION = {
 
 /** Of the commands that start all three roles on this machine. */
 export const INFER_OPTIONS = {
-  weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
+  weights: {
+    type: "path",
+    value: "DIR",
+    excludes: ["modelSeed"],
+    help: "model folder (default: seeded random weights)",
+  },
   modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
   image: IMAGE_OPTION,
   drawn: DRAWN_OPTION,

@@ -13,6 +13,8 @@ interface OptionBase {
   readonly value?: string;
   /** Left out of `--help`. */
   readonly hidden?: boolean;
+  /** Options that it would make do nothing: both together are refused. */
+  readonly excludes?: readonly string[];
 }
 
 /** A flag: `--json`. */
@@ -281,6 +283,8 @@ export function parseCommand<const S extends OptionSpecs>(
   const rest = parsed["_"] as (string | number)[];
   if (rest.length > 0) throw new UsageError(`"${rest[0]}" is not an option`);
 
+  refuseTogether([...specs.values()].filter(({ name }) => isGiven(parsed[kebab(name)])));
+
   const values: Record<string, unknown> = {};
   for (const [flag, { name, option }] of specs) {
     if (option.type === "boolean") {
@@ -311,6 +315,16 @@ export function parseCommand<const S extends OptionSpecs>(
     }
   }
   return values as OptionValues<S>;
+}
+
+const isGiven = (value: unknown) => value === true || (Array.isArray(value) && value.length > 0);
+
+function refuseTogether(given: readonly { readonly name: string; readonly option: Option }[]): void {
+  for (const { name, option } of given) {
+    const other = given.find((one) => option.excludes?.includes(one.name));
+    if (other === undefined) continue;
+    throw new UsageError(`--${kebab(name)} and --${kebab(other.name)} were both given; give one`);
+  }
 }
 
 const wrap = (text: string, width: number, indent: string) => {

@@ -153,6 +153,21 @@ describe("parseCommand()", () => {
     );
     assertEquals(message(), "--model is needed: it accepts text");
   });
+  it("refuses an option beside one that would make it do nothing", () => {
+    const options = {
+      pictureFile: { type: "path", help: "", excludes: ["seed"] },
+      seed: { type: "integer", default: 1, help: "" },
+      plain: { type: "boolean", help: "", excludes: ["seed", "of another command"] },
+    } as const;
+    const parse = (...args: string[]) => parseCommand({ name: "example", options }, args);
+    for (const args of [["--picture-file", "a"], ["--seed", "1"], ["--plain", "--picture-file", "a"]]) {
+      parse(...args);
+    }
+    for (const other of [["--picture-file", "a"], ["--plain"]]) {
+      const said = `${other[0]} and --seed were both given; give one`;
+      assertThrows(() => parse("--seed", "1", ...other), UsageError, said);
+    }
+  });
   it("answers --help anywhere", () => {
     assertEquals(parseCommand(command, ["--seed", "x", "--help"]), "help");
   });
