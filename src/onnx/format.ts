@@ -174,8 +174,9 @@ export function encodeForValue(
       if (opType === "Cast" && one.name === "to") one.i = BigInt(widened(Number(one.i)));
     }
   }
-  for (const { type } of graph.input) {
-    if (type?.value.case !== "tensorType") continue;
+  const stored = new Set(graph.initializer.map(({ name }) => name));
+  for (const { name, type } of graph.input) {
+    if (type?.value.case !== "tensorType" || stored.has(name)) continue;
     const tensor = type.value.value, [batch] = tensor.shape?.dim ?? [];
     tensor.elemType = widened(tensor.elemType);
     if (batch) batch.value = { case: "dimValue", value: 1n };

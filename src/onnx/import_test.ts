@@ -57,6 +57,18 @@ describe("importOnnx() reads what ONNX Runtime computes", () => {
   });
 });
 
+it("importOnnx() reads files of old versions, which name their weights among the inputs", async () => {
+  const model = file(DENSE), kernel = { name: "kernel", shape: [3, 2, 3, 3] };
+  const { text: _, ...tensors } = Object.fromEntries(model.tensors);
+  const old = encodeModel("old", {
+    ...model,
+    inputs: [...model.inputs, kernel],
+    tensors: new Map(Object.entries(tensors as Record<string, OnnxTensor>)),
+  });
+  const error = await errorOf(old, "old");
+  assert(error <= 1e-5, `${error} of the largest logit`);
+});
+
 describe("importOnnx() keeps", () => {
   it("the names of PyTorch, the sizes, and what it left out", async () => {
     const { graph, input, notes } = importOnnx(decodeModel(await foreign("digits"), nothing), "digits");

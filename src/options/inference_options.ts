@@ -269,7 +269,10 @@ export function graphFrom(
     if (graph !== undefined) throw new UsageError("--elements and --graph were both given; give one");
     return activationLayer(elements);
   }
-  return graph === undefined ? buildModel(model, classes) : readGraph(graph);
+  if (graph === undefined) return buildModel(model, classes);
+  const own = readGraph(graph);
+  if (classes === undefined || classes === own.classes) return own;
+  throw new UsageError(`--classes was given ${classes}, but ${own.name} has ${own.classes}; leave it out`);
 }
 
 export function planFrom(values: PlanValues): Plan {

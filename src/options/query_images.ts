@@ -128,7 +128,7 @@ export const pixelsOf =
     const format = graphFile === undefined ? ownFormat(inputShape) : pixels;
     if (format !== undefined) return format;
     throw new Error(
-      `model.json does not say how ${model} takes pictures; give --mean and --deviation to import, or --images here`,
+      `model.json has no "pixels", which say how ${model} takes pictures; give --images`,
     );
   };
 
