@@ -22,6 +22,7 @@ export { openDataset } from "./src/data/open_dataset.ts";
 
 export {
   evaluatePolynomial,
+  FITTED_RANGE,
   formatPolynomial,
   horner,
   type Polynomial,
@@ -77,3 +78,4 @@ export { answer } from "./src/roles/answering.ts";
 export { ask } from "./src/roles/asking.ts";
 export { dealOnce } from "./src/roles/dealing.ts";
 export { openInProcess } from "./src/inference/in_process.ts";
+export { classOf } from "./src/inference/roles.ts";

@@ -9,7 +9,8 @@
  */
 import type { EvaluateResult, TrainResult } from "../src/reproduction/command_results.ts";
 import { type Cell, runJson, type Size } from "../src/reproduction/experiment.ts";
-import { writeFileAtomically } from "../src/report/csv.ts";
+import { FITTED_RANGE } from "../mod.ts";
+import { replaceFile } from "../src/files/replace_file.ts";
 import { machineText } from "../src/report/environment.ts";
 
 /** What differs between the trainings of the experiments. */
@@ -73,7 +74,7 @@ export interface Training
 }
 
 /** Beyond it an activation input is out of range; where `--clip` clips. */
-export const RANGE = 5;
+export const RANGE = FITTED_RANGE;
 
 /** Training images of the data of the sweeps, the held-out ones included. */
 const TRAINING_IMAGES = { cifar10: 50_000, shapes: 20_000 } as const;
@@ -176,7 +177,7 @@ export async function train(recipe: Recipe, seed: number): Promise<Training> {
   const folder = await weightsOf(recipe, seed), file = `${folder}.json`;
   if (isThere(file)) return JSON.parse(await Deno.readTextFile(file));
   const training = await trainNow(optionsOf(recipe, sweepDataset(), seed), folder);
-  writeFileAtomically(file, JSON.stringify(training));
+  replaceFile(file, JSON.stringify(training));
   return training;
 }
 

@@ -106,7 +106,7 @@ export const clipAtInference = defineExperiment<ClipCell>({
 });
 
 const INFERENCES = ["clip", "no clip"] as const;
-export const withAndWithout = (rows: readonly Row[]) =>
+const withAndWithout = (rows: readonly Row[]) =>
   INFERENCES.map((inference) => rows.filter((row) => row["inference"] === inference)) as [Row[], Row[]];
 
 function ablationChart(all: readonly Row[]): ChartDescription[] {

@@ -5,6 +5,7 @@
 import {
   audit,
   buildModel,
+  classOf,
   DEFAULT_ACTIVATION,
   DEFAULT_LINEAR,
   evaluate,
@@ -80,7 +81,6 @@ function auditOf(weights: Weights) {
   );
 }
 
-const classOf = (logits: Float64Array) => logits.indexOf(logits.reduce((a, b) => Math.max(a, b)));
 const largest = (values: Float64Array) => values.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
 
 /** A session that is ready, or null where the planner or the server refuses the network. */

@@ -5,9 +5,10 @@ const context = (size: "smoke" | "quick") => ({ size, seed: 1, note: () => {} })
 const rows = () => Promise.resolve([{ online_ms: 20 }, { online_ms: 21 }]);
 
 Deno.test("a cell's rows carry the median and the quartiles of the gauge before and after it", async () => {
-  const readings = [[30, 32, 34], [40, 42, 44]], read = () => Promise.resolve(readings.shift()!);
+  const readings = [[30, 32, 34], [40, 42, 44]],
+    read = () => Promise.resolve({ gauge: "a clock", times: readings.shift()! });
   const measured = await besideGauge(context("quick"), rows, read);
-  const gauge = { gauge: "TensorFlow.js", gauge_ms: 37, gauge_q1_ms: 32.5, gauge_q3_ms: 41.5 };
+  const gauge = { gauge: "a clock", gauge_ms: 37, gauge_q1_ms: 32.5, gauge_q3_ms: 41.5 };
   assertEquals(measured, [{ online_ms: 20, ...gauge }, { online_ms: 21, ...gauge }]);
   // The reading after it is the one before the next cell.
   readings.push([50, 52, 54]);

@@ -14,6 +14,7 @@ import {
   type Row,
   type Size,
 } from "../src/reproduction/experiment.ts";
+import { PUBLIC_PROTOCOLS } from "../src/report/public_code.ts";
 
 interface Model {
   readonly model: string;
@@ -146,7 +147,7 @@ const linkOf = (row: Row): Link => ({
 });
 
 /** Rows of the table: a run, its speed-up over exact ReLU and the prediction of its time. */
-export function latencyTable(rows: readonly Row[]) {
+function latencyTable(rows: readonly Row[]) {
   return rows.map((row) => {
     const same = {
       model: row["model"]!,
@@ -369,12 +370,6 @@ function publicCode(rows: readonly Row[], reference: Reference): BarChart[] {
   const theirs = reference("public_code").filter((row) =>
     row["impl"] === "CrypTen-ESPN" && row["mode"] === "online_only" && row["net"] === "loopback"
   );
-  const NAMES: Record<string, string> = {
-    exact: "relu",
-    crypten: "tree",
-    honeybadger: "honeybadger",
-    espn: "espn",
-  };
   const own = rows.filter((row) => row["profile"] === "none" && row["linear"] === "masked");
   const networks = [...new Set(own.map((row) => row["model"]!))].filter((model) =>
     theirs.some((row) => row["model"] === publicName(model))
@@ -399,7 +394,7 @@ function publicCode(rows: readonly Row[], reference: Reference): BarChart[] {
       }),
       marks: networks.map((model) => {
         const row = theirs.find((r) =>
-          r["model"] === publicName(model) && NAMES[r["activation"]!] === activation
+          r["model"] === publicName(model) && r["activation"] === PUBLIC_PROTOCOLS[activation]
         );
         return row === undefined ? null : 1000 * numberOf(row, "median_s");
       }),

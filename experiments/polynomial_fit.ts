@@ -2,7 +2,7 @@
  * Quantisation-aware fitting of ReLU (the paper's Figure 11): polynomials whose coefficients are integers over
  * 2^p, found by an exact search, beside the real-valued fit and the fit whose coefficients are cut to p bits.
  */
-import { formatPolynomial, horner, integerFit, realFit } from "../mod.ts";
+import { FITTED_RANGE, formatPolynomial, horner, integerFit, realFit } from "../mod.ts";
 import {
   type ChartDescription,
   defineExperiment,
@@ -11,7 +11,7 @@ import {
   type Row,
 } from "../src/reproduction/experiment.ts";
 
-const range = 5, allDegrees = [2, 3, 4, 5, 6, 7, 8, 9, 10], allPrecisions = [8, 10, 12, 16];
+const range = FITTED_RANGE, allDegrees = [2, 3, 4, 5, 6, 7, 8, 9, 10], allPrecisions = [8, 10, 12, 16];
 const relu = (x: number) => Math.max(0, x);
 
 type Method = "real" | "truncated" | "aware";

@@ -1,11 +1,12 @@
-/** `lifted` private inference beside plaintext TensorFlow.js of the same network, in turns on the same machine. */
+/** `lifted` private inference beside three plaintext engines of the same network, in turns on the same machine. */
 import { buildModel, countModel } from "../mod.ts";
 import { needsOf } from "./_needs.ts";
 import { withGauge } from "./_gauge.ts";
-import { infer, PERMISSIONS } from "./_infer.ts";
+import { infer } from "./_infer.ts";
+import { plaintext } from "./_plaintext.ts";
 import { median } from "../src/report/statistics.ts";
-import type { InferResult, PlaintextResult } from "../src/reproduction/command_results.ts";
-import { type Cell, defineExperiment, numberOf, runJson, type Size } from "../src/reproduction/experiment.ts";
+import type { InferResult, PlaintextRuntime } from "../src/reproduction/command_results.ts";
+import { type Cell, defineExperiment, optionalNumber, type Size } from "../src/reproduction/experiment.ts";
 
 interface SpeedCell extends Cell {
   readonly model: string;
@@ -43,22 +44,35 @@ const secondsPerQuery = (model: string): number => countModel(buildModel(model))
 
 const YARDSTICKS = ["relu", "quartic"] as const;
 
-const PLAINTEXT_QUERIES = 25, PLAINTEXT_WARM_UP = 10;
+/** Smoke times nothing that counts, and does not download what it can do without: 33 MB for the web, 113 MB for the native one. */
+const runtimesOf = (size: Size): readonly PlaintextRuntime[] =>
+  size === "smoke" ? ["tfjs"] : ["tfjs", "onnx-web", "onnx-native"];
 
-const plaintext = async (model: string, activation: string) =>
-  await runJson([
-    ...PERMISSIONS,
-    "src/cli/plaintext.ts",
-    ...["--model", model, "--activation", activation, "--json"],
-    ...["--repetitions", String(PLAINTEXT_QUERIES), "--warm-up", String(PLAINTEXT_WARM_UP)],
-  ], { timeoutSeconds: 1800 }) as PlaintextResult;
+const PLAINTEXT = { queries: 25, warmUp: 10 };
+
+/** What one runtime did with one activation: times, or why there are none. */
+class Timed {
+  readonly #times: number[] = [];
+  missing: string | null = null;
+
+  async turn(model: string, activation: string, runtime: PlaintextRuntime): Promise<void> {
+    const found = await plaintext({ model, activation, runtime, ...PLAINTEXT });
+    if ("times" in found) this.#times.push(...found.times);
+    else this.missing = found.notLoaded;
+  }
+
+  get ms(): number | null {
+    return this.#times.length > 0 ? median(this.#times) : null;
+  }
+}
 
 export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
   key: "speed_of_plaintext",
   title: "Private inference beside plaintext",
   explanation:
     "The online time of a lifted inference (two processes and a dealer, fresh correlations for every query, one thread a party) " +
-    "and the time of TensorFlow.js (WebAssembly, SIMD, one thread, batch norm folded) on the same network, in turns. The same query by honeybadger + masked follows. " +
+    "and the times of TensorFlow.js and ONNX Runtime Web (both WebAssembly with SIMD) and of ONNX Runtime native (machine code) on the same " +
+    "network and weights, batch norm folded, one thread each, in turns. The same query by honeybadger + masked follows. " +
     "A ratio below 1 means that the private inference answered sooner. The offline work of each query is in its own column.",
   columns: {
     model: "network",
@@ -68,6 +82,11 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
     online_ms: "online phase of lifted, median of the turns' medians",
     tfjs_ms: "TensorFlow.js, median",
     ratio: "online_ms / tfjs_ms",
+    native_ms: "ONNX Runtime native, median",
+    native_ratio: "online_ms / native_ms",
+    native_missing: "why there is no time of ONNX Runtime native, where it was asked for",
+    web_ms: "ONNX Runtime Web, median",
+    web_ratio: "online_ms / web_ms",
     honeybadger_ms: "online phase of honeybadger + masked on the same network, median",
     honeybadger_ratio: "honeybadger_ms / online_ms",
     offline_ms: "offline phase of a query, median",
@@ -80,7 +99,7 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
     MODELS[size].flatMap((model) =>
       PROFILES[size].map((profile) => {
         const { turns, queries, warmUp } = scheduleOf(size, model, profile);
-        const seconds = 10 + turns * (3 + 1.2 * (queries + warmUp) * secondsPerQuery(model));
+        const seconds = 10 + turns * (12 + 1.2 * (queries + warmUp) * secondsPerQuery(model));
         return { id: `${model} ${profile}`, model, profile, seconds, ...needsOf(model) };
       })
     ),
@@ -91,16 +110,23 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
         ...["--model", model, "--activation", activation, "--profile", profile],
         ...["--repetitions", queries, "--warm-up", warmUp, "--seed", seed, "--timeout", 600],
       );
-    const runs: InferResult[] = [], times = new Map<string, number[]>(YARDSTICKS.map((name) => [name, []]));
+    const runs: InferResult[] = [], runtimes = runtimesOf(size);
+    const timed = new Map(
+      YARDSTICKS.flatMap((name) => runtimes.map((runtime) => [`${name} ${runtime}`, new Timed()])),
+    );
     for (let turn = 0; turn < turns; turn++) {
       runs.push(await measure("lifted", queries, warmUp));
-      for (const name of YARDSTICKS) times.get(name)!.push(...(await plaintext(model, name)).times);
+      for (const name of YARDSTICKS) {
+        for (const runtime of runtimes) await timed.get(`${name} ${runtime}`)!.turn(model, name, runtime);
+      }
     }
     const honeybadger = await measure("honeybadger", Math.min(queries, 10), Math.min(warmUp, 5));
     const online = median(runs.map((run) => run.online.medianMs)), { bytesSent, offline } = runs[0]!;
     const bytes = bytesSent.server + bytesSent.client, { activations } = countModel(buildModel(model));
     return YARDSTICKS.map((name) => {
-      const tfjs = median(times.get(name)!);
+      const of = (runtime: PlaintextRuntime) => timed.get(`${name} ${runtime}`)?.ms ?? null;
+      const tfjs = of("tfjs"), native = of("onnx-native"), web = of("onnx-web");
+      const over = (ms: number | null) => ms === null ? null : online / ms;
       return {
         model,
         profile,
@@ -108,7 +134,12 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
         queries: turns * queries,
         online_ms: online,
         tfjs_ms: tfjs,
-        ratio: online / tfjs,
+        ratio: over(tfjs),
+        native_ms: native,
+        native_ratio: over(native),
+        native_missing: timed.get(`${name} onnx-native`)?.missing ?? null,
+        web_ms: web,
+        web_ratio: over(web),
         honeybadger_ms: honeybadger.online.medianMs,
         honeybadger_ratio: honeybadger.online.medianMs / online,
         offline_ms: median(runs.map((run) => run.offline.ms)),
@@ -122,34 +153,33 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
   figures(rows) {
     const own = rows.filter((row) => row["profile"] === "none"),
       models = [...new Set(own.map((row) => row["model"]!))];
-    const of = (model: string, name: string, column: string) => {
-      const row = own.find((r) => r["model"] === model && r["tfjs_activation"] === name);
-      return row === undefined ? null : numberOf(row, column);
-    };
+    const of = (name: string, column: string) =>
+      models.map((model) => {
+        const row = own.find((r) => r["model"] === model && r["tfjs_activation"] === name);
+        return row === undefined ? null : optionalNumber(row, column) ?? null;
+      });
+    const series = [
+      { name: "lifted, private", style: 4, values: of("relu", "online_ms") },
+      { name: "TensorFlow.js, ReLU", style: 0, values: of("relu", "tfjs_ms") },
+      { name: "TensorFlow.js, quartic", style: 2, values: of("quartic", "tfjs_ms") },
+      { name: "ONNX Runtime Web, ReLU", style: 3, values: of("relu", "web_ms") },
+      { name: "ONNX Runtime native, ReLU", style: 1, values: of("relu", "native_ms") },
+    ].filter(({ values }) => values.some((value) => value !== null));
+    const isNativeFirst = own.some((row) => optionalNumber(row, "native_ratio") !== undefined) &&
+      own.every((row) => (optionalNumber(row, "native_ratio") ?? Infinity) > 1);
     return [{
       kind: "bars",
       name: "speed_of_plaintext",
       see:
-        "where layers are wide the private answer comes sooner than TensorFlow.js infers in the clear; on deep and narrow networks ReLU in the clear is faster.",
+        "where layers are wide the private answer comes sooner than TensorFlow.js infers in the clear; on deep and narrow networks ReLU in the clear is faster" +
+        (isNativeFirst ? ", and machine code on all of them." : "."),
       caption:
-        "One image: online time of lifted private inference, and plaintext TensorFlow.js of the same network with ReLU and with the quartic; one thread each.",
+        "One image: online time of lifted private inference, and plaintext inference of the same network, with ReLU and with the quartic; one thread each.",
       width: "double",
       categories: models,
       y: { title: "time (ms)", scale: "log" },
       labels: true,
-      series: [
-        { name: "lifted, private", style: 4, values: models.map((model) => of(model, "relu", "online_ms")) },
-        {
-          name: "TensorFlow.js, ReLU",
-          style: 0,
-          values: models.map((model) => of(model, "relu", "tfjs_ms")),
-        },
-        {
-          name: "TensorFlow.js, quartic",
-          style: 2,
-          values: models.map((model) => of(model, "quartic", "tfjs_ms")),
-        },
-      ],
+      series,
     }];
   },
 }));

@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import {
   buildModel,
+  classOf,
   evaluateLogits,
   foldBatchNorm,
   openInProcess,
@@ -20,8 +21,7 @@ Deno.test("the class of MiniONN-BN agrees with plaintext on 50 seeded images", a
     linear: "masked",
     function: QUARTIC,
   });
-  const inference = await openInProcess(await Ring.open(), plan, weights, 50),
-    classOf = (logits: Float64Array) => logits.indexOf(Math.max(...logits));
+  const inference = await openInProcess(await Ring.open(), plan, weights, 50);
   const classes = new Set<number>();
   for (let seed = 1; seed <= 50; seed++) {
     const image = seededImage(original, seed),

@@ -15,7 +15,7 @@ for (const name of ["server", "dealer"] as const) {
       client: ["--seed", "1"],
       parties: [],
       timeout: 60,
-      reads: { server: [], client: [] },
+      reads: { server: [], client: [], all: [] },
       fastKernels: false,
       bindsCores: false,
       queries: 100_000,

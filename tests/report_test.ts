@@ -21,6 +21,7 @@ const claim = {
   expected: "4.5",
   measured: "4.8",
   tolerance: "at least 4",
+  refuted: "less than 4",
 };
 const section = (key: string): ReportSection => ({
   key,

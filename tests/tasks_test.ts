@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
+import { shapesDataset } from "../src/data/shapes.ts";
 import { png, RGB } from "./support/png.ts";
 import { childrenOf } from "./support/process_list.ts";
 import { type Ended, poll, Program, within } from "./support/program.ts";
@@ -45,10 +46,16 @@ const TRAINING = ["--model", "convnet", "--limit", "96", "--batch", "32", "--epo
 
 describe("from a folder inside a checkout under a path with a space, #, %, é and a comma", () => {
   beforeAll(async () => {
+    // What the tasks of these tests may not download.
+    const runtimes = ["native", "web"].map((name) => new URL(`src/onnx/runtime_${name}.ts`, ROOT).href);
+    await new Deno.Command(Deno.execPath(), { args: ["cache", "--quiet", ...runtimes] }).output();
     checkout = `${await Deno.makeTempDir()}/a #%41,é b`;
     here = `${checkout}/where I am`;
     await Deno.mkdir(`${checkout}/results`, { recursive: true });
-    for (const name of ["src", "std", "experiments", "build", "mod.ts", "deno.json", "deno.lock"]) {
+    const documents = ["README.md", "ARTIFACT.md", "docs"];
+    for (
+      const name of ["src", "std", "experiments", "build", "mod.ts", "deno.json", "deno.lock", ...documents]
+    ) {
       await copy(new URL(name, ROOT), `${checkout}/${name}`);
     }
     for await (const { name, isFile } of Deno.readDir(new URL("results/", ROOT))) {
@@ -125,6 +132,33 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     await succeeds("audit", "--model", "convnet", "--images", "4");
     const audited = ["--model", "convnet", "--weights", SHIPPED, "--images", "4", "--write", "--force"];
     await succeeds("audit", ...audited, "--dataset", "shapes");
+  });
+
+  it("export and import, and what was imported", async () => {
+    const out = await succeeds(
+      "export",
+      "--weights",
+      "../results/models/convnet-relu-shapes",
+      "--onnx",
+      "my own.onnx",
+    );
+    assertMatch(out, /^convnet with relu in \/.*my own\.onnx: image \[1, 3, 32, 32\], 10 logits/);
+    const { classNames, mean, deviation } = shapesDataset({ train: 0, test: 0 });
+    await Deno.writeTextFile(`${here}/names`, classNames!.join("\n"));
+    const pixels = ["--mean", mean.join(), "--deviation", deviation.join(), "--class-names", "names"];
+    const own = ["my own.onnx", "--name", "own", "--out", "own network", ...pixels];
+    assertStringIncludes(await succeeds("import", ...own), `own: 32 x 32 x 3, 10 classes`);
+    await succeeds("audit", "--weights", "own network", "--images", "4", "--write");
+    await succeeds("audit", "--weights", "own network", "--images", "4", ...FOLDER);
+    const few = ["--weights", "own network", "--repetitions", "1", "--warm-up", "0"];
+    await succeeds("infer", ...few, "--image", PICTURE);
+    await succeeds("infer", ...few, "--drawn", "3");
+    await succeeds("explain", "--weights", "own network");
+    const accuracy = async (folder: string) => {
+      const on = ["--dataset", "shapes", "--limit", "200", "--json"];
+      return JSON.parse(await succeeds("evaluate", "--weights", folder, ...on)).accuracy;
+    };
+    assertEquals(await accuracy("own network"), await accuracy("../results/models/convnet-relu-shapes"));
   });
 
   it("train, evaluate and audit on an image folder, and again on shapes", async () => {
@@ -211,8 +245,12 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
       /queries of 2 clients/,
     );
     await succeeds("models");
+    await succeeds("documents");
     await succeeds("fit");
-    await succeeds("plaintext", "--model", "convnet", "--activation", "quartic", "--repetitions", "2");
+    const timed = ["--model", "convnet", "--activation", "quartic", "--repetitions", "2"];
+    for (const runtime of ["tfjs", "onnx-web", "onnx-native"]) {
+      await succeeds("plaintext", ...timed, "--runtime", runtime, "--json");
+    }
     await succeeds("bench", "--only", "elementwise", "--seconds", "0.01", "--fast-kernels");
     await succeeds("bench", "--only", "networks", "--models", "minionn-bn", "--seconds", "0.01", "--json");
     await succeeds("bench:training", "--models", "convnet", "--batch", "16", "--steps", "1");

@@ -1,17 +1,22 @@
 /** `deno task audit`: how much room a small ring has for a network, on calibration images. */
-import { readModelDescription, writeDescription } from "../data/model_folder.ts";
+import { writeDescription } from "../data/model_folder.ts";
 import { audit, type AuditedScale } from "../inference/audit.ts";
 import { foldBatchNorm } from "../models/fold.ts";
-import { FITTED_RANGE } from "../models/ranges.ts";
-import { DEFAULT_ACTIVATION, DEFAULT_LINEAR, protocolFor, WAVE_ACTIVATION } from "../protocols/registry.ts";
+import { FITTED_RANGE } from "../polynomial/polynomial.ts";
+import { DEFAULT_ACTIVATION, DEFAULT_LINEAR, WAVE_ACTIVATION } from "../protocols/registry.ts";
 import { fastForward, seededImages, trainingImages } from "../options/audit_images.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
-import { formatRangesOption, INFER_OPTIONS, PLAN_OPTIONS } from "../options/inference_options.ts";
-import { networkAndPlan, plainNetwork } from "../options/network_and_plan.ts";
+import {
+  formatRangesOption,
+  INFER_OPTIONS,
+  NETWORK_OPTION,
+  PLAN_OPTIONS,
+} from "../options/inference_options.ts";
+import { networkAndPlan, networkIn, plainNetwork, RANDOM_MODEL } from "../options/network_and_plan.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { formatTable } from "../terminal/table.ts";
 
-const { model, classes, ringBits, polynomial, wave } = PLAN_OPTIONS,
+const { classes, ringBits, polynomial, wave } = PLAN_OPTIONS,
   { weights, modelSeed, json } = INFER_OPTIONS;
 const SEEDED = "seeded";
 
@@ -28,7 +33,7 @@ await runCommand({
     "audit --model resnet18 --weights runs/resnet18 --dataset cifar10 --data data/cifar10 --write",
   ],
   options: {
-    model,
+    model: NETWORK_OPTION,
     classes,
     ringBits,
     polynomial,
@@ -55,8 +60,8 @@ await runCommand({
     if (options.write) ownFolder(options.weights!);
     const { model, plan } = await networkAndPlan({
       ...options,
+      ...await networkOf(options),
       elements: undefined,
-      activation: await protocolOf(options),
       linear: DEFAULT_LINEAR.name,
       fractionBits: undefined,
       ranges: undefined,
@@ -69,7 +74,11 @@ await runCommand({
     );
     const images = options.dataset === SEEDED
       ? seededImages(graph, options.images)
-      : await trainingImages(graph, options.images, { name: options.dataset, folder: options.data });
+      : await trainingImages(graph, options.images, {
+        name: options.dataset,
+        folder: options.data,
+        pixels: model.pixels,
+      });
     using engine = await fastForward(graph, weights, activation);
     const { ranges, layers, refused } = audit(graph, plan.options, engine.forward, images);
     const isAccepted = refused === null || options.force;
@@ -93,12 +102,22 @@ await runCommand({
   },
 });
 
-/** The protocol on a small ring that computes the functions of the weights, or those asked for. */
-async function protocolOf({ weights, wave }: { weights: string | undefined; wave: string | undefined }) {
-  if (wave !== undefined) return WAVE_ACTIVATION.name;
-  if (weights === undefined) return DEFAULT_ACTIVATION.name;
-  const { name, scaling } = protocolFor((await readModelDescription(weights)).activation);
-  return scaling.kind === "ring" ? name : DEFAULT_ACTIVATION.name;
+/** The network, and the protocol that computes what it was trained with, or what is asked for. */
+async function networkOf(
+  { weights, wave, ...asked }: {
+    readonly weights: string | undefined;
+    readonly wave: string | undefined;
+    readonly model: string | undefined;
+    readonly classes: number | undefined;
+  },
+) {
+  const activation = wave === undefined ? undefined : WAVE_ACTIVATION.name;
+  if (weights !== undefined) return await networkIn(weights, { ...asked, activation });
+  return {
+    model: asked.model ?? RANDOM_MODEL,
+    graph: undefined,
+    activation: activation ?? DEFAULT_ACTIVATION.name,
+  };
 }
 
 function rowOf(layer: AuditedScale) {
@@ -109,8 +128,8 @@ function rowOf(layer: AuditedScale) {
     [`beyond ${FITTED_RANGE}`]: layer.kind === "logits" ? "-" : share(layer.beyondInterval),
     "beyond the ring": share(layer.beyondRing),
     "integer bits": layer.integerBits,
-    "ring holds": layer.ringLimit,
-    "head-room": `${layer.headRoomBits.toFixed(1)} bits`,
+    "ring holds": Number.isFinite(layer.ringLimit) ? layer.ringLimit : "-",
+    "head-room": Number.isFinite(layer.ringLimit) ? `${layer.headRoomBits.toFixed(1)} bits` : "-",
     "fraction bits": layer.fractionBits,
     kept: layer.keptBits ?? "-",
   };

@@ -4,7 +4,8 @@
  * makes memory-bound layers look up to twice as fast as they are.
  */
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
-import { inferShapes } from "../models/graph.ts";
+import { isLinear } from "../models/fold.ts";
+import { inferShapes, windowOf } from "../models/graph.ts";
 import { Convolution, type ConvolutionSpec, outputSize } from "../ring/convolution.ts";
 import { Ring } from "../ring/ring.ts";
 import type { Width } from "../ring/tensor.ts";
@@ -78,17 +79,9 @@ const layerName = ({ height, inputs, outputs, kernel, stride }: ConvolutionSpec)
 function linearLayers(model: string): ConvolutionSpec[] {
   const graph = buildModel(model);
   const shapes = inferShapes(graph);
-  return graph.nodes.flatMap((node) => {
-    if (node.op === "conv") {
-      const [height, width, inputs] = shapes.get(node.input)!;
-      const { kernel, stride, padding, outputs } = node;
-      return [{ height, width, inputs, kernel, stride, padding, outputs }];
-    }
-    if (node.op === "dense") {
-      const inputs = shapes.get(node.input)!.reduce((product, size) => product * size, 1);
-      return [{ height: 1, width: 1, inputs, kernel: 1, stride: 1, padding: 0, outputs: node.outputs }];
-    }
-    return [];
+  return graph.nodes.filter(isLinear).map((node) => {
+    const [height, width, inputs] = shapes.get(node.input)!, { kernel, stride, padding } = windowOf(node);
+    return { height, width, inputs, kernel, stride, padding, outputs: node.outputs };
   });
 }
 

@@ -10,6 +10,7 @@
  * two processes may build at once (outputs are written under a temporary name, then renamed).
  */
 import { fileURLToPath } from "node:url";
+import { replaceFile } from "../files/replace_file.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const OUTPUT = new URL("build/", ROOT);
@@ -113,8 +114,8 @@ async function compile(module: Module): Promise<void> {
       cause: result.error,
     });
   }
-  replaceFile(wasmFile(module), bytes);
-  replaceFile(stampFile(module), new TextEncoder().encode(module.fingerprint));
+  replaceFile(fileURLToPath(wasmFile(module)), bytes);
+  replaceFile(fileURLToPath(stampFile(module)), module.fingerprint);
 }
 
 function readOptional(url: URL): string | null {
@@ -123,12 +124,6 @@ function readOptional(url: URL): string | null {
   } catch {
     return null; // the compiler tries several names for an import
   }
-}
-
-function replaceFile(target: URL, bytes: Uint8Array): void {
-  const temporary = new URL(`${target.href}.${crypto.randomUUID()}.tmp`);
-  Deno.writeFileSync(temporary, bytes);
-  Deno.renameSync(temporary, target);
 }
 
 if (import.meta.main) {

@@ -10,6 +10,7 @@ import { onExit, runCommand } from "../terminal/command.ts";
 import { connectOption, IDENTITY_OPTIONS, identityFrom, parseAddress } from "../roles/endpoint.ts";
 import {
   DRAWN_OPTION,
+  GRAPH_OPTION,
   IMAGE_OPTION,
   LINK_OPTIONS,
   MANY_IMAGES_OPTIONS,
@@ -23,7 +24,7 @@ import {
 import { ask } from "../roles/asking.ts";
 import { confine } from "../roles/confinement.ts";
 import { describeTags } from "../roles/meeting.ts";
-import { imagesFrom } from "../options/query_images.ts";
+import { imagesFrom, pixelsBeside } from "../options/query_images.ts";
 import { withReconnections } from "../roles/reconnection.ts";
 import { logOf, ONCE_OPTION, peakRssMB, tokensFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
 
@@ -35,6 +36,7 @@ await runCommand({
   interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
+    graph: GRAPH_OPTION,
     image: IMAGE_OPTION,
     drawn: DRAWN_OPTION,
     ...MANY_IMAGES_OPTIONS,
@@ -68,7 +70,10 @@ await runCommand({
     sayPrecision(plan);
     const serverAt = parseAddress(options.connect), dealerAt = parseAddress(options.dealer);
     const identity = await identityFrom(options);
-    const { images, names, note } = await imagesFrom(options, plan);
+    const { images, names, note } = await imagesFrom(options, {
+      graph: plan.graph,
+      pixels: pixelsBeside(plan.graph, options.graph),
+    });
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     for (const image of images) checkImage(pool.ring, plan, image);

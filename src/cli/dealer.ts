@@ -5,7 +5,13 @@ import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "../terminal/command.ts";
 import { IDENTITY_OPTIONS, identityFrom, listenOption, parseAddress } from "../roles/endpoint.ts";
-import { LINK_OPTIONS, PLAN_OPTIONS, planFrom, THREADS_OPTION } from "../options/inference_options.ts";
+import {
+  GRAPH_OPTION,
+  LINK_OPTIONS,
+  PLAN_OPTIONS,
+  planFrom,
+  THREADS_OPTION,
+} from "../options/inference_options.ts";
 import { dealAll, type DealingOptions, dealOnce } from "../roles/dealing.ts";
 import { confine } from "../roles/confinement.ts";
 import { describeTags } from "../roles/meeting.ts";
@@ -28,6 +34,7 @@ await runCommand({
   interrupted: "the sessions were ended",
   options: {
     ...PLAN_OPTIONS,
+    graph: GRAPH_OPTION,
     listen: listenOption(7701, "address on which servers and clients are awaited"),
     sessions: {
       type: "integer",

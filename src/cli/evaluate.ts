@@ -51,7 +51,7 @@ await runCommand({
     if (options.each && clipped) {
       throw new UsageError("--each is measured without the clip; leave out --clip");
     }
-    const { model, graph, activation, weights, classNames } = await readModelFolder(folder);
+    const { model, graph, activation, weights, classNames, pixels } = await readModelFolder(folder);
     const trained = await readDescription(folder), name = options.dataset ?? trained?.run.dataset;
     if (name === undefined) {
       throw new UsageError(`${folder} does not say which dataset it was trained on; give --dataset`);
@@ -60,6 +60,7 @@ await runCommand({
     const dataset = await openDataset(name, {
       folder: data,
       shape: graph.inputShape,
+      pixels,
       classes: graph.classes,
       // Held out is the last tenth of those images that were trained on.
       limit: options.holdOut ? { train: trained?.run.limit ?? undefined } : { test: limit },

@@ -10,7 +10,7 @@ import {
   PLAN_OPTIONS,
 } from "../options/inference_options.ts";
 import { networkAndPlan, plainNetwork, withDefaults } from "../options/network_and_plan.ts";
-import { imagesFrom } from "../options/query_images.ts";
+import { imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
 
 const { weights, modelSeed, image, drawn, seed, json } = INFER_OPTIONS;
@@ -34,7 +34,10 @@ await runCommand({
   async run(given) {
     const options = await withDefaults(given);
     const { model, plan } = await networkAndPlan(options);
-    const { images: [shown], note } = await imagesFrom(options, model);
+    const { images: [shown], note } = await imagesFrom(options, {
+      ...model,
+      pixels: pixelsOf(model, model.graph, options.graph),
+    });
     const { weights, activation } = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
     const explanation = await explain(await Ring.open(), plan, weights, activation, shown!);
     if (options.json) {

@@ -1,4 +1,6 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
+import { dirname, join } from "node:path";
+import { DESCRIPTION } from "../data/model_folder.ts";
 import { isUnreliable } from "../inference/guard.ts";
 import { costOf } from "../inference/cost.ts";
 import type { Plan } from "../inference/plan.ts";
@@ -33,7 +35,7 @@ import {
 import { type Answer, classify, compareLogits } from "../roles/answers.ts";
 import { BrokenSession, FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
 import { Progress } from "../terminal/progress.ts";
-import { asksMany, type ImageChoice, imagesFrom } from "../options/query_images.ts";
+import { asksMany, type ImageChoice, imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
 
 await runCommand({
@@ -85,7 +87,10 @@ await runCommand({
         "--repetitions and --warm-up are for one image; many images are asked about once each",
       );
     }
-    const { images, names, labels, note } = await imagesFrom(options, model);
+    const { images, names, labels, note } = await imagesFrom(options, {
+      ...model,
+      pixels: pixelsOf(model, model.graph, options.graph),
+    });
     const plain = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
     const warmUp = options.warmUp ?? (isMany ? 0 : 2),
       queries = warmUp + (options.repetitions ?? (isMany ? images.length : 5));
@@ -108,7 +113,7 @@ await runCommand({
     let progress = null as Progress | null, done = 0;
     let broken: BrokenSession | null = null;
     const figures = await runInference({
-      plan: [...planArguments(plan, options.elements), "--threads", String(options.threads)],
+      plan: [...planArguments(plan, options), "--threads", String(options.threads)],
       server: model.folder === null ? [] : ["--weights", model.folder],
       client: imageArguments(options),
       parties: [
@@ -118,8 +123,11 @@ await runCommand({
       timeout: options.timeout,
       reads: {
         server: model.folder === null ? [] : [model.folder],
-        client: [options.image ?? options.images ?? options.data ?? (options.dataset ? DATA_FOLDER : [])]
-          .flat(),
+        client: [
+          options.image ?? options.images ?? options.data ?? (options.dataset ? DATA_FOLDER : []),
+          beside(options.graph),
+        ].flat(),
+        all: options.graph === undefined ? [] : [options.graph],
       },
       fastKernels: options.fastKernels,
       bindsCores: options.threads === 1,
@@ -174,11 +182,20 @@ await runCommand({
   },
 });
 
-function planArguments({ graph, classes, options }: Plan, elements: number | undefined): string[] {
+/** The file that tells a client how pictures are normalised. */
+function beside(graph: string | undefined): string[] {
+  return graph === undefined ? [] : [join(dirname(graph), DESCRIPTION)];
+}
+
+function planArguments(
+  { graph, classes, options }: Plan,
+  given: { readonly elements: number | undefined; readonly graph: string | undefined },
+): string[] {
+  const named = given.graph === undefined
+    ? ["--model", graph.name, "--classes", String(classes)]
+    : ["--graph", given.graph];
   return [
-    elements === undefined
-      ? ["--model", graph.name, "--classes", String(classes)]
-      : ["--elements", String(elements)],
+    given.elements === undefined ? named : ["--elements", String(given.elements)],
     ["--activation", options.activation],
     ["--linear", options.linear],
     options.fractionBits === undefined ? [] : ["--fraction-bits", String(options.fractionBits)],

@@ -32,7 +32,7 @@ await runCommand({
     json: { type: "boolean", help: "print one JSON object on one line" },
   },
   async run(options) {
-    const plan = planFrom(options);
+    const plan = planFrom({ ...options, graph: undefined });
     const { answered, seconds, lost, disturbances, queries, peakRssMB, serverRssMB } = await measureLoad({
       plan: [...given(options), "--timeout", String(options.timeout)],
       clients: options.clients,

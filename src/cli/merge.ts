@@ -2,6 +2,7 @@
 import { sizes } from "../reproduction/experiment.ts";
 import * as catalogue from "../../experiments/mod.ts";
 import { runCommand } from "../terminal/command.ts";
+import { writeDocuments } from "../documents/documents.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { placesOf, presentRun, refuseCommitted } from "../reproduction/present.ts";
 import { describeMachines, mergeShards, runFolder } from "../reproduction/runner.ts";
@@ -38,7 +39,11 @@ await runCommand({
       for (const line of differing) console.error(`  ${line}`);
     }
     const merged = catalogue.experiments.filter(({ key }) => keys.includes(key));
-    return await presentRun(catalogue, merged, size, to, { publishing: results === undefined, verbose });
+    return await presentRun(catalogue, merged, size, to, {
+      publishing: results === undefined,
+      refresh: () => writeDocuments(catalogue),
+      verbose,
+    });
   },
 });
 

@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readModelFolder, weightsFile, writeModelFolder } from "../data/model_folder.ts";
-import { replaceFile } from "../data/replace_file.ts";
+import { replaceFile } from "../files/replace_file.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { checkFinished, DESCRIPTION, readDescription } from "../folders/training_folder.ts";
@@ -46,7 +46,7 @@ await runCommand({
     const { graph: _, weights, ranges: __, ...description } = await readModelFolder(folder);
     const numbers = [...weights.values()].reduce((sum, { data }) => sum + data.length, 0);
     const type = 4 * numbers > LARGEST_F32 ? "F16" : "F32";
-    await writeModelFolder(to, description, weights, type);
+    await writeModelFolder(to, description, weights, { type });
     replaceFile(`${to}/${DESCRIPTION}`, await Deno.readFile(`${folder}/${DESCRIPTION}`));
 
     const result = { folder: to, type, ...await weightsFile(to) };

@@ -5,6 +5,7 @@ import { currentCommit, machineText, originText } from "../report/environment.ts
 import { onExit, runCommand } from "../terminal/command.ts";
 import { preflight, resourcesHere } from "../reproduction/preflight.ts";
 import { checkResults, experimentsOf, keysOf } from "../reproduction/check_results.ts";
+import { writeDocuments } from "../documents/documents.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { placesOf, presentRun, refuseCommitted } from "../reproduction/present.ts";
 import { formatDuration, Progress } from "../terminal/progress.ts";
@@ -121,6 +122,7 @@ await runCommand({
     await repeatNoisy(chosen, identity, folder);
     return await presentRun(catalogue, chosen, size, folder, {
       publishing: results === undefined,
+      refresh: () => writeDocuments(catalogue),
       broke: !complete,
       verbose,
     });

@@ -2,7 +2,6 @@
 import { readModelFolder } from "../data/model_folder.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Weights } from "../models/graph.ts";
-import { buildModel } from "../models/zoo.ts";
 import type { Plan } from "../inference/plan.ts";
 import { ServerWeights } from "../inference/server_weights.ts";
 import { mostSessions } from "../inference/session_memory.ts";
@@ -20,11 +19,15 @@ import {
 } from "../roles/endpoint.ts";
 import {
   activationFunction,
-  checkDescription,
+  checkModel,
   formatRangesOption,
+  GRAPH_OPTION,
+  graphFrom,
+  INFER_OPTIONS,
   LINK_OPTIONS,
   PLAN_OPTIONS,
   planFrom,
+  type PlanValues,
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
@@ -53,8 +56,9 @@ await runCommand({
   interrupted: "the sessions were ended",
   options: {
     ...PLAN_OPTIONS,
-    weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
-    modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
+    graph: GRAPH_OPTION,
+    weights: INFER_OPTIONS.weights,
+    modelSeed: INFER_OPTIONS.modelSeed,
     listen: listenOption(7700, "address on which clients are awaited"),
     dealer: connectOption(7701, "address of the dealer"),
     clients: {
@@ -147,21 +151,16 @@ function checkRoom(
 /** Folded weights from a folder, or seeded random ones. */
 async function loadWeights(
   plan: Plan,
-  options: {
-    readonly weights: string | undefined;
-    readonly modelSeed: number;
-    readonly polynomial: string | undefined;
-    readonly wave: string | undefined;
-  },
+  options: PlanValues & { readonly weights: string | undefined; readonly modelSeed: number },
 ): Promise<Weights> {
-  const { graph: { name, classes } } = plan, wanted = activationFunction(plan);
+  const wanted = activationFunction(plan);
   if (options.weights === undefined) {
-    const graph = buildModel(name, classes);
+    const graph = graphFrom(options);
     const weights = usableRandomWeights(graph, options.modelSeed, wanted);
     return plainNetwork(plan, foldBatchNorm(graph, weights).weights).weights;
   }
   const folder = options.weights, model = await readModelFolder(folder);
-  checkDescription(folder, model, plan);
+  checkModel(folder, model, plan);
   // The other roles cannot know the functions of this folder: all must be told.
   const trained = trainedFunctions(plan.graph, plan.options.activation, model.activation, model.weights);
   if (options.polynomial === undefined && options.wave === undefined) {

@@ -3,7 +3,7 @@
  * party's own words, in plain integers. Both parties and the seeds live in one process; it protects nothing.
  */
 import { freshSeed, Seed } from "../random/stream.ts";
-import { extraBits } from "../ring/convolution.ts";
+import { extraBits, outputSize } from "../ring/convolution.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
 import {
@@ -80,10 +80,9 @@ export class Products {
     const b = sum(this.#session.get(weights)!),
       { height, width, inputs, kernel, stride, padding, outputs } = spec;
     const a = sum({ server: own.server.get(input), client: own.client.get(input) });
-    const along = (size: number) => Math.floor((size + 2 * padding - kernel) / stride) + 1;
-    const result: bigint[] = [];
-    for (let i = 0; i < along(height); i++) {
-      for (let j = 0; j < along(width); j++) {
+    const out = outputSize(spec), result: bigint[] = [];
+    for (let i = 0; i < out.height; i++) {
+      for (let j = 0; j < out.width; j++) {
         for (let o = 0; o < outputs; o++) {
           let total = 0n;
           for (let u = 0; u < kernel; u++) {

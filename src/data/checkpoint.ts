@@ -3,7 +3,7 @@
  * replaces all of it. Whoever is ended at any moment leaves the old checkpoint or the new one.
  */
 import type { FloatTensor, Weights } from "../models/graph.ts";
-import { replaceFile } from "./replace_file.ts";
+import { replaceFile } from "../files/replace_file.ts";
 import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
 
 /** What a checkpoint holds. */

@@ -42,11 +42,12 @@ export function normalisationOf([height]: Shape): Normalisation {
   return height === 224 ? IMAGENET : CIFAR;
 }
 
-/** RGB bytes to normalised floats, as a network takes them. */
-export function normalise(rgb: ArrayLike<number>, { mean, deviation }: Normalisation): Float32Array {
+/** Bytes to normalised floats, as a network takes them. */
+export function normalise(bytes: ArrayLike<number>, { mean, deviation }: Normalisation): Float32Array {
+  const channels = mean.length;
   return Float32Array.from(
-    rgb,
-    (value, i) => (value / 255 - mean[i % 3]!) / deviation[i % 3]!,
+    bytes,
+    (value, i) => (value / 255 - mean[i % channels]!) / deviation[i % channels]!,
   );
 }
 

@@ -1,8 +1,9 @@
 /** Image files as a network takes them: of its size, normalised as in training. */
 import type { Shape } from "../models/graph.ts";
 import { cover } from "./cover.ts";
-import { normalisationOf, normalise } from "./dataset.ts";
+import { normalise } from "./dataset.ts";
 import { decodeImage } from "./decode_image.ts";
+import { arrange, decodedShape, ownFormat, type PixelFormat } from "./pixel_format.ts";
 
 /** An image at the size of a network. */
 export interface FittedImage<T> {
@@ -12,9 +13,13 @@ export interface FittedImage<T> {
 }
 
 /** Normalised NHWC floats of an image file, scaled to cover `shape` and cropped to its centre where it has another size. */
-export async function readImage(path: string, shape: Shape): Promise<FittedImage<Float32Array>> {
-  const { pixels, scaledFrom } = await readPixels(path, shape);
-  return { pixels: normalise(pixels, normalisationOf(shape)), scaledFrom };
+export async function readImage(
+  path: string,
+  shape: Shape,
+  format: PixelFormat = ownFormat(shape),
+): Promise<FittedImage<Float32Array>> {
+  const { pixels, scaledFrom } = await readPixels(path, decodedShape(shape));
+  return { pixels: normalise(arrange(pixels, format), format), scaledFrom };
 }
 
 /** RGB bytes of an image file, scaled to cover `shape` and cropped to its centre where it has another size. */

@@ -1,14 +1,16 @@
 /**
- * A trained or random network on disk: a folder with `model.json` (which network, which activation) and
- * `weights.safetensors`.
+ * A network on disk: a folder with `model.json` (which network, which activation) and `weights.safetensors`, and where the network is
+ * none of ours `graph.json`, its architecture.
  */
 import type { Activation, Graph, Weights } from "../models/graph.ts";
+import { formatGraph, parseGraph } from "../models/graph_json.ts";
 import { checkRanges, type Ranges } from "../models/ranges.ts";
 import { type NumberType, readSafetensors, writeSafetensors } from "../models/safetensors.ts";
 import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
-import { replaceFile } from "./replace_file.ts";
+import { replaceFile } from "../files/replace_file.ts";
+import { CHANNEL_ORDERS, type PixelFormat } from "./pixel_format.ts";
 
 /** What `model.json` says. */
 export interface ModelDescription {
@@ -19,6 +21,8 @@ export interface ModelDescription {
   readonly ranges?: Ranges;
   /** Names of the classes in the order of their numbers, where the data set had any. */
   readonly classNames?: readonly string[];
+  /** How the network takes pictures, where it is none of ours. */
+  readonly pixels?: PixelFormat;
 }
 
 export interface Model extends ModelDescription {
@@ -26,15 +30,27 @@ export interface Model extends ModelDescription {
   readonly weights: Weights;
 }
 
-const DESCRIPTION = "model.json", WEIGHTS = "weights.safetensors";
+/** What says which network and which activation, how it takes pictures, and its audited ranges: public. */
+export const DESCRIPTION = "model.json";
+const GRAPH = "graph.json", WEIGHTS = "weights.safetensors";
 
 /** Reads a model folder; errors name the file and what is wrong with it. */
 export async function readModelFolder(folder: string): Promise<Model> {
   const description = await readModelDescription(folder);
   const { model, classes } = description, bytes = await readFile(folder, WEIGHTS);
+  const path = graphPath(folder), own = path === undefined ? undefined : readGraph(path);
   const graph = naming(`${folder}/${DESCRIPTION}`, () => {
-    const graph = withLearnedActivations(buildModel(model, classes), description.activation);
+    const graph = withLearnedActivations(own ?? buildModel(model, classes), description.activation);
+    if (graph.name !== model || graph.classes !== classes) {
+      throw new Error(
+        `describes ${model} with ${classes} classes, ${GRAPH} ${graph.name} with ${graph.classes}`,
+      );
+    }
     if (description.ranges) checkRanges(graph, description.ranges);
+    const { pixels } = description, channels = graph.inputShape[2];
+    if (pixels && pixels.mean.length !== channels) {
+      throw new Error(`has "pixels" of ${pixels.mean.length} channels, the network takes ${channels}`);
+    }
     return graph;
   });
   return naming(`${folder}/${WEIGHTS}`, () => {
@@ -42,6 +58,28 @@ export async function readModelFolder(folder: string): Promise<Model> {
     checkWeights(graph, weights);
     return { ...description, graph, weights };
   });
+}
+
+/** The file with the architecture of the network in a folder, where that is none of ours. */
+export function graphPath(folder: string): string | undefined {
+  const path = `${folder}/${GRAPH}`;
+  try {
+    return Deno.statSync(path).isFile ? path : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}
+
+/** Reads the architecture of a network; errors name the file. */
+export function readGraph(path: string): Graph {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    throw new Error(`cannot read the network ${path}: ${(error as Error).message}`);
+  }
+  return naming(path, () => parseGraph(text));
 }
 
 /** Reads `model.json` alone. */
@@ -64,14 +102,15 @@ function naming<T>(file: string, work: () => T): T {
   }
 }
 
-/** Writes a model folder, whole files at a time. */
+/** Writes a model folder, whole files at a time; `graph` is that of a network which is none of ours. */
 export async function writeModelFolder(
   folder: string,
   description: ModelDescription,
   weights: Weights,
-  type: NumberType = "F32",
+  { type = "F32", graph }: { readonly type?: NumberType; readonly graph?: Graph } = {},
 ): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
+  if (graph) replaceFile(`${folder}/${GRAPH}`, formatGraph(graph));
   replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights, {}, type));
   writeDescription(folder, description);
 }
@@ -79,9 +118,9 @@ export async function writeModelFolder(
 /** Writes `model.json` alone: the ranges of an audit beside weights that stay. */
 export function writeDescription(
   folder: string,
-  { model, classes, activation, ranges, classNames }: ModelDescription,
+  { model, classes, activation, ranges, classNames, pixels }: ModelDescription,
 ): void {
-  const description = { model, classes, activation, ranges, classNames };
+  const description = { model, classes, activation, ranges, classNames, pixels };
   replaceFile(`${folder}/${DESCRIPTION}`, JSON.stringify(description, null, 2) + "\n");
 }
 
@@ -105,7 +144,7 @@ function parseDescription(path: string, bytes: Uint8Array): ModelDescription {
   } catch {
     throw new Error(`${path} is not valid JSON`);
   }
-  const { model, classes, activation, ranges, classNames } = (value ?? {}) as Record<string, unknown>;
+  const { model, classes, activation, ranges, classNames, pixels } = (value ?? {}) as Record<string, unknown>;
   if (typeof model !== "string" || !Number.isInteger(classes) || !isActivation(activation)) {
     throw new Error(`${path} must hold "model", "classes" and "activation"`);
   }
@@ -117,10 +156,18 @@ function parseDescription(path: string, bytes: Uint8Array): ModelDescription {
   if (classNames !== undefined && !isNames(classNames, classes as number)) {
     throw new Error(`${path}: "classNames" must hold a text for each of the ${classes} classes`);
   }
+  if (pixels !== undefined && !isPixelFormat(pixels)) {
+    throw new Error(
+      `${path}: "pixels" must hold "channels" (${
+        CHANNEL_ORDERS.join(", ")
+      }), and "mean" and "deviation" of each`,
+    );
+  }
   return {
     model,
     classes: classes as number,
     activation,
+    ...(pixels === undefined ? {} : { pixels }),
     ...(ranges === undefined ? {} : { ranges }),
     ...(classNames === undefined ? {} : { classNames }),
   };
@@ -128,6 +175,15 @@ function parseDescription(path: string, bytes: Uint8Array): ModelDescription {
 
 const isNames = (value: unknown, count: number): value is string[] =>
   Array.isArray(value) && value.length === count && value.every((name) => typeof name === "string");
+
+function isPixelFormat(value: unknown): value is PixelFormat {
+  const { channels, mean, deviation } = (value ?? {}) as Record<string, unknown>,
+    count = channels === "grey" ? 1 : 3;
+  const isList = (list: unknown, accepts: (n: number) => boolean) =>
+    Array.isArray(list) && list.length === count && list.every((n) => Number.isFinite(n) && accepts(n));
+  return CHANNEL_ORDERS.some((order) => order === channels) && isList(mean, () => true) &&
+    isList(deviation, (n) => n > 0);
+}
 
 const isRanges = (value: unknown): value is Ranges =>
   typeof value === "object" && value !== null &&

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import type { Graph } from "../models/graph.ts";
 import { trigonometric, withLearnedActivations } from "../models/trigonometric.ts";
 import { randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
@@ -25,6 +26,52 @@ Deno.test("readModelFolder() gives back a network that learned its waves, and re
         () => readModelFolder(folder),
         Error,
         'must hold "model", "classes" and "activation"',
+      );
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("readModelFolder() takes a network that is none of ours from its graph.json, and says what does not fit it", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const graph = {
+      name: "own",
+      classes: 2,
+      inputShape: [2, 2, 1],
+      nodes: [
+        { id: "input", op: "input" },
+        { id: "flatten", op: "flatten", input: "input" },
+        { id: "fc", op: "dense", input: "flatten", outputs: 2, bias: false },
+      ],
+    } as const satisfies Graph;
+    const weights = new Map([["fc.weight", {
+      shape: [4, 2],
+      data: Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+    }]]);
+    const pixels = { channels: "grey", mean: [0.5], deviation: [0.25] } as const;
+    const description = { model: "own", classes: 2, activation: { kind: "relu" }, pixels } as const;
+    await writeModelFolder(folder, description, weights, { graph });
+    assertEquals(await readModelFolder(folder), { ...description, graph, weights });
+
+    const spoilt = async (changes: Record<string, unknown>, message: string) => {
+      await Deno.writeTextFile(`${folder}/model.json`, JSON.stringify({ ...description, ...changes }));
+      await assertRejects(() => readModelFolder(folder), Error, `${folder}/model.json${message}`);
+    };
+    await spoilt({ model: "resnet18" }, ": describes resnet18 with 2 classes, graph.json own with 2");
+    await spoilt({ classes: 3 }, ": describes own with 3 classes, graph.json own with 2");
+    const rgb = { channels: "RGB", mean: [0, 0, 0], deviation: [1, 1, 1] };
+    await spoilt({ pixels: rgb }, ': has "pixels" of 3 channels, the network takes 1');
+    for (
+      const wrong of [{ ...pixels, channels: "CMYK" }, { ...pixels, mean: [0, 0] }, {
+        ...pixels,
+        deviation: [0],
+      }]
+    ) {
+      await spoilt(
+        { pixels: wrong },
+        ': "pixels" must hold "channels" (RGB, BGR, grey), and "mean" and "deviation"',
       );
     }
   } finally {

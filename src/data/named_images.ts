@@ -1,6 +1,7 @@
 /** Many images to classify, with the names by which an answer is told apart: those of a folder, or of one file. */
 import type { Shape } from "../models/graph.ts";
 import { readImageList } from "./image_list.ts";
+import { ownFormat, type PixelFormat } from "./pixel_format.ts";
 
 export interface NamedImages {
   readonly images: readonly Float32Array[];
@@ -14,14 +15,18 @@ export interface NamedImages {
  *
  * @throws {Error} one sentence that names what cannot be read, or a folder without images
  */
-export async function readNamedImages(path: string, shape: Shape): Promise<NamedImages> {
+export async function readNamedImages(
+  path: string,
+  shape: Shape,
+  pixels: () => PixelFormat | Promise<PixelFormat> = () => ownFormat(shape),
+): Promise<NamedImages> {
   const isFolder = await Deno.stat(path).then(({ isDirectory }) => isDirectory, () => false);
-  if (isFolder) return await imagesOfFolder(path, shape);
+  if (isFolder) return await imagesOfFolder(path, shape, await pixels());
   const images = await readImageList(path, shape);
   return { images, names: images.map((_, i) => String(i)), notes: [] };
 }
 
-async function imagesOfFolder(folder: string, shape: Shape): Promise<NamedImages> {
+async function imagesOfFolder(folder: string, shape: Shape, format: PixelFormat): Promise<NamedImages> {
   // The decoders are loaded only when there is something to decode.
   const { IMAGE_NAME } = await import("./decode_image.ts"), { readImage } = await import("./image_file.ts");
   // Hidden files are what systems and editors leave behind.
@@ -33,7 +38,7 @@ async function imagesOfFolder(folder: string, shape: Shape): Promise<NamedImages
   const images: Float32Array[] = [], [height, width] = shape;
   let scaled = 0;
   for (const name of names) {
-    const { pixels, scaledFrom } = await readImage(`${folder}/${name}`, shape);
+    const { pixels, scaledFrom } = await readImage(`${folder}/${name}`, shape, format);
     images.push(pixels);
     if (scaledFrom !== null) scaled++;
   }

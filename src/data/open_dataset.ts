@@ -3,12 +3,10 @@ import type { Shape } from "../models/graph.ts";
 import { CIFAR_SETS, readCifar } from "./cifar.ts";
 import { type Dataset, sliceSplit, type Split } from "./dataset.ts";
 import type { Limit } from "./image_folder_dataset.ts";
+import { decodedShape, inFormat, type PixelFormat } from "./pixel_format.ts";
 import { shapesDataset } from "./shapes.ts";
 
 export const DATASET_NAMES = ["cifar10", "cifar100", "shapes", "folder"] as const;
-
-/** Name of a dataset. */
-export type DatasetName = typeof DATASET_NAMES[number];
 
 /** How a dataset is opened. */
 export interface OpenOptions {
@@ -20,6 +18,8 @@ export interface OpenOptions {
   readonly limit?: Limit | undefined;
   /** Size that the images of `folder` are brought to; 224 x 224 if left out. */
   readonly shape?: Shape | undefined;
+  /** How the network takes pictures; as ours do if left out. */
+  readonly pixels?: PixelFormat | undefined;
   /** Number of classes that the dataset must have. */
   readonly classes?: number | undefined;
 }
@@ -39,7 +39,8 @@ export interface OpenOptions {
  * ```
  */
 export async function openDataset(name: string, options: OpenOptions = {}): Promise<Dataset> {
-  const { shape, classes } = options, dataset = await read(name, options);
+  const { shape, classes, pixels } = options, found = await read(name, options);
+  const dataset = pixels === undefined ? found : inFormat(found, pixels);
   if (shape && shape.join() !== dataset.shape.join()) {
     throw new Error(`${name} has images of ${dataset.shape.join(" x ")}, not of ${shape.join(" x ")}`);
   }
@@ -56,7 +57,7 @@ async function read(name: string, options: OpenOptions): Promise<Dataset> {
     if (folder === undefined) throw new Error("an image folder needs its place: --data DIR");
     // Loaded here only, since it brings the image decoder with it.
     const { readImageFolder } = await import("./image_folder_dataset.ts");
-    return await readImageFolder(folder, shape, limit);
+    return await readImageFolder(folder, decodedShape(shape), limit);
   }
   const set = CIFAR_SETS.find((set) => set.name === name);
   if (!set) throw new RangeError(`unknown dataset "${name}"; known datasets: ${DATASET_NAMES.join(", ")}`);

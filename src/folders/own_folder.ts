@@ -40,12 +40,6 @@ export async function ownFolderInTurn(folder: string): Promise<void> {
   keep(folder, file);
 }
 
-/** Gives the folder back before the process ends. */
-export function disownFolder(folder: string): void {
-  owned.get(resolve(folder))?.close();
-  owned.delete(resolve(folder));
-}
-
 function openLock(folder: string): Deno.FsFile {
   try {
     Deno.mkdirSync(folder, { recursive: true });

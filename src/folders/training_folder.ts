@@ -7,7 +7,7 @@ import { basename, resolve } from "node:path";
 import { readCheckpoint, writeCheckpoint } from "../data/checkpoint.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { writeModelFolder } from "../data/model_folder.ts";
-import { replaceFile } from "../data/replace_file.ts";
+import { replaceFile } from "../files/replace_file.ts";
 import { formatCsv, type NewRow, parseCsv } from "../report/csv.ts";
 import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";

@@ -13,7 +13,7 @@ import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts
 import { freshSeed, Seed } from "../random/stream.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
-import { everything, smallWeights } from "./_small_networks.ts";
+import { everything, smallWeights } from "../models/_small_networks.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { planInference } from "./plan.ts";
 import { openSession } from "./session.ts";

@@ -35,7 +35,7 @@ export interface PlanCost {
   readonly paperExchanges: number;
 }
 
-export const messagesOf = ({ work }: Step, phase: Message["phase"]): readonly Message[] =>
+const messagesOf = ({ work }: Step, phase: Message["phase"]): readonly Message[] =>
   "open" in work ? work.messages.filter((message) => message.phase === phase) : [];
 
 const bytesOf = (messages: readonly Message[]): Bytes => {

@@ -5,8 +5,8 @@
 import { activate, evaluate } from "../models/float_engine.ts";
 import { evaluateFixed, type FixedValue } from "../models/fixed_engine.ts";
 import type { Activation, Weights } from "../models/graph.ts";
-import { FITTED_RANGE } from "../models/ranges.ts";
 import { inUnit, unitOfPeriod, weightsInUnits } from "../models/unit.ts";
+import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import type { Ring } from "../ring/ring.ts";
 import { integersOf } from "../wires/halves.ts";
 import { readBits } from "../wires/wire.ts";

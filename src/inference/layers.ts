@@ -1,14 +1,6 @@
 /** From a graph to its layers in order: shapes and who reads what, before any protocol or scale is chosen. */
-import {
-  type ConvNode,
-  type DenseNode,
-  type Graph,
-  inferShapes,
-  inputsOf,
-  type Node,
-  type Shape,
-  sizeOf,
-} from "../models/graph.ts";
+import { isLinear, type LinearNode } from "../models/fold.ts";
+import { type Graph, inferShapes, inputsOf, type Shape, sizeOf, windowOf } from "../models/graph.ts";
 import type { MaxPoolSpec } from "../protocols/steps/max_pool.ts";
 import type { ConvolutionSpec } from "../ring/convolution.ts";
 import type { Windows } from "../wires/halves.ts";
@@ -32,8 +24,6 @@ export interface Layers {
   readonly inputLength: number;
   readonly lengths: ReadonlyMap<string, number>;
 }
-
-const isLinear = (node: Node): node is ConvNode | DenseNode => node.op === "conv" || node.op === "dense";
 
 /** The layers of a graph whose batch norms are folded. A flattened value keeps its words: its readers read what was flattened. */
 export function layersOf(graph: Graph): Layers {
@@ -59,7 +49,7 @@ export function layersOf(graph: Graph): Layers {
         break;
       case "conv":
       case "dense": {
-        const nodes = graph.nodes.filter((other): other is ConvNode | DenseNode =>
+        const nodes = graph.nodes.filter((other): other is LinearNode =>
           isLinear(other) && !done.has(other.id) && resolve(other.input) === reads[0]
         );
         nodes.forEach(({ id }) => done.add(id));
@@ -110,10 +100,7 @@ export function layersOf(graph: Graph): Layers {
   };
 }
 
-function convolutionOf(node: ConvNode | DenseNode, [height, width, inputs]: Shape): ConvolutionSpec {
-  if (node.op === "dense") {
-    return { height: 1, width: 1, inputs, kernel: 1, stride: 1, padding: 0, outputs: node.outputs };
-  }
-  const { kernel, stride, padding, outputs } = node;
-  return { height, width, inputs, kernel, stride, padding, outputs };
+function convolutionOf(node: LinearNode, [height, width, inputs]: Shape): ConvolutionSpec {
+  const { kernel, stride, padding } = windowOf(node);
+  return { height, width, inputs, kernel, stride, padding, outputs: node.outputs };
 }

@@ -19,7 +19,7 @@ import { costOf } from "./cost.ts";
 import { digestOf, planInference, type Step } from "./plan.ts";
 import { query, serve } from "./roles.ts";
 import { describeTag } from "./tags.ts";
-import { identity, twoActivations } from "./_small_networks.ts";
+import { identity, twoActivations } from "../models/_small_networks.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
 const SEXTIC: Polynomial = {

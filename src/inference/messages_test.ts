@@ -5,6 +5,7 @@ import type { Graph } from "../models/graph.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { activationLayer, buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
+import { CHI_SQUARE_LIMIT, chiSquare } from "../protocols/_chain.ts";
 import { ACTIVATION_PROTOCOLS, activationProtocol } from "../protocols/registry.ts";
 import { Ring } from "../ring/ring.ts";
 import { PACKING } from "../wires/packing.ts";
@@ -18,7 +19,7 @@ import {
   residual,
   smallWeights,
   twoActivations,
-} from "./_small_networks.ts";
+} from "../models/_small_networks.ts";
 import { type Plan, planInference } from "./plan.ts";
 
 const ring = await Ring.open();
@@ -120,14 +121,12 @@ for (const { protocol, n } of CASES) {
 /** Chi-square over the values of the lowest and of the highest eight bits of words: 255 degrees of freedom each. */
 function chiSquares(words: readonly number[], bits: number): number[] {
   return [0, bits - 8].map((shift) => {
-    const counts = new Float64Array(256), expected = words.length / 256;
+    const counts = new Float64Array(256);
     for (const word of words) counts[word >>> shift & 255]!++;
-    return counts.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
+    return chiSquare(counts);
   });
 }
 
-/** Mean 255, deviation 22.6: six deviations above the mean. */
-const LIMIT = 255 + 6 * 22.6;
 /** So that every class expects 100 words. */
 const QUERIES = Math.ceil(100 * 256 / 300);
 
@@ -156,10 +155,10 @@ SHORT.forEach((protocol) =>
       );
     };
     for (const { name, value } of await statistics(false)) {
-      assert(value < LIMIT, `${name}: chi-square ${value}`);
+      assert(value < CHI_SQUARE_LIMIT, `${name}: chi-square ${value}`);
     }
     for (const { name, value } of await statistics(true)) {
-      assert(value > 10 * LIMIT, `constant masks, ${name}: chi-square ${value}`);
+      assert(value > 10 * CHI_SQUARE_LIMIT, `constant masks, ${name}: chi-square ${value}`);
     }
   })
 );

@@ -15,7 +15,14 @@ import { SEED_BYTES } from "../random/stream.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { scratchOf } from "../ring/scratch.ts";
-import { branching, everything, flattenedBetween, odd, residual, smallWeights } from "./_small_networks.ts";
+import {
+  branching,
+  everything,
+  flattenedBetween,
+  odd,
+  residual,
+  smallWeights,
+} from "../models/_small_networks.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";

@@ -9,7 +9,7 @@ import { seededImage } from "../models/weights.ts";
 import { activationLayer } from "../models/zoo.ts";
 import { ACTIVATION_PROTOCOLS, activationProtocol } from "../protocols/registry.ts";
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
-import { everything, inSixtyFourths, odd, residual, smallWeights } from "./_small_networks.ts";
+import { everything, inSixtyFourths, odd, residual, smallWeights } from "../models/_small_networks.ts";
 
 import { planInference, PROTOCOL_VERSION } from "./plan.ts";
 import { PLAN_TAG } from "./tags.ts";

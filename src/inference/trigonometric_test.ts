@@ -15,7 +15,7 @@ import { explain } from "./explain.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { digestOf, planInference, type PlanOptions } from "./plan.ts";
-import { twoActivations } from "./_small_networks.ts";
+import { twoActivations } from "../models/_small_networks.ts";
 
 const ring = await Ring.open();
 // Working memory of convolutions grows on demand and stays: as much as the largest network here takes, before anything is counted.

@@ -1,8 +1,8 @@
 /**
  * Layers on plain numbers, NHWC, one image: shared by the float engine, the fixed-point engine and the
- * calibration of random weights. Everything is a Float64Array, so integers are exact below 2^53.
+ * adjustment of random weights. Everything is a Float64Array, so integers are exact below 2^53.
  */
-import type { ConvNode, DenseNode, PoolNode, Shape } from "./graph.ts";
+import { type ConvNode, type DenseNode, type PoolNode, type Shape, windowOf } from "./graph.ts";
 
 /** Weights of a linear layer as the matrix that {@linkcode applyLinear} multiplies with. */
 export interface LinearMatrix {
@@ -38,7 +38,7 @@ export function applyLinear(
   output: Shape,
   { values, rows, columns }: LinearMatrix,
 ): Float64Array {
-  const { kernel, stride, padding } = node.op === "conv" ? node : { kernel: 1, stride: 1, padding: 0 };
+  const { kernel, stride, padding } = windowOf(node);
   const pixels = output[0] * output[1];
   const result = new Float64Array(pixels * columns);
   const height = Math.min(Math.max(4, BLOCK / rows & ~3), Math.ceil(pixels / 4) * 4);

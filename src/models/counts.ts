@@ -1,5 +1,5 @@
 /** What a network costs, counted from its graph: the columns of the paper's tables. */
-import { type Graph, inferShapes, sizeOf } from "./graph.ts";
+import { type Graph, inferShapes, sizeOf, windowOf } from "./graph.ts";
 
 /** Counts of one network at batch size 1. */
 export interface Counts {
@@ -42,8 +42,7 @@ export function countModel(graph: Graph): Counts {
       case "conv":
       case "dense": {
         const input = shapes.get(node.input)!;
-        const taps = node.op === "conv" ? node.kernel ** 2 : 1;
-        const weights = taps * input[2] * node.outputs;
+        const weights = windowOf(node).kernel ** 2 * input[2] * node.outputs;
         n.linearWeights += weights;
         n.params += weights + (node.bias ? node.outputs : 0);
         n.macs += weights * output[0] * output[1];

@@ -27,7 +27,7 @@ export interface FixedArithmetic {
 }
 
 /** What an average over n elements makes of the scale: log2 n more bits, rounded up, and the rest 2^bits / n for the next weights. */
-export function averageScale(elements: number): { readonly bits: number; readonly weightFactor: number } {
+function averageScale(elements: number): { readonly bits: number; readonly weightFactor: number } {
   const bits = Math.ceil(Math.log2(elements));
   return { bits, weightFactor: 2 ** bits / elements };
 }

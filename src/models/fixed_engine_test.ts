@@ -3,8 +3,9 @@ import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { evaluateFixed, type FixedArithmetic, shift } from "./fixed_engine.ts";
 import { activate, evaluate } from "./float_engine.ts";
 import { foldBatchNorm } from "./fold.ts";
-import { type Graph, inferShapes, type Node } from "./graph.ts";
+import { inferShapes, type Node } from "./graph.ts";
 import { randomWeights, seededImage } from "./weights.ts";
+import { averaged as graph } from "./_small_networks.ts";
 import { buildModel } from "./zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 
@@ -18,24 +19,6 @@ const arithmetic = (f: number): FixedArithmetic => ({
   }),
 });
 
-const graph: Graph = {
-  name: "patchwork",
-  classes: 4,
-  inputShape: [12, 12, 3],
-  nodes: [
-    { id: "input", op: "input" },
-    { id: "conv1", op: "conv", input: "input", kernel: 3, stride: 2, padding: 1, outputs: 5, bias: true },
-    { id: "pool1", op: "averagePool", input: "conv1", kernel: 2, stride: 2, padding: 0 },
-    { id: "act1", op: "activation", input: "pool1" },
-    { id: "conv2", op: "conv", input: "act1", kernel: 3, stride: 1, padding: 1, outputs: 5, bias: true },
-    { id: "add", op: "add", input: "conv2", shortcut: "act1" },
-    { id: "act2", op: "activation", input: "add" },
-    { id: "max", op: "maxPool", input: "act2", kernel: 1, stride: 1, padding: 0 },
-    { id: "pool2", op: "averagePool", input: "max", kernel: 3, stride: 3, padding: 0 },
-    { id: "flatten", op: "flatten", input: "pool2" },
-    { id: "dense", op: "dense", input: "flatten", outputs: 4, bias: true },
-  ],
-};
 const weights = randomWeights(graph, 1, QUARTIC), image = seededImage(graph, 2);
 
 Deno.test("evaluateFixed() equals arithmetic on bigint, layer by layer", () => {

@@ -5,31 +5,11 @@ import { consumersOf, foldBatchNorm, foldGraph } from "./fold.ts";
 import { type Activation, type Graph, inferShapes, type Node, type Shape, type Weights } from "./graph.ts";
 import { checkWeights, randomWeights, seededImage } from "./weights.ts";
 import { buildModel } from "./zoo.ts";
+import { normed as graph } from "./_small_networks.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 
 const RELU: Activation = { kind: "relu" };
 
-/** Every kind of node, odd sizes, strides, padding, overlapping windows. */
-const graph: Graph = {
-  name: "patchwork",
-  classes: 5,
-  inputShape: [11, 9, 3],
-  nodes: [
-    { id: "input", op: "input" },
-    { id: "conv1", op: "conv", input: "input", kernel: 3, stride: 2, padding: 1, outputs: 6, bias: true },
-    { id: "bn1", op: "batchNorm", input: "conv1" },
-    { id: "act1", op: "activation", input: "bn1" },
-    { id: "conv2", op: "conv", input: "act1", kernel: 3, stride: 1, padding: 2, outputs: 7, bias: false },
-    { id: "pool1", op: "averagePool", input: "conv2", kernel: 3, stride: 1, padding: 0 },
-    { id: "conv3", op: "conv", input: "act1", kernel: 1, stride: 1, padding: 0, outputs: 7, bias: false },
-    { id: "bn3", op: "batchNorm", input: "conv3" },
-    { id: "add", op: "add", input: "pool1", shortcut: "bn3" },
-    { id: "act2", op: "activation", input: "add" },
-    { id: "pool2", op: "maxPool", input: "act2", kernel: 3, stride: 2, padding: 1 },
-    { id: "flatten", op: "flatten", input: "pool2" },
-    { id: "dense1", op: "dense", input: "flatten", outputs: 5, bias: true },
-  ],
-};
 const weights = randomWeights(graph, 3, QUARTIC), image = seededImage(graph, 4);
 
 /** One value of a node by the definition, from the values of the nodes before it. */

@@ -2,6 +2,7 @@
  * A network as data: a list of nodes in evaluation order, batch size 1, activations in NHWC.
  * Inference and training share this description and nothing else.
  */
+import { outputAlong } from "../ring/convolution_plan.ts";
 
 /** Height, width, channels of a value; a flattened value is `[1, 1, n]`. */
 export type Shape = readonly [height: number, width: number, channels: number];
@@ -36,6 +37,12 @@ export interface DenseNode extends NodeBase {
   readonly outputs: number;
   readonly bias: boolean;
 }
+
+/** The window of a linear layer: a dense layer is a convolution of one pixel with a kernel of 1. */
+export const windowOf = (
+  node: ConvNode | DenseNode,
+): { readonly kernel: number; readonly stride: number; readonly padding: number } =>
+  node.op === "conv" ? node : { kernel: 1, stride: 1, padding: 0 };
 
 /** Batch normalisation, eps 1e-5; weights `<id>.scale`, `.offset`, `.mean`, `.variance`, all [channels]. */
 export interface BatchNormNode extends NodeBase {
@@ -162,7 +169,7 @@ function outputShape(graph: Graph, node: Node, inputs: readonly Shape[]): Shape 
     case "conv":
     case "averagePool":
     case "maxPool": {
-      const side = (n: number) => Math.floor((n + 2 * node.padding - node.kernel) / node.stride) + 1;
+      const side = (n: number) => outputAlong(n, node.kernel, node.stride, node.padding);
       if (side(h) < 1 || side(w) < 1) {
         throw new RangeError(
           `${graph.name}: node ${node.id} has kernel ${node.kernel}, larger than its ${h}x${w} input`,

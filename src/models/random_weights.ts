@@ -42,16 +42,16 @@ export function seededImage(graph: Graph, seed: number): Float32Array {
   return image;
 }
 
-/** Work of the calibration, in multiply-accumulates: decides its number of images. */
-const CALIBRATION_MACS = 2e9;
-/** Largest |input of an activation| on the calibration images, so that other images stay below 5. */
+/** Work of the adjustment, in multiply-accumulates: decides its number of images. */
+const ADJUSTMENT_MACS = 2e9;
+/** Largest |input of an activation| on the images that weights are adjusted to, so that other images stay below 5. */
 const LIMIT = 2.8;
 /** With n values a channel, values are made smaller by sqrt(n / (n + CAUTION)): few say little about other images. */
 const CAUTION = 12;
 /**
  * The values that identities carry from block to block, at the start of such a chain. A quartic bends upwards:
  * large values grow from block to block while small ones shrink, and a network of many blocks leaves the
- * range on images that differ a little from those of the calibration. Small values see a straight line.
+ * range on images that differ a little from those of the adjustment. Small values see a straight line.
  */
 const STREAM_LIMIT = 2;
 /** Deviation of what a block adds to them. */
@@ -70,7 +70,7 @@ const LOGIT_DEVIATION = 0.3;
  * @param activation the one that the network will run with; ranges depend on it
  */
 export function randomWeights(graph: Graph, seed: number, activation: Activation): Map<string, FloatTensor> {
-  return new Calibration(graph, seed, activation).run();
+  return new Adjustment(graph, seed, activation).run();
 }
 
 interface Affine {
@@ -78,7 +78,7 @@ interface Affine {
   readonly offset: Float64Array;
 }
 
-class Calibration {
+class Adjustment {
   readonly #graph: Graph;
   readonly #seed: number;
   readonly #activation: Activation;
@@ -98,7 +98,7 @@ class Calibration {
     this.#activation = activation;
     this.#shapes = inferShapes(graph);
     this.#consumers = consumersOf(graph);
-    this.#images = Math.max(2, Math.min(8, Math.floor(CALIBRATION_MACS / countModel(graph).macs)));
+    this.#images = Math.max(2, Math.min(8, Math.floor(ADJUSTMENT_MACS / countModel(graph).macs)));
     const blocks = graph.nodes.filter((node) => node.op === "add").length;
     this.#room = Math.min(1, Math.sqrt(SHALLOW_BLOCKS / blocks));
     this.#streamMean = streamMean(activation);

@@ -2,6 +2,7 @@
  * How large the inputs of activations and the logits of a network get, measured on images in the clear. Scales of private inference
  * follow from these numbers, so they are public metadata of a network: server, client and dealer all know them.
  */
+import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { evaluate } from "./float_engine.ts";
 import type { Activation, Graph, Weights } from "./graph.ts";
 
@@ -31,9 +32,6 @@ export type Forward = (
   image: ArrayLike<number>,
   observe: (id: string, read: () => ArrayLike<number>) => void,
 ) => void;
-
-/** The interval on which the paper's polynomials are fitted is [-5, 5]. */
-export const FITTED_RANGE = 5;
 
 /** Activations in evaluation order, then the logits. */
 export function auditedLayers({ nodes }: Graph): AuditedLayer[] {

@@ -3,10 +3,11 @@ import * as tf from "@tensorflow/tfjs";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { evaluateLogits } from "./float_engine.ts";
 import { foldBatchNorm } from "./fold.ts";
-import type { Activation, Graph } from "./graph.ts";
+import type { Activation } from "./graph.ts";
 import { openTensorflow } from "./tensorflow_backend.ts";
 import { createTensorflowEngine } from "./tensorflow_engine.ts";
 import { randomWeights, seededImage } from "./weights.ts";
+import { pools as graph } from "./_small_networks.ts";
 import { trigonometric } from "./trigonometric.ts";
 import { buildModel } from "./zoo.ts";
 
@@ -55,22 +56,6 @@ for (const [name, activation] of CASES) {
 }
 
 Deno.test("TensorFlow.js pools beyond the border like the float engine, and keeps a value that is read twice", () => {
-  const graph: Graph = {
-    name: "pools",
-    classes: 3,
-    inputShape: [9, 9, 2],
-    nodes: [
-      { id: "input", op: "input" },
-      { id: "conv", op: "conv", input: "input", kernel: 3, stride: 1, padding: 1, outputs: 4, bias: true },
-      { id: "act", op: "activation", input: "conv" },
-      { id: "add", op: "add", input: "conv", shortcut: "act" },
-      { id: "double", op: "add", input: "add", shortcut: "add" },
-      { id: "max", op: "maxPool", input: "double", kernel: 3, stride: 2, padding: 1 },
-      { id: "average", op: "averagePool", input: "max", kernel: 2, stride: 1, padding: 0 },
-      { id: "flatten", op: "flatten", input: "average" },
-      { id: "dense", op: "dense", input: "flatten", outputs: 3, bias: false },
-    ],
-  };
   const random = (shape: readonly number[]) => {
     const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(1 + 7 * i));
     return { shape, data };

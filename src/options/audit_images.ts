@@ -1,6 +1,7 @@
 /** Images on which a network is audited, and the fastest way to run it on them in the clear. */
 import { sliceSplit } from "../data/dataset.ts";
 import { openDataset } from "../data/open_dataset.ts";
+import type { PixelFormat } from "../data/pixel_format.ts";
 import type { Activation, Graph, Weights } from "../models/graph.ts";
 import type { Forward } from "../models/ranges.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
@@ -29,11 +30,16 @@ export function* seededImages(graph: Graph, count: number): Generator<Float32Arr
 export async function trainingImages(
   { inputShape }: Graph,
   count: number,
-  from: { readonly name: string; readonly folder: string | undefined },
+  from: {
+    readonly name: string;
+    readonly folder: string | undefined;
+    readonly pixels: PixelFormat | undefined;
+  },
 ): Promise<Iterable<Float32Array>> {
   const dataset = await openDataset(from.name, {
     folder: from.folder,
     shape: inputShape,
+    pixels: from.pixels,
     limit: { train: count, test: 1 },
   });
   reportNotes(dataset);

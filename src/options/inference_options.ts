@@ -1,11 +1,11 @@
 /** Options that `infer`, `explain` and the three roles share, and what is made of them. */
-import type { ModelDescription } from "../data/model_folder.ts";
+import { type Model, readGraph } from "../data/model_folder.ts";
 import { DATASET_NAMES } from "../data/open_dataset.ts";
 import { precisionNote } from "../inference/guard.ts";
 import { type Plan, planInference } from "../inference/plan.ts";
 import { DEFAULT_FRACTION_BITS, DEFAULT_RING_BITS } from "../inference/scales.ts";
 import { foldGraph } from "../models/fold.ts";
-import type { Activation, Graph } from "../models/graph.ts";
+import type { Activation, Graph, Node } from "../models/graph.ts";
 import { auditedLayers, type Ranges } from "../models/ranges.ts";
 import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { NETWORK_PROFILES, networkProfile } from "../network/profiles.ts";
@@ -35,6 +35,7 @@ export const PLAN_OPTIONS = {
     type: "integer",
     min: 1,
     max: 1 << 24,
+    excludes: ["model", "classes", "weights", "modelSeed"],
     help: "instead of a network, one activation layer of N elements whose result is opened to the client",
   },
   classes: {
@@ -90,6 +91,14 @@ export const PLAN_OPTIONS = {
   force: { type: "boolean", help: "plan although a range leaves less than one bit of head-room" },
 } as const;
 
+/** Of the three roles: a network that is none of ours. */
+export const GRAPH_OPTION = {
+  type: "path",
+  value: "FILE",
+  help:
+    "in place of --model: the graph.json of a network that `import` has written, with model.json beside it",
+} as const;
+
 /** How the parties reach each other. */
 export const LINK_OPTIONS = {
   profile: {
@@ -120,6 +129,7 @@ export const THREADS_OPTION = {
 export const IMAGE_OPTION = {
   type: "path",
   value: "FILE",
+  excludes: ["seed"],
   help: "image file (PNG, JPEG or WebP); of another size than the network's input it is scaled and cropped",
 } as const;
 
@@ -128,6 +138,7 @@ export const DRAWN_OPTION = {
   type: "integer",
   min: 0,
   max: 3999,
+  excludes: ["seed"],
   help: "picture N of the test images of shapes, ten silhouettes drawn from a seed",
 } as const;
 
@@ -160,7 +171,12 @@ export const PREPARE_OPTION = {
 
 /** Of the commands that start all three roles on this machine. */
 export const INFER_OPTIONS = {
-  weights: { type: "path", value: "DIR", help: "model folder (default: seeded random weights)" },
+  weights: {
+    type: "path",
+    value: "DIR",
+    excludes: ["modelSeed"],
+    help: "model folder (default: seeded random weights)",
+  },
   modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
   image: IMAGE_OPTION,
   drawn: DRAWN_OPTION,
@@ -211,6 +227,7 @@ export const NETWORK_OPTION = {
 /** What the plan options say. */
 export interface PlanValues {
   readonly model: string;
+  readonly graph: string | undefined;
   readonly elements: number | undefined;
   readonly classes: number | undefined;
   readonly activation: string;
@@ -244,11 +261,23 @@ function parseRangesOption(graph: Graph, text: string): Ranges {
 export const activationFunction = ({ options: { activation, function: f } }: Plan): Activation =>
   activationProtocol(activation).computes ?? f;
 
+/** The network that is asked for, batch norms and all. */
+export function graphFrom(
+  { model, graph, elements, classes }: Pick<PlanValues, "model" | "graph" | "elements" | "classes">,
+): Graph {
+  if (elements !== undefined) {
+    if (graph !== undefined) throw new UsageError("--elements and --graph were both given; give one");
+    return activationLayer(elements);
+  }
+  if (graph === undefined) return buildModel(model, classes);
+  const own = readGraph(graph);
+  if (classes === undefined || classes === own.classes) return own;
+  throw new UsageError(`--classes was given ${classes}, but ${own.name} has ${own.classes}; leave it out`);
+}
+
 export function planFrom(values: PlanValues): Plan {
   checkTaken(values);
-  const graph = values.elements === undefined
-    ? foldGraph(buildModel(values.model, values.classes))
-    : activationLayer(values.elements);
+  const graph = foldGraph(graphFrom(values));
   const functions = functionsFrom(graph, values.activation, values);
   return planInference(graphOf(graph, functions), {
     activation: values.activation,
@@ -292,11 +321,11 @@ const NAMES: Record<Activation["kind"], string> = {
 };
 
 /** Checks that weights on disk belong to the plan. */
-export function checkDescription(folder: string, found: ModelDescription, plan: Plan): void {
-  const { graph: { name, classes }, options: { activation } } = plan;
+export function checkModel(folder: string, found: Model, plan: Plan): void {
+  const { graph: { name, classes, nodes }, options: { activation } } = plan;
   if (found.model !== name || found.classes !== classes) {
     throw new Error(
-      `${folder} holds ${found.model} with ${found.classes} classes, not ${name} with ${classes}; give --model and --classes to match`,
+      `${folder} holds ${found.model} with ${found.classes} classes, not ${name} with ${classes}; leave out --model and --classes, or give them to match`,
     );
   }
   const wanted = activationFunction(plan);
@@ -312,7 +341,16 @@ export function checkDescription(folder: string, found: ModelDescription, plan: 
       }; choose --activation ${protocolFor(found.activation).name}`,
     );
   }
+  if (architectureOf(foldGraph(found.graph).nodes) !== architectureOf(nodes)) {
+    throw new Error(
+      `${folder} holds another network than the ${name} of --graph; give the graph.json that lies in it`,
+    );
+  }
 }
+
+/** Nodes without what their layers learned, which the weights hold. */
+const architectureOf = (nodes: readonly Node[]): string =>
+  JSON.stringify(nodes, (field, value) => field === "fourier" ? undefined : value);
 
 /** A network profile by name, checked before any process starts. */
 export const profileFrom = networkProfile;

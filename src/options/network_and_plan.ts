@@ -1,6 +1,6 @@
 /** The network that `infer` and `explain` run, and its plan. */
 import { fileURLToPath } from "node:url";
-import { type Model, readModelDescription } from "../data/model_folder.ts";
+import { graphPath, type Model, readModelDescription } from "../data/model_folder.ts";
 import type { Activation, Graph, Weights } from "../models/graph.ts";
 import {
   activationProtocol,
@@ -11,7 +11,7 @@ import {
 import type { Plan } from "../inference/plan.ts";
 import {
   activationFunction,
-  checkDescription,
+  checkModel,
   formatRangesOption,
   planFrom,
   type PlanValues,
@@ -26,7 +26,7 @@ interface NetworkOptions extends PlanValues {
 }
 
 /** What `infer` and `explain` are told about network and image. */
-interface Choice extends Omit<NetworkOptions, "model" | "activation"> {
+interface Choice extends Omit<NetworkOptions, "model" | "graph" | "activation"> {
   readonly model: string | undefined;
   readonly activation: string | undefined;
   readonly image: string | undefined;
@@ -35,7 +35,8 @@ interface Choice extends Omit<NetworkOptions, "model" | "activation"> {
   readonly drawn: number | undefined;
 }
 
-const RANDOM_MODEL = "minionn-bn";
+/** What runs where nothing says which network. */
+export const RANDOM_MODEL = "minionn-bn";
 /** The picture for those who ask for none: a square, which both shipped networks tell from the others by far. */
 const KNOWN_PICTURE = 1;
 
@@ -45,26 +46,31 @@ const KNOWN_PICTURE = 1;
  */
 export async function withDefaults<T extends Choice>(
   options: T,
-): Promise<T & { readonly model: string; readonly activation: string }> {
+): Promise<T & { readonly model: string; readonly graph: string | undefined; readonly activation: string }> {
   const { model, weights, elements, polynomial, wave, activation, image } = options;
-  if (weights !== undefined) return { ...options, ...await described(weights) };
+  if (weights !== undefined) return { ...options, ...await networkIn(weights, options) };
   if (model !== undefined || elements !== undefined || polynomial !== undefined || wave !== undefined) {
     const { name } = wave === undefined ? DEFAULT_ACTIVATION : WAVE_ACTIVATION;
-    return { ...options, model: model ?? RANDOM_MODEL, activation: activation ?? name };
+    return { ...options, model: model ?? RANDOM_MODEL, graph: undefined, activation: activation ?? name };
   }
   const name = activation === "relu" ? "convnet-relu-shapes" : "convnet-pillar-shapes";
   const folder = fileURLToPath(new URL(`../../results/models/${name}`, import.meta.url));
   const drawn = options.drawn ?? (image === undefined && !asksMany(options) ? KNOWN_PICTURE : undefined);
-  return { ...options, drawn, weights: folder, ...await described(folder) };
+  return { ...options, drawn, weights: folder, ...await networkIn(folder, options) };
+}
 
-  async function described(folder: string) {
-    const found = await readModelDescription(folder);
-    return {
-      model: model ?? found.model,
-      classes: options.classes ?? found.classes,
-      activation: activation ?? protocolFor(found.activation).name,
-    };
-  }
+/** The network whose weights lie in a folder, and its graph where it is none of ours; the protocol that computes its activation. */
+export async function networkIn(
+  folder: string,
+  { model, classes, activation }: Partial<Pick<Choice, "model" | "classes" | "activation">>,
+) {
+  const found = await readModelDescription(folder);
+  return {
+    model: model ?? found.model,
+    graph: model === undefined ? graphPath(folder) : undefined,
+    classes: classes ?? found.classes,
+    activation: activation ?? protocolFor(found.activation).name,
+  };
 }
 
 /** `folder` is null for a single activation layer, which has no weights. */
@@ -81,7 +87,7 @@ export async function networkAndPlan(options: NetworkOptions): Promise<{ model: 
   const ranges = options.ranges ??
     (model.ranges && fits ? formatRangesOption(graph, model.ranges) : undefined);
   const plan = planFrom({ ...options, polynomial, wave, ranges });
-  if (model.folder !== null) checkDescription(model.folder, model, plan);
+  if (model.folder !== null) checkModel(model.folder, model, plan);
   return { model, plan };
 }
 

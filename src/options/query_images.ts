@@ -1,5 +1,8 @@
 /** The images that a client asks about: one, from an image file, the drawn shapes or a seed; or many, each of them once. */
+import { dirname } from "node:path";
 import { normalise, sliceSplit } from "../data/dataset.ts";
+import { type ModelDescription, readModelDescription } from "../data/model_folder.ts";
+import { decodedShape, inFormat, ownFormat, type PixelFormat } from "../data/pixel_format.ts";
 import { checkClassNames } from "../folders/training_folder.ts";
 import type { Graph } from "../models/graph.ts";
 import { seededImage } from "../models/weights.ts";
@@ -32,6 +35,8 @@ interface Asked {
   readonly graph: Graph;
   readonly folder?: string | null;
   readonly classNames?: readonly string[];
+  /** How the network takes pictures; asked for only where there is one. */
+  pixels(): PixelFormat | Promise<PixelFormat>;
 }
 
 export async function imagesFrom(choice: ImageChoice, asked: Asked): Promise<QueryImages> {
@@ -40,15 +45,16 @@ export async function imagesFrom(choice: ImageChoice, asked: Asked): Promise<Que
   if (images !== undefined) return await listedImages(images, choice, asked);
   if (dataset !== undefined) return await testImages(dataset, choice, asked);
   const one = { names: null, note: null, labels: null };
-  if (drawn !== undefined) return { ...one, ...await drawnPicture(drawn, graph) };
+  if (drawn !== undefined) return { ...one, ...await drawnPicture(drawn, graph, await asked.pixels()) };
   if (image === undefined) return { ...one, images: [seededImage(graph, seed)] };
   // The decoders are loaded only when there is something to decode.
   const { readImage } = await import("../data/image_file.ts");
-  const { pixels, scaledFrom } = await readImage(image, graph.inputShape), [height, width] = graph.inputShape;
-  const note = scaledFrom === null
+  const shown = await readImage(image, graph.inputShape, await asked.pixels()),
+    [height, width] = graph.inputShape;
+  const note = shown.scaledFrom === null
     ? null
-    : `${image} has ${scaledFrom} pixels, scaled and cropped to ${width} x ${height} as in training`;
-  return { ...one, images: [pixels], note };
+    : `${image} has ${shown.scaledFrom} pixels, scaled and cropped to ${width} x ${height} as in training`;
+  return { ...one, images: [shown.pixels], note };
 }
 
 /** Whether many images are asked about, each of them once. */
@@ -76,10 +82,10 @@ const joined = (notes: readonly string[]): string | null => notes.length === 0 ?
 async function listedImages(
   path: string,
   { labels: labelFile, limit }: ImageChoice,
-  { graph, classNames }: Asked,
+  { graph, classNames, pixels }: Asked,
 ): Promise<QueryImages> {
   const { readNamedImages } = await import("../data/named_images.ts");
-  const { images, names, notes } = await readNamedImages(path, graph.inputShape);
+  const { images, names, notes } = await readNamedImages(path, graph.inputShape, pixels);
   let labels: number[] | null = null;
   if (labelFile !== undefined) {
     const { readLabels } = await import("../data/label_list.ts");
@@ -97,11 +103,14 @@ async function listedImages(
 async function testImages(
   name: string,
   { data, limit }: ImageChoice,
-  { graph, folder, classNames }: Asked,
+  { graph, folder, classNames, pixels }: Asked,
 ): Promise<QueryImages> {
-  const { openDataset } = await import("../data/open_dataset.ts"), { inputShape: shape, classes } = graph;
+  const { openDataset } = await import("../data/open_dataset.ts"),
+    { classes } = graph,
+    shape = decodedShape(graph.inputShape);
   // Of training images as few as a dataset can have.
-  const dataset = await openDataset(name, { folder: data, shape, classes, limit: { train: 1, test: limit } });
+  const opened = await openDataset(name, { folder: data, shape, classes, limit: { train: 1, test: limit } });
+  const dataset = inFormat(opened, await pixels());
   if (folder) checkClassNames(folder, classNames, dataset);
   const { test, notes = [] } = dataset, numbers = Array.from({ length: test.count }, (_, i) => i);
   return {
@@ -112,10 +121,33 @@ async function testImages(
   };
 }
 
+/** How the network in a folder takes pictures. */
+export const pixelsOf =
+  ({ model, pixels }: ModelDescription, { inputShape }: Graph, graphFile: string | undefined) =>
+  (): PixelFormat => {
+    const format = graphFile === undefined ? ownFormat(inputShape) : pixels;
+    if (format !== undefined) return format;
+    throw new Error(
+      `model.json has no "pixels", which say how ${model} takes pictures; give --images`,
+    );
+  };
+
+/** The same for a client, who holds no weights: what stands in the file beside the graph. */
+export const pixelsBeside =
+  (graph: Graph, graphFile: string | undefined) => async (): Promise<PixelFormat> => {
+    if (graphFile === undefined) return ownFormat(graph.inputShape);
+    const description = await readModelDescription(dirname(graphFile)).catch((error) => {
+      throw new Error(
+        `how ${graph.name} takes pictures stands in the model.json that belongs beside ${graphFile}: ${error.message}`,
+      );
+    });
+    return pixelsOf(description, graph, graphFile)();
+  };
+
 /** A test picture of `shapes` and what it shows. */
-async function drawnPicture(index: number, { name, inputShape }: Graph) {
+async function drawnPicture(index: number, { name, inputShape }: Graph, format: PixelFormat) {
   const { shapesDataset } = await import("../data/shapes.ts");
-  const { test, shape, ...normalisation } = shapesDataset({ train: 0, test: index + 1 });
+  const { test, shape, ...normalisation } = inFormat(shapesDataset({ train: 0, test: index + 1 }), format);
   if (shape.join() !== inputShape.join()) {
     throw new Error(
       `--drawn pictures have ${shape.join(" x ")} values, ${name} takes ${inputShape.join(" x ")}`,

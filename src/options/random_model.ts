@@ -1,4 +1,4 @@
-/** Seeded random networks, kept between runs: calibrating ResNet-50 takes seconds, reading it back does not. */
+/** Seeded random networks, kept between runs: adjusting ResNet-50's takes seconds, reading it back does not. */
 import { fileURLToPath } from "node:url";
 import { type Model, readModelFolder, writeModelFolder } from "../data/model_folder.ts";
 import { foldBatchNorm } from "../models/fold.ts";
@@ -48,7 +48,7 @@ async function auditRandomModel(
 }
 
 /** The folder (below `build/`) of the random network with this seed, made when it is missing. */
-export async function randomModelFolder(
+async function randomModelFolder(
   name: string,
   classes: number,
   activation: Activation,

@@ -8,6 +8,9 @@ export interface Polynomial {
   readonly precision: number;
 }
 
+/** The paper fits its polynomials on [-5, 5] (PILLAR, section 4). */
+export const FITTED_RANGE = 5;
+
 /** The paper's quartic: the best integers over 2^10 for ReLU on [-5, 5], see {@linkcode ./integer_fit.ts}. */
 export const QUARTIC: Polynomial = {
   kind: "polynomial",

@@ -97,6 +97,7 @@ export const accuracyClaims: readonly Claim[] = [
     expected: "within 0.5 points",
     tolerance:
       "every row of ConvNet; one image where there are fewer than 200; images that depart are in the CSV",
+    refuted: "one row of ConvNet that differs by more",
     measure: (rows) => privateAccuracy(where(rows, { model: "convnet" })),
     test: ({ images, differences }) => Math.max(...differences) <= Math.max(0.5, 100 / images) + ROUNDING,
     show: showPrivate,
@@ -113,6 +114,7 @@ export const accuracyClaims: readonly Claim[] = [
     expected: "at most 2 (CIFAR-10) and 6 (shapes) points below ReLU on all test images",
     tolerance:
       "the best polynomial and the best ReLU recipe of a data set, each by its mean over its trainings",
+    refuted: "a larger gap",
     measure(rows) {
       const convnet = trainings(where(rows, { model: "convnet" }));
       const found = [...Map.groupBy(convnet, (row) => row["dataset"]!)].flatMap(([network, same]) => {
@@ -134,6 +136,7 @@ export const accuracyClaims: readonly Claim[] = [
     expected: "within 0.1 points, and at least 99.7\u00a0% of the classes",
     tolerance:
       "none; a network whose inputs escape is refused by the audit (convnet-gelu), and its row stands unjudged in the CSV",
+    refuted: "one audited network that differs by more, or whose classes agree less often",
     measure: (rows) =>
       privateAccuracy(
         where(rows, { audited: "true" }).filter((row) =>
@@ -154,6 +157,7 @@ export const accuracyClaims: readonly Claim[] = [
     size: "full",
     expected: `at least ${WAVES_ABOVE} point, all test images of CIFAR-10, ${EPOCHS} epochs each`,
     tolerance: "none; of several recipes the one with the best mean, on either side",
+    refuted: "a smaller gap in the mean",
     measure: (rows) => besideRelu(rows, (row) => row["method"] === "trigonometric")?.gap,
     test: ({ relu, other }) => other - relu >= WAVES_ABOVE - ROUNDING,
     show: (gap) => showGaps([gap]),
@@ -169,6 +173,7 @@ export const accuracyClaims: readonly Claim[] = [
     expected:
       `at most ${POLYNOMIAL_BELOW} points below, all test images of CIFAR-10; largest input below ${RELATIVE_RANGE} times the range`,
     tolerance: "none; of several recipes the one with the best mean, on either side",
+    refuted: "a larger gap in the mean, or one larger input in any of the runs",
     measure(rows) {
       const found = besideRelu(rows, isPolynomial);
       if (found === undefined) return undefined;
@@ -192,6 +197,7 @@ export const accuracyClaims: readonly Claim[] = [
     expected: `the fewest bits from which on the column is_lossless is true are at most ${RING_BITS}`,
     tolerance:
       "0.3\u00a0% of the classes, or what is not significantly more on so few images (200 at size quick)",
+    refuted: "a network that loses classes with this many bits, or with more",
     measure(rows) {
       const groups = Map.groupBy(
         where(rows, { option: "--ring-bits" }),
@@ -217,6 +223,7 @@ export const accuracyClaims: readonly Claim[] = [
     fully: "full",
     expected: `ReLU and waves at least ${BRIGHT_KEPT}\u00a0%, polynomials at most ${BRIGHT_LOST}\u00a0%`,
     tolerance: "none; chance is 10\u00a0%",
+    refuted: "ReLU or waves below, or a polynomial above",
     measure(rows) {
       const bright = where(rows, { factor: BRIGHTNESS });
       const found = bright.map((row) => ({
@@ -244,6 +251,7 @@ export const accuracyClaims: readonly Claim[] = [
     expected: "the same SHA-256 of the weights",
     tolerance:
       "none, on a machine that rounds a product and a sum as the first one did (fma in training.json)",
+    refuted: "one network that comes out with another SHA-256",
     measure: (rows) => rows.map((row) => ({ weights: row["weights"]!, same: row["is_same"] === "true" })),
     test: (found) => found.every(({ same }) => same),
     show: (found) =>

@@ -41,7 +41,7 @@ import {
   styleOf,
   wrapCategory,
 } from "./_drawing.ts";
-import { writeFileAtomically } from "./csv.ts";
+import { replaceFile } from "../files/replace_file.ts";
 
 /** Pixels of a PNG per pixel of the chart. */
 const pngScale = 4;
@@ -550,7 +550,7 @@ export function renderPdf(description: ChartDescription): Uint8Array {
 /** Writes `<name>.svg`, `<name>.pdf` and `<name>.png` of a chart into a folder. */
 export async function writeChart(chart: ChartDescription, folder: string): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
-  writeFileAtomically(`${folder}/${chart.name}.svg`, renderSvg(chart));
-  writeFileAtomically(`${folder}/${chart.name}.pdf`, renderPdf(chart));
-  writeFileAtomically(`${folder}/${chart.name}.png`, renderPng(chart));
+  replaceFile(`${folder}/${chart.name}.svg`, renderSvg(chart));
+  replaceFile(`${folder}/${chart.name}.pdf`, renderPdf(chart));
+  replaceFile(`${folder}/${chart.name}.png`, renderPng(chart));
 }

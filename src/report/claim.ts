@@ -45,6 +45,8 @@ export interface Claim<T = unknown> {
   readonly expected: string;
   /** What is still accepted, in words. */
   readonly tolerance: string;
+  /** What one run would have to find for the claim to be wrong, in words: the end of "refuted by". */
+  readonly refuted: string;
   /** The value, or `undefined` if the rows that it needs are not there. */
   measure(rows: readonly Row[], data: Data): T | undefined;
   test(value: T): boolean;
@@ -67,6 +69,7 @@ export interface CheckedClaim {
   readonly expected: string;
   readonly measured: string;
   readonly tolerance: string;
+  readonly refuted: string;
   /** Of a claim about time: key of the experiment that times it. */
   readonly timed?: string;
   /** Why it is not judged here. */
@@ -98,14 +101,14 @@ export function near(value: number, expected: number, relative: number): boolean
 }
 
 /** The size of the smallest row, or `undefined` without rows. */
-export function sizeOf(rows: readonly Row[]): string | undefined {
+function smallestSize(rows: readonly Row[]): string | undefined {
   const least = Math.min(...rows.map((row) => sizeOrder.indexOf(row["size"] ?? "")));
   return sizeOrder[least];
 }
 
 /** Checks one claim. */
 export function checkClaim(claim: Claim, data: Data): CheckedClaim {
-  const { id, sentence, source, experiment, expected, tolerance } = claim;
+  const { id, sentence, source, experiment, expected, tolerance, refuted } = claim;
   const result = (verdict: Verdict, measured: string): CheckedClaim => ({
     id,
     verdict,
@@ -115,9 +118,10 @@ export function checkClaim(claim: Claim, data: Data): CheckedClaim {
     expected,
     measured,
     tolerance,
+    refuted,
     ...(claim.timed ? { timed: claim.timed } : {}),
   });
-  const rows = data.rows(experiment), size = sizeOf(rows);
+  const rows = data.rows(experiment), size = smallestSize(rows);
   if (rows.length === 0) return result("not measured", `no rows of ${experiment}`);
   if (claim.size !== undefined && sizeOrder.indexOf(size ?? "") < sizeOrder.indexOf(claim.size)) {
     const measured = `needs a run of size ${claim.size}, rows are ${size ?? "of unknown size"}`;

@@ -8,13 +8,16 @@ import { trainingClaims } from "./training_claims.ts";
 
 export * from "./claim.ts";
 
-export const claims: readonly Claim[] = [
-  ...headlineClaims,
-  ...inferenceClaims,
-  ...fitClaims,
-  ...trainingClaims,
-  ...accuracyClaims,
+/** Claims by subject. */
+export const subjects: readonly { readonly title: string; readonly claims: readonly Claim[] }[] = [
+  { title: "The headline", claims: headlineClaims },
+  { title: "Private inference", claims: inferenceClaims },
+  { title: "Polynomial fit", claims: fitClaims },
+  { title: "Training", claims: trainingClaims },
+  { title: "Accuracy", claims: accuracyClaims },
 ];
+
+export const claims: readonly Claim[] = subjects.flatMap((subject) => subject.claims);
 
 /** Checks all claims, or those of some experiments. */
 export function checkClaims(

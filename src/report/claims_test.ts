@@ -15,6 +15,7 @@ const example = claim<number>({
   experiment: "timing",
   expected: "1.5",
   tolerance: "at least 1.4",
+  refuted: "a ratio below 1.4",
   measure: (rows) => {
     const [a] = where(rows, { model: "a" }), [b] = where(rows, { model: "b" });
     return a && b ? numberOf(b, "time") / numberOf(a, "time") : undefined;

@@ -4,6 +4,7 @@
  * reader or an interruption never meets half a file. Values are read as text: a commit such as `12e4567`
  * must not turn into a number. Use {@linkcode numberOf} where a number is meant.
  */
+import { replaceFile } from "../files/replace_file.ts";
 
 /** A row as read: text by column name. */
 export type Row = Readonly<Record<string, string>>;
@@ -136,25 +137,6 @@ export async function readCsv(path: string): Promise<CsvTable | undefined> {
   }
 }
 
-/**
- * Replaces a file as a whole: readers see the old or the new one, also after an interruption. Synchronous, so
- * that no signal handler can end the process between the two steps.
- */
-export function writeFileAtomically(path: string, data: string | Uint8Array): void {
-  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
-  try {
-    Deno.writeFileSync(temporary, typeof data === "string" ? new TextEncoder().encode(data) : data);
-    Deno.renameSync(temporary, path);
-  } catch (error) {
-    try {
-      Deno.removeSync(temporary);
-    } catch {
-      // It was never made.
-    }
-    throw error;
-  }
-}
-
 /** Replaces a CSV file as a whole. */
 export function writeCsv(
   path: string,
@@ -162,7 +144,7 @@ export function writeCsv(
   rows: readonly NewRow[],
   comments: readonly string[] = [],
 ): void {
-  writeFileAtomically(path, formatCsv(columns, rows, comments));
+  replaceFile(path, formatCsv(columns, rows, comments));
 }
 
 /**

@@ -30,6 +30,7 @@ export const fitClaims: readonly Claim[] = [
     experiment: "polynomial_fit",
     expected: "70 128 45 0 -1",
     tolerance: "every coefficient equal",
+    refuted: "another integer in any place; the search is exact",
     measure: (rows) => fit(rows, "aware", 4, 8)?.["coefficients"],
     test: (coefficients) => coefficients === "70 128 45 0 -1",
   }),
@@ -41,6 +42,7 @@ export const fitClaims: readonly Claim[] = [
     experiment: "polynomial_fit",
     expected: "322 512 160 0 -3",
     tolerance: "every coefficient equal",
+    refuted: "another integer in any place; the search is exact",
     measure: (rows) => fit(rows, "aware", 4, 10)?.["coefficients"],
     test: (coefficients) => coefficients === "322 512 160 0 -3",
   }),
@@ -52,6 +54,7 @@ export const fitClaims: readonly Claim[] = [
     experiment: "polynomial_fit",
     expected: "rms 0.648 cut, 0.0958 aware, 0.0902 real",
     tolerance: "each within 2\u00a0%",
+    refuted: "one of the three distances off by more than 2\u00a0%",
     measure(rows) {
       const cut = fit(rows, "truncated", 4, 8),
         aware = fit(rows, "aware", 4, 8),
@@ -72,6 +75,7 @@ export const fitClaims: readonly Claim[] = [
     size: "quick",
     expected: "the same polynomial",
     tolerance: "every coefficient equal",
+    refuted: "a degree whose optimum is another polynomial",
     measure(rows) {
       const eight = departures(rows, 8, [5, 6, 8]), ten = departures(rows, 10, [5, 6, 8]);
       return eight && ten ? [...eight, ...ten] : undefined;
@@ -88,6 +92,7 @@ export const fitClaims: readonly Claim[] = [
     size: "quick",
     expected: "rms 0.0904 in place of 0.0918",
     tolerance: "at least 1\u00a0% less",
+    refuted: "a gain below 1\u00a0%",
     measure(rows) {
       const ten = fit(rows, "aware", 4, 10), twelve = fit(rows, "aware", 4, 12);
       return ten && twelve ? 1 - numberOf(twelve, "rms") / numberOf(ten, "rms") : undefined;

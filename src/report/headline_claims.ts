@@ -70,6 +70,8 @@ function headlineClaim(id: string, protocol: string): Claim {
     expected: `smallest at least ${LEAST}x, largest at least ${MOST}x`,
     tolerance:
       "none; times that a size does not measure are predicted; if missed, not judged on another kind of machine or where the gauge says noise",
+    refuted:
+      `one recorded rival that is less than ${LEAST} times slower, or none that is ${MOST} times slower`,
     measure(rows, data) {
       const found = rows.map((row) => leadsIn(row, protocol)).filter((own) => own.length > 0);
       if (found.length < NETWORKS) return undefined;

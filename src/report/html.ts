@@ -155,11 +155,12 @@ const marks: Readonly<Record<Verdict, string>> = {
 
 /** One line a claim; its sentence and what is accepted are behind it. */
 function renderClaim(claim: CheckedClaim): string {
-  const { id, verdict, measured, sentence, expected, tolerance, source, experiment } = claim;
+  const { id, verdict, measured, sentence, expected, tolerance, refuted, source, experiment } = claim;
   const meanings = [
     ["claim", escape(sentence)],
     ["expected", escape(expected)],
     ["accepted", escape(tolerance)],
+    ["refuted by", escape(refuted)],
     ["source", `${escape(source)} \u00b7 <a href="#${escape(experiment)}">${escape(experiment)}</a>`],
   ].map(([name, text]) => `<dt>${name}</dt><dd>${text}</dd>`);
   return `<details class="claim" id="claim-${escape(id)}"><summary>` +

@@ -147,3 +147,28 @@ Deno.test("the time on the WAN is judged against the shaper, unless loopback or 
   assertEquals(verdict("1200", "5"), ["not judged here", "wan", "none"]);
   assertEquals(verdict("1200", "0.3", "60"), ["not judged here", "wan", "none"]);
 });
+
+Deno.test("sooner-than-plaintext says both baselines, and judges both", () => {
+  const verdict = (native: Row) => {
+    const row = {
+      ...RUN,
+      model: "resnet18",
+      tfjs_activation: "relu",
+      tfjs_ms: "34",
+      ratio: "0.5",
+      ...native,
+    };
+    const data: Data = { rows: () => [row], reference: () => [] };
+    const { verdict, measured } = checkClaim(
+      inferenceClaims.find(({ id }) => id === "sooner-than-plaintext")!,
+      data,
+    );
+    return [verdict, measured];
+  };
+  const tensorflow = "0.50 to relu in TensorFlow.js", native = "to relu in ONNX Runtime native";
+  assertEquals(verdict({ native_ratio: "1.4" }), ["holds", `${tensorflow}, 1.40 ${native}`]);
+  assertEquals(verdict({ native_ratio: "2.3" }), ["fails", `${tensorflow}, 2.30 ${native}`]);
+  for (const without of [{}, { native_ratio: "" }] as Row[]) {
+    assertEquals(verdict(without), ["holds", `${tensorflow}; ONNX Runtime native not measured`]);
+  }
+});

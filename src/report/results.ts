@@ -6,7 +6,7 @@ import { type CsvTable, parseCsv, readCsv, type Row } from "./csv.ts";
 /** Folder of the committed results: the largest run that was kept. */
 export const committedResults = "results";
 /** Folder of the reference values. */
-export const referenceFolder = "results/reference";
+const referenceFolder = "results/reference";
 
 /** Whether a folder is that of the committed results, by whichever path. */
 export const isCommitted = (folder: string): boolean => resolve(folder) === resolve(committedResults);

@@ -89,15 +89,47 @@ function box({ x, y, height, name, holds }: Box): string {
     }" text-anchor="middle" font-size="11.5" fill="currentColor">${holds}</text>`;
 }
 
+const WIDTH = 360, HEIGHT = 250;
+const LABEL = "Dealer, client and server, and the messages between them";
+
+/** What is drawn, without its root. */
+const drawing = (): string =>
+  `<defs><marker id="roles-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>
+${BOXES.map(box).join("\n")}
+${ARROWS.map(arrow).join("\n")}`;
+
 /** The picture as inline SVG and its list as HTML. */
 export function rolesPicture(): string {
-  const height = 250;
   return `<div class="roles">
-<svg viewBox="0 0 360 ${height}" role="img" aria-label="Dealer, client and server, and the messages between them">
-<defs><marker id="roles-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>
-${BOXES.map(box).join("\n")}
-${ARROWS.map(arrow).join("\n")}
+<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${LABEL}">
+${drawing()}
 </svg>
 <ol>${MESSAGES.map(({ when, what }) => `<li><b>${when}:</b> ${what}</li>`).join("\n")}</ol>
 </div>`;
 }
+
+const LINE_HEIGHT = 13, GAP = 6, LETTERS = 66, LIST_WIDTH = 430;
+
+/** The list beside the drawing, line by line. */
+function listBeside(): string {
+  let y = 4;
+  const line = (text: string, weight = "normal") =>
+    `<text x="${WIDTH + 12}" y="${y += LINE_HEIGHT}" font-size="11" font-weight="${weight}">${text}</text>\n`;
+  return MESSAGES.map(({ when, what }, i) => {
+    const lines = what.match(new RegExp(`.{1,${LETTERS}}(?: |$)`, "g"))!;
+    const entry = line(`${i + 1}. ${when}`, "600") + lines.map((text) => line(text.trimEnd())).join("");
+    y += GAP;
+    return entry;
+  }).join("");
+}
+
+/** Picture and list as a file of its own: on white, without the variables of a page. */
+export const rolesSvg = (): string =>
+  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${
+    WIDTH + LIST_WIDTH
+  } ${HEIGHT}" role="img" aria-label="${LABEL}" ` +
+  `font-family="system-ui, DejaVu Sans, sans-serif" color="#1d1f23" fill="currentColor">
+<rect width="100%" height="100%" fill="#fff"/>
+${drawing()}
+${listBeside()}</svg>
+`.replace(/var\(--\w+, (#\w+)\)/g, "$1");

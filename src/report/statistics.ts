@@ -66,28 +66,6 @@ export function logGamma(x: number): number {
   return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(t) - t + Math.log(sum);
 }
 
-/** Regularised lower incomplete gamma function P(a, x). */
-export function incompleteGamma(a: number, x: number): number {
-  if (x <= 0) return 0;
-  const front = Math.exp(a * Math.log(x) - x - logGamma(a));
-  if (x < a + 1) {
-    let term = 1 / a, sum = term;
-    for (let n = 1; n < 10_000 && term > sum * 1e-16; n++) sum += term *= x / (a + n);
-    return front * sum;
-  }
-  // Continued fraction of the upper function, by the modified Lentz method.
-  let b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
-  for (let i = 1; i < 10_000; i++) {
-    const an = -i * (i - a);
-    b += 2;
-    d = 1 / (an * d + b);
-    c = b + an / c;
-    h *= c * d;
-    if (Math.abs(c * d - 1) < 1e-15) break;
-  }
-  return 1 - front * h;
-}
-
 /** Regularised incomplete beta function I_x(a, b). */
 export function incompleteBeta(x: number, a: number, b: number): number {
   if (x <= 0) return 0;
@@ -124,35 +102,6 @@ export function tQuantile(probability: number, degreesOfFreedom: number): number
     else high = middle;
   }
   return (low + high) / 2;
-}
-
-/** Result of {@linkcode chiSquareTest}. */
-export interface ChiSquare {
-  readonly statistic: number;
-  readonly degreesOfFreedom: number;
-  /** Probability of a statistic at least that large if the hypothesis is true. */
-  readonly pValue: number;
-}
-
-/**
- * Pearson's chi-square test of counts against expected proportions, uniform if none are given. Every
- * expected count should be at least about five.
- */
-export function chiSquareTest(counts: ArrayLike<number>, weights?: ArrayLike<number>): ChiSquare {
-  const cells = counts.length;
-  if (cells < 2) throw new RangeError(`chi-square test needs at least 2 cells, got ${cells}`);
-  let total = 0, weight = 0;
-  for (let i = 0; i < cells; i++) {
-    total += counts[i];
-    weight += weights ? weights[i] : 1;
-  }
-  let statistic = 0;
-  for (let i = 0; i < cells; i++) {
-    const expected = total * (weights ? weights[i] : 1) / weight;
-    statistic += (counts[i] - expected) ** 2 / expected;
-  }
-  const degreesOfFreedom = cells - 1;
-  return { statistic, degreesOfFreedom, pValue: 1 - incompleteGamma(degreesOfFreedom / 2, statistic / 2) };
 }
 
 /** The normal quantile of a two-sided interval of 95 %, and of a one-sided one. */

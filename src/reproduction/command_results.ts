@@ -91,15 +91,25 @@ export interface InferResult {
   readonly answers?: readonly Answer[];
 }
 
+/** By what plaintext inference can be timed: `plaintext --runtime`. */
+export type PlaintextRuntime = "tfjs" | "onnx-web" | "onnx-native";
+
 /** `plaintext --json`: milliseconds of the inferences that count. */
 export interface PlaintextResult {
   readonly model: string;
   readonly classes: number;
   readonly activation: string;
+  readonly runtime: PlaintextRuntime;
   readonly medianMs: number;
   readonly q1Ms: number;
   readonly q3Ms: number;
   readonly times: readonly number[];
+}
+
+/** `plaintext --json` where the runtime is not to be had, and why. */
+export interface NotLoadedResult {
+  readonly runtime: PlaintextRuntime;
+  readonly notLoaded: string;
 }
 
 /** `calibrate --json`. */

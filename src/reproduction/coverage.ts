@@ -4,7 +4,7 @@ import { claims, type Size } from "../report/claims.ts";
 import { type Cost, type Coverage, coverage, entryText } from "../report/coverage.ts";
 
 /** What an experiment takes, or those that a derived table is drawn from. */
-export function costOf({ experiments, derivedTables }: Catalogue, key: string, size: Size): Cost {
+function costOf({ experiments, derivedTables }: Catalogue, key: string, size: Size): Cost {
   const sources = derivedTables.find((table) => table.key === key)?.from ?? [key];
   const cells = experiments.filter((experiment) => sources.includes(experiment.key))
     .flatMap((experiment) => experiment.cells(size));

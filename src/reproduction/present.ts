@@ -3,7 +3,8 @@ import type { Catalogue, Experiment, Reference, Result, Size } from "./experimen
 import { checkClaims, type CheckedClaim } from "../report/claims.ts";
 import type { ChartDescription } from "../report/chart.ts";
 import { renderSvg, writeChart } from "../report/charts.ts";
-import { type CsvTable, writeFileAtomically } from "../report/csv.ts";
+import { replaceFile } from "../files/replace_file.ts";
+import type { CsvTable } from "../report/csv.ts";
 import { renderReport, type ReportFigure, type ReportSection } from "../report/html.ts";
 import { committedResults, dataOf, figuresFolder, isCommitted, readReference } from "../report/results.ts";
 import { UsageError } from "../terminal/command.ts";
@@ -62,7 +63,7 @@ export async function drawResults(
   progress.finish();
   const sectionsOf = (results: readonly Result[]) => results.flatMap(({ key }) => drawn.get(key) ?? []);
   const report = `${folder}/report.html`;
-  writeFileAtomically(
+  replaceFile(
     report,
     renderReport({
       title: "Private CNN inference with polynomial activations: results",
@@ -123,6 +124,8 @@ async function drawSection(
 export interface PresentOptions {
   /** Whether complete results replace the committed ones. */
   readonly publishing: boolean;
+  /** Writes what else follows from the committed rows, and names the files that were stale. */
+  readonly refresh: () => Promise<readonly string[]>;
   /** Whether a cell broke. */
   readonly broke?: boolean;
   readonly verbose?: boolean | undefined;
@@ -153,7 +156,7 @@ export async function presentRun(
   chosen: readonly Experiment[],
   size: Size,
   folder: string,
-  { publishing, broke = false, verbose }: PresentOptions,
+  { publishing, refresh, broke = false, verbose }: PresentOptions,
 ): Promise<ExitCode> {
   const drawn = await drawResults(catalogue, folder), failures = [...drawn.failures];
   console.error(`figures: ${drawn.figuresFolder}, report: ${drawn.report}`);
@@ -173,6 +176,10 @@ export async function presentRun(
       const committed = await drawResults(catalogue, committedResults, news);
       console.error(`figures: ${committed.figuresFolder}, report: ${committed.report}`);
       failures.push(...committed.failures.filter((failure) => !failures.includes(failure)));
+      await refresh().then(
+        (paths) => paths.forEach((path) => console.error(`${path} is new`)),
+        (error) => failures.push(`the documents: ${error instanceof Error ? error.message : String(error)}`),
+      );
     }
   }
   for (const failure of failures) console.error(`not drawn: ${failure}`);

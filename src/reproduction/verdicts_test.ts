@@ -7,7 +7,7 @@ import { cellsToRepeat, exitCodeOf } from "./verdicts.ts";
 
 const claim = (verdict: CheckedClaim["verdict"], more: Partial<CheckedClaim> = {}): CheckedClaim => ({
   ...{ id: "a-claim", sentence: "It is fast.", source: "ours", experiment: "timing" },
-  ...{ expected: "at least 12x", measured: "16.3x", tolerance: "none", verdict },
+  ...{ expected: "at least 12x", measured: "16.3x", tolerance: "none", refuted: "less", verdict },
   ...more,
 });
 const timed = { timed: "timing" };

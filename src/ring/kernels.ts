@@ -27,8 +27,6 @@ export interface ElementwiseKernels {
   sar64(a: number, bits: number, out: number, n: number): void;
   /** out = (a + b) >> bits: the same for a share in two halves, in one pass over memory. */
   addSar64(a: number, b: number, bits: number, out: number, n: number): void;
-  /** out = -a. */
-  neg64(a: number, out: number, n: number): void;
   /** acc += a * b. */
   mulAdd64(acc: number, a: number, b: number, n: number): void;
   xor64(a: number, b: number, out: number, n: number): void;
@@ -74,7 +72,6 @@ export interface ElementwiseKernels {
 
   add32(a: number, b: number, out: number, n: number): void;
   sub32(a: number, b: number, out: number, n: number): void;
-  mul32(a: number, b: number, out: number, n: number): void;
   shl32(a: number, bits: number, out: number, n: number): void;
   sar32(a: number, bits: number, out: number, n: number): void;
   shr32(a: number, bits: number, out: number, n: number): void;

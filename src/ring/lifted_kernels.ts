@@ -25,10 +25,6 @@ export interface LiftedKernels {
   sub128(a: number, b: number, out: number, n: number): void;
   /** out = a - b modulo 2^48, n numbers of six bytes without gaps. */
   sub48(a: number, b: number, out: number, n: number): void;
-  /** out = -a. */
-  negate32(a: number, out: number, n: number): void;
-  /** out = value. */
-  fill32(out: number, value: number, n: number): void;
   /** Sums of kernel x kernel windows at the given stride, no padding, NHWC with batch 1. */
   poolSum32(
     x: number,

@@ -120,7 +120,7 @@ Deno.test("reply32 adds, drops bits and reduces", () => {
   }
 });
 
-Deno.test("addShifted32, negate32 and fill32 equal BigInt arithmetic", () => {
+Deno.test("addShifted32 equals BigInt arithmetic", () => {
   for (const n of SIZES) {
     for (const bits of [0, 11, 31]) {
       const a = words32(n), b = words32(n), out = words32(n);
@@ -131,10 +131,6 @@ Deno.test("addShifted32, negate32 and fill32 equal BigInt arithmetic", () => {
         (e) => BigInt(a.words[e]!) + (BigInt(b.words[e]!) << BigInt(bits)),
         "addShifted32",
       );
-      kernels.negate32(a.address, out.address, n);
-      compare(out.words, n, (e) => -BigInt(a.words[e]!), "negate32");
-      kernels.fill32(out.address, 0xfedcba98, n);
-      compare(out.words, n, () => 0xfedcba98n, "fill32");
     }
   }
 });

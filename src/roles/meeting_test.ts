@@ -1,7 +1,7 @@
 /** Sessions side by side in one process: each ends alone, with its memory and its channels. */
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { fromDealer } from "../correlations/source.ts";
-import { everything, odd, smallWeights } from "../inference/_small_networks.ts";
+import { everything, odd, smallWeights } from "../models/_small_networks.ts";
 import { runDealer } from "../inference/dealer.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";
 import { type Plan, planInference } from "../inference/plan.ts";

@@ -24,7 +24,11 @@ export interface InferenceRun {
   /** Seconds without progress after which a role gives another up. */
   readonly timeout: number;
   /** Files and folders that the roles may read besides the program. */
-  readonly reads: { readonly server: readonly string[]; readonly client: readonly string[] };
+  readonly reads: {
+    readonly server: readonly string[];
+    readonly client: readonly string[];
+    readonly all: readonly string[];
+  };
   readonly fastKernels: boolean;
   /** Whether each party gets a core; not for parties of several threads. */
   readonly bindsCores: boolean;
@@ -70,7 +74,7 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
       name,
       run.fastKernels ? [FAST_KERNELS] : [],
       [...common, ...args],
-      reads,
+      [...run.reads.all, ...reads],
       tokens[name],
     );
     roles.push(role);

@@ -13,6 +13,8 @@ interface OptionBase {
   readonly value?: string;
   /** Left out of `--help`. */
   readonly hidden?: boolean;
+  /** Options that it would make do nothing: both together are refused. */
+  readonly excludes?: readonly string[];
 }
 
 /** A flag: `--json`. */
@@ -29,6 +31,8 @@ export interface StringOption extends OptionBase {
   readonly accepts?: string;
   readonly default?: string;
   readonly required?: boolean;
+  /** May be the first argument without its name; one option of a command at most. */
+  readonly positional?: boolean;
 }
 
 /** Several texts: `--only a,b --only c`. In a path a comma is written twice. */
@@ -225,15 +229,23 @@ function parseValue(flag: string, option: Option, given: string): unknown {
   }
 }
 
+/** The option that the first argument is for, if it has no name. */
+const positionalOf = ({ options }: Pick<Command<OptionSpecs>, "options">): string | undefined => {
+  const found = Object.entries(options).find(([, option]) => "positional" in option && option.positional);
+  return found && kebab(found[0]);
+};
+
 /**
- * Reads the values of a command's options from `args`; `"help"` if they ask for it.
+ * Reads the values of a command's options from `given`; `"help"` if they ask for it.
  *
  * @throws {UsageError} in one sentence that names the option, what was given and what is accepted
  */
 export function parseCommand<const S extends OptionSpecs>(
   command: Pick<Command<S>, "name" | "options">,
-  args: readonly string[],
+  given: readonly string[],
 ): OptionValues<S> | "help" {
+  const first = positionalOf(command), isNamed = first === undefined || !/^[^-]/.test(given[0] ?? "");
+  const args = isNamed ? given : [`--${first}`, ...given];
   const specs = new Map(
     Object.entries(command.options).map((
       [name, option],
@@ -271,6 +283,8 @@ export function parseCommand<const S extends OptionSpecs>(
   const rest = parsed["_"] as (string | number)[];
   if (rest.length > 0) throw new UsageError(`"${rest[0]}" is not an option`);
 
+  refuseTogether([...specs.values()].filter(({ name }) => isGiven(parsed[kebab(name)])));
+
   const values: Record<string, unknown> = {};
   for (const [flag, { name, option }] of specs) {
     if (option.type === "boolean") {
@@ -301,6 +315,16 @@ export function parseCommand<const S extends OptionSpecs>(
     }
   }
   return values as OptionValues<S>;
+}
+
+const isGiven = (value: unknown) => value === true || (Array.isArray(value) && value.length > 0);
+
+function refuseTogether(given: readonly { readonly name: string; readonly option: Option }[]): void {
+  for (const { name, option } of given) {
+    const other = given.find((one) => option.excludes?.includes(one.name));
+    if (other === undefined) continue;
+    throw new UsageError(`--${kebab(name)} and --${kebab(other.name)} were both given; give one`);
+  }
 }
 
 const wrap = (text: string, width: number, indent: string) => {
@@ -356,7 +380,7 @@ export function usage<const S extends OptionSpecs>(
   ].filter(Boolean);
   return [
     `${command.name}: ${command.summary}`,
-    `Usage: deno task ${command.name} [options]`,
+    `Usage: deno task ${command.name} ${positionalOf(command) === undefined ? "" : "FILE "}[options]`,
     `Options:\n${lines.join("\n")}`,
     ...(facts.length > 0 ? [facts.join("\n")] : []),
     ...(notes.length > 0 ? [notes.map((note) => wrap(note, 100, "")).join("\n")] : []),

@@ -55,6 +55,22 @@ describe("parseCommand()", () => {
       undefined,
     ]);
   });
+  it("takes a first argument without a name where an option is meant for it", () => {
+    const onFile = {
+      name: "on-file",
+      options: { file: { type: "string", positional: true, required: true, help: "" } },
+    } as const;
+    for (const args of [["a b"], ["--file", "a b"]]) {
+      assertEquals(parseCommand(onFile, args), { file: "a b" });
+    }
+    assertThrows(() => parseCommand(onFile, ["a", "b"]), UsageError, '"b" is not an option');
+    assertThrows(() => parseCommand(onFile, ["a", "--file", "b"]), UsageError, "--file was given 2 times");
+    assertThrows(() => parseCommand(onFile, []), UsageError, "--file is needed");
+    assertStringIncludes(
+      usage({ ...onFile, summary: "", run: () => {} }),
+      "Usage: deno task on-file FILE [options]",
+    );
+  });
   it("reads every kind of value", () => {
     const values = parse(
       "--seed=7",
@@ -136,6 +152,21 @@ describe("parseCommand()", () => {
       '--json was given "yes" but takes no value',
     );
     assertEquals(message(), "--model is needed: it accepts text");
+  });
+  it("refuses an option beside one that would make it do nothing", () => {
+    const options = {
+      pictureFile: { type: "path", help: "", excludes: ["seed"] },
+      seed: { type: "integer", default: 1, help: "" },
+      plain: { type: "boolean", help: "", excludes: ["seed", "of another command"] },
+    } as const;
+    const parse = (...args: string[]) => parseCommand({ name: "example", options }, args);
+    for (const args of [["--picture-file", "a"], ["--seed", "1"], ["--plain", "--picture-file", "a"]]) {
+      parse(...args);
+    }
+    for (const other of [["--picture-file", "a"], ["--plain"]]) {
+      const said = `${other[0]} and --seed were both given; give one`;
+      assertThrows(() => parse("--seed", "1", ...other), UsageError, said);
+    }
   });
   it("answers --help anywhere", () => {
     assertEquals(parseCommand(command, ["--seed", "x", "--help"]), "help");

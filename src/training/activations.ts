@@ -2,11 +2,8 @@
 import type { Activation } from "../models/graph.ts";
 import { MOST_HARMONICS, type Trigonometric, trigonometric } from "../models/trigonometric.ts";
 import { type FunctionName, integerFit, realFit } from "../polynomial/integer_fit.ts";
-import { formatPolynomial, type Polynomial } from "../polynomial/polynomial.ts";
+import { FITTED_RANGE, formatPolynomial, type Polynomial } from "../polynomial/polynomial.ts";
 import { HERMITE, SQUARE } from "./hermite.ts";
-
-/** Polynomials are fitted on [-range, range] (PILLAR, section 4). */
-export const ACTIVATION_RANGE = 5;
 
 /** What {@linkcode parseActivation} accepts, for help texts. */
 export const ACTIVATION_SYNTAX =
@@ -122,7 +119,7 @@ export const isUnbounded = (text: string): boolean =>
   text === "relu" || text === EXACT_SIGMOID || text === HERMITE || text.startsWith("trig:");
 
 function fit(name: FunctionName, degree: number, precision: number, strength = 1): Polynomial {
-  const options = { degree, range: ACTIVATION_RANGE, function: name, strength };
+  const options = { degree, range: FITTED_RANGE, function: name, strength };
   const coefficients = precision === REAL_PRECISION
     ? [...realFit(options)].map((c) => Math.round(c * 2 ** precision) + 0) // no minus zeros
     : [...integerFit({ ...options, precision, box: strength === 1 }).polynomial.coefficients];

@@ -14,7 +14,7 @@ import {
   sizeOf,
   type Weights,
 } from "../models/graph.ts";
-import { ACTIVATION_RANGE } from "./activations.ts";
+import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { evaluationBatches } from "./batches.ts";
 
 /** The inputs of an activation up to this quantile come to lie within this part of the range. */
@@ -36,7 +36,7 @@ export function rescaledTwin(graph: Graph, weights: Weights, dataset: Dataset): 
   const multiply = (name: string, factor: number) =>
     scaled.get(name)?.data.forEach((v, i, all) => all[i] = v * factor);
   for (const [id, size] of largeInputs(graph, weights, dataset)) {
-    const node = nodes.get(id)!, unit = size / (PART * ACTIVATION_RANGE);
+    const node = nodes.get(id)!, unit = size / (PART * FITTED_RANGE);
     const before = sourceOf(graph, nodes, node);
     for (const part of before.op === "batchNorm" ? ["scale", "offset"] : ["weight", "bias"]) {
       multiply(`${before.id}.${part}`, 1 / unit);

@@ -30,7 +30,7 @@ interface Round {
 }
 
 /** The rounds that make every power with a coefficient other than zero. */
-export function rounds(polynomial: Polynomial): Round[] {
+function rounds(polynomial: Polynomial): Round[] {
   const needed = new Map<number, Product>();
   const need = (power: number) => {
     if (power < 2 || needed.has(power)) return;

@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { Ring } from "../../ring/ring.ts";
 import { expectedTraffic, runChain } from "../_chain.ts";
+import { outputAlong } from "../../ring/convolution.ts";
 import { wire64 } from "../activation/words64.ts";
 import { maxPool, type MaxPoolSpec } from "./max_pool.ts";
 
@@ -12,7 +13,7 @@ function plainMaximum(
   x: Float64Array,
   { height, width, channels, kernel, stride, padding }: MaxPoolSpec,
 ): number[] {
-  const along = (size: number) => Math.floor((size + 2 * padding - kernel) / stride) + 1,
+  const along = (size: number) => outputAlong(size, kernel, stride, padding),
     result: number[] = [];
   for (let i = 0; i < along(height); i++) {
     for (let j = 0; j < along(width); j++) {

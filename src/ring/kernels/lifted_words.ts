@@ -41,37 +41,6 @@ export function addShifted32(a: usize, b: usize, bits: i32, out: usize, n: u32):
   }
 }
 
-/** out = -a. */
-export function negate32(a: usize, out: usize, n: u32): void {
-  const end = out + <usize>n * 4, turnsEnd = out + <usize>(n / 16) * 64;
-  while (out < turnsEnd) {
-    v128.store(out, i32x4.neg(v128.load(a)));
-    v128.store(out, i32x4.neg(v128.load(a, 16)), 16);
-    v128.store(out, i32x4.neg(v128.load(a, 32)), 32);
-    v128.store(out, i32x4.neg(v128.load(a, 48)), 48);
-    a += 64;
-    out += 64;
-  }
-  while (out < end) {
-    store<u32>(out, 0 - load<u32>(a));
-    a += 4;
-    out += 4;
-  }
-}
-
-/** out = value. */
-export function fill32(out: usize, value: u32, n: u32): void {
-  const end = out + <usize>n * 4, turnsEnd = out + <usize>(n / 16) * 64;
-  const values = i32x4.splat(value);
-  for (; out < turnsEnd; out += 64) {
-    v128.store(out, values);
-    v128.store(out, values, 16);
-    v128.store(out, values, 32);
-    v128.store(out, values, 48);
-  }
-  for (; out < end; out += 4) store<u32>(out, value);
-}
-
 /** Sums of kernel x kernel windows, NHWC, no padding. */
 export function poolSum32(x: usize, out: usize, height: i32, width: i32, channels: i32, kernel: i32, stride: i32): void {
   const pixel = <usize>channels * 4, row = pixel * <usize>width;

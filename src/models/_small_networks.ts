@@ -1,6 +1,6 @@
 /** Networks that no zoo has, small enough to run through every protocol in a test. */
-import type { Graph, Weights } from "../models/graph.ts";
-import { weightShapes } from "../models/weights.ts";
+import type { Graph, Weights } from "./graph.ts";
+import { weightShapes } from "./weights.ts";
 
 /** Deterministic weights of deviation about 1 / sqrt(inputs of a layer). */
 export function smallWeights(graph: Graph): Weights {
@@ -165,3 +165,63 @@ export const identity: Weights = new Map([["conv.weight", {
 /** Multiples of 1/64, which every fixed point here holds exactly. */
 export const inSixtyFourths = (values: Float32Array): Float32Array =>
   values.map((v) => Math.round(64 * v) / 64);
+
+/** Every kind of node before batch norms are folded, odd sizes, strides, padding, overlapping windows. */
+export const normed: Graph = {
+  name: "normed",
+  classes: 5,
+  inputShape: [11, 9, 3],
+  nodes: [
+    { id: "input", op: "input" },
+    { id: "conv1", op: "conv", input: "input", kernel: 3, stride: 2, padding: 1, outputs: 6, bias: true },
+    { id: "bn1", op: "batchNorm", input: "conv1" },
+    { id: "act1", op: "activation", input: "bn1" },
+    { id: "conv2", op: "conv", input: "act1", kernel: 3, stride: 1, padding: 2, outputs: 7, bias: false },
+    { id: "pool1", op: "averagePool", input: "conv2", kernel: 3, stride: 1, padding: 0 },
+    { id: "conv3", op: "conv", input: "act1", kernel: 1, stride: 1, padding: 0, outputs: 7, bias: false },
+    { id: "bn3", op: "batchNorm", input: "conv3" },
+    { id: "add", op: "add", input: "pool1", shortcut: "bn3" },
+    { id: "act2", op: "activation", input: "add" },
+    { id: "pool2", op: "maxPool", input: "act2", kernel: 3, stride: 2, padding: 1 },
+    { id: "flatten", op: "flatten", input: "pool2" },
+    { id: "dense1", op: "dense", input: "flatten", outputs: 5, bias: true },
+  ],
+};
+
+/** Averages over 4 and over 9 values, of which only the first is a shift. */
+export const averaged: Graph = {
+  name: "averaged",
+  classes: 4,
+  inputShape: [12, 12, 3],
+  nodes: [
+    { id: "input", op: "input" },
+    { id: "conv1", op: "conv", input: "input", kernel: 3, stride: 2, padding: 1, outputs: 5, bias: true },
+    { id: "pool1", op: "averagePool", input: "conv1", kernel: 2, stride: 2, padding: 0 },
+    { id: "act1", op: "activation", input: "pool1" },
+    { id: "conv2", op: "conv", input: "act1", kernel: 3, stride: 1, padding: 1, outputs: 5, bias: true },
+    { id: "add", op: "add", input: "conv2", shortcut: "act1" },
+    { id: "act2", op: "activation", input: "add" },
+    { id: "max", op: "maxPool", input: "act2", kernel: 1, stride: 1, padding: 0 },
+    { id: "pool2", op: "averagePool", input: "max", kernel: 3, stride: 3, padding: 0 },
+    { id: "flatten", op: "flatten", input: "pool2" },
+    { id: "dense", op: "dense", input: "flatten", outputs: 4, bias: true },
+  ],
+};
+
+/** Both poolings, a value that is added to itself, no bias at the end. */
+export const pools: Graph = {
+  name: "pools",
+  classes: 3,
+  inputShape: [9, 9, 2],
+  nodes: [
+    { id: "input", op: "input" },
+    { id: "conv", op: "conv", input: "input", kernel: 3, stride: 1, padding: 1, outputs: 4, bias: true },
+    { id: "act", op: "activation", input: "conv" },
+    { id: "add", op: "add", input: "conv", shortcut: "act" },
+    { id: "double", op: "add", input: "add", shortcut: "add" },
+    { id: "max", op: "maxPool", input: "double", kernel: 3, stride: 2, padding: 1 },
+    { id: "average", op: "averagePool", input: "max", kernel: 2, stride: 1, padding: 0 },
+    { id: "flatten", op: "flatten", input: "average" },
+    { id: "dense", op: "dense", input: "flatten", outputs: 3, bias: false },
+  ],
+};

@@ -1,0 +1,24 @@
+/** How far opened logits are from floating point, by network: what the small ring costs beside 64-bit words. */
+import { numberOf } from "../report/csv.ts";
+import { where } from "../report/claims.ts";
+import { table } from "./markdown.ts";
+import { rowsOf, type Sources } from "./sources.ts";
+
+const PROTOCOLS = ["honeybadger", "lifted", "trigonometric"];
+
+export function errorsPart(sources: Sources): string {
+  const own = where(rowsOf(sources, "inference_latency"), { profile: "none", linear: "masked" });
+  const networks = [...Map.groupBy(own, (row) => `${row["model"]} (${row["classes"]})`)];
+  return table(networks.flatMap(([network, rows]) => {
+    const [first, ...others] = PROTOCOLS.map((activation) => where(rows, { activation })[0]);
+    if (first === undefined || others.every((row) => row === undefined)) return [];
+    return [{
+      network,
+      ...Object.fromEntries(PROTOCOLS.map((protocol, i) => {
+        const row = [first, ...others][i];
+        return [`\`${protocol}\``, row === undefined ? "-" : numberOf(row, "logit_error").toExponential(1)];
+      })),
+      "largest logit": numberOf(first, "largest_logit").toFixed(2),
+    }];
+  }));
+}

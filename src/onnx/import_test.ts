@@ -1,0 +1,260 @@
+/** The files in tests/onnx were written by PyTorch and by ONNX's own library (tests/onnx/make.py), not by our export. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { evaluateLogits } from "../models/float_engine.ts";
+import { SeededRandom } from "../models/seeded_random.ts";
+import { seededImage } from "../models/weights.ts";
+import {
+  decodeModel,
+  encodeForValue,
+  encodeModel,
+  type OnnxAttribute,
+  type OnnxModel,
+  type OnnxNode,
+} from "./format.ts";
+import { importOnnx } from "./import.ts";
+import { imageToOnnx } from "./layout.ts";
+import { askOnnxRuntime } from "./runtime.ts";
+import type { OnnxTensor } from "./tensor.ts";
+
+const RELU = { kind: "relu" } as const;
+const nothing = (): never => {
+  throw new Error("no file lies beside this one");
+};
+const foreign = (name: string) => Deno.readFile(new URL(`../../tests/onnx/${name}.onnx`, import.meta.url));
+
+async function errorOf(bytes: Uint8Array, name: string, external = nothing as (file: string) => Uint8Array) {
+  const { graph, weights, input, logits } = importOnnx(decodeModel(bytes, external), name);
+  const image = Float32Array.from(seededImage(graph, 5));
+  const expected = evaluateLogits(graph, weights, RELU, image);
+  const { outputs: [found] } = await askOnnxRuntime(
+    "web",
+    encodeForValue(bytes, external, logits),
+    input.layout === "NCHW" ? imageToOnnx(image, graph.inputShape) : image,
+    { shape: input.shape, repetitions: 1, warmUp: 0 },
+  );
+  assertEquals(found!.length, expected.length);
+  const largest = Math.max(...expected.map(Math.abs));
+  return Math.max(...expected.map((logit, k) => Math.abs(logit - found![k]!))) / largest;
+}
+
+describe("importOnnx() reads what ONNX Runtime computes", () => {
+  for (const name of ["digits", "residual", "residual_folded", "keras"]) {
+    it(`of ${name}`, async () => {
+      const error = await errorOf(await foreign(name), name);
+      assert(error <= 1e-5, `${error} of the largest logit`);
+    });
+  }
+
+  it("also where all of it is in half floats, and where weights lie in a file of their own", async () => {
+    for (const name of ["half", "external"]) {
+      const error = await errorOf(await foreign(name), name, (file) => {
+        assertEquals(file, "external.weights");
+        return Deno.readFileSync(new URL("../../tests/onnx/external.weights", import.meta.url));
+      });
+      assert(error <= 1e-5, `${name}: ${error} of the largest logit`);
+    }
+  });
+});
+
+it("importOnnx() reads files of old versions, which name their weights among the inputs", async () => {
+  const model = file(DENSE), kernel = { name: "kernel", shape: [3, 2, 3, 3] };
+  const { text: _, ...tensors } = Object.fromEntries(model.tensors);
+  const old = encodeModel("old", {
+    ...model,
+    inputs: [...model.inputs, kernel],
+    tensors: new Map(Object.entries(tensors as Record<string, OnnxTensor>)),
+  });
+  const error = await errorOf(old, "old");
+  assert(error <= 1e-5, `${error} of the largest logit`);
+});
+
+describe("importOnnx() keeps", () => {
+  it("the names of PyTorch, the sizes, and what it left out", async () => {
+    const { graph, input, notes } = importOnnx(decodeModel(await foreign("digits"), nothing), "digits");
+    assertEquals(
+      graph.nodes.map(({ id, op }) => `${id} ${op}`).join(", "),
+      "input input, conv1 conv, act1 activation, pool1 maxPool, conv2 conv, bn2 batchNorm, act2 activation, pool2 maxPool, " +
+        "flatten1 flatten, fc1 dense, act3 activation, fc2 dense",
+    );
+    assertEquals([graph.inputShape, graph.classes, input.shape], [[28, 28, 1], 10, [1, 1, 28, 28]]);
+    assertEquals(notes, ["the final Softmax was dropped: logits have the same order"]);
+    const { graph: residual } = importOnnx(decodeModel(await foreign("residual"), nothing), "residual");
+    const ids = residual.nodes.map(({ id }) => id);
+    for (const id of ["layer2.conv1", "layer2.down.0", "layer2.down.1", "layer2.add1"]) {
+      assert(ids.includes(id), `${ids}`);
+    }
+  });
+});
+
+/** A file of one convolution from two channels to three, and what is done with its result. */
+function file(
+  nodes: readonly (readonly [string, string, Record<string, OnnxAttribute>?])[],
+  attributes = {},
+): OnnxModel {
+  const floats = (...shape: number[]): OnnxTensor => ({
+    kind: "floats",
+    shape,
+    data: new Float32Array(shape.reduce((product, n) => product * n, 1)).fill(0.5),
+  });
+  const integers = (...data: number[]): OnnxTensor => ({ kind: "integers", shape: [data.length], data });
+  const all = [["Conv", "image kernel", attributes] as const, ...nodes];
+  return {
+    inputs: [{ name: "image", shape: [1, 2, 6, 6] }],
+    outputs: [{ name: `v${all.length}`, shape: [1, 2] }],
+    nodes: all.map(([op, inputs, attributes = {}], i): OnnxNode => ({
+      name: `the ${op}`,
+      op,
+      inputs: inputs.split(" "),
+      outputs: [`v${i + 1}`],
+      attributes: new Map(Object.entries(attributes)),
+    })),
+    tensors: new Map<string, OnnxTensor>([
+      ["kernel", floats(3, 2, 3, 3)],
+      ["flat_kernel", floats(3, 3, 1, 3)],
+      ["channels", floats(3, 1, 1)],
+      ["matrix", floats(48, 2)],
+      ["numbers", floats(3)],
+      ["axes", integers(1)],
+      ["around", integers(0, 0, 1, 1, 0, 0, 1, 1)],
+      ["below", integers(0, 0, 0, 0, 0, 0, 1, 1)],
+      ["text", { kind: "other", shape: [1], type: "STRING" }],
+      ["4x12", integers(4, 12)],
+    ]) as Map<string, OnnxTensor>,
+  };
+}
+
+const DENSE = [["Flatten", "v1"], ["Gemm", "v2 matrix"]] as const;
+
+describe("importOnnx() refuses", () => {
+  const refused = (model: OnnxModel, message: string) => {
+    assertThrows(() => importOnnx(model, "net"), RangeError, message);
+  };
+  it("nothing of the file that the others are made from", () => {
+    assertEquals(importOnnx(file(DENSE), "net").graph.classes, 2);
+  });
+  it("what has no counterpart, by the name of its node", () => {
+    refused(
+      file([["Sigmoid", "v1"]]),
+      "node the Sigmoid (Sigmoid): this operation has no counterpart here; those that have are Conv, ",
+    );
+    refused(file([["toString", "v1"]]), "node the toString (toString): this operation has no counterpart");
+    refused(
+      file(DENSE, { group: 2 }),
+      "node the Conv (Conv): convolutions in 2 groups have no protocol here",
+    );
+    refused(file(DENSE, { strides: [1, 2] }), "stride 1 x 2 is not the same in both directions");
+    refused(file(DENSE, { dilations: [2, 2] }), "dilated kernels have no counterpart here");
+    refused(file(DENSE, { pads: [0, 0, 1, 1] }), "padding 0, 0, 1, 1 differs between sides");
+    refused(
+      file([["AveragePool", "v1", { kernel_shape: [2, 2], pads: [1, 1, 1, 1] }]]),
+      "averages over a border have no protocol here",
+    );
+    refused(
+      file([["MaxPool", "v1", { kernel_shape: [3, 3], strides: [2, 2], ceil_mode: 1 }]]),
+      "windows that stick out",
+    );
+    refused(file([["Conv", "v1 flat_kernel"]]), "kernel 1 x 3 is not the same in both directions");
+    refused(file([["Conv", "v1 kernel"]]), "its filters read 2 channels, its input has 3");
+    refused(
+      file([["Conv", "v1 text"]]),
+      "input 1 is stored as STRING; weights are FLOAT, FLOAT16 or BFLOAT16",
+    );
+    refused(file([["Conv", "v1 v1"]]), "input 1 is not stored in the file");
+  });
+  it("what stands at the wrong place", () => {
+    const norm = "numbers numbers numbers numbers";
+    refused(
+      file([["Relu", "v1"], ["BatchNormalization", `v2 ${norm}`]]),
+      "batch norm must follow a convolution or dense layer",
+    );
+    refused(
+      file([["BatchNormalization", `v1 ${norm}`], ["Add", "v2 v1"]]),
+      "whose result nothing else reads",
+    );
+    refused(
+      file([["Relu", "v1"], ["Add", "v2 channels"]]),
+      "a constant can be added to the channels of a convolution",
+    );
+    refused(
+      file([["Pad", "v1 around"], ["MaxPool", "v2", { kernel_shape: [2, 2] }]]),
+      "it reads what was padded with zeros",
+    );
+    refused(file([["Pad", "v1 below"]]), "padding [0,0,0,0,0,0,1,1] is not alike on all sides");
+    refused(file([["Gemm", "v1 matrix"]]), "it reads a value that is not flattened");
+    refused(
+      file([["Flatten", "v1"], ["Conv", "v2 kernel"]]),
+      "it reads a value that lies as flat where ONNX has channels first",
+    );
+    refused(
+      file([["Flatten", "v1"], ["MatMul", "v2 numbers"]]),
+      "its matrix has the shape [3], its input 48 numbers",
+    );
+    refused(file([["Reshape", "v1 4x12"]]), "a reshaping of [1,3,4,4] to [4,12] is no flattening");
+    refused(file([["Squeeze", "v1 axes"]]), "is no flattening; flatten from axis 1 in its place");
+    refused(file([["Transpose", "v1", { perm: [0, 3, 2, 1] }]]), "a transposition by 0,3,2,1");
+    refused(file([]), "the output v1 has the shape 4 x 4 x 3, which are no logits");
+  });
+  it("files for several images, of open size, with several inputs or outputs", () => {
+    const shaped = (...shape: (number | null)[]) => ({ ...file(DENSE), inputs: [{ name: "image", shape }] });
+    refused(
+      shaped(8, 2, 6, 6),
+      "input image of shape [8, 2, 6, 6]: the file takes several images at a time; export it for one",
+    );
+    refused(
+      shaped(1, 2, null, 6),
+      "input image of shape [1, 2, ?, 6]: the file leaves the size of the image open",
+    );
+    refused(shaped(1, 6, 6), "an image has three dimensions beside the batch");
+    const two = [{ name: "a", shape: [1] }, { name: "b", shape: [1] }];
+    refused(
+      { ...file(DENSE), outputs: two },
+      "the file must have one input, the image, and one output, the logits; it has image, a, b",
+    );
+  });
+});
+
+it("decodeModel() refuses what is no ONNX file, and tensors whose data do not fit", () => {
+  for (
+    const bytes of [
+      new Uint8Array(),
+      new Uint8Array([255, 1, 2]),
+      new TextEncoder().encode("hello, this is a text"),
+    ]
+  ) {
+    assertThrows(() => decodeModel(bytes, nothing), SyntaxError, "not an ONNX file");
+  }
+  const numbers: OnnxTensor = { kind: "floats", shape: [3], data: new Float32Array(3) };
+  const encode = (tensor: OnnxTensor) =>
+    encodeModel("net", { ...file(DENSE), tensors: new Map([["numbers", tensor]]) });
+  assertEquals(decodeModel(encode(numbers), nothing).tensors.get("numbers"), numbers);
+  assertThrows(
+    () => decodeModel(encode({ ...numbers, shape: [7] }), nothing),
+    SyntaxError,
+    "tensor numbers: shape [7] needs 7 values, it holds 3",
+  );
+});
+
+it("importOnnx() answers damaged files with a sentence or a network whose weights fit", async () => {
+  const random = new SeededRandom(1, "damage");
+  for (const name of ["digits", "keras", "residual_folded"]) {
+    const whole = await foreign(name);
+    for (let i = 0; i < 200; i++) {
+      const bytes = whole.slice(0, i % 10 === 0 ? random.nextUint32() % whole.length : whole.length);
+      // Most of a file is weights; what says how they are used stands at the start and at the end.
+      for (let n = 0; n <= i % 4; n++) {
+        const at = random.nextUint32() % Math.min(bytes.length, 1500);
+        bytes[i % 2 === 0 ? at : bytes.length - 1 - at] = random.nextUint32();
+      }
+      try {
+        importOnnx(decodeModel(bytes, nothing), "damaged");
+      } catch (error) {
+        const isSaid = error instanceof RangeError || error instanceof SyntaxError;
+        assert(
+          isSaid && !/Invalid (typed )?array|call stack/.test(error.message),
+          `${name}, case ${i}: ${error}`,
+        );
+      }
+    }
+  }
+});

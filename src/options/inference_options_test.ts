@@ -1,0 +1,22 @@
+import { assertThrows } from "@std/assert";
+import { parseCommand, UsageError } from "../terminal/command.ts";
+import { INFER_OPTIONS, NETWORK_OPTION, PLAN_OPTIONS } from "./inference_options.ts";
+
+const options = { ...PLAN_OPTIONS, ...INFER_OPTIONS, model: NETWORK_OPTION };
+
+for (
+  const [first, second] of [
+    ["--elements=8", "--model=convnet"],
+    ["--elements=8", "--classes=10"],
+    ["--elements=8", "--weights=DIR"],
+    ["--elements=8", "--model-seed=2"],
+    ["--weights=DIR", "--model-seed=2"],
+    ["--image=a.png", "--seed=2"],
+    ["--drawn=3", "--seed=2"],
+  ] as const
+) {
+  Deno.test(`${first} refuses ${second}, which it would make do nothing`, () => {
+    const said = `${first.replace(/=.*/, "")} and ${second.replace(/=.*/, "")} were both given; give one`;
+    assertThrows(() => parseCommand({ name: "infer", options }, [second, first]), UsageError, said);
+  });
+}

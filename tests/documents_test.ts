@@ -1,0 +1,86 @@
+/** The documents say what code and CSVs say, their links lead somewhere, and the first of them stays short. */
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import * as catalogue from "../experiments/mod.ts";
+import { freshDocuments } from "../src/documents/documents.ts";
+import { list, paragraph, table } from "../src/documents/markdown.ts";
+import { withParts } from "../src/documents/parts.ts";
+import { claims } from "../src/report/claims.ts";
+
+const pages = async () => [
+  ...["README.md", "ARTIFACT.md", "std/README.md", "results/reference/README.md"],
+  ...(await Array.fromAsync(Deno.readDir("docs"), ({ name }) => `docs/${name}`)).filter((path) =>
+    path.endsWith(".md")
+  ),
+];
+
+describe("the documents", () => {
+  it("are as `deno task documents` writes them", async () => {
+    for (const [path, text] of await freshDocuments(catalogue)) {
+      assert(await Deno.readTextFile(path) === text, `${path} is stale; run: deno task documents`);
+    }
+  });
+  it("name every claim, command, result and protocol", async () => {
+    const { tasks } = JSON.parse(await Deno.readTextFile("deno.json"));
+    const read = (path: string) => Deno.readTextFileSync(path);
+    for (const { id } of claims) assertStringIncludes(read("ARTIFACT.md"), `**\`${id}\`**`);
+    for (const name of Object.keys(tasks)) assertStringIncludes(read("docs/commands.md"), `| \`${name}\``);
+    for (const { key } of catalogue.allResults) {
+      assertStringIncludes(read("docs/results.md"), `## \`${key}\``);
+    }
+  });
+  it("link to files that are there", async () => {
+    const lost: string[] = [];
+    for (const page of await pages()) {
+      for (const [, target] of (await Deno.readTextFile(page)).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)) {
+        if (/^https?:/.test(target!)) continue;
+        const path = new URL(target!, new URL(`../${page}`, import.meta.url));
+        await Deno.stat(path).catch(() => lost.push(`${page}: ${target}`));
+      }
+    }
+    assertEquals(lost, []);
+  });
+  it("begin with one of at most 10 kB", async () => {
+    const { size } = await Deno.stat("README.md");
+    assert(size <= 10_240, `README.md has ${size} bytes`);
+  });
+});
+
+describe("withParts()", () => {
+  const marked = (name: string, text: string) =>
+    `before\n<!-- ${name}, written by deno task documents -->\n${text}<!-- end of ${name} -->\nafter`;
+  it("writes what stands between the marks and nothing else", () => {
+    const parts = { list: () => "- $1 is one" };
+    const once = withParts(marked("list", "old\n"), parts, "page");
+    assertEquals(once, marked("list", "\n- $1 is one\n\n"));
+    assertEquals(withParts(once, parts, "page"), once);
+    assertEquals(withParts(marked("list", ""), parts, "page"), once);
+  });
+  it("names a part that nothing writes", () => {
+    assertThrows(
+      () => withParts(marked("other", ""), {}, "page"),
+      RangeError,
+      'page asks for a part "other"',
+    );
+  });
+});
+
+describe("Markdown", () => {
+  it("is what deno fmt leaves alone", async () => {
+    const long = "word ".repeat(20).trimEnd();
+    const text = [
+      paragraph(`${long} masked + espn ${long} a - b ${long}`),
+      list([`${long} one`, "two"]),
+      table([{ name: "a|b", value: "1" }, { name: "é", value: "22" }]),
+    ].join("\n\n") + "\n";
+    const fmt = new Deno.Command(Deno.execPath(), {
+      args: ["fmt", "--ext", "md", "-"],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const writer = fmt.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(text));
+    await writer.close();
+    assertEquals(new TextDecoder().decode((await fmt.output()).stdout), text);
+  });
+});
