@@ -34,10 +34,11 @@ async function session(
     role: keyof typeof graphs,
   ) => ["--graph", `${root}/${graphs[role]}/graph.json`, "--activation", "relu"];
   const listen = ["--listen", "127.0.0.1:0"];
-  await using dealer = Program.start("dealer", [...common("dealer"), ...listen]);
+  await using dealer = Program.start("dealer", [...common("dealer"), ...listen, "--once"]);
   const at = ["--dealer", `127.0.0.1:${await dealer.port()}`];
   await using server = Program.start("server", [
     ...common("server"),
+    "--once",
     ...listen,
     ...at,
     "--weights",
