@@ -15,7 +15,7 @@ const attempts: Readonly<Record<string, () => unknown>> = {
     if (Deno.permissions.requestSync({ name: "read" }).state !== "granted") throw new Error("not granted");
   },
 };
-Deno.unrefTimer(setInterval(() => {
+const attempt = () => {
   const worked = Object.keys(attempts).filter((name) => {
     try {
       attempts[name]!();
@@ -25,4 +25,6 @@ Deno.unrefTimer(setInterval(() => {
     }
   });
   console.error(`broke out: ${worked.join(", ") || "nothing"}`);
-}, 100));
+};
+attempt();
+Deno.unrefTimer(setInterval(attempt, 100));
