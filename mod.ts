@@ -73,5 +73,9 @@ export {
   type SessionOptions,
 } from "./src/inference/session.ts";
 export { runDealer } from "./src/inference/dealer.ts";
+export { ServerWeights } from "./src/inference/server_weights.ts";
+export { answer } from "./src/roles/answering.ts";
+export { ask } from "./src/roles/asking.ts";
+export { dealOnce } from "./src/roles/dealing.ts";
 export { openInProcess } from "./src/inference/in_process.ts";
 export { classOf } from "./src/inference/roles.ts";

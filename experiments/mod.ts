@@ -18,6 +18,7 @@ import { recipeAblation } from "./recipe_ablation.ts";
 import { regularisationSweep } from "./regularisation_sweep.ts";
 import { retraining } from "./retraining.ts";
 import { ringWidth } from "./ring_width.ts";
+import { serviceLoad } from "./service_load.ts";
 import { speedupTable } from "./speedup_table.ts";
 import { speedOfPlaintext } from "./speed_of_plaintext.ts";
 import { trainingAblation } from "./training_ablation.ts";
@@ -28,6 +29,7 @@ export const experiments: readonly Experiment[] = [
   speedOfPlaintext,
   activationMicrobenchmark,
   networkCalibration,
+  serviceLoad,
   truncationFailures,
   escapingInference,
   manyInferences,

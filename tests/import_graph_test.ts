@@ -26,7 +26,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     ...["polynomial", "network", "models", "protocols", "inference", "data", "training"],
     ...["terminal", "folders"],
   ],
-  roles: ["network", "inference", "report", "terminal"],
+  roles: ["ring", "network", "inference", "report", "terminal"],
+  fuzzing: [
+    ...["ring", "polynomial", "network", "models", "correlations", "inference", "data", "roles"],
+  ],
   bench: ["ring", "models", "training", "report"],
   reproduction: ["files", "network", "training", "report", "terminal", "folders"],
   documents: ["files", "protocols", "report", "terminal", "reproduction"],
@@ -44,7 +47,17 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
       "training",
       "report",
     ],
-    ...["terminal", "folders", "options", "roles", "bench", "reproduction", "documents", "experiments"],
+    ...[
+      "terminal",
+      "folders",
+      "options",
+      "roles",
+      "fuzzing",
+      "bench",
+      "reproduction",
+      "documents",
+      "experiments",
+    ],
   ],
 };
 
@@ -52,7 +65,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const MAY_USE_DENO = [
   /^src\/network\/tcp\.ts$/,
   /^src\/onnx\/runtime/,
-  /^src\/(files|data|documents|report|bench|cli|folders|options|reproduction|roles|terminal)\//,
+  /^src\/(files|data|documents|report|bench|cli|folders|fuzzing|options|reproduction|roles|terminal)\//,
 ];
 
 async function* sources(folder: string): AsyncGenerator<string> {

@@ -5,7 +5,7 @@ import { REQUEST_TAG } from "../src/correlations/request.ts";
 import { RUN } from "../src/inference/roles.ts";
 import { CONTROL_TAG } from "../src/inference/tags.ts";
 import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
-import { type Frame, type Interference, isLayer } from "./support/relay.ts";
+import { type Frame, type Interference, isLayer } from "../src/fuzzing/relay.ts";
 import { moment, ROLE_NAMES, type RolesOptions, startRoles } from "./support/roles.ts";
 
 const PREPARE = ["--prepare", "3"];
@@ -52,7 +52,7 @@ describe("a session with prepared queries", () => {
       const first = seen.length;
       await using roles = await startRoles(watched(seen));
       const [, client] = await Promise.all(ROLE_NAMES.map((name) => roles[name].succeeds()));
-      assertMatch(client!.stdout, /^client: class \d/);
+      assertMatch(client!.stdout, /client: query 3 of 3: class \d/);
       // Four seeds, three early words a query, then image and three activations of a query; all, or up to the second image.
       assertEquals([first, seen.length - first], [4 + 9 + 4 + 1, 4 + 9 + 12]);
       // The same image in every query: a mask that is used twice shows as a message that is seen twice.

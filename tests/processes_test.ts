@@ -2,7 +2,6 @@
  * Server, client and dealer as processes: started by hand as on separate machines, and by `infer`, which must give them
  * no more rights than they need and leave nothing behind, however it ends.
  */
-import { fileURLToPath } from "node:url";
 import {
   assert,
   assertAlmostEquals,
@@ -11,6 +10,7 @@ import {
   assertLess,
   assertMatch,
 } from "@std/assert";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { createCanvas } from "canvas";
 import { sliceSplit } from "../src/data/dataset.ts";
@@ -20,13 +20,14 @@ import { REQUEST_TAG } from "../src/correlations/request.ts";
 import { seededImage } from "../src/models/weights.ts";
 import { buildModel } from "../src/models/zoo.ts";
 import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
+import { pairTokens } from "../src/roles/tokens.ts";
 import type { InferResult } from "../src/reproduction/command_results.ts";
-import { type Certificates, makeCertificates } from "./support/certificates.ts";
+import { identityOptions, TOKENS, tokensOption } from "./support/keys.ts";
 import { writeFolder } from "./support/model_folders.ts";
 import { png, RGB } from "./support/png.ts";
-import { childrenOf, isAlive, type Process } from "./support/process_list.ts";
+import { childrenOf, isAlive, type Process, residentMB } from "./support/process_list.ts";
 import { END_MS, poll, Program, within } from "./support/program.ts";
-import { isLayer } from "./support/relay.ts";
+import { isLayer } from "../src/fuzzing/relay.ts";
 import { moment, ROLE_NAMES, type RoleName, startRoles } from "./support/roles.ts";
 
 let root = "";
@@ -38,54 +39,60 @@ const folderFor = (suite: () => void) => () => {
   suite();
 };
 
-const DIFFERENT_TOKENS = "do not have the same session token";
-const TOKEN = "9d1c5e0f7a3b48269d1c5e0f7a3b4826";
-
-async function tokenFile(token = TOKEN): Promise<string[]> {
-  const path = await Deno.makeTempFile({ dir: root });
-  await Deno.writeTextFile(path, token + "\n");
-  return ["--token-file", path];
-}
+const DIFFERENT_TOKENS = "do not have the same token";
 
 describe(
   "roles started by hand",
   folderFor(() => {
     it("classify an image and say so in a sentence each", async () => {
-      await using roles = await startRoles({ all: await tokenFile() });
+      await using roles = await startRoles();
       const [server, client, dealer] = await Promise.all(ROLE_NAMES.map((name) => roles[name].succeeds()));
       assertMatch(client!.stdout, /^client: class \d, logit -?\d\.\d{4}, \d+\.\d ms online\n$/);
-      assertMatch(server!.stdout, /^server: waiting for a client on port \d+\nserver: 1 queries answered\n$/);
+      assertMatch(server!.stdout, /^server: waiting for clients on port \d+\nserver: 1 queries answered\n$/);
       assertMatch(
         dealer!.stdout,
-        /^dealer: waiting for server and client on port \d+\ndealer: 1 queries dealt\n$/,
+        /^dealer: waiting for servers and clients on port \d+\ndealer: 1 queries dealt\n$/,
       );
     });
 
-    it("refuse each other with different tokens, at both ends", async () => {
-      await using roles = await startRoles({ server: await tokenFile(), client: await tokenFile("wrong") });
-      for (const name of ["server", "client"] as const) await roles[name].failsWith([DIFFERENT_TOKENS]);
-    });
-    it("refuse a client without a token, at both ends", async () => {
-      await using roles = await startRoles({ server: await tokenFile() });
-      for (const name of ["server", "client"] as const) await roles[name].failsWith([DIFFERENT_TOKENS]);
-    });
-    it("refuse a dealer with another token, all three", async () => {
-      const token = await tokenFile();
+    it("refuse one another with different tokens: who connects ends, who listens says so and waits on", async () => {
+      const others = pairTokens();
       await using roles = await startRoles({
-        server: token,
-        client: token,
-        dealer: await tokenFile("wrong"),
+        client: tokensOption({ ...TOKENS.client, server: others.client.server! }),
       });
-      await roles.dealer.failsWith([DIFFERENT_TOKENS]);
-      // Whoever comes to the dealer second may find it gone.
-      const reasons = new RegExp(`${DIFFERENT_TOKENS}|lost the connection|closed the connection`);
-      for (const name of ["server", "client"] as const) await roles[name].failsWith([reasons]);
+      await roles.client.failsWith([DIFFERENT_TOKENS]);
+      await roles.server.line(/ warn server: dropped .*do not have the same token/, true);
+      await using parties = await startRoles({ dealer: tokensOption(others.dealer) });
+      await parties.dealer.line(/ warn dealer: dropped .*do not have the same token/, true);
+      for (const name of ["server", "client"] as const) await parties[name].failsWith([DIFFERENT_TOKENS]);
+    });
+    it("refuse a client that takes the server's place at the dealer", async () => {
+      // The client's tokens are all it has; in the server's place it would get both seeds.
+      const forged = { ...TOKENS.server, dealer: TOKENS.client.dealer! };
+      await using roles = await startRoles({ server: tokensOption(forged) });
+      await roles.server.failsWith([`dealer and server ${DIFFERENT_TOKENS}`]);
+      await roles.dealer.line(/dropped .*dealer and server do not have the same token/, true);
+    });
+    it("refuse tokens that others may read, and such as can be guessed", async () => {
+      const path = `${root}/tokens.json`;
+      for (
+        const [tokens, mode, said] of [
+          [TOKENS.server, 0o644, "other users of this machine may read"],
+          [{ client: "hunter2", dealer: TOKENS.server.dealer }, 0o600, "at least 32 hex digits"],
+          [{ client: TOKENS.server.client }, 0o600, "for each of the other two roles"],
+        ] as const
+      ) {
+        await Deno.writeTextFile(path, JSON.stringify(tokens));
+        await Deno.chmod(path, mode);
+        await using server = Program.start("server", ["--model", "convnet", "--tokens", path]);
+        await server.failsWith([path, said]);
+      }
     });
 
     it("never log the token or a seed, whether they succeed or fail", async () => {
       const seeds: Uint8Array[] = [];
       await using roles = await startRoles({
-        all: [...await tokenFile(), "--json"],
+        all: ["--json"],
         client: ["--repetitions", "2"],
         dealer: ["--queries", "1"],
         onDealerFrame: ({ from, kind, tag, bytes }) => {
@@ -100,7 +107,9 @@ describe(
       const secrets = seeds.flatMap((
         seed,
       ) => [seed.toHex(), seed.toBase64(), seed.join(), seed.join(", "), seed.join(" ")]);
-      for (const secret of [TOKEN, ...secrets]) {
+      for (
+        const secret of [...Object.values(TOKENS).flatMap((tokens) => Object.values(tokens)), ...secrets]
+      ) {
         assert(!said.toLowerCase().includes(secret.toLowerCase()), `a secret is in the logs: ${said}`);
       }
       assertMatch(said, /"onlineMs"/);
@@ -108,90 +117,177 @@ describe(
   }),
 );
 
-describe(
-  "roles on several machines",
-  folderFor(() => {
-    let certificates: Certificates | string = "";
-    beforeAll(async () => {
-      certificates = await makeCertificates(root);
-      if (typeof certificates === "string") console.log(certificates);
-    });
-    const withCertificates = (name: string, test: (certificates: Certificates) => Promise<void>) =>
-      it(name, async () => {
-        if (typeof certificates !== "string") await test(certificates);
-      });
-    const shows = (
-      { cert, key }: Pick<Certificates, "cert" | "key">,
-    ) => ["--tls-cert", cert, "--tls-key", key];
-
-    withCertificates("talk over TLS, by address and certificate authority", async (certificates) => {
-      const { ca } = certificates;
-      await using roles = await startRoles({
-        all: await tokenFile(),
-        dealer: shows(certificates),
-        server: [...shows(certificates), "--tls-ca", ca],
-        client: ["--tls-ca", ca],
-      });
-      for (const name of ROLE_NAMES) await roles[name].succeeds();
-    });
-    withCertificates("refuse a certificate of another authority, at both ends", async (certificates) => {
-      await using roles = await startRoles({
-        server: shows(certificates),
-        client: ["--tls-ca", certificates.otherCa],
-      });
-      await roles.client.failsWith(["no TLS session with server at 127.0.0.1", "certificate"]);
-      await roles.server.failsWith(["a connection got no TLS session"]);
-    });
-    withCertificates("refuse a client without TLS, at both ends", async (certificates) => {
-      await using roles = await startRoles({ server: shows(certificates) });
-      await roles.client.failsWith(["127.0.0.1"]);
-      await roles.server.failsWith(["a connection got no TLS session"]);
-    });
-    withCertificates("refuse a server without TLS, at both ends", async ({ ca }) => {
-      await using roles = await startRoles({ client: ["--tls-ca", ca] });
-      await roles.client.failsWith(["no TLS session with server at 127.0.0.1"]);
-      await roles.server.failsWith(["starts no message of this protocol"]);
-    });
-
-    const testdata = (name: string) =>
-      fileURLToPath(new URL(`../src/network/testdata/${name}`, import.meta.url));
-    const named = shows({ cert: testdata("server.pem"), key: testdata("server_key.pem") });
-    it("accept a certificate for the name that --tls-name gives", async () => {
-      const checks = ["--tls-ca", testdata("ca.pem"), "--tls-name", "server.test"];
-      await using roles = await startRoles({ dealer: named, server: [...named, ...checks], client: checks });
-      for (const name of ROLE_NAMES) await roles[name].succeeds();
-    });
-    it("refuse a certificate for another name", async () => {
-      await using roles = await startRoles({ server: named, client: ["--tls-ca", testdata("ca.pem")] });
-      await roles.client.failsWith(["no TLS session with server at 127.0.0.1", "127.0.0.1"]);
-      await roles.server.failsWith(["a connection got no TLS session"]);
-    });
-
-    const PLAIN = ["would leave this machine unencrypted", "TLS", "allow plaintext"];
-    for (
-      const [role, option, address] of [
-        ["dealer", "--listen", "0.0.0.0:0"],
-        ["server", "--listen", "0.0.0.0:0"],
-        ["client", "--connect", "192.0.2.1:7700"],
-      ] as const
-    ) {
-      it(`refuse plain TCP beyond this machine: ${role} ${option} ${address}`, async () => {
-        await using program = Program.start(role, ["--model", "convnet", option, address]);
-        await program.failsWith([`plain TCP to ${address.split(":")[0]}`, ...PLAIN]);
-      });
+describe("roles on several machines", () => {
+  it("prove themselves by certificates", async () => {
+    await using roles = await startRoles(await identityOptions());
+    for (const name of ROLE_NAMES) await roles[name].succeeds();
+  });
+  it("refuse a certificate of another authority, and one of another role", async () => {
+    const identities = await identityOptions(), others = await identityOptions();
+    for (const client of [others.client, identities.dealer]) {
+      await using roles = await startRoles({ ...identities, client });
+      await roles.client.failsWith([/no TLS session with server|lost the connection to|stopped: /]);
+      await roles.server.line(/ warn server: dropped 127\.0\.0\.1:\d+: /, true);
     }
-    it("use plain TCP beyond this machine with --allow-plaintext", async () => {
-      await using dealer = Program.start("dealer", [
-        "--model",
-        "convnet",
-        "--listen",
-        "0.0.0.0:0",
-        "--allow-plaintext",
+  });
+  it("refuse a role without TLS", async () => {
+    const identities = await identityOptions();
+    await using plainClient = await startRoles({ server: identities.server, dealer: identities.dealer });
+    await plainClient.client.failsWith(["127.0.0.1"]);
+    await plainClient.server.line(/ warn server: dropped 127\.0\.0\.1:\d+: /, true);
+    await using plainServer = await startRoles({ client: identities.client });
+    await plainServer.client.failsWith(["no TLS session with server at 127.0.0.1"]);
+    await plainServer.server.line(/dropped .*starts no message of this protocol/, true);
+  });
+
+  for (
+    const [role, option, address] of [
+      ["dealer", "--listen", "0.0.0.0:0"],
+      ["server", "--listen", "0.0.0.0:0"],
+      ["client", "--connect", "192.0.2.1:7700"],
+    ] as const
+  ) {
+    it(`never leave this machine without an identity: ${role} ${option} ${address}`, async () => {
+      await using program = Program.start(role, ["--model", "convnet", option, address]);
+      await program.failsWith([
+        `plain TCP to ${address.split(":")[0]}`,
+        "would leave this machine",
+        "--identity",
       ]);
-      assert(await dealer.port() > 0);
     });
-  }),
-);
+  }
+  it("start nowhere without proving who they are", async () => {
+    for (const role of ROLE_NAMES) {
+      await using program = Program.start(role, ["--model", "convnet"], { proves: false });
+      await program.failsWith(["must prove to the others which one it is", "deno task keys"]);
+    }
+  });
+});
+
+describe("server and dealer as a service", () => {
+  const started = async (options: { server?: string[]; dealer?: string[] } = {}) => {
+    await using stack = new AsyncDisposableStack();
+    let resources = stack;
+    const start = (name: RoleName, args: readonly string[]) =>
+      resources.use(Program.start(name, ["--model", "convnet", ...args]));
+    const dealer = start("dealer", ["--listen", "127.0.0.1:0", ...options.dealer ?? []]);
+    const at = ["--dealer", `127.0.0.1:${await dealer.port()}`];
+    const server = start("server", ["--listen", "127.0.0.1:0", ...at, ...options.server ?? []]);
+    const to = ["--connect", `127.0.0.1:${await server.port()}`, ...at];
+    const client = (...args: string[]) => start("client", [...to, ...args]);
+    resources = stack.move();
+    return { server, dealer, client, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+  };
+  /** SIGTERM must end a service that has nothing to do, and well. */
+  const drains = async (...programs: Program[]) => {
+    for (const program of programs) {
+      program.kill("SIGTERM");
+      assertEquals((await program.ended(END_MS)).code, 0, program.said);
+    }
+  };
+
+  it("answer one client after another, and two at a time", async () => {
+    await using service = await started({ server: ["--clients", "2"] });
+    for (let i = 0; i < 2; i++) await service.client().succeeds();
+    const both = [service.client("--repetitions", "20"), service.client("--repetitions", "20")];
+    for (const client of both) await client.succeeds();
+    await drains(service.server, service.dealer);
+    assertMatch(service.server.said, /server: 42 queries answered\n$/);
+    assertMatch(service.dealer.said, /dealer: 42 queries dealt\n$/);
+  });
+
+  it("tell a client that there is no room to come later, and it does", async () => {
+    await using service = await started();
+    const first = service.client("--repetitions", "300");
+    await first.line(/query 1 of 300/);
+    await using refused = service.client("--once");
+    await refused.failsWith(["the server is busy with 1 clients; try again later"]);
+    const second = service.client();
+    await second.line(/busy with 1 clients; try again later; a new session in 1 s/, true);
+    assertEquals((await first.ended()).code, 0);
+    assertEquals((await second.ended()).code, 0);
+  });
+
+  it("go on when a client dies in a query, and give its memory back", async () => {
+    await using service = await started();
+    const memory: number[] = [];
+    for (let i = 0; i < 6; i++) {
+      const client = service.client("--repetitions", "1000");
+      await client.line(/query 3 of/);
+      client.kill();
+      await poll(() => Promise.resolve(service.server.said.split("warn").length > i + 1 || undefined));
+      memory.push(await residentMB(service.server.pid));
+    }
+    await service.client().succeeds();
+    assertLess(memory.at(-1)!, memory[1]! + 30);
+    await drains(service.server, service.dealer);
+  });
+
+  it("answer the rest of a client's images after they were killed and started anew", async () => {
+    const folder = `${await Deno.makeTempDir()}/pictures`,
+      names = Array.from({ length: 20 }, (_, i) => `${10 + i}.png`);
+    await Deno.mkdir(folder);
+    for (const [i, name] of names.entries()) {
+      const samples = new Uint8Array(32 * 32 * 3).fill(10 * i);
+      await Deno.writeFile(`${folder}/${name}`, png({ width: 32, height: 32, colour: RGB, samples }));
+    }
+    // A query takes a quarter of a second, so that this one is in time.
+    const slow = ["--profile", "rtt:60"];
+    await using first = await started({ server: slow });
+    const at = [first.server, first.dealer].map(async (program) => `127.0.0.1:${await program.port()}`);
+    const [serverAt, dealerAt] = await Promise.all(at) as [string, string];
+    const client = first.client("--images", folder, ...slow);
+    await client.line(/client: 14\.png: /);
+    for (const program of [first.server, first.dealer]) {
+      program.kill();
+      await program.ended().catch(() => {});
+    }
+    await using _dealer = Program.start("dealer", ["--model", "convnet", "--listen", dealerAt]);
+    await using _server = Program.start("server", [
+      "--model",
+      "convnet",
+      "--listen",
+      serverAt,
+      "--dealer",
+      dealerAt,
+      ...slow,
+    ]);
+    const { code, stdout, stderr } = await client.ended();
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /a new session in 1 s/);
+    // Each image once, in order, whichever session it was of.
+    const answered = [...stdout.matchAll(/^client: (\d+\.png): (?:class \d|unreliable)/gm)].map(([, name]) =>
+      name
+    );
+    assertEquals(answered, names);
+    await Deno.remove(folder, { recursive: true });
+  });
+
+  it("outlive one another's failures: a new dealer or a new server is found by who waits", async () => {
+    await using service = await started();
+    const client = service.client("--repetitions", "3000");
+    await client.line(/query 1 of/);
+    service.dealer.kill();
+    await client.line(/ warn client: .*dealer.*; a new session in/, true);
+    assert(!/ended|error:/.test(service.server.said), service.server.said);
+    client.kill();
+  });
+
+  it("end at SIGTERM after the query that runs", async () => {
+    await using service = await started();
+    const client = service.client("--repetitions", "100000", "--once");
+    await client.line(/query 2 of/);
+    service.server.kill("SIGTERM");
+    const { code, stdout } = await service.server.ended(END_MS);
+    assertEquals(code, 0, service.server.said);
+    await client.failsWith(["server stopped: the server ends; try again later"]);
+    // Every query that the server counted was answered.
+    const answered = Number(/(\d+) queries answered\n$/.exec(stdout)![1]);
+    assertMatch(client.said, new RegExp(`query ${answered} of`));
+    assert(!client.said.includes(`query ${answered + 1} of`));
+    await drains(service.dealer);
+  });
+});
 
 describe("a role that is interrupted", () => {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -375,6 +471,14 @@ describe(
       await using _ = program;
       await program.failsWith(["broken.f32 has 12289 bytes, not a multiple of 12288"], 4 * END_MS);
       assertEquals(leftBehind(), []);
+    });
+
+    it("runs more queries than fit the time-out between two requests to the dealer", async () => {
+      // Three queries of eight delays of 150 ms each, while the dealer hears nothing of its parties but that they are there.
+      const waits = ["--profile", "rtt:300", "--prepare", "3", "--timeout", "1"];
+      const { program } = await start([...waits, "--repetitions", "4", "--warm-up", "0"]);
+      await using _ = program;
+      assertEquals(JSON.parse((await program.succeeds()).stdout).repetitions, 4);
     });
 
     it("prints a table for a person", async () => {

@@ -5,7 +5,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { shapesDataset } from "../src/data/shapes.ts";
-import { makeCertificates } from "./support/certificates.ts";
 import { png, RGB } from "./support/png.ts";
 import { childrenOf } from "./support/process_list.ts";
 import { type Ended, poll, Program, within } from "./support/program.ts";
@@ -85,7 +84,6 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     }
     await Deno.copyFile(`${here}/my pictures/val/cat/0.png`, `${here}/pic #%41 é.png`);
     await Deno.writeFile(`${here}/images.f32`, new Uint8Array(2 * 32 * 32 * 3 * 4));
-    await Deno.writeTextFile(`${here}/token`, "a secret of this test");
   });
   afterAll(() => Deno.remove(checkout.replace(/\/[^/]*$/, ""), { recursive: true }));
 
@@ -191,24 +189,31 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     await succeeds("train", ...shapes, "--out", "turbo", "--resume");
   });
 
-  it("server, client and dealer, with and without TLS", async () => {
-    const certificates = await makeCertificates(here);
-    const ways = typeof certificates === "string" ? [false] : [false, true];
-    for (const tls of ways) {
-      const shows = tls ? ["--tls-cert", "server.pem", "--tls-key", "server_key.pem"] : [];
-      const checks = tls ? ["--tls-ca", "ca.pem", "--tls-name", "localhost"] : [];
-      const common = ["--model", "convnet", "--token-file", "token"];
-      const listen = [...common, "--listen", "127.0.0.1:0"];
-      await using dealer = Program.task("dealer", [...listen, ...shows, "--threads", "2"], here);
+  it("keys, and server, client and dealer with certificates and with tokens", async () => {
+    assertStringIncludes(await succeeds("keys", "--out", "my keys"), "my keys/server");
+    for (
+      const keysOf of [
+        (role: string) => ["--identity", `my keys/${role}`],
+        (role: string) => ["--tokens", `my keys/${role}/tokens.json`],
+      ]
+    ) {
+      const common = ["--model", "convnet"], listen = [...common, "--listen", "127.0.0.1:0"];
+      await using dealer = Program.task("dealer", [...listen, ...keysOf("dealer"), "--threads", "2"], here);
       const at = ["--dealer", `127.0.0.1:${await dealer.port()}`];
-      await using server = Program.task("server", [...listen, ...shows, ...checks, ...at], here);
+      await using server = Program.task("server", [...listen, ...keysOf("server"), ...at], here);
       const to = ["--connect", `127.0.0.1:${await server.port()}`, ...at, "--profile", "none"];
-      await using client = Program.task("client", [...common, ...to, ...checks, "--image", PICTURE], here);
-      for (const role of [client, server, dealer]) {
-        assertEquals((await role.ended(PATIENCE_MS)).code, 0, role.said);
-        called.add(role.name.replace("task ", ""));
-      }
+      await using client = Program.task(
+        "client",
+        [...common, ...to, ...keysOf("client"), "--image", PICTURE],
+        here,
+      );
+      assertEquals((await client.ended(PATIENCE_MS)).code, 0, client.said);
       assertMatch(client.said, /client: (class \d|unreliable)/);
+      for (const role of [server, dealer]) {
+        role.kill("SIGTERM");
+        assertEquals((await role.ended(PATIENCE_MS)).code, 0, role.said);
+      }
+      for (const role of [client, server, dealer]) called.add(role.name.replace("task ", ""));
     }
   });
 
@@ -234,6 +239,11 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
 
   it("the smaller ones", async () => {
     assertMatch(await succeeds("calibrate", "--profile", "lan", "--budget", "50"), /round trip/);
+    assertMatch(await succeeds("fuzz", "--cases", "8", "--seed", "2"), /model folder +2 +\d/);
+    assertMatch(
+      await succeeds("load", "--model", "convnet", "--clients", "2", "--seconds", "2"),
+      /queries of 2 clients/,
+    );
     await succeeds("models");
     await succeeds("documents");
     await succeeds("fit");

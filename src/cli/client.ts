@@ -1,11 +1,13 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
 import { isUnreliable } from "../inference/guard.ts";
-import { classOf, query } from "../inference/roles.ts";
+import type { Plan } from "../inference/plan.ts";
+import { classOf, type QueryFigures, type SessionFigures } from "../inference/roles.ts";
+import { checkImage } from "../inference/session.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "../terminal/command.ts";
-import { connecting, connectOption, SECURITY_OPTIONS } from "../roles/endpoint.ts";
+import { connectOption, IDENTITY_OPTIONS, identityFrom, parseAddress } from "../roles/endpoint.ts";
 import {
   DRAWN_OPTION,
   GRAPH_OPTION,
@@ -19,13 +21,18 @@ import {
   sayPrecision,
   THREADS_OPTION,
 } from "../options/inference_options.ts";
-import { describeTags, meetAtDealer, withPeers } from "../roles/meeting.ts";
+import { ask } from "../roles/asking.ts";
+import { confine } from "../roles/confinement.ts";
+import { describeTags } from "../roles/meeting.ts";
 import { imagesFrom, pixelsBeside } from "../options/query_images.ts";
-import { peakRssMB, reportLine, tokenFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
+import { withReconnections } from "../roles/reconnection.ts";
+import { logOf, ONCE_OPTION, peakRssMB, tokensFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
 
 await runCommand({
   name: "client",
   summary: "have an image classified by a server without showing it",
+  notes:
+    "A session that breaks off is begun anew, with new correlations, for the queries that are left; answers that were there stay.",
   interrupted: "the session was ended",
   options: {
     ...PLAN_OPTIONS,
@@ -50,46 +57,67 @@ await runCommand({
     ...LINK_OPTIONS,
     prepare: PREPARE_OPTION,
     threads: THREADS_OPTION,
-    ...SECURITY_OPTIONS,
+    ...IDENTITY_OPTIONS,
+    once: ONCE_OPTION,
     json: { type: "boolean", help: "report on standard output as JSON lines" },
     withParent: WITH_PARENT_OPTION,
   },
   async run(options) {
-    if (options.withParent) void tokenFromParent();
-    const plan = planFrom(options), profile = profileFrom(options.profile);
+    if (options.withParent) void tokensFromParent();
+    const plan = planFrom(options),
+      profile = profileFrom(options.profile),
+      log = logOf("client", options.json);
     sayPrecision(plan);
-    const serverAt = await connecting(options, options.connect),
-      dealerAt = await connecting(options, options.dealer);
-    const { images, note } = await imagesFrom(options, {
+    const serverAt = parseAddress(options.connect), dealerAt = parseAddress(options.dealer);
+    const identity = await identityFrom(options);
+    const { images, names, note } = await imagesFrom(options, {
       graph: plan.graph,
       pixels: pixelsBeside(plan.graph, options.graph),
     });
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
-    const common = { role: "client", timeoutMs: options.timeout * 1000, describeTag: describeTags(plan) };
-
-    const figures = await withPeers(async (hold) => {
-      const peer = hold(await connect({ ...serverAt, ...common, expectedPeer: "server", profile }));
-      const dealer = await meetAtDealer(
-        peer,
-        async () => hold(await connect({ ...dealerAt, ...common, expectedPeer: "dealer" })),
-      );
-      const imageOf = (i: number) => images[i % images.length]!;
-      return await query({ pool, peer, dealer, plan }, imageOf, options.repetitions ?? images.length, {
-        prepare: options.prepare,
-        onQuery: ({ onlineMs }) => options.json && console.log(JSON.stringify({ query: { onlineMs } })),
-      });
-    });
+    for (const image of images) checkImage(pool.ring, plan, image);
+    const common = {
+      role: "client",
+      timeoutMs: options.timeout * 1000,
+      describeTag: describeTags(plan),
+      ...identity,
+    };
+    const total = options.repetitions ?? images.length, answers: QueryFigures[] = [];
+    const asked = Array.from({ length: total }, (_, i) => images[i % images.length]!);
+    const asking = {
+      pool,
+      plan,
+      connectToServer: () => connect({ ...serverAt, ...common, expectedPeer: "server", profile }),
+      connectToDealer: () => connect({ ...dealerAt, ...common, expectedPeer: "dealer" }),
+      prepare: options.prepare,
+      onSetup: (setup: SessionFigures["setup"]) => options.json && console.log(JSON.stringify({ setup })),
+      onQuery: (figures: QueryFigures) => {
+        answers.push(figures);
+        if (options.json) console.log(JSON.stringify({ query: figures }));
+        else if (total > 1) {
+          const what = names?.[(answers.length - 1) % images.length] ?? `query ${answers.length} of ${total}`;
+          console.log(`client: ${what}: ${verdictOf(plan, figures)}`);
+        }
+      },
+    };
+    // A session begun anew takes over nothing but the list of what is left.
+    const session = () => ask(asking, asked.slice(answers.length));
+    confine(pool);
+    if (options.once) await session();
+    else await withReconnections(session, () => answers.length, log);
     if (note !== null && !options.json) console.log(`client: ${note}`);
-    const { logits, onlineMs } = figures.queries.at(-1)!, label = classOf(logits);
-    const unreliable = figures.queries.some(({ logits }) => isUnreliable(plan, logits));
-    const verdict = unreliable
-      ? "unreliable: logits beyond their public bound, no class"
-      : `class ${label}, logit ${logits[label]!.toFixed(4)}`;
-    reportLine(
-      options.json,
-      { ...figures, unreliable, class: unreliable ? null : label, peakRssMB: peakRssMB() },
-      `client: ${verdict}, ${onlineMs.toFixed(1)} ms online`,
-    );
+    const last = answers.at(-1)!, unreliable = answers.some(({ logits }) => isUnreliable(plan, logits));
+    const report = { unreliable, class: unreliable ? null : classOf(last.logits), peakRssMB: peakRssMB() };
+    if (options.json) console.log(JSON.stringify(report));
+    else if (total === 1) console.log(`client: ${verdictOf(plan, last)}`);
   },
 });
+
+function verdictOf(plan: Plan, { logits, onlineMs }: QueryFigures): string {
+  const label = classOf(logits);
+  const verdict = isUnreliable(plan, logits)
+    ? "unreliable: logits beyond their public bound, no class"
+    : `class ${label}, logit ${logits[label]!.toFixed(4)}`;
+  return `${verdict}, ${onlineMs.toFixed(1)} ms online`;
+}

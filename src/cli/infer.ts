@@ -33,7 +33,7 @@ import {
   withDefaults,
 } from "../options/network_and_plan.ts";
 import { type Answer, classify, compareLogits } from "../roles/answers.ts";
-import { FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
+import { BrokenSession, FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
 import { Progress } from "../terminal/progress.ts";
 import { asksMany, type ImageChoice, imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
@@ -111,14 +111,16 @@ await runCommand({
 
     // From the first answer on, so that the start of the processes is in no estimate.
     let progress = null as Progress | null, done = 0;
+    let broken: BrokenSession | null = null;
     const figures = await runInference({
       plan: [...planArguments(plan, options), "--threads", String(options.threads)],
       server: model.folder === null ? [] : ["--weights", model.folder],
       client: imageArguments(options),
       parties: [
-        ...["--profile", options.profile, "--timeout", String(options.timeout)],
+        ...["--profile", options.profile],
         ...["--prepare", String(options.prepare)],
       ],
+      timeout: options.timeout,
       reads: {
         server: model.folder === null ? [] : [model.folder],
         client: [
@@ -134,6 +136,11 @@ await runCommand({
         progress ??= progressOf(options.activation, queries, isMany ? "images" : "queries");
         progress?.update(++done, "", [done - 1, queries - 1]);
       },
+    }).catch((error) => {
+      // What was measured before stays.
+      if (!(error instanceof BrokenSession) || error.figures.queries.length <= warmUp) throw error;
+      broken = error;
+      return error.figures;
     });
     progress?.finish();
 
@@ -171,6 +178,7 @@ await runCommand({
     } satisfies InferResult;
     if (options.json) console.log(JSON.stringify(result));
     else print(result, names ?? []);
+    if (broken !== null) throw broken;
   },
 });
 
@@ -312,8 +320,7 @@ function print(result: InferResult, names: readonly string[]): void {
   console.log(
     `\nserver sent ${mb(bytesSent.server)}, client ${mb(bytesSent.client)}; computing ${
       ms(computeMs.server)
-    } and ${ms(computeMs.client)}; ` +
-      `memory server ${peakRssMB.server}, client ${peakRssMB.client}, dealer ${peakRssMB.dealer} MB`,
+    } and ${ms(computeMs.client)}` + memoryText(peakRssMB),
   );
   if (result.prepare > 1) {
     console.log(
@@ -332,6 +339,11 @@ function print(result: InferResult, names: readonly string[]): void {
       result.maxAbsError.toExponential(1)
     } from floating point, ${fixedText(result)} (largest logit ${result.largestLogit.toFixed(3)})`,
   );
+}
+
+/** Nothing where the roles were ended before they could say. */
+function memoryText({ server, client, dealer }: InferResult["peakRssMB"]): string {
+  return Number.isNaN(server) ? "" : `; memory server ${server}, client ${client}, dealer ${dealer} MB`;
 }
 
 function fixedText({ checked, oracleMaxAbsError: error }: InferResult): string {

@@ -5,7 +5,7 @@
  * Every request carries the digest of the plan. A dealer with another plan would hand out words that one party takes for its
  * secret mask and the other for a correction: that must never begin.
  */
-import type { Channel } from "../network/channel.ts";
+import { type Channel, ProtocolError } from "../network/channel.ts";
 import { freshSeed, SEED_BYTES } from "../random/stream.ts";
 
 /** Tag of requests and seeds; steps use their labels, which are smaller. */
@@ -43,15 +43,15 @@ export async function ask(
 /** The dealer's end: waits for the next request of a party and checks that it has the dealer's plan. */
 export async function awaitRequest(party: Channel, digest: Uint8Array): Promise<Request> {
   const message = new DataView(new ArrayBuffer(REQUEST_BYTES)), bytes = new Uint8Array(message.buffer);
-  await party.receive(REQUEST_TAG, bytes);
+  await party.receiveAfterPause(REQUEST_TAG, bytes);
   if (digest.some((byte, i) => byte !== bytes[8 + i])) {
-    throw new RangeError(
+    throw new ProtocolError(
       "the dealer was started with a plan that is not that of the parties; use the same version, model, classes, activation, linear " +
         "protocol, polynomial, fraction bits, ring bits and ranges everywhere",
     );
   }
   const kind = KINDS[message.getUint32(0, true)];
-  if (kind === undefined) throw new RangeError("the dealer was asked for something it does not know");
+  if (kind === undefined) throw new ProtocolError("the dealer was asked for something it does not know");
   return kind === "query" ? { kind, number: message.getUint32(4, true) } : { kind };
 }
 

@@ -123,6 +123,7 @@ class Log {
         ),
       },
       receive: { value: channel.receive.bind(channel) },
+      receiveAfterPause: { value: channel.receiveAfterPause.bind(channel) },
       exchange: {
         value: (tag: number, payload: Uint8Array, into: Uint8Array) => (
           record(tag, payload), channel.exchange(tag, payload, into)

@@ -4,9 +4,10 @@
  */
 import { Dealing } from "../correlations/dealing.ts";
 import { awaitRequest, handOutSeed, type Request } from "../correlations/request.ts";
-import type { Channel } from "../network/channel.ts";
+import { type Channel, ProtocolError } from "../network/channel.ts";
 import { Seed } from "../random/stream.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
+import { unlessDraining } from "./draining.ts";
 import { digestOf, type Plan } from "./plan.ts";
 
 export interface DealerOptions {
@@ -16,29 +17,32 @@ export interface DealerOptions {
   readonly client: Channel;
   /** Queries that may be dealt in this session. */
   readonly queries: number;
+  /** Once aborted, nothing further is dealt; what is asked for by then is. */
+  readonly draining?: AbortSignal;
   /** Told how long each request took, in milliseconds. */
   readonly onDealt?: (request: Request, milliseconds: number) => void;
 }
 
 /** Serves the two parties of one session until both say that they are done. */
 export async function runDealer(
-  { pool, plan, server, client, queries, onDealt }: DealerOptions,
+  { pool, plan, server, client, queries, draining, onDealt }: DealerOptions,
 ): Promise<void> {
   const handedOut = new Set<string>(), digest = await digestOf(plan);
   let session: Dealing | null = null;
 
   for (;;) {
-    const [request, other] = await Promise.all([awaitRequest(server, digest), awaitRequest(client, digest)]);
+    const requests = Promise.all([awaitRequest(server, digest), awaitRequest(client, digest)]);
+    const [request, other] = await unlessDraining(requests, "dealer", draining);
     const name = nameOf(request);
     if (nameOf(other) !== name) {
-      throw new RangeError(`the server asked the dealer for ${name}, the client for ${nameOf(other)}`);
+      throw new ProtocolError(`the server asked the dealer for ${name}, the client for ${nameOf(other)}`);
     }
     if (request.kind === "end") break;
     if (handedOut.has(name)) {
-      throw new RangeError(`the correlations of ${name} were handed out before; each is used once`);
+      throw new ProtocolError(`the correlations of ${name} were handed out before; each is used once`);
     }
     if (request.kind === "query" && request.number >= queries) {
-      throw new RangeError(
+      throw new ProtocolError(
         `the dealer ran out of correlations: ${name} was asked for, but only ${queries} queries were agreed ` +
           `(activation ${plan.options.activation}, linear ${plan.options.linear})`,
       );
@@ -52,7 +56,7 @@ export async function runDealer(
     };
     if (request.kind === "session") session = new Dealing(pool, plan.steps, seeds);
     else if (session !== null) await session.query(seeds, (label, bytes) => server.send(label, bytes));
-    else throw new RangeError("the correlations of the session must be dealt before those of a query");
+    else throw new ProtocolError("the correlations of the session must be dealt before those of a query");
     onDealt?.(request, performance.now() - start);
   }
   session?.[Symbol.dispose]();

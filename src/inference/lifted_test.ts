@@ -271,6 +271,6 @@ Deno.test("a client refuses an image that its ring does not hold before it sends
   await assertRejects(
     () => client.run([31, -32, 0]),
     RangeError,
-    "image: element 1 is -32, which does not fit 30-bit words",
+    "image: element 1 does not fit 30-bit words",
   );
 });

@@ -68,7 +68,10 @@ async function session(
     }
   };
   const results = await Promise.allSettled([
-    ended(serve({ pool, peer: all.server, dealer: all.serverDealer, plan: used, weights }, most), all.server),
+    ended(
+      serve({ pool, peer: all.server, dealer: all.serverDealer, plan: used, weights }, { prepare: most }),
+      all.server,
+    ),
     ended(
       query({ pool, peer: all.client, dealer: all.clientDealer, plan: used }, () => image, 5, options),
       all.client,

@@ -5,6 +5,7 @@
  */
 import { fromDealer } from "../correlations/source.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
+import { unlessDraining } from "./draining.ts";
 import { PreparedQueries } from "./prepared_queries.ts";
 import { openSession, type PreparedQuery, type SessionOptions } from "./session.ts";
 import { CONTROL_TAG, FIGURES_TAG } from "./tags.ts";
@@ -42,18 +43,26 @@ export const END = 0, PREPARE = 1, RUN = 2;
 /** A role's links and its plan; correlations come from the dealer. */
 export type RoleOptions = Omit<SessionOptions, "role" | "source"> & { readonly dealer: Channel };
 
-/** Serves one client until it says that it is done, and holds at most `most` queries prepared. Returns the number of queries. */
-export async function serve(options: RoleOptions, most = 1): Promise<number> {
-  const { peer, dealer, pool: { ring } } = options;
+export interface ServeOptions {
+  /** The most queries that the client may have prepared ahead. Default 1. */
+  readonly prepare?: number;
+  /** Once aborted, no further query begins; one that runs goes on to its end. */
+  readonly draining?: AbortSignal;
+  readonly onQuery?: () => void;
+}
+
+/** Serves one client until it says that it is done. Returns the number of queries. */
+export async function serve(options: RoleOptions, serving: ServeOptions = {}): Promise<number> {
+  const { prepare = 1, draining, onQuery } = serving, { peer, dealer, pool: { ring } } = options;
   const session = await openSession({
     ...options,
     role: "server",
     source: fromDealer(ring, "server", dealer),
   });
   await sendNumbers(peer, CONTROL_TAG, [dealer.received.bytes]);
-  const stock = new PreparedQueries(session, most);
+  const stock = new PreparedQueries(session, prepare);
   for (let queries = 0;;) {
-    const [code, number] = await receiveNumbers(peer, CONTROL_TAG, 2) as [number, number];
+    const [code, number] = await nextCommand(peer, draining);
     if (code === PREPARE) {
       const start = performance.now(), dealt = dealer.received.bytes, held = ring.bytesInUse;
       await stock.prepare(number);
@@ -64,6 +73,7 @@ export async function serve(options: RoleOptions, most = 1): Promise<number> {
       await sendNumbers(peer, CONTROL_TAG, [number]);
       const { time } = await query.run(null);
       queries++;
+      onQuery?.();
       await sendNumbers(peer, FIGURES_TAG, [number, time.milliseconds, time.computeMilliseconds]);
     } else if (code === END) {
       await session.end();
@@ -72,9 +82,18 @@ export async function serve(options: RoleOptions, most = 1): Promise<number> {
   }
 }
 
+/** What the client wants next; it may take any time to say. */
+async function nextCommand(peer: Channel, draining: AbortSignal | undefined): Promise<[number, number]> {
+  const numbers = new Float64Array(2);
+  const next = peer.receiveAfterPause(CONTROL_TAG, new Uint8Array(numbers.buffer));
+  await unlessDraining(next, "server", draining);
+  return checked(numbers) as [number, number];
+}
+
 export interface QueryOptions {
   /** Queries that are prepared ahead at a time, before the first of them runs. */
   readonly prepare?: number;
+  readonly onSetup?: (setup: SessionFigures["setup"]) => void;
   readonly onQuery?: (figures: QueryFigures) => void;
 }
 
@@ -83,7 +102,7 @@ export async function query(
   options: Omit<RoleOptions, "weights">,
   imageOf: (query: number) => ArrayLike<number>,
   repetitions: number,
-  { prepare = 1, onQuery }: QueryOptions = {},
+  { prepare = 1, onSetup, onQuery }: QueryOptions = {},
 ): Promise<SessionFigures> {
   const { peer, dealer, pool: { ring } } = options;
   const start = performance.now();
@@ -92,6 +111,8 @@ export async function query(
   const setupMs = performance.now() - start;
   const setupTraffic = peer.sent.bytes + peer.received.bytes + dealer.received.bytes;
   const [serverDealt] = await receiveNumbers(peer, CONTROL_TAG, 1);
+  const setup = { ms: setupMs, bytes: setupTraffic + serverDealt! };
+  onSetup?.(setup);
 
   const stock = new PreparedQueries(session, prepare), offline: OfflineFigures[] = [];
   const queries: QueryFigures[] = [];
@@ -108,7 +129,7 @@ export async function query(
   }
   await sendNumbers(peer, CONTROL_TAG, [END, repetitions]);
   await session.end();
-  return { setup: { ms: setupMs, bytes: setupTraffic + serverDealt! }, queries };
+  return { setup, queries };
 }
 
 type OfflineFigures = Pick<QueryFigures, "offlineMs" | "offlineBytes" | "offlinePartyBytes" | "heldBytes">;
@@ -181,10 +202,12 @@ async function sendNumbers(channel: Channel, tag: number, numbers: readonly numb
 async function receiveNumbers(channel: Channel, tag: number, count: number): Promise<number[]> {
   const numbers = new Float64Array(count);
   await channel.receive(tag, new Uint8Array(numbers.buffer));
-  if (numbers.some((n) => !Number.isFinite(n))) {
-    throw new ProtocolError("the peer sent a figure that is no number");
-  }
-  return [...numbers];
+  return checked(numbers);
+}
+
+function checked(numbers: Float64Array): number[] {
+  if (numbers.every(Number.isFinite)) return [...numbers];
+  throw new ProtocolError("the peer sent a figure that is no number");
 }
 
 /** The class with the largest logit. */

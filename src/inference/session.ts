@@ -4,14 +4,14 @@
  */
 import type { Source } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
-import { weightsInUnits } from "../models/unit.ts";
-import { checkWeights } from "../models/weight_shapes.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import type { EncodedLayer, OpenStep, Party, Prepared, Role } from "../protocols/protocol.ts";
 import { decode, encodeWords } from "../ring/fixed_point.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
+import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
 import type { Half, Wire } from "../wires/wire.ts";
+import { encodedLayers, planWeights, ServerWeights } from "./server_weights.ts";
 import { digestOf, type LocalStep, type Plan, type Step } from "./plan.ts";
 import { PLAN_TAG, queryTag } from "./tags.ts";
 import { TimedChannel } from "./timed_channel.ts";
@@ -23,8 +23,8 @@ export interface SessionOptions {
   /** Where correlations come from, given the digest that this party's plan has. */
   readonly source: (digest: Uint8Array) => Source;
   readonly plan: Plan;
-  /** Weights of the folded graph: the server's, null at the client. */
-  readonly weights: Weights | null;
+  /** Weights of the folded graph: the server's, null at the client. Those of a server of many sessions are packed for all. */
+  readonly weights: Weights | ServerWeights | null;
   /**
    * Called with every half that a party adds to a value after each step, in debugging runs that open intermediate values: their sum over
    * both phases and parties is the value.
@@ -44,17 +44,15 @@ type Halves = Map<string, RingTensor<Width>>;
 
 /** Set-up of a party: compares plans, then masks and opens weights, once for all queries. */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { plan, peer, pool, role } = options, digest = await digestOf(plan);
-  if (options.weights !== null) checkWeights(plan.graph, options.weights);
-  const weights = options.weights && weightsInUnits(plan.graph, options.weights, plan.units);
+  const { plan, peer, pool, role } = options, digest = await digestOf(plan), given = options.weights;
+  const weights = given === null || given instanceof ServerWeights ? given : planWeights(plan, given);
   await comparePlans(peer, digest);
   const source = options.source(digest), draw = await source.session();
   const open = new Map<Step, OpenStep>();
   for (const step of plan.steps) {
     const { work, kind } = step;
     if (!("open" in work)) continue;
-    const layers = kind === "linear" ? encodedLayers({ ...options, weights }, step) : null,
-      drawn = draw(step);
+    const layers = kind === "linear" ? layersOf({ ...options, weights }, step) : null, drawn = draw(step);
     open.set(step, await work.open({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
     drawn.finish();
     layers?.forEach(({ weights }) => weights[Symbol.dispose]());
@@ -74,23 +72,12 @@ async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
   }
 }
 
-/** The server's layers of a step, at the scales of the plan. */
-function encodedLayers(
-  { pool: { ring }, plan, weights }: SessionOptions,
-  { reads, writes }: Step,
-): EncodedLayer[] | null {
+/** The server's layers of a step. */
+function layersOf({ pool: { ring }, plan, weights }: SessionOptions, step: Step): EncodedLayer[] | null {
   if (weights === null) return null;
-  const { width, factor } = plan.wires.get(reads[0]!)!;
-  return writes.map((node) => {
-    const { data } = weights.get(`${node}.weight`)!, bias = weights.get(`${node}.bias`);
-    const scaled = factor === 1 ? data : data.map((w) => w * factor);
-    return {
-      weights: encodeWords(ring, width, scaled, plan.weightBits.get(node)!, `weight of ${node}`),
-      bias: bias
-        ? encodeWords(ring, width, bias.data, plan.wires.get(node)!.fractionBits, `bias of ${node}`)
-        : null,
-    };
-  });
+  return weights instanceof ServerWeights
+    ? weights.layers(ring, step)
+    : encodedLayers(ring, plan, weights, step);
 }
 
 export class Session {
@@ -179,17 +166,25 @@ export class PreparedQuery {
   /** The image as the client's late half; the server has none. */
   #encoded(image: ArrayLike<number> | null): Halves {
     const { role, pool: { ring }, plan } = this.options;
-    if (role === "server") return new Map();
-    if (image?.length !== plan.inputLength) {
-      throw new RangeError(
-        `the image has ${image?.length ?? 0} numbers, the network takes ${
-          plan.graph.inputShape.join(" x ")
-        } = ${plan.inputLength}`,
-      );
-    }
-    const { width, fractionBits, ringBits } = plan.wires.get(plan.input)!;
-    return new Map([[plan.input, encodeWords(ring, width, image, fractionBits, "image", ringBits)]]);
+    return role === "server" ? new Map() : new Map([[plan.input, encodedImage(ring, plan, image)]]);
   }
+}
+
+function encodedImage(ring: Ring, plan: Plan, image: ArrayLike<number> | null): RingTensor<Width> {
+  if (image?.length !== plan.inputLength) {
+    throw new RangeError(
+      `the image has ${image?.length ?? 0} numbers, the network takes ${
+        plan.graph.inputShape.join(" x ")
+      } = ${plan.inputLength}`,
+    );
+  }
+  const { width, fractionBits, ringBits } = plan.wires.get(plan.input)!;
+  return encodeWords(ring, width, image, fractionBits, "image", ringBits);
+}
+
+/** Throws a RangeError where an image does not fit the plan: a client does so before it connects. */
+export function checkImage(ring: Ring, plan: Plan, image: ArrayLike<number>): void {
+  encodedImage(ring, plan, image)[Symbol.dispose]();
 }
 
 const lateHalves = async (

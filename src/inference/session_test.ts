@@ -7,7 +7,7 @@ import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Activation, Graph } from "../models/graph.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
-import type { Channel } from "../network/channel.ts";
+import { type Channel, ProtocolError } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { ACTIVATION_PROTOCOLS, activationProtocol, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
@@ -161,7 +161,7 @@ const both = (server: Channel, client: Channel, request: Parameters<typeof ask>[
 
 Deno.test("the dealer refuses parties with another plan before it hands out a seed", async () => {
   const { server, client, running, digest } = await dealerFor(1);
-  const refused = assertRejects(() => running, RangeError, "is not that of the parties");
+  const refused = assertRejects(() => running, ProtocolError, "is not that of the parties");
   void both(server, client, { kind: "session" }, digest.with(3, digest[3]! ^ 1)).catch(() => {});
   await refused;
   assertEquals(server.received.bytes, 0);
@@ -172,7 +172,7 @@ Deno.test("the dealer refuses to hand out the same correlations twice and names 
   const askBoth = (request: Parameters<typeof ask>[1]) => both(server, client, request, digest);
   await askBoth({ kind: "session" });
   await askBoth({ kind: "query", number: 0 });
-  const again = assertRejects(() => running, RangeError, "query 0 were handed out before");
+  const again = assertRejects(() => running, ProtocolError, "query 0 were handed out before");
   void askBoth({ kind: "query", number: 0 }).catch(() => {});
   await again;
 });
@@ -183,7 +183,7 @@ Deno.test("the dealer says what ran out when more queries are asked for than agr
   await askBoth({ kind: "session" });
   const out = assertRejects(
     () => running,
-    RangeError,
+    ProtocolError,
     "ran out of correlations: query 1 was asked for, but only 1 queries",
   );
   void askBoth({ kind: "query", number: 1 }).catch(() => {});

@@ -13,6 +13,8 @@ export class TimedChannel implements Channel {
     this.#time(this.inner.send(tag, payload, more));
   receive = (tag: number, into: Uint8Array, more?: boolean): Promise<void> =>
     this.#time(this.inner.receive(tag, into, more));
+  receiveAfterPause = (tag: number, into: Uint8Array): Promise<void> =>
+    this.#time(this.inner.receiveAfterPause(tag, into));
   exchange = (tag: number, payload: Uint8Array, into: Uint8Array): Promise<void> =>
     this.#time(this.inner.exchange(tag, payload, into));
 

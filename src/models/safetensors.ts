@@ -152,11 +152,13 @@ function readEntry(name: string, value: unknown): Entry {
   if (!isRecord(value)) return refuse("its header entry is not an object");
   const { dtype, shape, data_offsets: offsets } = value;
   if (!isNumberType(dtype)) {
-    return refuse(`dtype ${JSON.stringify(dtype)} is not supported, only "F32" and "F16" are`);
+    return refuse(
+      `dtype ${JSON.stringify(dtype) ?? "(left out)"} is not supported, only "F32" and "F16" are`,
+    );
   }
-  if (!isSizes(shape)) return refuse(`shape ${JSON.stringify(shape)} is not a list of sizes`);
+  if (!isSizes(shape)) return refuse(`shape ${JSON.stringify(shape) ?? "(left out)"} is not a list of sizes`);
   if (!isSizes(offsets) || offsets.length !== 2) {
-    return refuse(`data_offsets ${JSON.stringify(offsets)} are not a pair of byte offsets`);
+    return refuse(`data_offsets ${JSON.stringify(offsets) ?? "(left out)"} are not a pair of byte offsets`);
   }
   const [begin, end] = offsets, wanted = NUMBER_BYTES[dtype] * sizeOf(shape);
   if (begin > end || end - begin !== wanted) {

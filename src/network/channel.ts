@@ -19,6 +19,8 @@ export interface Channel {
   send(tag: number, payload: Uint8Array, more?: boolean): Promise<void>;
   /** Receives the next message, or part of one, into `into`, which has exactly its length. */
   receive(tag: number, into: Uint8Array, more?: boolean): Promise<void>;
+  /** As {@linkcode receive}, after a pause between two pieces of work: the peer may take any time to begin, while it shows that it is there. */
+  receiveAfterPause(tag: number, into: Uint8Array): Promise<void>;
   /** Sends and receives at once: the two messages of one exchange cross on the wire. */
   exchange(tag: number, payload: Uint8Array, into: Uint8Array): Promise<void>;
   readonly sent: Traffic;
@@ -37,8 +39,13 @@ export interface Channel {
 export interface AbortableChannel extends Channel {
   /** The peer's role, or its address before it has said one. */
   readonly peer: string;
-  /** Makes the peer's next receive fail with `reason`, one sentence of at most 512 bytes, and closes. */
-  abort(reason: string): Promise<void>;
+  /**
+   * Makes the peer's next receive fail with `reason`, one sentence of at most 512 bytes, and closes; `mayPass` is that of the error
+   * which the peer gets.
+   */
+  abort(reason: string, mayPass?: boolean): Promise<void>;
+  /** Resolves when nothing is under way: on a closed channel, when no memory of its callers is read or written any more. */
+  settled(): Promise<void>;
 }
 
 /** What every transport lets its user choose. */
@@ -52,7 +59,24 @@ export interface ChannelOptions {
   readonly timeoutMs?: number;
 }
 
-/** The peer did something the protocol does not allow, or went away. The message says who, where, what. */
+/**
+ * The peer did something the protocol does not allow, or went away. The message says who, where, what; it is written for the peer too,
+ * and names nothing that a role keeps to itself.
+ */
 export class ProtocolError extends Error {
   override readonly name = "ProtocolError";
+  /** Whether another session may fare better: the peer was lost, or said so. */
+  readonly mayPass: boolean;
+
+  constructor(message: string, { cause, mayPass = false }: { cause?: unknown; mayPass?: boolean } = {}) {
+    super(message, cause === undefined ? {} : { cause });
+    this.mayPass = mayPass;
+  }
 }
+
+/** What a peer hears of an error that is not written for it: another one may name a pixel or a weight. */
+export const SHOWN_ELSEWHERE = "stopped by an error of its own, which it alone shows";
+
+/** The reason that peers are given of an error: what was written for them, and of another one nothing. */
+export const reasonForPeers = (error: unknown): readonly [reason: string, mayPass: boolean] =>
+  error instanceof ProtocolError ? [error.message, error.mayPass] : [SHOWN_ELSEWHERE, false];

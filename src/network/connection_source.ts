@@ -2,15 +2,26 @@
 
 import type { ByteStream } from "./byte_stream.ts";
 
-export interface Connection {
-  readonly stream: ByteStream;
+/** Somebody who has connected and of whom nothing else is known. */
+export interface Caller {
   /** Where it comes from, for messages. */
   readonly address: string;
+  /** Resolves when TLS, if there is any, has agreed. */
+  readonly opened: Promise<Opened>;
+  /** Closes the connection, whatever state it is in. */
+  drop(): void;
+}
+
+export interface Opened {
+  readonly stream: ByteStream;
+  /** The role in the certificate of a peer that has shown one. */
+  readonly certified?: string;
 }
 
 export interface ConnectionSource {
   readonly port: number;
-  accept(): Promise<Connection>;
+  /** The next one to connect; fails when the source is closed. */
+  next(): Promise<Caller>;
   close(): void;
 }
 

@@ -17,14 +17,14 @@
 
 export const HEADER_BYTES = 40;
 /** Changes with the header, the handshake or the meaning of either. */
-export const FRAME_VERSION = 2;
+export const FRAME_VERSION = 3;
 /** An abort frame carries one sentence of at most this many bytes. */
 export const ABORT_REASON_BYTES = 512;
 
 const MAGIC = 0x464e4950; // "PINF", little-endian
 
-/** Only data frames reach protocols; the others belong to the handshake and to `abort`. */
-export const FrameKind = { data: 1, abort: 2, hello: 3, proof: 4, clock: 5 } as const;
+/** Only data frames reach protocols; the others belong to the handshake, to `abort`, and to pauses. */
+export const FrameKind = { data: 1, abort: 2, hello: 3, proof: 4, clock: 5, alive: 6 } as const;
 export type FrameKind = typeof FrameKind[keyof typeof FrameKind];
 
 export interface FrameHeader {

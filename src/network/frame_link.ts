@@ -29,8 +29,9 @@ const KIND_NAMES: Readonly<Record<number, string>> = {
   [FrameKind.data]: "data",
   [FrameKind.abort]: "an abort",
   [FrameKind.hello]: "the greeting",
-  [FrameKind.proof]: "the proof of the session token",
+  [FrameKind.proof]: "the proof of the token",
   [FrameKind.clock]: "a clock reading",
+  [FrameKind.alive]: "a sign of life",
 };
 
 /** The message under way in one direction, for error messages. */
@@ -44,6 +45,7 @@ interface Progress {
 export class FrameLink {
   /** The peer's name; its address until the handshake has told its role. */
   peer: string;
+  readonly address: string;
 
   #stream: ByteStream;
   #shaper: LinkShaper | undefined;
@@ -69,14 +71,15 @@ export class FrameLink {
   /** Logical time (Lamport's clock): a message arrives one delay after its sender's time at departure. */
   #delays = 0;
 
+  #signsOfLife: ReturnType<typeof setInterval> | undefined;
   /** Why the link is dead: the first cause, which every later call repeats. */
   #failure: Error | undefined;
   #closed = false;
 
-  constructor(stream: ByteStream, self: string, peer: string, options: ChannelOptions) {
+  constructor(stream: ByteStream, self: string, address: string, options: ChannelOptions) {
     this.#stream = stream;
     this.#self = self;
-    this.peer = peer;
+    this.peer = this.address = address;
     this.#describeTag = options.describeTag ?? (() => undefined);
     this.#timeoutMs = options.timeoutMs ?? 60_000;
     this.#sendWatch = new IdleWatch(this.#timeoutMs, () => this.#giveUp("accepted", "sent", this.#outgoing));
@@ -106,9 +109,29 @@ export class FrameLink {
     return this.#sending.run(() => this.#sendFrame(kind, tag, payload));
   }
 
-  /** Fills `into` with the payload of the next frame, which must have this kind, tag and length. */
-  receive(kind: FrameKind, tag: number, into: Uint8Array): Promise<void> {
-    return this.#receiving.run(() => this.#receiveFrame(kind, tag, into));
+  /**
+   * Fills `into` with the payload of the next frame, which must have this kind, tag and length. Without a `pause` the frame must
+   * begin in time; with it, as long as signs of life come in time.
+   */
+  receive(kind: FrameKind, tag: number, into: Uint8Array, pause = false): Promise<void> {
+    return this.#receiving.run(() => this.#receiveFrame(kind, tag, into, pause));
+  }
+
+  /** From now on says every `everyMs` that this end is there, unless it has said something else. */
+  keepAlive(everyMs: number): void {
+    let said = this.#sendSequence;
+    this.#signsOfLife = setInterval(() => {
+      if (said === this.#sendSequence && !this.#sending.busy) {
+        // That the peer is gone is kept as the failure of the link, for whoever uses it next.
+        this.send(FrameKind.alive, 0, new Uint8Array(0)).catch(() => {});
+      }
+      said = this.#sendSequence;
+    }, everyMs);
+  }
+
+  /** Resolves when nothing is under way: on a closed link, when no memory of its callers is read or written any more. */
+  async settled(): Promise<void> {
+    await Promise.all([this.#sending.idle(), this.#receiving.idle()]);
   }
 
   /** Shapes every later frame. Nothing may be under way, and the peer shapes from the same frame on. */
@@ -117,12 +140,15 @@ export class FrameLink {
     if (shaper.isLong) this.#stream = new ReadAhead(this.#stream);
   }
 
-  async abort(reason: string): Promise<void> {
+  /** The tag of an abort frame says whether another session may fare better. */
+  async abort(reason: string, mayPass = false): Promise<void> {
     if (this.#closed) return;
-    this.#fail(new Error(`this end stopped: ${reason}`));
+    this.#fail(new ProtocolError(`this end stopped: ${reason}`, { mayPass }));
     const sentence = new Uint8Array(ABORT_REASON_BYTES);
     const { written } = new TextEncoder().encodeInto(reason, sentence);
-    const told = this.#sending.run(() => this.#writeFrame(FrameKind.abort, 0, sentence.subarray(0, written)));
+    const told = this.#sending.run(() =>
+      this.#writeFrame(FrameKind.abort, Number(mayPass), sentence.subarray(0, written))
+    );
     await atMost(FAREWELL_MS, told);
     this.close();
   }
@@ -131,6 +157,7 @@ export class FrameLink {
     if (this.#closed) return;
     this.#closed = true;
     this.#fail(new Error(`this end closed the channel to ${this.peer}`));
+    clearInterval(this.#signsOfLife);
     this.#sendWatch.close();
     this.#receiveWatch.close();
     this.#stream.close();
@@ -148,7 +175,7 @@ export class FrameLink {
     } catch (cause) {
       const lost = `lost the connection to ${this.peer} while ${this.#step(outgoing)} was sent`;
       const what = `${this.#amount(outgoing)} handed over: ${(cause as Error).message}`;
-      this.#fail(new ProtocolError(`${lost}, ${what}`, { cause }));
+      this.#fail(new ProtocolError(`${lost}, ${what}`, { cause, mayPass: true }));
       await this.#hearFarewell();
       throw this.#failure;
     } finally {
@@ -159,7 +186,7 @@ export class FrameLink {
 
   async #writeFrame(kind: FrameKind, tag: number, payload: Uint8Array): Promise<void> {
     const length = payload.length;
-    const departureMs = this.#shaper?.depart(HEADER_BYTES + length) ?? 0;
+    const departureMs = kind !== FrameKind.alive && this.#shaper?.depart(HEADER_BYTES + length) || 0;
     const sequence = this.#sendSequence, delays = this.#delays;
     encodeHeader({ kind, tag, sequence, length, departureMs, delays }, this.#outboxHeader);
     this.#sendSequence = (this.#sendSequence + 1) >>> 0;
@@ -181,7 +208,7 @@ export class FrameLink {
     }
   }
 
-  async #receiveFrame(kind: FrameKind, tag: number, into: Uint8Array): Promise<void> {
+  async #receiveFrame(kind: FrameKind, tag: number, into: Uint8Array, pause: boolean): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     const incoming = this.#incoming;
     incoming.kind = kind;
@@ -193,13 +220,14 @@ export class FrameLink {
     try {
       // Never asks for more than this frame, so that nothing of the next one has to be kept.
       const joined = into.length <= JOINED_BYTES ? into.length : 0;
-      const buffered = await this.#readAtLeast(HEADER_BYTES, this.#inbox.subarray(0, HEADER_BYTES + joined));
-      const header = await this.#header(buffered);
+      const { header, buffered } = await this.#header(joined, pause);
       departureMs = this.#expected(header);
+      this.#receiveWatch.progress();
       if (buffered > HEADER_BYTES) into.set(this.#inbox.subarray(HEADER_BYTES, buffered));
       incoming.bytes = buffered - HEADER_BYTES;
       while (incoming.bytes < incoming.length) {
         incoming.bytes += await this.#read(rest(into, incoming));
+        this.#receiveWatch.progress();
       }
       rest(into, incoming);
     } catch (error) {
@@ -218,14 +246,28 @@ export class FrameLink {
     if (kind === FrameKind.data) this.#received = plusMessage(this.#received, into.length);
   }
 
-  /** The header in the inbox; throws if it is none, or the peer's last. */
-  async #header(buffered: number): Promise<FrameHeader> {
-    const header = decodeHeader(this.#inboxHeader);
-    if (typeof header === "string") {
-      throw this.#fault(`${this.#step(this.#incoming)} was awaited, but ${header}`);
+  /**
+   * The next header but for signs of life, in the inbox with at most `joined` bytes of payload; throws if it is none, or the peer's
+   * last. Only whole headers are progress, else one byte from time to time would hold this end for ever.
+   */
+  async #header(joined: number, pause: boolean): Promise<{ header: FrameHeader; buffered: number }> {
+    const inbox = this.#inbox.subarray(0, HEADER_BYTES + joined);
+    for (let buffered = 0;;) {
+      buffered = await this.#readAtLeast(HEADER_BYTES, inbox, buffered);
+      const header = decodeHeader(this.#inboxHeader);
+      if (typeof header === "string") {
+        throw this.#fault(`${this.#step(this.#incoming)} was awaited, but ${header}`);
+      }
+      if (header.kind === FrameKind.abort) throw await this.#peerAborted(header, buffered);
+      if (header.kind !== FrameKind.alive) return { header, buffered };
+      if (header.length !== 0 || header.sequence !== this.#receiveSequence) {
+        throw this.#fault("its sign of life is out of order");
+      }
+      this.#receiveSequence = (this.#receiveSequence + 1) >>> 0;
+      if (pause) this.#receiveWatch.progress();
+      inbox.copyWithin(0, HEADER_BYTES, buffered);
+      buffered -= HEADER_BYTES;
     }
-    if (header.kind === FrameKind.abort) throw await this.#peerAborted(header.length, buffered);
-    return header;
   }
 
   /** Compares a header with the expected message; returns its departure. */
@@ -243,18 +285,18 @@ export class FrameLink {
     return came.departureMs;
   }
 
-  async #peerAborted(length: number, buffered: number): Promise<Error> {
+  async #peerAborted({ length, tag }: FrameHeader, buffered: number): Promise<Error> {
     if (length > ABORT_REASON_BYTES) return this.#fault(`its reason to abort has ${length} bytes`);
     const frame = this.#inbox.subarray(0, HEADER_BYTES + length);
-    if (buffered < frame.length) await this.#readAtLeast(frame.length - buffered, frame.subarray(buffered));
+    await this.#readAtLeast(frame.length, frame, buffered);
     // Somebody else's text: nothing in it may move the cursor of a terminal or start a new log line.
     const reason = new TextDecoder().decode(frame.subarray(HEADER_BYTES)).replace(/\p{C}/gu, " ");
     // It explains whatever else this end noticed before.
-    return this.#failure = new ProtocolError(`${this.peer} stopped: ${reason}`);
+    return this.#failure = new ProtocolError(`${this.peer} stopped: ${reason}`, { mayPass: tag === 1 });
   }
 
-  async #readAtLeast(bytes: number, into: Uint8Array): Promise<number> {
-    let done = 0;
+  /** Fills `into` from `done` on until it holds at least `bytes`. */
+  async #readAtLeast(bytes: number, into: Uint8Array, done: number): Promise<number> {
     while (done < bytes) done += await this.#read(done === 0 ? into : into.subarray(done));
     return done;
   }
@@ -268,26 +310,18 @@ export class FrameLink {
       count = null;
       cause = error;
     }
-    if (count !== null) {
-      this.#receiveWatch.progress();
-      return count;
-    }
+    if (count !== null) return count;
     const what = `during ${this.#step(this.#incoming)}, ${this.#amount(this.#incoming)} received`;
-    throw this.#fail(
-      cause === undefined
-        ? new ProtocolError(`${this.peer} closed the connection ${what}`)
-        : new ProtocolError(`lost the connection to ${this.peer} ${what}: ${(cause as Error).message}`, {
-          cause,
-        }),
-    );
+    const sentence = cause === undefined
+      ? `${this.peer} closed the connection ${what}`
+      : `lost the connection to ${this.peer} ${what}: ${(cause as Error).message}`;
+    throw this.#fail(new ProtocolError(sentence, { cause, mayPass: true }));
   }
 
   /** A peer that stops sends its reason before it goes: it may lie unread behind a failed write. */
   #hearFarewell(): Promise<void> {
     if (this.#closed) return Promise.resolve();
-    const farewell = async () => {
-      await this.#header(await this.#readAtLeast(HEADER_BYTES, this.#inbox.subarray(0, HEADER_BYTES)));
-    };
+    const farewell = async () => void await this.#header(0, false);
     return atMost(FAREWELL_MS, this.#receiving.busy ? this.#receiving.idle() : this.#receiving.run(farewell));
   }
 
@@ -296,9 +330,10 @@ export class FrameLink {
     this.#fail(
       new ProtocolError(
         `${this.peer} ${nothing}, ${this.#amount(message)} ${was === "sent" ? "sent" : "received"}`,
+        { mayPass: true },
       ),
     );
-    void this.abort(`${this.#self} gave up: ${this.peer} ${nothing}`);
+    void this.abort(`${this.#self} gave up: ${this.peer} ${nothing}`, true);
   }
 
   #fault(sentence: string): Error {

@@ -15,7 +15,7 @@ Deno.test("encodeHeader() writes little-endian fields at the documented places",
   const text = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   assertEquals(
     text,
-    "50494e46" + "0200" + "0100" + "01020304" + "05000000" + "0600000001000000" + "000000000000f03f" +
+    "50494e46" + "0300" + "0100" + "01020304" + "05000000" + "0600000001000000" + "000000000000f03f" +
       "0700000000000000",
   );
 });

@@ -16,6 +16,11 @@ export class FramedChannel implements AbortableChannel {
     return this.#link.peer;
   }
 
+  /** Where the peer is, for logs. */
+  get address(): string {
+    return this.#link.address;
+  }
+
   get sent(): Traffic {
     return this.#link.sent;
   }
@@ -42,6 +47,11 @@ export class FramedChannel implements AbortableChannel {
     return this.#link.receive(FrameKind.data, tag, into);
   }
 
+  receiveAfterPause(tag: number, into: Uint8Array): Promise<void> {
+    this.#exchanges++;
+    return this.#link.receive(FrameKind.data, tag, into, true);
+  }
+
   async exchange(tag: number, payload: Uint8Array, into: Uint8Array): Promise<void> {
     this.#exchanges++;
     await Promise.all([
@@ -50,8 +60,12 @@ export class FramedChannel implements AbortableChannel {
     ]);
   }
 
-  abort(reason: string): Promise<void> {
-    return this.#link.abort(reason);
+  abort(reason: string, mayPass?: boolean): Promise<void> {
+    return this.#link.abort(reason, mayPass);
+  }
+
+  settled(): Promise<void> {
+    return this.#link.settled();
   }
 
   close(): void {

@@ -1,11 +1,12 @@
 /**
  * The first messages of a connection between processes: who is there, over which network profile, and
- * whether both know the session token. The token itself never leaves: each end proves it by a keyed hash
- * over both greetings and their fresh nonces, so that a proof read on the way can be used nowhere else. It
- * keeps strangers from taking a party's place in a session; secrecy is the business of TLS.
+ * whether both know the token of this pair of roles. The token itself never leaves: each end proves it by a
+ * keyed hash over both greetings and their fresh nonces, so that a proof read on the way can be used nowhere
+ * else. The end that connects greets and proves first: a stranger gets nothing from a listener on which
+ * guesses could be tested (292,000 a second were). Where TLS shows a certificate, the role is in that.
  */
 
-import { ProtocolError } from "./channel.ts";
+import { ProtocolError, reasonForPeers } from "./channel.ts";
 import { FrameKind } from "./frame.ts";
 import type { FrameLink } from "./frame_link.ts";
 import type { NetworkProfile } from "./profiles.ts";
@@ -18,10 +19,13 @@ export interface HandshakeOptions {
   readonly role: string;
   /** The only role to be talked to; any by default. */
   readonly expectedPeer?: string;
-  /** A secret of this session; both ends have it or neither. Take 16 random bytes or more. */
-  readonly token?: string;
+  /** By role of the peer: a secret of the two, at least {@linkcode TOKEN_DIGITS} random hex digits; both ends have it or neither. */
+  readonly tokens?: Readonly<Record<string, string>>;
   readonly profile: NetworkProfile;
 }
+
+/** 128 bits: nobody guesses as many, whatever a proof that was read on the way lets them test. */
+export const TOKEN_DIGITS = 32;
 
 const NONCE_BYTES = 32;
 const ROLE_BYTES = 24;
@@ -29,36 +33,70 @@ const ROLE_PATTERN = new RegExp(`^[a-z0-9-]{1,${ROLE_BYTES}}$`);
 const HELLO_BYTES = NONCE_BYTES + 16 + ROLE_BYTES;
 const PROOF_BYTES = 32;
 
-/** Afterwards `link.peer` is the peer's role and the link is shaped; on disagreement both ends throw. */
-export async function handshake(link: FrameLink, side: Side, options: HandshakeOptions): Promise<void> {
+/**
+ * Afterwards `link.peer` is the peer's role and the link is shaped; on disagreement both ends throw. `certified` is the role in the
+ * certificate of a peer that had to show one.
+ */
+export async function handshake(
+  link: FrameLink,
+  side: Side,
+  options: HandshakeOptions,
+  certified?: string,
+): Promise<void> {
   try {
-    const ownHello = encodeHello(options);
-    const peerHello = new Uint8Array(HELLO_BYTES);
-    await Promise.all([
-      link.send(FrameKind.hello, 0, ownHello),
-      link.receive(FrameKind.hello, 0, peerHello),
-    ]);
-    const peer = decodeHello(peerHello);
-    if (!ROLE_PATTERN.test(peer.role)) throw new ProtocolError(`${link.peer} gave a role that is no name`);
-    link.peer = peer.role;
-    const { role, expectedPeer, profile } = options;
-    if (expectedPeer !== undefined && peer.role !== expectedPeer) {
-      throw new ProtocolError(`${role} expected a ${expectedPeer} at the other end, there is a ${peer.role}`);
-    }
-    if (peer.rttMs !== profile.rttMs || peer.bitsPerSecond !== (profile.bitsPerSecond ?? 0)) {
-      throw new ProtocolError(
-        `${role} runs on the network profile "${profile.name}" (${linkText(profile)}), ` +
-          `${peer.role} on another one (${linkText(peer)})`,
-      );
-    }
+    const ownHello = encodeHello(options), peerHello = new Uint8Array(HELLO_BYTES);
+    const crossing = inTurn(link, side, FrameKind.hello);
+    await crossing(ownHello, peerHello, () => {
+      const peer = decodeHello(peerHello);
+      if (!ROLE_PATTERN.test(peer.role)) throw new ProtocolError(`${link.peer} gave a role that is no name`);
+      if (!(peer.rttMs >= 0 && peer.bitsPerSecond >= 0)) {
+        throw new ProtocolError(`${link.peer} gave a network profile that is none`);
+      }
+      if (certified !== undefined && peer.role !== certified) {
+        throw new ProtocolError(
+          `${link.peer} calls itself ${peer.role} and has the certificate of a ${certified}`,
+        );
+      }
+      link.peer = peer.role;
+      checkPeer(options, peer);
+    });
     await proveToken(link, side, options, ownHello, peerHello);
+    const { profile } = options;
     if (profile.rttMs > 0 || profile.bitsPerSecond !== null) {
       link.shape(new LinkShaper(profile, await peerClockOffset(link, side)));
     }
   } catch (error) {
-    await link.abort((error as Error).message);
+    await link.abort(...reasonForPeers(error));
     throw error;
   }
+}
+
+/** One message each way: the end that connects begins, and the other one answers when it has checked what came. */
+const inTurn =
+  (link: FrameLink, side: Side, kind: FrameKind) =>
+  async (mine: Uint8Array, theirs: Uint8Array, check: () => void): Promise<void> => {
+    if (side === "connecting") await link.send(kind, 0, mine);
+    await link.receive(kind, 0, theirs);
+    check();
+    if (side === "listening") await link.send(kind, 0, mine);
+  };
+
+function checkPeer({ role, expectedPeer, profile }: HandshakeOptions, peer: Hello): void {
+  if (expectedPeer !== undefined && peer.role !== expectedPeer) {
+    throw new ProtocolError(`${role} expected a ${expectedPeer} at the other end, there is a ${peer.role}`);
+  }
+  if (peer.rttMs !== profile.rttMs || peer.bitsPerSecond !== (profile.bitsPerSecond ?? 0)) {
+    throw new ProtocolError(
+      `${role} runs on the network profile "${profile.name}" (${linkText(profile)}), ` +
+        `${peer.role} on another one (${linkText(peer)})`,
+    );
+  }
+}
+
+interface Hello {
+  readonly rttMs: number;
+  readonly bitsPerSecond: number;
+  readonly role: string;
 }
 
 function linkText(link: { rttMs: number; bitsPerSecond: number | null }): string {
@@ -76,7 +114,7 @@ function encodeHello({ role, profile }: HandshakeOptions): Uint8Array<ArrayBuffe
   return hello;
 }
 
-function decodeHello(hello: Uint8Array<ArrayBuffer>): { rttMs: number; bitsPerSecond: number; role: string } {
+function decodeHello(hello: Uint8Array<ArrayBuffer>): Hello {
   const words = new DataView(hello.buffer, NONCE_BYTES);
   const role = new TextDecoder().decode(hello.subarray(NONCE_BYTES + 16)).replace(/\0+$/, "");
   return { rttMs: words.getFloat64(0, true), bitsPerSecond: words.getFloat64(8, true), role };
@@ -85,12 +123,20 @@ function decodeHello(hello: Uint8Array<ArrayBuffer>): { rttMs: number; bitsPerSe
 async function proveToken(
   link: FrameLink,
   side: Side,
-  { role, token = "" }: HandshakeOptions,
+  { role, tokens }: HandshakeOptions,
   ownHello: Uint8Array<ArrayBuffer>,
   peerHello: Uint8Array<ArrayBuffer>,
 ): Promise<void> {
   const [connecting, listening] = side === "connecting" ? [ownHello, peerHello] : [peerHello, ownHello];
-  const secret = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(`session token ${token}`));
+  const refusal = () =>
+    new ProtocolError(`${role} and ${link.peer} do not have the same token, connection refused`);
+  // Who has tokens has one for everybody that may come: another role is not let in by the empty one.
+  if (tokens !== undefined && !Object.hasOwn(tokens, link.peer)) throw refusal();
+  const token = tokens?.[link.peer] ?? "";
+  const secret = await crypto.subtle.digest(
+    "SHA-256",
+    new TextEncoder().encode(`token of two roles ${token}`),
+  );
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", secret, algorithm, false, ["sign"]);
   // The prover's side is part of what is proved: a proof sent back to where it came from is worth nothing.
@@ -104,18 +150,12 @@ async function proveToken(
   const ownProof = await proofOf(side);
   const expected = await proofOf(side === "connecting" ? "listening" : "connecting");
   const peerProof = new Uint8Array(PROOF_BYTES);
-  await Promise.all([
-    link.send(FrameKind.proof, 0, ownProof),
-    link.receive(FrameKind.proof, 0, peerProof),
-  ]);
-  // Constant time: how long it takes says nothing about where the first difference is.
-  let difference = 0;
-  for (let i = 0; i < PROOF_BYTES; i++) difference |= expected[i]! ^ peerProof[i]!;
-  if (difference !== 0) {
-    throw new ProtocolError(
-      `${role} and ${link.peer} do not have the same session token, connection refused`,
-    );
-  }
+  await inTurn(link, side, FrameKind.proof)(ownProof, peerProof, () => {
+    // Constant time: how long it takes says nothing about where the first difference is.
+    let difference = 0;
+    for (let i = 0; i < PROOF_BYTES; i++) difference |= expected[i]! ^ peerProof[i]!;
+    if (difference !== 0) throw refusal();
+  });
 }
 
 const CLOCK_ROUNDS = 200;

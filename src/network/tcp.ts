@@ -1,109 +1,77 @@
 /**
- * Channels between processes over TCP, with or without TLS. The only file here that uses `Deno.*`.
- * Without TLS nothing is encrypted and the peer's machine is not authenticated, so plain TCP stays on
- * loopback unless the caller says `allowPlaintext`.
+ * Channels between processes over TCP, with or without TLS. The only file here that uses `Deno.*`. Plain TCP encrypts nothing and
+ * knows its peer by a token at most, so it stays on loopback.
  */
 
 import type { ByteStream } from "./byte_stream.ts";
 import { type ChannelOptions, ProtocolError } from "./channel.ts";
-import { addressText, type ConnectionSource, LISTENER_CLOSED, portInUse } from "./connection_source.ts";
+import { addressText, type Caller, type ConnectionSource, portInUse } from "./connection_source.ts";
 import { FrameLink } from "./frame_link.ts";
 import { FramedChannel } from "./framed_channel.ts";
 import { handshake, type HandshakeOptions, type Side } from "./handshake.ts";
+import type { TlsIdentity } from "./node_tls.ts";
 import { type NetworkProfile, networkProfile } from "./profiles.ts";
+import { admit, type ChannelListener, type ReceptionOptions } from "./reception.ts";
+
+export type { TlsIdentity } from "./node_tls.ts";
+export type { ChannelListener } from "./reception.ts";
 
 export interface TcpOptions extends ChannelOptions, Omit<HandshakeOptions, "profile"> {
   readonly host: string;
   readonly port: number;
   /** The network to imitate; both ends must name the same. Default `none`. */
   readonly profile?: NetworkProfile;
-  /** Lets plain TCP leave the machine. */
-  readonly allowPlaintext?: boolean;
+  /** Whom this end is by certificate; without it the address must be on loopback. */
+  readonly tls?: TlsIdentity;
 }
 
-export interface ListenOptions extends TcpOptions {
-  /** Certificate chain and private key, PEM. */
-  readonly tls?: { readonly cert: string; readonly key: string };
-}
+export type ListenOptions = TcpOptions & Pick<ReceptionOptions, "onDropped" | "handshakeMs">;
 
-export interface ConnectOptions extends TcpOptions {
-  readonly tls?: {
-    /** Authority to trust, PEM; the system's authorities by default. */
-    readonly ca?: string;
-    /** The name that the certificate must carry, if it is not `host`. */
-    readonly hostName?: string;
-  };
-}
-
-export interface ChannelListener {
-  readonly port: number;
-  /** The next peer's channel, ready to use. A peer that fails the handshake makes one call throw. */
-  accept(): Promise<FramedChannel>;
-  /** Ends pending and later calls of `accept`; channels live on. */
-  close(): void;
-}
+/** With TLS the role of the peer must be expected: it is what its certificate is checked for. */
+export type ConnectOptions = TcpOptions;
 
 /** Listens; port 0 takes any free one. */
 export async function listen(options: ListenOptions): Promise<ChannelListener> {
   checkPlaintext(options);
-  const { host, port, tls, timeoutMs = 60_000 } = options;
+  const { host, port, tls } = options;
   // Loaded when needed: it costs each process 50 ms.
   const source = tls === undefined
     ? listenPlain(host, port)
-    : await (await import("./node_tls.ts")).listenTls(host, port, { ...tls, timeoutMs });
-  let closed = false;
-  return {
-    port: source.port,
-    async accept() {
-      if (closed) throw new Error(LISTENER_CLOSED);
-      const { stream, address } = await source.accept().catch((error) => {
-        throw closed ? new Error(LISTENER_CLOSED) : error;
-      });
-      return openChannel(stream, address, "listening", options);
-    },
-    close() {
-      if (closed) return;
-      closed = true;
-      source.close();
-    },
-  };
+    : await (await import("./node_tls.ts")).listenTls(host, port, tls);
+  return admit(source, {
+    ...options,
+    open: ({ stream, certified }, address) => openChannel(stream, address, "listening", options, certified),
+  });
 }
 
 /** Connects, and keeps trying while nobody listens yet, for at most `timeoutMs`. */
 export async function connect(options: ConnectOptions): Promise<FramedChannel> {
   checkPlaintext(options);
-  const { host, port, timeoutMs = 60_000 } = options;
-  const peer = `${options.expectedPeer ?? "the peer"} at ${addressText(host, port)}`;
-  const deadlineMs = performance.now() + timeoutMs;
-  const tcp = await dial(options, peer, deadlineMs);
-  tcp.setNoDelay(true);
-  if (options.tls === undefined) return openChannel(tcp, addressText(host, port), "connecting", options);
-  const { ca, hostName = host } = options.tls;
-  let opening: Deno.Conn = tcp;
-  let late = false;
-  const hangUp = () => {
-    try {
-      opening.close();
-    } catch {
-      // The other cause of hanging up came first.
-    }
-  };
-  const timer = setTimeout(() => {
-    late = true;
-    hangUp();
-  }, deadlineMs - performance.now());
-  let stream: Deno.TlsConn;
-  try {
-    stream = await Deno.startTls(tcp, { hostname: hostName, ...(ca === undefined ? {} : { caCerts: [ca] }) });
-    opening = stream;
-    await stream.handshake();
-  } catch (cause) {
-    hangUp();
-    const why = late ? `no answer within ${timeoutMs / 1000} s` : (cause as Error).message;
-    throw new ProtocolError(`no TLS session with ${peer} as "${hostName}": ${why}`, { cause });
-  } finally {
-    clearTimeout(timer);
+  const { host, port, tls, expectedPeer, timeoutMs = 60_000 } = options;
+  const peer = `${expectedPeer ?? "the peer"} at ${addressText(host, port)}`;
+  if (tls === undefined) {
+    return openChannel(
+      await dial(peer, timeoutMs, async (signal) => {
+        const stream = await Deno.connect({ hostname: host, port, signal });
+        stream.setNoDelay(true);
+        return stream;
+      }),
+      addressText(host, port),
+      "connecting",
+      options,
+    );
   }
+  if (expectedPeer === undefined) throw new RangeError("with TLS, say which role is expected to answer");
+  const { connectTls } = await import("./node_tls.ts");
+  const stream = await dial(
+    peer,
+    timeoutMs,
+    (signal) =>
+      connectTls(host, port, tls, expectedPeer, signal).catch((cause) => {
+        if (isRefusal(cause)) throw cause;
+        throw new ProtocolError(`no TLS session with ${peer}: ${cause.message}`, { cause });
+      }),
+  );
   return openChannel(stream, addressText(host, port), "connecting", options);
 }
 
@@ -112,26 +80,42 @@ async function openChannel(
   address: string,
   side: Side,
   options: TcpOptions,
+  certified?: string,
 ): Promise<FramedChannel> {
   const link = new FrameLink(stream, options.role, address, options);
-  await handshake(link, side, { profile: networkProfile("none"), ...options });
+  await handshake(link, side, { profile: networkProfile("none"), ...options }, certified);
+  // Whoever listens is the one that waits between two pieces of work; see `receiveAfterPause`.
+  if (side === "connecting") link.keepAlive(Math.min(LONGEST_SILENCE_MS, (options.timeoutMs ?? 60_000) / 4));
   return new FramedChannel(link);
 }
 
+/** Between two signs of life; several of them in every time-out that a role has unless told otherwise. */
+const LONGEST_SILENCE_MS = 5000;
 /** First and longest pause between attempts to reach a peer that does not listen yet. */
 const RETRY_MS = [10, 200] as const;
 
-async function dial({ host, port }: ConnectOptions, peer: string, deadlineMs: number): Promise<Deno.TcpConn> {
-  const giveUp = new AbortController();
-  const timer = setTimeout(() => giveUp.abort(), deadlineMs - performance.now());
+async function dial<T>(
+  peer: string,
+  timeoutMs: number,
+  attempt: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const giveUp = new AbortController(), deadlineMs = performance.now() + timeoutMs;
+  const timer = setTimeout(() => giveUp.abort(), timeoutMs);
   try {
     for (let pauseMs: number = RETRY_MS[0];; pauseMs = Math.min(2 * pauseMs, RETRY_MS[1])) {
       try {
-        return await Deno.connect({ hostname: host, port, signal: giveUp.signal });
+        return await attempt(giveUp.signal);
       } catch (cause) {
-        const late = giveUp.signal.aborted || performance.now() + pauseMs > deadlineMs;
-        if (late) throw new ProtocolError(`${peer} does not accept connections`, { cause });
-        if (!(cause instanceof Deno.errors.ConnectionRefused)) throw cause;
+        if (cause instanceof ProtocolError) throw cause;
+        if (giveUp.signal.aborted || performance.now() + pauseMs > deadlineMs) {
+          throw new ProtocolError(`${peer} does not accept connections`, { cause, mayPass: true });
+        }
+        if (!isRefusal(cause)) {
+          throw new ProtocolError(`${peer} cannot be reached: ${(cause as Error).message}`, {
+            cause,
+            mayPass: true,
+          });
+        }
       }
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
@@ -139,6 +123,9 @@ async function dial({ host, port }: ConnectOptions, peer: string, deadlineMs: nu
     clearTimeout(timer);
   }
 }
+
+const isRefusal = (cause: unknown): boolean =>
+  cause instanceof Deno.errors.ConnectionRefused || (cause as { code?: string }).code === "ECONNREFUSED";
 
 function listenPlain(host: string, port: number): ConnectionSource {
   let listener: Deno.TcpListener;
@@ -149,19 +136,26 @@ function listenPlain(host: string, port: number): ConnectionSource {
   }
   return {
     port: listener.addr.port,
-    async accept() {
+    async next(): Promise<Caller> {
       const stream = await listener.accept();
       stream.setNoDelay(true);
       const { hostname, port } = stream.remoteAddr;
-      return { stream, address: addressText(hostname, port) };
+      const drop = () => {
+        try {
+          stream.close();
+        } catch {
+          // The channel has closed it.
+        }
+      };
+      return { address: addressText(hostname, port), opened: Promise.resolve({ stream }), drop };
     },
     close: () => listener.close(),
   };
 }
 
-function checkPlaintext({ host, tls, allowPlaintext = false }: ListenOptions | ConnectOptions): void {
-  if (tls !== undefined || allowPlaintext || /^(localhost|127(\.\d+){3}|::1|\[::1\])$/.test(host)) return;
+function checkPlaintext({ host, tls }: TcpOptions): void {
+  if (tls !== undefined || /^(localhost|127(\.\d+){3}|::1|\[::1\])$/.test(host)) return;
   throw new RangeError(
-    `plain TCP to ${host} would leave this machine unencrypted; give TLS certificates or allow plaintext`,
+    `plain TCP to ${host} would leave this machine, unencrypted and with roles that nobody has proved; give --identity`,
   );
 }

@@ -8,7 +8,7 @@ import type { Activation } from "../models/graph.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
 import type { Polynomial } from "../polynomial/polynomial.ts";
 import type { ConvolutionSpec } from "../ring/convolution.ts";
-import type { ConvolutionPool } from "../ring/pool.ts";
+import type { ConvolutionPool, RunnableConvolution } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
 import type { Half, Wire } from "../wires/wire.ts";
@@ -155,6 +155,8 @@ export interface LinearLayer {
 export interface EncodedLayer {
   readonly weights: RingTensor<Width>;
   readonly bias: RingTensor<Width> | null;
+  /** The weights in clear, packed once for many sessions by their owner, who keeps them; left out, a session packs its own. */
+  readonly packed?: (spec: ConvolutionSpec) => RunnableConvolution;
 }
 
 /** A protocol for convolutions and dense layers. Weights are fixed for a session, inputs change with every query. */

@@ -152,3 +152,25 @@ export interface EvaluateResult extends Metrics {
   /** With `--each`. */
   readonly right?: readonly boolean[];
 }
+
+/** `load --json`. */
+export interface LoadResult {
+  readonly model: string;
+  readonly activation: string;
+  readonly clients: number;
+  readonly seconds: number;
+  readonly queries: number;
+  readonly queriesPerSecond: number;
+  /** Offline and online phase of a query, as its client saw them. */
+  readonly queryMs: { readonly median: number; readonly p99: number };
+  readonly onlineMs: { readonly median: number; readonly p99: number };
+  readonly peakRssMB: { readonly server: number; readonly dealer: number };
+  /** Every ten seconds. */
+  readonly serverRssMB: readonly number[];
+  /** Why clients ended that nobody had killed. */
+  readonly lost: readonly string[];
+  readonly disturbances: { readonly killed: number; readonly strangers: number };
+  /** Queries of the server's whole life, and those that were dealt: each once, and some of them to clients that died. */
+  readonly answered: number;
+  readonly dealt: number;
+}

@@ -24,9 +24,7 @@ export function encode(
     if (!(Math.abs(integer) < LIMIT)) {
       out[Symbol.dispose]();
       throw new RangeError(
-        `${what}: element ${i} is ${
-          values[i]
-        }, which does not fit fixed point with ${fractionBits} fraction bits ` +
+        `${what}: element ${i} does not fit fixed point with ${fractionBits} fraction bits ` +
           `(at most ${LIMIT / scale} in size)`,
       );
     }
@@ -53,9 +51,7 @@ function encode32(
     if (!(Math.abs(integer) < limit)) {
       out[Symbol.dispose]();
       throw new RangeError(
-        `${what}: element ${i} is ${
-          values[i]
-        }, which does not fit ${ringBits}-bit words with ${fractionBits} fraction bits ` +
+        `${what}: element ${i} does not fit ${ringBits}-bit words with ${fractionBits} fraction bits ` +
           `(at most ${limit / scale} in size)`,
       );
     }

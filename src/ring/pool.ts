@@ -30,7 +30,7 @@ import {
   RUN,
   waitWhile,
 } from "./pool_protocol.ts";
-import type { Ring } from "./ring.ts";
+import type { Ring, RingRegion } from "./ring.ts";
 import type { Width } from "./tensor.ts";
 import { Worker } from "node:worker_threads";
 
@@ -39,6 +39,8 @@ const SLICE_OUTPUTS = 16;
 /** Multiplications below which copying the operands costs more than a second thread saves: 0.15 ms (measured). */
 const FEWEST_MULTIPLICATIONS: Record<Width, number> = { 64: 1e6, 32: 4e6 };
 const TIMEOUT_MS = 60_000;
+/** What no layer is called. */
+const NO_LAYER = -1;
 
 /** A convolution of any number of threads. */
 export interface RunnableConvolution extends Disposable {
@@ -50,22 +52,27 @@ export interface RunnableConvolution extends Disposable {
 }
 
 export class ConvolutionPool implements Disposable {
-  readonly #workers: PoolWorker[];
-  readonly #data: SharedArrayBuffer | undefined;
-  #nextId = 0;
+  readonly #threads: Threads;
 
   /** `threads` counts the calling one; with 1 there are no workers and {@linkcode convolution} returns plain ones. */
-  constructor(readonly ring: Ring, readonly threads: number) {
-    if (!(Number.isInteger(threads) && threads >= 1)) {
-      throw new RangeError(`a convolution pool needs at least 1 thread, got ${threads}`);
-    }
-    if (threads === 1) {
-      this.#workers = [];
-      return;
-    }
-    const data = new SharedArrayBuffer(65536, { maxByteLength: MOST_DATA_BYTES });
-    this.#data = data;
-    this.#workers = Array.from({ length: threads - 1 }, () => new PoolWorker(data));
+  constructor(readonly ring: Ring, threads: number | Threads) {
+    this.#threads = typeof threads === "number" ? new Threads(threads) : threads;
+  }
+
+  get threads(): number {
+    return this.#threads.count;
+  }
+
+  /** Blocks until every thread has loaded its modules: from then on they read no file. */
+  awaitThreads(): void {
+    const { workers } = this.#threads;
+    for (const worker of workers) worker.start(RELEASE, NO_LAYER);
+    for (const worker of workers) worker.finish();
+  }
+
+  /** The same threads for a piece of work that may break off. */
+  region(): PoolRegion {
+    return new PoolRegion(this.ring.region(), this.#threads);
   }
 
   /** As the constructor of {@linkcode Convolution}. */
@@ -75,6 +82,7 @@ export class ConvolutionPool implements Disposable {
     weights: number,
     options: ConvolutionOptions = {},
   ): RunnableConvolution {
+    const { workers, data } = this.#threads;
     const slices = Math.min(this.threads, Math.floor(spec.outputs / SLICE_OUTPUTS));
     const { planes, pixels, length, outputs } = planConvolution(spec, width);
     if (slices < 2 || planes * pixels * length * outputs < FEWEST_MULTIPLICATIONS[width]) {
@@ -82,9 +90,9 @@ export class ConvolutionPool implements Disposable {
     }
     return new SlicedConvolution(
       this.ring,
-      this.#workers.slice(0, slices - 1),
-      this.#data!,
-      this.#nextId++,
+      workers.slice(0, slices - 1),
+      data!,
+      this.#threads.nextId++,
       width,
       spec,
       weights,
@@ -93,7 +101,46 @@ export class ConvolutionPool implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const worker of this.#workers.splice(0)) worker[Symbol.dispose]();
+    for (const worker of this.#threads.workers.splice(0)) worker[Symbol.dispose]();
+  }
+}
+
+/** A pool for one piece of work: its tensors and convolutions go back as a whole, those of workers too; the threads stay. */
+export class PoolRegion extends ConvolutionPool {
+  readonly #convolutions: RunnableConvolution[] = [];
+
+  constructor(override readonly ring: RingRegion, threads: Threads) {
+    super(ring, threads);
+  }
+
+  override convolution<W extends Width>(
+    ...parameters: Parameters<typeof ConvolutionPool.prototype.convolution<W>>
+  ): RunnableConvolution {
+    const convolution = super.convolution(...parameters);
+    this.#convolutions.push(convolution);
+    return convolution;
+  }
+
+  override [Symbol.dispose](): void {
+    for (const convolution of this.#convolutions) convolution[Symbol.dispose]();
+    this.ring[Symbol.dispose]();
+  }
+}
+
+/** The workers of a pool and of its regions. */
+class Threads {
+  readonly workers: PoolWorker[] = [];
+  readonly data: SharedArrayBuffer | undefined;
+  nextId = 0;
+
+  constructor(readonly count: number) {
+    if (!(Number.isInteger(count) && count >= 1)) {
+      throw new RangeError(`a convolution pool needs at least 1 thread, got ${count}`);
+    }
+    if (count === 1) return;
+    const data = new SharedArrayBuffer(65536, { maxByteLength: MOST_DATA_BYTES });
+    this.data = data;
+    this.workers = Array.from({ length: count - 1 }, () => new PoolWorker(data));
   }
 }
 

@@ -15,21 +15,25 @@ const ALIGNMENT = 64;
 const PAGES = [65535, 49152, 32768, 16384, 8192];
 
 export class Ring {
-  readonly bytes: Uint8Array;
-  readonly kernels: Kernels;
+  /** The ring whose memory this is; a {@linkcode region} is none of its own. */
+  readonly root: Ring;
   #top = RESERVED_BYTES;
   #used = 0;
   readonly #free = new Map<number, number[]>();
 
-  private constructor(memory: WebAssembly.Memory, kernels: Kernels) {
-    this.bytes = new Uint8Array(memory.buffer);
-    this.kernels = kernels;
+  protected constructor(readonly bytes: Uint8Array, readonly kernels: Kernels, root?: Ring) {
+    this.root = root ?? this;
   }
 
   /** Reserves the memory and instantiates the kernels in it. */
   static async open(): Promise<Ring> {
     const memory = reserve();
-    return new Ring(memory, await loadKernels(memory));
+    return new Ring(new Uint8Array(memory.buffer), await loadKernels(memory));
+  }
+
+  /** The same memory for a piece of work that may break off. */
+  region(): RingRegion {
+    return new RingRegion(this.root);
   }
 
   /** Bytes handed out and not released. */
@@ -67,9 +71,53 @@ export class Ring {
   }
 }
 
-// 192 extra bytes: kernels may read or write up to one vector tile past the end of an operand, and blocks of
-// power-of-two sizes do not fall into one cache set.
-const blockSize = (bytes: number) => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT + 192;
+/** A part of a ring's memory that goes back as a whole: what nobody has released does when the region is disposed of. */
+export class RingRegion extends Ring implements Disposable {
+  readonly #blocks = new Map<number, number>();
+  #used = 0;
+  #most = 0;
+  #isOpen = true;
+
+  constructor(root: Ring) {
+    super(root.bytes, root.kernels, root);
+  }
+
+  override get bytesInUse(): number {
+    return this.#used;
+  }
+
+  /** The most that was in use at a time. */
+  get mostBytesInUse(): number {
+    return this.#most;
+  }
+
+  override allocate(bytes: number): number {
+    if (!this.#isOpen) throw new Error("the session to which this memory belonged has ended");
+    const address = this.root.allocate(bytes);
+    this.#blocks.set(address, bytes);
+    this.#used += blockSize(bytes);
+    this.#most = Math.max(this.#most, this.#used);
+    return address;
+  }
+
+  /** A block that went back with the region is not given back again. */
+  override release(address: number, bytes: number): void {
+    if (!this.#blocks.delete(address)) return;
+    this.#used -= blockSize(bytes);
+    this.root.release(address, bytes);
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOpen = false;
+    for (const [address, bytes] of this.#blocks) this.release(address, bytes);
+  }
+}
+
+/**
+ * Bytes that a block takes: 192 extra ones, since kernels may read or write up to one vector tile past the end of an operand, and
+ * blocks of power-of-two sizes do not fall into one cache set.
+ */
+export const blockSize = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT + 192;
 const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
 
 function reserve(): WebAssembly.Memory {

@@ -25,8 +25,8 @@ class Scratch {
 
 const scratches = new WeakMap<Ring, Scratch>();
 
-export function scratchOf(ring: Ring): Scratch {
-  let scratch = scratches.get(ring);
-  if (!scratch) scratches.set(ring, scratch = new Scratch(ring));
+export function scratchOf({ root }: Ring): Scratch {
+  let scratch = scratches.get(root);
+  if (!scratch) scratches.set(root, scratch = new Scratch(root));
   return scratch;
 }

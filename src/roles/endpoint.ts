@@ -1,7 +1,17 @@
-/** Addresses, certificates and the session token of the three roles. */
-import type { ConnectOptions, ListenOptions } from "../network/tcp.ts";
+/** Addresses of the three roles, and how each proves to the others which one it is. */
+import type { TcpOptions, TlsIdentity } from "../network/tcp.ts";
+import { TOKEN_DIGITS } from "../network/handshake.ts";
 import { UsageError } from "../terminal/command.ts";
-import { tokenFromParent } from "./role_report.ts";
+import { tokensFromParent } from "./role_report.ts";
+
+export const ROLES = ["server", "client", "dealer"] as const;
+export type RoleName = typeof ROLES[number];
+
+/** What `deno task keys` writes to the folder of a role. */
+export const KEY_FILES = { cert: "cert.pem", key: "key.pem", ca: "ca.pem", tokens: "tokens.json" } as const;
+
+/** By the other role: the secret of the two. */
+export type Tokens = Readonly<Record<string, string>>;
 
 const ADDRESS = {
   type: "string",
@@ -16,51 +26,26 @@ export const listenOption = (
 ) => ({ ...ADDRESS, default: `127.0.0.1:${port}`, help } as const);
 export const connectOption = listenOption;
 
-/** Options of a role on another machine. */
-export const SECURITY_OPTIONS = {
-  tokenFile: {
+/** Who a role is to the others. */
+export const IDENTITY_OPTIONS = {
+  identity: {
+    type: "path",
+    value: "DIR",
+    help:
+      `this role's folder of \`deno task keys\` (${KEY_FILES.cert}, ${KEY_FILES.key}, ${KEY_FILES.ca}): TLS, in which both ends show ` +
+      "a certificate",
+  },
+  tokens: {
     type: "path",
     value: "FILE",
-    help: "file with a secret that all three roles of the session share",
-  },
-  tlsCert: {
-    type: "path",
-    value: "FILE",
-    help: "certificate chain (PEM) that this role shows to those who connect",
-  },
-  tlsKey: { type: "path", value: "FILE", help: "its private key (PEM)" },
-  tlsCa: {
-    type: "path",
-    value: "FILE",
-    help: "authority (PEM) whose certificates this role accepts when it connects",
-  },
-  tlsName: {
-    type: "string",
-    value: "NAME",
-    help: "name that the other end's certificate must carry, if it is not the host",
-  },
-  allowPlaintext: {
-    type: "boolean",
-    help: "let plain TCP leave this machine (nothing is encrypted or authenticated)",
+    help: `with all three roles on this machine, instead of --identity: ${KEY_FILES.tokens} of that folder`,
   },
 } as const;
 
-export interface SecurityValues {
-  readonly tokenFile: string | undefined;
-  readonly tlsCert: string | undefined;
-  readonly tlsKey: string | undefined;
-  readonly tlsCa: string | undefined;
-  readonly tlsName: string | undefined;
-  readonly allowPlaintext: boolean;
+export interface IdentityValues {
+  readonly identity: string | undefined;
+  readonly tokens: string | undefined;
   readonly withParent: boolean;
-}
-
-async function readFile(path: string, what: string): Promise<string> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    throw new Error(`cannot read the ${what} ${path}: ${(error as Error).message}`);
-  }
 }
 
 export function parseAddress(text: string): { host: string; port: number } {
@@ -69,44 +54,56 @@ export function parseAddress(text: string): { host: string; port: number } {
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port };
 }
 
-async function common(values: SecurityValues) {
-  const token = values.withParent
-    ? await tokenFromParent()
-    : values.tokenFile === undefined
-    ? undefined
-    : (await readFile(values.tokenFile, "token file")).trim();
-  if (token === "") throw new Error(`the token file ${values.tokenFile} is empty`);
-  return { ...(token === undefined ? {} : { token }), allowPlaintext: values.allowPlaintext };
-}
-
-/** How this role listens: with TLS when it has a certificate. */
-export async function listening(
-  values: SecurityValues,
-  address: string,
-): Promise<Pick<ListenOptions, "host" | "port" | "token" | "allowPlaintext" | "tls">> {
-  if ((values.tlsCert === undefined) !== (values.tlsKey === undefined)) {
-    throw new UsageError("--tls-cert and --tls-key go together");
+/** What this role proves itself by on all its connections. */
+export async function identityFrom(values: IdentityValues): Promise<Pick<TcpOptions, "tls" | "tokens">> {
+  const { identity, tokens, withParent } = values;
+  if (withParent) return { tokens: await tokensFromParent() };
+  if (identity !== undefined && tokens !== undefined) {
+    throw new UsageError("--identity and --tokens were both given; give one");
   }
-  const tls = values.tlsCert === undefined ? {} : {
-    tls: {
-      cert: await readFile(values.tlsCert, "certificate"),
-      key: await readFile(values.tlsKey!, "private key"),
-    },
-  };
-  return { ...parseAddress(address), ...await common(values), ...tls };
+  if (identity !== undefined) return { tls: await readIdentity(identity) };
+  if (tokens !== undefined) return { tokens: parseTokens(await readSecret(tokens), tokens) };
+  throw new UsageError(
+    "a role must prove to the others which one it is; make keys by deno task keys, then give --identity, or --tokens on one machine",
+  );
 }
 
-/** How this role connects: with TLS when it was given an authority or a name to check. */
-export async function connecting(
-  values: SecurityValues,
-  address: string,
-): Promise<Pick<ConnectOptions, "host" | "port" | "token" | "allowPlaintext" | "tls">> {
-  const { tlsCa, tlsName } = values;
-  const tls = tlsCa === undefined && tlsName === undefined ? {} : {
-    tls: {
-      ...(tlsCa === undefined ? {} : { ca: await readFile(tlsCa, "certificate authority") }),
-      ...(tlsName === undefined ? {} : { hostName: tlsName }),
-    },
+async function readIdentity(folder: string): Promise<TlsIdentity> {
+  return {
+    cert: await readText(`${folder}/${KEY_FILES.cert}`),
+    key: await readSecret(`${folder}/${KEY_FILES.key}`),
+    ca: await readText(`${folder}/${KEY_FILES.ca}`),
   };
-  return { ...parseAddress(address), ...await common(values), ...tls };
+}
+
+function parseTokens(text: string, path: string): Tokens {
+  const fail = () => {
+    throw new Error(
+      `${path} holds no tokens, at least ${TOKEN_DIGITS} hex digits for each of the other two roles; make it by deno task keys`,
+    );
+  };
+  try {
+    const tokens = JSON.parse(text) as Tokens, digits = new RegExp(`^[0-9a-f]{${TOKEN_DIGITS},}$`);
+    const pairs = Object.entries(tokens).filter(([role]) => (ROLES as readonly string[]).includes(role));
+    return pairs.length === 2 && pairs.every(([, token]) => digits.test(token)) ? tokens : fail();
+  } catch {
+    return fail();
+  }
+}
+
+/** A file that nobody else may read. */
+async function readSecret(path: string): Promise<string> {
+  const text = await readText(path), { mode } = await Deno.stat(path);
+  if (mode !== null && (mode & 0o077) !== 0) {
+    throw new Error(`other users of this machine may read ${path}; take that right away: chmod 600`);
+  }
+  return text;
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    throw new Error(`cannot read ${path}: ${(error as Error).message}`);
+  }
 }

@@ -1,56 +1,97 @@
 /**
- * How the three roles find each other: the client comes to the server, both come to the dealer, and each says when it is
- * there. Nobody waits for one who will not come: who fails meanwhile is noticed by those who wait.
+ * How the three roles find each other: the client comes to the server, which draws a number for their session; both come to the dealer
+ * with it, and each says when it is there. Nobody waits for one who will not come: who fails meanwhile is noticed by those who wait.
  */
 import { describeTag } from "../inference/tags.ts";
 import type { Plan } from "../inference/plan.ts";
-import { ProtocolError } from "../network/channel.ts";
+import { ProtocolError, reasonForPeers } from "../network/channel.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
+import type { ConvolutionPool } from "../ring/pool.ts";
 import { onExit } from "../terminal/command.ts";
 
-/** Tag of the empty message "I am there"; the protocols' tags end below. */
-const MEETING_TAG = 0xd0000010;
-/** What a peer hears of an error that is not written for it. */
-export const SHOWN_ELSEWHERE = "stopped by an error of its own, which it alone shows";
+/** Tags of the number of a session and of the empty message "both are there"; the protocols' tags end below. */
+export const SESSION_TAG = 0xd0000011, MEETING_TAG = 0xd0000010;
 const NOTHING = new Uint8Array(0);
+/** 128 random bits: whoever knows them is of the session, or was told by one who is. */
+const SESSION_BYTES = 16;
+
+const MEETING_NAMES = new Map([
+  [SESSION_TAG, "the number of the session"],
+  [MEETING_TAG, "the meeting of all three roles"],
+]);
 
 /** Names the messages of a session, the meeting included, in errors. */
 export function describeTags(plan: Plan): (tag: number) => string | undefined {
   const describe = describeTag(plan);
-  return (tag) => tag === MEETING_TAG ? "the meeting of all three roles" : describe(tag);
+  return (tag) => MEETING_NAMES.get(tag) ?? describe(tag);
+}
+
+/** What a session may use: all of it goes when the session ends. */
+export interface SessionScope {
+  readonly pool: ConvolutionPool;
+  /** Takes over a channel, which closes with the session. */
+  hold(channel: FramedChannel): FramedChannel;
 }
 
 /**
- * Keeps the channels that `work` holds: all close when the command ends, and if `work` fails, every peer hears of it. Of a
- * role that `holdsSecrets` peers hear what is written for them, the errors of the protocol: another one may name a pixel or a
- * weight.
+ * Runs one session. However it ends, its channels close and its memory is free; if it fails, its peers hear of that what is written for
+ * them, and nothing else of this process is touched.
  */
-export async function withPeers<T>(
-  work: (hold: (channel: FramedChannel) => FramedChannel) => Promise<T>,
-  holdsSecrets = true,
+export async function withinSession<T>(
+  pool: ConvolutionPool,
+  work: (scope: SessionScope) => Promise<T>,
 ): Promise<T> {
-  const channels: FramedChannel[] = [];
-  onExit(() => channels.forEach((channel) => channel.close()));
+  const channels: FramedChannel[] = [], region = pool.region();
+  let isOver = false;
+  const hold = (channel: FramedChannel) => {
+    channels.push(channel);
+    if (isOver) channel.close();
+    return channel;
+  };
+  const forget = onExit(() => channels.forEach((channel) => channel.close()));
   try {
-    return await work((channel) => {
-      channels.push(channel);
-      return channel;
-    });
+    return await work({ pool: region, hold });
   } catch (error) {
-    const isForPeers = !holdsSecrets || error instanceof ProtocolError;
-    const reason = isForPeers ? (error as Error).message : SHOWN_ELSEWHERE;
-    await Promise.allSettled(channels.map((channel) => channel.abort(reason)));
+    await Promise.allSettled(channels.map((channel) => channel.abort(...reasonForPeers(error))));
     throw error;
+  } finally {
+    isOver = true;
+    forget();
+    channels.forEach((channel) => channel.close());
+    // Nothing reads or writes its memory any more, and whoever waited for that has gone on.
+    await Promise.all(channels.map((channel) => channel.settled()));
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    region[Symbol.dispose]();
   }
 }
+
+/** A session's number, as the server draws it and the client hears it. */
+export type SessionNumber = Uint8Array<ArrayBuffer>;
+
+export async function openMeeting(client: FramedChannel): Promise<SessionNumber> {
+  const number = crypto.getRandomValues(new Uint8Array(SESSION_BYTES));
+  await client.send(SESSION_TAG, number);
+  return number;
+}
+
+export async function joinMeeting(server: FramedChannel): Promise<SessionNumber> {
+  const number = new Uint8Array(SESSION_BYTES);
+  await server.receive(SESSION_TAG, number);
+  return number;
+}
+
+/** How a log names a session: enough to tell it from others, too little to join it. */
+export const shortName = (number: SessionNumber): string => number.toHex().slice(0, 8);
 
 /** A party's way to the dealer: its channel, once the peer has come there too. */
 export async function meetAtDealer(
   peer: FramedChannel,
+  number: SessionNumber,
   connectToDealer: () => Promise<FramedChannel>,
 ): Promise<FramedChannel> {
   const come = async () => {
     const dealer = await connectToDealer();
+    await dealer.send(SESSION_TAG, number);
     await peer.send(MEETING_TAG, NOTHING);
     return dealer;
   };
@@ -59,18 +100,84 @@ export async function meetAtDealer(
   return dealer;
 }
 
-/** The dealer's end: one server and one client, in either order. */
-export async function awaitParties(
-  accept: () => Promise<FramedChannel>,
-): Promise<{ server: FramedChannel; client: FramedChannel }> {
-  const acceptRole = async (...roles: string[]) => {
-    const channel = await accept();
-    if (roles.includes(channel.peer)) return channel;
-    throw new Error(`the dealer awaits a ${roles.join(" or a ")}, there came a ${channel.peer}`);
-  };
-  const first = await acceptRole("server", "client");
-  const other = first.peer === "server" ? "client" : "server";
-  const [second] = await Promise.all([acceptRole(other), first.receive(MEETING_TAG, NOTHING)]);
-  await second.receive(MEETING_TAG, NOTHING);
-  return other === "client" ? { server: first, client: second } : { server: second, client: first };
+/** The two parties of a session at the dealer. */
+export interface Parties {
+  readonly server: FramedChannel;
+  readonly client: FramedChannel;
+  /** How a log names the session. */
+  readonly name: string;
+}
+
+/** The party of a session that came first, and a promise of the other one. */
+interface First {
+  readonly party: FramedChannel;
+  readonly other: PromiseWithResolvers<FramedChannel>;
+}
+
+/** How long the number of the second party may take after the first has said that both are there: it was sent before. */
+const LATENESS_MS = 5000;
+
+/** The dealer's end: brings together the server and the client that name the same session. */
+export class Meetings {
+  readonly #first = new Map<string, First>();
+
+  /** `refusal` says why no further session may begin now, if it may not. */
+  constructor(private readonly refusal: (waiting: number) => string | null = () => null) {}
+
+  /**
+   * One party's way into its session. Resolves to both for the one that came first, to null for the other one. Who goes away before both
+   * are there takes its session along.
+   */
+  async join(party: FramedChannel): Promise<Parties | null> {
+    if (party.peer !== "server" && party.peer !== "client") {
+      throw new ProtocolError(`the dealer awaits servers and clients, there came a ${party.peer}`);
+    }
+    const number = new Uint8Array(SESSION_BYTES);
+    await party.receive(SESSION_TAG, number);
+    const key = number.toHex(), first = this.#first.get(key);
+    if (first !== undefined) {
+      if (first.party.peer === party.peer) {
+        throw new ProtocolError(`a ${party.peer} of this session is there already`);
+      }
+      this.#first.delete(key);
+      first.other.resolve(party);
+      return null;
+    }
+    const refusal = this.refusal(this.#first.size);
+    if (refusal !== null) throw new ProtocolError(refusal, { mayPass: true });
+    return await this.#await(key, { party, other: Promise.withResolvers() }, shortName(number));
+  }
+
+  async #await(key: string, { party, other }: First, name: string): Promise<Parties> {
+    this.#first.set(key, { party, other });
+    let second: FramedChannel | undefined;
+    try {
+      // Said when the other one is there too, and awaited from now on: who goes meanwhile is noticed.
+      const isReady = party.receive(MEETING_TAG, NOTHING);
+      second = await Promise.race([other.promise, isReady.then(() => soon(other.promise, party.peer))]);
+      await Promise.all([isReady, second.receive(MEETING_TAG, NOTHING)]);
+      return party.peer === "server"
+        ? { server: party, client: second, name }
+        : { server: second, client: party, name };
+    } catch (error) {
+      await second?.abort(...reasonForPeers(error));
+      throw error;
+    } finally {
+      this.#first.delete(key);
+    }
+  }
+}
+
+/** `promise`, if it comes soon. */
+async function soon<T>(promise: Promise<T>, role: string): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new ProtocolError(`the ${role} says that both parties are there, but it is alone`)),
+    LATENESS_MS,
+  );
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

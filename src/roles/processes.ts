@@ -1,10 +1,12 @@
 /** Starts dealer, server and client as processes of their own with narrow permissions, and ends them together. */
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { SessionFigures } from "../inference/roles.ts";
+import type { QueryFigures, SessionFigures } from "../inference/roles.ts";
+import { SHOWN_ELSEWHERE } from "../network/channel.ts";
 import { onExit } from "../terminal/command.ts";
 import { bindToCores } from "./cores.ts";
-import { SHOWN_ELSEWHERE } from "./meeting.ts";
+import type { RoleName, Tokens } from "./endpoint.ts";
+import { pairTokens } from "./tokens.ts";
 
 /** The checkout. Roles start in it, and name what they may read from there. */
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -19,6 +21,8 @@ export interface InferenceRun {
   readonly client: readonly string[];
   /** Options of server and client: their link, and what they prepare ahead. */
   readonly parties: readonly string[];
+  /** Seconds without progress after which a role gives another up. */
+  readonly timeout: number;
   /** Files and folders that the roles may read besides the program. */
   readonly reads: {
     readonly server: readonly string[];
@@ -38,19 +42,30 @@ export interface InferenceRunFigures extends SessionFigures {
   readonly cores: readonly number[] | null;
 }
 
-/** One session of three processes on this machine. If one of them fails, all end and its sentence is the error. */
+/** A session that broke off, with what had been measured until then. */
+export class BrokenSession extends Error {
+  constructor(cause: Error, readonly figures: InferenceRunFigures) {
+    super(cause.message, { cause });
+  }
+}
+
+/**
+ * One session of three processes on this machine. If one of them fails, all end and its sentence is the error, with the figures of the
+ * queries before if there are any.
+ */
 export async function runInference(run: InferenceRun): Promise<InferenceRunFigures> {
   const roles: Role[] = [];
   let over = false;
-  const token = crypto.getRandomValues(new Uint8Array(32)).toHex();
+  const tokens = pairTokens(), queries: QueryFigures[] = [];
+  let setup = { ms: 0, bytes: 0 };
   const end = () => {
     over = true;
     roles.forEach((role) => role.kill());
   };
   const forget = onExit(end);
-  const common = ["--json", "--with-parent", ...run.plan];
+  const common = ["--json", "--with-parent", "--once", "--timeout", String(run.timeout), ...run.plan];
   const start = (
-    name: string,
+    name: RoleName,
     args: readonly string[],
     reads: readonly string[] = [],
   ) => {
@@ -60,7 +75,7 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
       run.fastKernels ? [FAST_KERNELS] : [],
       [...common, ...args],
       [...run.reads.all, ...reads],
-      token,
+      tokens[name],
     );
     roles.push(role);
     return role;
@@ -88,24 +103,33 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
       run.reads.client,
     );
     let cores: Promise<readonly number[] | null> | undefined;
-    client.onLine = () => {
+    client.onLine = (line) => {
+      if ("setup" in line) setup = line["setup"] as typeof setup;
+      if (!("query" in line)) return;
+      queries.push(line["query"] as QueryFigures);
       // Not before the first query is over: threads that a bound thread starts are bound as well.
       cores ??= run.bindsCores ? bindToCores([server.pid, client.pid]) : Promise.resolve(null);
       run.onQuery?.();
     };
     const ends = [dealer.end(), server.end(), client.end()] as const;
-    const [dealt, served, figures] = await Promise.all(ends).catch(async (first) => {
+    const [dealt, served, asked] = await Promise.all(ends).catch(async (first) => {
       throw await causeOf(first, ends);
     });
     return {
-      ...figures as unknown as SessionFigures,
-      peakRssMB: { server: rss(served), client: rss(figures), dealer: rss(dealt) },
+      setup,
+      queries,
+      peakRssMB: { server: rss(served), client: rss(asked), dealer: rss(dealt) },
       cores: await cores ?? null,
     };
   } catch (first) {
     // The first to fail says why, and what the others then say follows from it; but one that was killed said nothing.
-    for (const role of roles) await role.checkAlive();
-    throw first;
+    const cause = (await Promise.all(roles.map((role) =>
+      role.killedBy()
+    ))).find((killed) => killed !== null) ?? first;
+    if (queries.length === 0) throw cause;
+    // A role reports it when it ends well.
+    const peakRssMB = { server: NaN, client: NaN, dealer: NaN };
+    throw new BrokenSession(cause as Error, { setup, queries, peakRssMB, cores: null });
   } finally {
     end();
     forget();
@@ -133,7 +157,7 @@ function readable(path: string): string {
 const rss = (report: Record<string, unknown>) => report["peakRssMB"] as number;
 
 /** One role's process: reads its JSON lines, keeps what it says on the error stream. */
-class Role {
+export class Role {
   onLine: ((line: Record<string, unknown>) => void) | undefined;
   readonly #child: Deno.ChildProcess;
   readonly #lines: AsyncIterator<Record<string, unknown>>;
@@ -146,7 +170,7 @@ class Role {
     flags: readonly string[],
     args: readonly string[],
     reads: readonly string[],
-    token: string,
+    tokens: Tokens,
   ) {
     const command = new Deno.Command(Deno.execPath(), {
       args: [
@@ -169,7 +193,7 @@ class Role {
     this.#child = command.spawn();
     this.#input = this.#child.stdin.getWriter();
     // A role that fails before it reads says why itself.
-    this.#input.write(new TextEncoder().encode(token + "\n")).catch(() => {});
+    this.#input.write(new TextEncoder().encode(JSON.stringify(tokens) + "\n")).catch(() => {});
     this.#lines = jsonLines(this.#child.stdout);
     this.#errors = new Response(this.#child.stderr).text();
   }
@@ -197,16 +221,16 @@ class Role {
     return last!;
   }
 
-  /** Throws if a signal has killed this role. */
-  async checkAlive(): Promise<void> {
+  /** What a signal that has killed this role is as an error. */
+  async killedBy(): Promise<Error | null> {
     const soon = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 50));
     const signal = (await Promise.race([this.#child.status, soon]))?.signal;
-    if (signal) throw new Error(`the ${this.name} ended with ${signal}`);
+    return signal ? new Error(`the ${this.name} ended with ${signal}`) : null;
   }
 
-  kill(): void {
+  kill(signal: Deno.Signal = "SIGKILL"): void {
     try {
-      this.#child.kill("SIGKILL");
+      this.#child.kill(signal);
     } catch {
       // It has ended by itself.
     }
@@ -214,7 +238,12 @@ class Role {
 
   async #fail(): Promise<never> {
     const { code } = await this.#child.status;
-    const said = (await this.#errors).replace(/^error: /, "").split("\nSee deno task")[0]!.trim();
+    const lines = (await this.#errors).split("\nSee deno task")[0]!.trim().split("\n");
+    // Lines of the log may come before.
+    const said = (lines.find((line) => line.startsWith("error: ")) ?? lines.join(" ")).replace(
+      /^error: /,
+      "",
+    );
     throw new Error(
       said === "" ? `the ${this.name} ended with exit code ${code}` : `${this.name}: ${said}`,
     );

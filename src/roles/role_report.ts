@@ -14,30 +14,50 @@ export function peakRssMB(): number {
   return Math.round((maxRSS > inheritedKB ? maxRSS : Deno.memoryUsage().rss / 1024) / 1024);
 }
 
-/** Option of a role that another program starts; see {@linkcode tokenFromParent}. */
+/** Lines of a role that serves others, with time and level; they name addresses, sessions and counts, never a value. */
+export interface Log {
+  info(text: string): void;
+  warn(text: string): void;
+}
+
+/** On the output stream, or with `json`, whose lines another program reads, all on the error stream. */
+export function logOf(role: string, json: boolean): Log {
+  const line = (level: string, text: string) => `${new Date().toISOString()} ${level} ${role}: ${text}`;
+  return {
+    info: (text) => (json ? console.error : console.log)(line("info", text)),
+    warn: (text) => console.error(line("warn", text)),
+  };
+}
+
+/** Option of the roles: a life for one session, as `infer` gives them. */
+export const ONCE_OPTION = {
+  type: "boolean",
+  help: "end with the first session, whose failure is that of the command",
+} as const;
+
+/** Option of a role that another program starts; see {@linkcode tokensFromParent}. */
 export const WITH_PARENT_OPTION = {
   type: "boolean",
-  help:
-    "read the session token from standard input, and end when that ends, as it does when its holder is killed",
+  help: "read the tokens from standard input, and end when that ends, as it does when its holder is killed",
   hidden: true,
 } as const;
 
-let token: Promise<string> | undefined;
+let tokens: Promise<Record<string, string>> | undefined;
 
 /**
- * The session token, the first line that the program says which started this one: it is in no file that could be left behind,
- * and among no arguments, which all users of a machine see. Ends this process when that program is gone.
+ * The tokens for the other two roles, the first line that the program says which started this one: they are in no file that could be
+ * left behind, and among no arguments, which all users of a machine see. Ends this process when that program is gone.
  */
-export function tokenFromParent(): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>();
+export function tokensFromParent(): Promise<Record<string, string>> {
+  const { promise, resolve } = Promise.withResolvers<Record<string, string>>();
   const read = async () => {
     let text = "";
     for await (const part of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
       text += part;
-      if (text.includes("\n")) resolve(text.split("\n")[0]!);
+      if (text.includes("\n")) resolve(JSON.parse(text.split("\n")[0]!));
     }
     Deno.exit(1);
   };
-  if (token === undefined) void read();
-  return token ??= promise;
+  if (tokens === undefined) void read();
+  return tokens ??= promise;
 }

@@ -404,6 +404,13 @@ export function onExit(cleanup: Cleanup): () => void {
   return () => cleanups.delete(cleanup);
 }
 
+let terminate: (() => void) | undefined;
+
+/** What the first SIGTERM does in place of interrupting: a service lets its work end. A second one interrupts. */
+export function onTerminate(drain: () => void): void {
+  terminate = drain;
+}
+
 async function cleanUp(): Promise<void> {
   for (const cleanup of [...cleanups].reverse()) {
     cleanups.delete(cleanup);
@@ -464,7 +471,13 @@ export async function runCommand<const S extends OptionSpecs>(
   };
   // Not SIGHUP: a run under nohup outlives its terminal. So nothing may lie about that a clean-up would have to remove.
   Deno.addSignalListener("SIGINT", interrupt);
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", interrupt);
+  if (Deno.build.os !== "windows") {
+    Deno.addSignalListener("SIGTERM", () => {
+      const drain = terminate;
+      terminate = undefined;
+      (drain ?? interrupt)();
+    });
+  }
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     if (ending) return;

@@ -20,6 +20,12 @@ export async function childrenOf(pid: number): Promise<Process[]> {
 /** Whether a process still runs. */
 export const isAlive = async (pid: number): Promise<boolean> => await statusOf(String(pid)) !== undefined;
 
+/** Resident memory of a process. */
+export async function residentMB(pid: number): Promise<number> {
+  const status = await Deno.readTextFile(`/proc/${pid}/status`);
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]) / 1024;
+}
+
 async function statusOf(pid: string): Promise<{ parent: number } | undefined> {
   const text = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "");
   // pid (name) state parent ...; the name may hold anything.

@@ -1,6 +1,7 @@
 /** Programs that a test starts: what they say is kept, lines can be awaited, and an end must come in time. */
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { usualTokens } from "./keys.ts";
 
 /** The time within which a program must be gone after a fault: the rule of the project. */
 export const END_MS = 5000;
@@ -28,17 +29,30 @@ export class Program implements AsyncDisposable {
     this.#stderr = new Output(this.#child.stderr);
   }
 
-  /** Starts `src/cli/<name>.ts`, as the leader of a process group of its own if `detached`. */
+  /** Starts `src/cli/<name>.ts`, a role with the tokens of this test process unless it is given others, as the leader of a process group of its own if `detached`. */
   static start(
     name: string,
     args: readonly string[],
-    options: { readonly env?: Record<string, string>; readonly detached?: boolean } = {},
+    { proves = true, ...options }: {
+      readonly env?: Record<string, string>;
+      readonly detached?: boolean;
+      readonly proves?: boolean;
+    } = {},
   ): Program {
     const path = fileURLToPath(new URL(`../../src/cli/${name}.ts`, import.meta.url));
     return new Program(
       name,
       new Deno.Command(Deno.execPath(), {
-        args: ["run", "--quiet", "--no-prompt", "--no-check", "--allow-all", path, ...args],
+        args: [
+          "run",
+          "--quiet",
+          "--no-prompt",
+          "--no-check",
+          "--allow-all",
+          path,
+          ...args,
+          ...proves ? usualTokens(name, args) : [],
+        ],
         stdin: "null",
         stdout: "piped",
         stderr: "piped",
@@ -70,11 +84,11 @@ export class Program implements AsyncDisposable {
     return this.#stdout.text + this.#stderr.text;
   }
 
-  /** The first line on its standard output that matches, said already or still to come. */
-  async line(pattern: RegExp): Promise<string> {
+  /** The first line on its standard output that matches, said already or still to come; with `warning` on its error stream. */
+  async line(pattern: RegExp, warning = false): Promise<string> {
     const line = await within(
       PATIENCE_MS,
-      this.#stdout.line(pattern),
+      (warning ? this.#stderr : this.#stdout).line(pattern),
       `a line ${pattern} of the ${this.name}`,
     );
     assert(line !== undefined, `the ${this.name} ended before a line ${pattern}; it said: ${this.said}`);

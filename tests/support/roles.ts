@@ -1,6 +1,7 @@
 /** The three roles of a session, started one by one as a person would. */
 import { END_MS, Program, within } from "./program.ts";
-import { type Observe, Relay } from "./relay.ts";
+import { type RoleName, ROLES as ROLE_NAMES } from "../../src/roles/endpoint.ts";
+import { type Observe, Relay } from "../../src/fuzzing/relay.ts";
 
 export interface RolesOptions {
   /** Options of all three. */
@@ -8,14 +9,15 @@ export interface RolesOptions {
   readonly server?: readonly string[];
   readonly client?: readonly string[];
   readonly dealer?: readonly string[];
+  /** Whether the roles outlive the session. */
+  readonly stays?: boolean;
   /** Puts a relay between client and server. */
   readonly onPeerFrame?: Observe;
   /** Puts a relay between server and dealer. */
   readonly onDealerFrame?: Observe;
 }
 
-export type RoleName = "server" | "client" | "dealer";
-export const ROLE_NAMES: readonly RoleName[] = ["server", "client", "dealer"];
+export { ROLE_NAMES, type RoleName };
 
 export interface Roles extends Readonly<Record<RoleName, Program>>, AsyncDisposable {}
 
@@ -27,6 +29,7 @@ export async function startRoles(options: RolesOptions = {}): Promise<Roles> {
       Program.start(name, [
         "--model",
         "convnet",
+        ...options.stays ? [] : ["--once"],
         ...args,
         ...options.all ?? [],
         ...options[name] ?? [],

@@ -35,7 +35,7 @@ export const masked: LinearProtocol = {
       query: products,
       messages: b.map(({ words }) => ({ phase: "session", from: "server", bytes: words * width / 8 })),
       async open(party, drawn, encoded) {
-        const convolutions: RunnableConvolution[] = [];
+        const convolutions: RunnableConvolution[] = [], own: RunnableConvolution[] = [];
         for (const [i, layer] of layers.entries()) {
           const weights = encoded?.[i]?.weights;
           using d = weights
@@ -43,10 +43,13 @@ export const masked: LinearProtocol = {
             : new RingTensor(party.ring, width, b[i]!.words);
           if (weights) await party.peer.send(party.tag, d.bytes);
           else await party.peer.receive(party.tag, d.bytes);
-          const packed = weights ?? d;
-          convolutions.push(
-            party.pool.convolution(width, layer.spec, packed.address, { small: weights !== undefined }),
-          );
+          let convolution = encoded?.[i]?.packed?.(layer.spec);
+          if (convolution === undefined) {
+            const small = weights !== undefined;
+            convolution = party.pool.convolution(width, layer.spec, (weights ?? d).address, { small });
+            own.push(convolution);
+          }
+          convolutions.push(convolution);
         }
         return {
           async prepare({ ring, role }, drawn, [early]) {
@@ -63,7 +66,7 @@ export const masked: LinearProtocol = {
             });
             return { early: shares, online };
           },
-          [Symbol.dispose]: () => disposeAll([...convolutions, ...encoded?.map(({ bias }) => bias) ?? []]),
+          [Symbol.dispose]: () => disposeAll([...own, ...encoded?.map(({ bias }) => bias) ?? []]),
         };
       },
     };

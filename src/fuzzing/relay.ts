@@ -1,9 +1,9 @@
 /**
- * A relay between two roles that reads the frames which pass, so that a test can act at an exact message: tell that it
+ * A relay between two roles that reads the frames which pass, so that a test, or an attack, can act at an exact message: tell that it
  * came, hold it back, alter it, cut it short.
  */
-import { decodeHeader, type FrameHeader, FrameKind, HEADER_BYTES } from "../../src/network/frame.ts";
-import { REQUEST_TAG } from "../../src/correlations/request.ts";
+import { decodeHeader, type FrameHeader, FrameKind, HEADER_BYTES } from "../network/frame.ts";
+import { REQUEST_TAG } from "../correlations/request.ts";
 
 export interface Frame extends FrameHeader {
   readonly from: "connecting" | "listening";
@@ -35,13 +35,17 @@ export class Relay implements AsyncDisposable {
   readonly #work: Promise<void>;
   #silent = false;
 
-  constructor(private readonly port: number, private readonly observe: Observe) {
+  constructor(private readonly target: number, private readonly observe: Observe) {
     this.#work = this.#serve();
   }
 
   /** Where to connect instead. */
   get address(): string {
-    return `127.0.0.1:${this.#listener.addr.port}`;
+    return `127.0.0.1:${this.port}`;
+  }
+
+  get port(): number {
+    return this.#listener.addr.port;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -53,7 +57,7 @@ export class Relay implements AsyncDisposable {
     try {
       const connecting = await this.#listener.accept();
       this.#connections.push(connecting);
-      const listening = await Deno.connect({ hostname: "127.0.0.1", port: this.port });
+      const listening = await Deno.connect({ hostname: "127.0.0.1", port: this.target });
       this.#connections.push(listening);
       await Promise.all([
         this.#forward("connecting", connecting, listening),

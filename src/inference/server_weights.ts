@@ -1,0 +1,73 @@
+/**
+ * The weights of a server that answers many: refused at its start where they do not fit the plan, and packed for convolutions once for
+ * all sessions. A session encodes them again, layer by layer, where it masks them: that costs one pass over the numbers, and keeping
+ * the words would cost as much memory as the numbers.
+ */
+import type { Weights } from "../models/graph.ts";
+import { weightsInUnits } from "../models/unit.ts";
+import { checkWeights } from "../models/weight_shapes.ts";
+import type { EncodedLayer } from "../protocols/protocol.ts";
+import type { ConvolutionSpec } from "../ring/convolution.ts";
+import { encodeWords } from "../ring/fixed_point.ts";
+import type { ConvolutionPool, RunnableConvolution } from "../ring/pool.ts";
+import type { Ring } from "../ring/ring.ts";
+import type { Plan, Step } from "./plan.ts";
+
+export class ServerWeights {
+  readonly #packed = new Map<string, RunnableConvolution>();
+
+  readonly #weights: Weights;
+
+  /** Throws a RangeError, which names the weight, where one does not fit. */
+  constructor(private readonly pool: ConvolutionPool, private readonly plan: Plan, weights: Weights) {
+    this.#weights = planWeights(plan, weights);
+    for (const step of plan.steps) {
+      if (step.kind !== "linear") continue;
+      for (const layer of this.layers(pool.ring, step)) {
+        layer.weights[Symbol.dispose]();
+        layer.bias?.[Symbol.dispose]();
+      }
+    }
+  }
+
+  /** The layers of a step for a session with its memory in `ring`. */
+  layers(ring: Ring, step: Step): EncodedLayer[] {
+    return encodedLayers(ring, this.plan, this.#weights, step).map((layer, i) => {
+      const node = step.writes[i]!, { weights } = layer;
+      const packed = (spec: ConvolutionSpec) => {
+        const known = this.#packed.get(node);
+        if (known !== undefined) return known;
+        const convolution = this.pool.convolution(weights.width, spec, weights.address, { small: true });
+        this.#packed.set(node, convolution);
+        return convolution;
+      };
+      return { ...layer, packed };
+    });
+  }
+}
+
+/** Weights that have the shapes of a plan, in its units. */
+export function planWeights({ graph, units }: Plan, weights: Weights): Weights {
+  checkWeights(graph, weights);
+  return weightsInUnits(graph, weights, units);
+}
+
+/** The layers of a step, at the scales of the plan. */
+export function encodedLayers(
+  ring: Ring,
+  plan: Plan,
+  weights: Weights,
+  { reads, writes }: Step,
+): EncodedLayer[] {
+  const { width, factor } = plan.wires.get(reads[0]!)!;
+  return writes.map((node) => {
+    const { data } = weights.get(`${node}.weight`)!, bias = weights.get(`${node}.bias`);
+    const scaled = factor === 1 ? data : data.map((w) => w * factor);
+    return {
+      weights: encodeWords(ring, width, scaled, plan.weightBits.get(node)!, `weight of ${node}`),
+      bias: bias
+        ? encodeWords(ring, width, bias.data, plan.wires.get(node)!.fractionBits, `bias of ${node}`)
+        : null,
+    };
+  });
+}

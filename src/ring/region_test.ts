@@ -1,0 +1,50 @@
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { Convolution } from "./convolution.ts";
+import { ConvolutionPool } from "./pool.ts";
+import { Ring } from "./ring.ts";
+import { scratchOf } from "./scratch.ts";
+import { words } from "./tensor.ts";
+
+const SPEC = { height: 8, width: 8, inputs: 16, kernel: 3, stride: 1, padding: 1, outputs: 64 };
+
+Deno.test("a region gives back what its work has left, and nothing twice", async () => {
+  const ring = await Ring.open();
+  using kept = words(ring, 10);
+  const before = ring.bytesInUse, region = ring.region();
+  const first = words(region, 1000);
+  words(region, 500)[Symbol.dispose]();
+  assertEquals(ring.bytesInUse - before, region.bytesInUse);
+  region[Symbol.dispose]();
+  assertEquals([ring.bytesInUse, region.bytesInUse], [before, 0]);
+  // Whoever disposes late gives no block back that is another's by now.
+  using others = words(ring, 1000);
+  assertEquals(others.address, first.address);
+  first[Symbol.dispose]();
+  using more = words(ring, 1000);
+  assertNotEquals(more.address, others.address);
+  assertThrows(() => words(region, 1), Error, "has ended");
+  assertEquals(kept.length, 10);
+});
+
+for (const threads of [1, 2]) {
+  Deno.test(`the convolutions of a region go back with it, with ${threads} threads`, async () => {
+    const ring = await Ring.open();
+    using pool = new ConvolutionPool(ring, threads);
+    scratchOf(ring).reserve(1 << 22);
+    using weights = words(ring, 9 * 16 * 64);
+    const input = words(ring, 8 * 8 * 16),
+      output = words(ring, 8 * 8 * 64),
+      expected = words(ring, 8 * 8 * 64);
+    weights.int64.forEach((_, i, all) => all[i] = BigInt(i % 7));
+    input.int64.forEach((_, i, all) => all[i] = BigInt(i % 5));
+    using plain = new Convolution(ring, 64, SPEC, weights.address);
+    plain.run(input.address, expected.address);
+    for (let i = 0; i < 3; i++) {
+      const region = pool.region(), used = ring.bytesInUse;
+      region.convolution(64, SPEC, weights.address).run(input.address, output.address);
+      assertEquals(output.int64, expected.int64);
+      region[Symbol.dispose]();
+      assertEquals(ring.bytesInUse, used);
+    }
+  });
+}

@@ -1,0 +1,25 @@
+/** The client's side: one session of queries. */
+import type { Plan } from "../inference/plan.ts";
+import { query, type QueryOptions, type SessionFigures } from "../inference/roles.ts";
+import type { FramedChannel } from "../network/framed_channel.ts";
+import type { ConvolutionPool } from "../ring/pool.ts";
+import { joinMeeting, meetAtDealer, withinSession } from "./meeting.ts";
+
+export interface AskingOptions extends QueryOptions {
+  readonly pool: ConvolutionPool;
+  readonly plan: Plan;
+  readonly connectToServer: () => Promise<FramedChannel>;
+  readonly connectToDealer: () => Promise<FramedChannel>;
+}
+
+/** Has each of `images` classified, in a session of its own; what is answered before it breaks off is told by `onQuery`. */
+export const ask = (options: AskingOptions, images: readonly ArrayLike<number>[]): Promise<SessionFigures> =>
+  withinSession(options.pool, async ({ pool, hold }) => {
+    const { plan, connectToServer, connectToDealer } = options, peer = hold(await connectToServer());
+    const dealer = await meetAtDealer(
+      peer,
+      await joinMeeting(peer),
+      async () => hold(await connectToDealer()),
+    );
+    return await query({ pool, peer, dealer, plan }, (i) => images[i]!, images.length, options);
+  });

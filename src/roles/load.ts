@@ -1,0 +1,169 @@
+/**
+ * A server, a dealer and several clients as processes on this machine, all at work at once: what a service of them answers. With
+ * disturbances there are others beside them, who die at random moments, say nothing, or hang up.
+ */
+import type { QueryFigures } from "../inference/roles.ts";
+import { onExit } from "../terminal/command.ts";
+import { Role } from "./processes.ts";
+import { pairTokens } from "./tokens.ts";
+
+export interface LoadOptions {
+  /** Options that all roles share, as on the command line. */
+  readonly plan: readonly string[];
+  readonly clients: number;
+  /** For how long all clients are at work together. */
+  readonly seconds: number;
+  readonly disturbed: boolean;
+}
+
+/** A query of a client that went on to the end. */
+export interface Answered {
+  /** `performance.now()` when its figures came. */
+  readonly atMs: number;
+  readonly figures: QueryFigures;
+}
+
+export interface LoadFigures {
+  /** By client, in the time in which all were at work. */
+  readonly answered: readonly (readonly Answered[])[];
+  readonly seconds: number;
+  /** Clients that did not end well, though nobody had killed them. */
+  readonly lost: readonly string[];
+  /** Clients that were killed, and connections that were no client's. */
+  readonly disturbances: { readonly killed: number; readonly strangers: number };
+  /** Queries that the server has answered, and those that the dealer has dealt: each is dealt once, and some are never used. */
+  readonly queries: { readonly answered: number; readonly dealt: number };
+  readonly peakRssMB: { readonly server: number; readonly dealer: number };
+  /** Resident memory of the server every ten seconds. */
+  readonly serverRssMB: readonly number[];
+}
+
+/** More than a client asks before it is told to stop. */
+const ENDLESS = 100_000;
+const SAMPLE_MS = 10_000;
+
+export async function measureLoad({ plan, clients, seconds, disturbed }: LoadOptions): Promise<LoadFigures> {
+  const tokens = pairTokens(), roles: Role[] = [];
+  const end = () => roles.forEach((role) => role.kill());
+  const forget = onExit(end);
+  // Those who die need places of their own.
+  const places = clients + (disturbed ? 2 : 0);
+  const start = (name: "server" | "client" | "dealer", ...args: string[]) => {
+    const role = new Role(name, [], ["--json", "--with-parent", ...plan, ...args], [], tokens[name]);
+    roles.push(role);
+    return role;
+  };
+  try {
+    const listen = ["--listen", "127.0.0.1:0"];
+    const dealer = start("dealer", ...listen, "--sessions", String(places + 1), "--queries", String(ENDLESS));
+    const dealerPort = await dealer.listening(), at = ["--dealer", `127.0.0.1:${dealerPort}`];
+    const server = start("server", ...listen, ...at, "--clients", String(places));
+    const serverPort = await server.listening(), to = ["--connect", `127.0.0.1:${serverPort}`, ...at];
+    const client = () => start("client", ...to, "--repetitions", String(ENDLESS));
+
+    const answered: Answered[][] = [],
+      first = Array.from({ length: clients }, () => Promise.withResolvers<void>());
+    const lost: string[] = [];
+    let isOver = false;
+    const working = first.map((first, i) => {
+      const role = client(), list: Answered[] = [];
+      answered.push(list);
+      role.onLine = (line) => {
+        if (!("query" in line)) return;
+        list.push({ atMs: performance.now(), figures: line["query"] as QueryFigures });
+        first.resolve();
+      };
+      role.end().catch((error: Error) => {
+        if (!isOver) lost.push(`client ${i}: ${error.message}`);
+        first.resolve();
+      });
+      return role;
+    });
+    await Promise.all(first.map(({ promise }) => promise));
+
+    const startMs = performance.now(), serverRssMB: number[] = [];
+    const sampling = setInterval(async () => serverRssMB.push(await residentMB(server.pid)), SAMPLE_MS);
+    const disturbing = new Disturbances(client, [serverPort, dealerPort]);
+    if (disturbed) disturbing.begin();
+    await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+    clearInterval(sampling);
+    await disturbing.end();
+    isOver = true;
+    const measured = (performance.now() - startMs) / 1000;
+    for (const role of working) role.kill();
+    server.kill("SIGTERM");
+    const served = await server.end();
+    dealer.kill("SIGTERM");
+    const dealt = await dealer.end();
+    return {
+      answered: answered.map((list) =>
+        list.filter(({ atMs }) => atMs >= startMs && atMs <= startMs + 1000 * measured)
+      ),
+      seconds: measured,
+      lost,
+      disturbances: disturbing.counts,
+      queries: { answered: served["queries"] as number, dealt: dealt["queries"] as number },
+      peakRssMB: { server: served["peakRssMB"] as number, dealer: dealt["peakRssMB"] as number },
+      serverRssMB,
+    };
+  } finally {
+    end();
+    forget();
+  }
+}
+
+/** Resident memory of a process, in MB (2^20 bytes); 0 where there is no /proc. */
+async function residentMB(pid: number): Promise<number> {
+  const status = await Deno.readTextFile(`/proc/${pid}/status`).catch(() => "");
+  return Math.round(Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024);
+}
+
+/** Clients that are killed after up to four seconds, and connections that say nothing, drip, or hang up. */
+class Disturbances {
+  readonly counts = { killed: 0, strangers: 0 };
+  #isOn = false;
+  readonly #work: Promise<void>[] = [];
+
+  constructor(private readonly client: () => Role, private readonly ports: readonly number[]) {}
+
+  begin(): void {
+    this.#isOn = true;
+    this.#work.push(this.#repeat(() => this.#dyingClient()), this.#repeat(() => this.#stranger()));
+  }
+
+  async end(): Promise<void> {
+    this.#isOn = false;
+    await Promise.all(this.#work);
+  }
+
+  async #repeat(disturb: () => Promise<void>): Promise<void> {
+    while (this.#isOn) await disturb();
+  }
+
+  async #dyingClient(): Promise<void> {
+    const role = this.client(), ended = role.end().catch(() => {});
+    await pause(4000 * Math.random());
+    role.kill();
+    await ended;
+    this.counts.killed++;
+  }
+
+  async #stranger(): Promise<void> {
+    const connection = await Deno.connect({
+      hostname: "127.0.0.1",
+      port: this.ports[this.counts.strangers++ % 2]!,
+    });
+    const isSilent = Math.random() < 0.3, bytes = new Uint8Array(1);
+    try {
+      for (let i = 0; i < 10 && this.#isOn; i++) {
+        if (!isSilent) await connection.write(bytes);
+        await pause(50 * Math.random());
+      }
+    } catch {
+      // It was thrown out.
+    }
+    connection.close();
+  }
+}
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

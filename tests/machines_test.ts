@@ -1,0 +1,112 @@
+/**
+ * `docs/machines.md` as it stands: its commands, each role in a network namespace of its own, joined by a bridge, with the names of
+ * the document in a hosts file that only they see. Needs root, or user namespaces.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const PATIENCE_MS = 40_000;
+
+/** The commands of the document by name. */
+async function commands(): Promise<Record<string, string>> {
+  const text = await Deno.readTextFile(`${ROOT}/docs/machines.md`);
+  return Object.fromEntries(
+    [...text.matchAll(/^ *```sh (\w+)\n([^]*?)^ *```$/gm)].map(([, name, command]) => [name!, command!]),
+  );
+}
+
+/** In a mount and a network namespace of its own, whose processes end with it: bridge, three machines, their names. */
+const NETWORK = `
+set -e
+mount -t tmpfs none /run
+mkdir -p /run/netns
+printf '10.77.0.1 server.example\\n10.77.0.2 dealer.example\\n127.0.0.1 localhost\\n' > /run/hosts
+mount --bind /run/hosts /etc/hosts
+ip link set lo up
+ip link add bridge type bridge
+ip link set bridge up
+i=0
+for role in server dealer client; do
+  i=$((i + 1))
+  ip netns add $role
+  ip link add $role type veth peer name eth0 netns $role
+  ip link set $role master bridge up
+  ip -n $role link set lo up
+  ip -n $role link set eth0 up
+  ip -n $role address add 10.77.0.$i/24 dev eth0
+done
+at() { role=$1; shift; ip netns exec $role bash -c "cd $CHECKOUT; $*"; }
+`;
+
+const isolated = (script: string, env: Record<string, string>) =>
+  new Deno.Command("unshare", {
+    args: [
+      "--user",
+      "--map-root-user",
+      "--mount",
+      "--net",
+      "--pid",
+      "--fork",
+      "--kill-child",
+      "bash",
+      "-c",
+      NETWORK + script,
+    ],
+    env,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+
+const { success: canIsolate } = await isolated("ip netns exec client ip address", { CHECKOUT: "/" }).output()
+  .catch(() => ({ success: false }));
+
+(canIsolate ? Deno.test : Deno.test.ignore)(
+  "the commands of docs/machines.md run on three machines" +
+    (canIsolate ? "" : " (skipped: no network namespaces)"),
+  async () => {
+    const { keys, dealer, server, client, ...others } = await commands();
+    assertEquals(Object.keys(others), []);
+    const checkout = await Deno.makeTempDir();
+    try {
+      for (const name of ["src", "std", "build", "results", "deno.json", "deno.lock", "mod.ts"]) {
+        await Deno.symlink(`${ROOT}/${name}`, `${checkout}/${name}`);
+      }
+      const script = `
+at client '${keys}'
+at dealer '${dealer}' > $CHECKOUT/dealer.log 2>&1 &
+at server '${server}' > $CHECKOUT/server.log 2>&1 &
+for i in 1 2; do at client '${client}'; done
+# A stranger, who has no keys.
+at client 'echo hello > /dev/tcp/server.example/7700'
+sleep 1
+`;
+      const running = isolated(script, { CHECKOUT: checkout, INIT_CWD: checkout }).spawn();
+      const late = setTimeout(() => running.kill("SIGKILL"), PATIENCE_MS);
+      const { code, stdout, stderr } = await running.output();
+      clearTimeout(late);
+      const said = new TextDecoder().decode(stdout),
+        log = (role: string) => Deno.readTextFile(`${checkout}/${role}.log`);
+      assertEquals(
+        code,
+        0,
+        said + new TextDecoder().decode(stderr) + await log("server") + await log("dealer"),
+      );
+      assertEquals(
+        said.match(/^client: class \d, logit -?\d+\.\d{4}, \d+\.\d ms online$/gm)?.length,
+        2,
+        said,
+      );
+      assertMatch(await log("server"), /info server: session [0-9a-f]{8} with 10\.77\.0\.3:\d+\n/);
+      assertMatch(await log("server"), /warn server: dropped 10\.77\.0\.3:\d+: /);
+      assertMatch(
+        await log("dealer"),
+        /info dealer: session [0-9a-f]{8} of 10\.77\.0\.[13]:\d+ and 10\.77\.0\.[13]:\d+\n/,
+      );
+      assert(!/error/.test(await log("server") + await log("dealer")));
+    } finally {
+      await Deno.remove(checkout, { recursive: true });
+    }
+  },
+);
