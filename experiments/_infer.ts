@@ -13,7 +13,8 @@ export const PERMISSIONS = [
 
 export const infer = async (...options: (string | number)[]): Promise<InferResult> =>
   await runJson([...PERMISSIONS, "src/cli/infer.ts", "--json", ...options.map(String)], {
-    timeoutSeconds: 1800,
+    // 10,000 images of a network of 40 ms take seven minutes of a quiet machine, and hours of a busy one.
+    timeoutSeconds: 4 * 3600,
   }) as InferResult;
 
 /** The columns of {@linkcode figuresOf}. */

@@ -216,7 +216,7 @@ export const evaluate = async (
     "src/cli/evaluate.ts",
     ...["--weights", folder, "--range", String(RANGE), "--json"],
     ...options,
-  ]) as EvaluateResult;
+  ], { timeoutSeconds: 4 * 3600 }) as EvaluateResult;
 
 let codeDigest: Promise<string> | undefined;
 

@@ -135,15 +135,22 @@ const STYLES: Readonly<Record<string, number>> = { relu: 0, trigonometric: 3 };
 
 function chart(rows: readonly Row[]): LineChart {
   const methods = [...Map.groupBy(rows, (row) => row["method"]!)];
+  const brightest = Math.max(...rows.map((row) => numberOf(row, "factor")));
   return {
     kind: "lines",
     name: "escape_resistance",
     see:
-      "ReLU and waves lose accuracy slowly with the brightness, polynomials fall to chance between two and four times.",
+      "with the brightness ReLU loses accuracy slowly, the polynomial falls to chance, in private below its plaintext.",
     caption: `Accuracy of ConvNet on ${
       Math.max(...rows.map((row) => numberOf(row, "private_images")))
     } test images whose pixels are multiplied: private (lines) and plaintext (hollow).`,
-    x: { title: "factor of the pixels", scale: "log", ticks: [1, 2, 4, 8] },
+    x: {
+      title: "factor of the pixels",
+      scale: "log",
+      min: 1,
+      max: brightest,
+      ticks: [1, 2, 4, 8].filter((tick) => tick <= brightest),
+    },
     y: { title: "accuracy (%)", min: 0 },
     references: [{ axis: "y", value: 10, label: "chance" }],
     series: methods.flatMap(([method, same], i) => {

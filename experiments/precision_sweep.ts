@@ -175,7 +175,7 @@ export const precisionSweep = defineExperiment<PrecisionCell>({
   figures: (rows) =>
     (["ringBits", "fractionBits"] as const).flatMap((option) => {
       const own = rows.filter((row) => row["option"] === FLAGS[option] && row["refused"] === "false");
-      return own.length === 0 ? [] : [chart(option, own)];
+      return own.length === 0 ? [] : [accuracyChart(option, own), agreementChart(option, own)];
     }),
   table: (rows) => byNetwork(rows).map(summaryOf),
 });
@@ -201,32 +201,57 @@ const TITLES: Readonly<Record<Option, string>> = {
   fractionBits: "fraction bits",
 };
 
-function chart(option: Option, rows: readonly Row[]): LineChart {
-  const groups = byNetwork(rows), images = Math.max(...rows.map((row) => numberOf(row, "private_images")));
+const NAMES: Readonly<Record<Option, string>> = { ringBits: "ring", fractionBits: "fraction" };
+
+const seriesName = ([row]: readonly Row[]) => `${row!["weights"]!.split("/").at(-1)}, ${row!["protocol"]}`;
+
+function accuracyChart(option: Option, rows: readonly Row[]): LineChart {
+  const images = [...new Set(rows.map((row) => row["private_images"]))].join(" or ");
   return {
     kind: "lines",
-    name: `precision_sweep_${option === "ringBits" ? "ring" : "fraction"}`,
-    see: "accuracy stays that of plaintext down to a width at which it falls within two or four bits.",
+    name: `precision_sweep_${NAMES[option]}`,
+    see: "accuracy stays that of plaintext, as far as so many images can tell, down to few bits.",
     caption:
       `Accuracy of private inference over the ${
         TITLES[option]
-      }, ${images} test images, the same ones for all; hollow: plaintext. ` +
-      "Widths that the planner refuses are left out.",
+      } (${images} test images, the same ones for all; 95 % Wilson interval); ` +
+      "without markers: plaintext. Widths that the planner refuses are left out.",
     x: { title: TITLES[option] },
     y: { title: "accuracy (%)" },
-    series: groups.flatMap((same, style) => {
-      const name = `${same[0]!["weights"]!.split("/").at(-1)}, ${same[0]!["protocol"]}`;
-      const points = (column: string) =>
-        same.map((row) => ({ x: numberOf(row, "bits"), y: numberOf(row, column) }));
-      return [
-        { name, style, points: points("private_accuracy") },
-        {
-          name: "",
-          style,
-          role: "points" as const,
-          points: points("plaintext_same_accuracy").slice(-1),
-        },
-      ];
+    series: byNetwork(rows).flatMap((same, style) => {
+      const x = same.map((row) => numberOf(row, "bits")),
+        plaintext = numberOf(same[0]!, "plaintext_same_accuracy");
+      const points = same.map((row) => ({
+        x: numberOf(row, "bits"),
+        y: numberOf(row, "private_accuracy"),
+        low: numberOf(row, "private_low"),
+        high: numberOf(row, "private_high"),
+      }));
+      const level = [Math.min(...x), Math.max(...x)].map((x) => ({ x, y: plaintext }));
+      return [{ name: seriesName(same), style, points }, {
+        name: "",
+        style,
+        role: "curve" as const,
+        points: level,
+      }];
     }),
+  };
+}
+
+function agreementChart(option: Option, rows: readonly Row[]): LineChart {
+  return {
+    kind: "lines",
+    name: `precision_sweep_${NAMES[option]}_agreement`,
+    see:
+      "the fewer bits, the more classes change; what lies above the dashed line, or not significantly below it, counts as no loss.",
+    caption: `Classes of private inference that are those of plaintext, over the ${TITLES[option]}.`,
+    x: { title: TITLES[option] },
+    y: { title: "same class (%)", max: 100 },
+    references: [{ axis: "y", value: 100 * LEAST_AGREEMENT, label: "" }],
+    series: byNetwork(rows).map((same, style) => ({
+      name: seriesName(same),
+      style,
+      points: same.map((row) => ({ x: numberOf(row, "bits"), y: numberOf(row, "agreement") })),
+    })),
   };
 }

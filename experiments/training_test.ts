@@ -441,7 +441,7 @@ describe("precision_sweep", () => {
       is_lossless,
     },
     ...{ private_images: 100, plaintext_same_accuracy: 70, private_accuracy: 60 + bits / 4, agreement: 99.9 },
-    ...{ online_bytes: 1000 * bits, ...more },
+    ...{ private_low: 60, private_high: 75, online_bytes: 1000 * bits, ...more },
   });
   const rows = (...given: NewRow[]) => asRead(precisionSweep, given);
   it("recommends the fewest bits from which on nothing is lost", () => {
@@ -458,8 +458,11 @@ describe("precision_sweep", () => {
       row(12, true, { protocol: "honeybadger", option: "--fraction-bits" }),
     );
     const charts = draw(precisionSweep, own);
-    assertEquals(charts.map(({ name }) => name), ["precision_sweep_ring", "precision_sweep_fraction"]);
-    assertEquals(lineSeries(charts[0], "one, lifted")!.points, [{ x: 20, y: 65 }, { x: 24, y: 66 }]);
+    const names = ["ring", "ring_agreement", "fraction", "fraction_agreement"];
+    assertEquals(charts.map(({ name }) => name), names.map((name) => `precision_sweep_${name}`));
+    const points = [[20, 65], [24, 66]].map(([x, y]) => ({ x, y, low: 60, high: 75 }));
+    assertEquals(lineSeries(charts[0], "one, lifted")!.points, points);
+    assertEquals(lineSeries(charts[0], "")!.points, [{ x: 20, y: 70 }, { x: 24, y: 70 }]);
     const [ring] = precisionSweep.table!(own, reference);
     assertEquals([ring!["without loss from"], ring!["refused"], ring!["kB online there"]], [24, "16", 24]);
   });

@@ -45,7 +45,7 @@ await runCommand({
     "Server, client and dealer run with narrow permissions over loopback TCP, shaped as --profile says. The logits are " +
     "compared with plaintext engines in floating and fixed point. Of many images each is asked about once, in one session. With --prepare N the correlations of N queries are dealt before " +
     "the first of them runs; when they are used up, those of the next N.",
-  time: "seconds; ResNet-50 a minute; 10,000 images of ConvNet two minutes, of MiniONN-BN ten",
+  time: "seconds; ResNet-50 a minute; 10,000 images of ConvNet two minutes est., of MiniONN-BN ten",
   examples: [
     "infer --model resnet18 --activation espn --profile wan",
     "infer --activation honeybadger --linear beaver --repetitions 20 --json",

@@ -127,6 +127,7 @@ class WasmEngine implements TrainingEngine {
   readonly name = "wasm";
   readonly #activations: number;
   #requests = 0;
+  #waiting = 0;
   #answered = 0;
   /** Ends when the last request in line has been answered. */
   #line: Promise<unknown> = Promise.resolve();
@@ -263,7 +264,8 @@ class WasmEngine implements TrainingEngine {
 
   async #answer(request: number): Promise<RequestSlot> {
     const { control, slots } = this.exchange;
-    if (request === this.#answered + 1) { for (const worker of this.workers) worker.ref(); }
+    // What waits for shared memory keeps no process alive: the workers do, as long as anybody waits.
+    if (this.#waiting++ === 0) { for (const worker of this.workers) worker.ref(); }
     try {
       for (;;) {
         const meetings = Atomics.load(control, MEETINGS), failure = failureOf(this.exchange);
@@ -275,7 +277,7 @@ class WasmEngine implements TrainingEngine {
     } finally {
       // A later request can be seen answered first: on a busy machine its answer may be there before anybody waits for it.
       this.#answered = Math.max(this.#answered, request);
-      if (request === this.#requests) { for (const worker of this.workers) worker.unref(); }
+      if (--this.#waiting === 0) { for (const worker of this.workers) worker.unref(); }
     }
   }
 

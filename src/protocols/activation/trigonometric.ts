@@ -44,7 +44,7 @@ const FEWEST_AMPLITUDE_BITS = 8;
 export const trigonometric: ActivationProtocol = {
   name: "trigonometric",
   summary:
-    "a line and a wave instead of a polynomial, by the opening of lifted: a third of its reply and of its dealt words",
+    "our own: a line and a wave in place of a polynomial, by the opening of lifted, with fewer dealt words",
   // The reply does not grow with the range, so only the ring bounds it.
   scaling: { kind: "ring", mostIntegerBits: Infinity, fewestIntegerBits },
   takes: ["ringBits", "angleBits"],

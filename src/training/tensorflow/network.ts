@@ -1,9 +1,8 @@
 /** A network in the operations of TensorFlow.js. */
+import { BATCH_NORM_EPSILON } from "../../models/fold.ts";
 import * as tf from "@tensorflow/tfjs";
 import type { ActivationNode, BatchNormNode, Graph, Node } from "../../models/graph.ts";
 import { convolve } from "./convolution.ts";
-
-const BATCH_NORM_EPSILON = 1e-5;
 
 /** Tensors by name, `<node>.<part>`. */
 export type Tensors = ReadonlyMap<string, tf.Tensor>;

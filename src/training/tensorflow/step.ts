@@ -1,4 +1,5 @@
 /** Forward and backward of one step, shard by shard; and forward alone. */
+import { FITTED_RANGE } from "../../polynomial/polynomial.ts";
 import * as tf from "@tensorflow/tfjs";
 import type { Graph } from "../../models/graph.ts";
 import { countCorrect } from "../_measure.ts";
@@ -6,9 +7,6 @@ import type { Batch, StepReport, StepSettings } from "../engine.ts";
 import { isTrainable } from "../initial.ts";
 import { type ActivationOperation, hingeNorm, type Operation, penaltyOf } from "./functions.ts";
 import { batchNorm, clipped, forward, tensorOf } from "./network.ts";
-
-/** Inputs of activations beyond this are counted where no clip says otherwise. */
-const DEFAULT_RANGE = 5;
 
 /** Parameters and running statistics by name, `<node>.<part>`. */
 export type Variables = ReadonlyMap<string, tf.Variable>;
@@ -87,7 +85,7 @@ export function differentiate(
 
   const trainable = [...weights].filter(([name]) => isTrainable(name));
   const { grads } = tf.variableGrads(loss, trainable.map(([, variable]) => variable));
-  const range = clip ?? DEFAULT_RANGE, sizes = inputs.map(adopt).map((x) => tf.abs(x));
+  const range = clip ?? FITTED_RANGE, sizes = inputs.map(adopt).map((x) => tf.abs(x));
   return {
     gradients: Object.fromEntries(trainable.map(([name, variable]) => [name, grads[variable.name]])),
     statistics: Object.fromEntries(Object.entries(statistics).map(([name, tensor]) => [name, adopt(tensor)])),

@@ -2,6 +2,7 @@
  * Batch norm of a pointwise step: y = (z - mean) / deviation * scale + offset, as one factor and one term a channel. Its sums
  * need the whole shard, so a segment of steps ends before it, forward and backward.
  */
+import { BATCH_NORM_EPSILON } from "../../../models/fold.ts";
 import type { BatchNormNode, Shape } from "../../../models/graph.ts";
 import type { ForwardPlan } from "../forward_plan.ts";
 import type { MomentsStep, Norm, NormGradientStep, PointwiseStep } from "../graph_steps.ts";
@@ -9,8 +10,6 @@ import type { ShardMemory } from "../shard_memory.ts";
 import { extent, type Images, periodOf } from "../tensor.ts";
 
 type FourNumbers = [number, number, number, number];
-
-const EPSILON = 1e-5;
 
 export const batchNorm = {
   /** Tables and sums of a pointwise step, and its batch norm if it has one. */
@@ -100,7 +99,8 @@ function fillNormTables(
 ): void {
   const { state } = memory;
   memory.fillTables(tables, period, z.shape[2], (c) => {
-    const inverse = 1 / Math.sqrt(variance(c) + EPSILON), factor = inverse * state[norm!.scale + c]!;
+    const inverse = 1 / Math.sqrt(variance(c) + BATCH_NORM_EPSILON),
+      factor = inverse * state[norm!.scale + c]!;
     return [factor, state[norm!.offset + c]! - mean(c) * factor, mean(c), inverse];
   });
 }
