@@ -1,4 +1,5 @@
 /** A network that PyTorch wrote, from its ONNX file to a private answer; client and dealer hold its graph and no weight. */
+import { fileURLToPath } from "node:url";
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { readModelFolder } from "../src/data/model_folder.ts";
@@ -8,7 +9,7 @@ import { GREY, png } from "./support/png.ts";
 import { Program } from "./support/program.ts";
 
 const PATIENCE_MS = 120_000;
-const file = (name: string) => new URL(`onnx/${name}.onnx`, import.meta.url).pathname;
+const file = (name: string) => fileURLToPath(new URL(`onnx/${name}.onnx`, import.meta.url));
 
 /** 28 x 28 grey pixels, no two neighbours alike. */
 const PIXELS = Uint8Array.from({ length: 28 * 28 }, (_, i) => (i * 73) % 256);

@@ -263,7 +263,7 @@ export function parseCommand<const S extends OptionSpecs>(
       );
     }
   }
-  const parsed = parseArgs([...args], {
+  const parsed = parseArgs(withNegativeValues(args, valued), {
     boolean: flags,
     string: valued,
     collect: valued,
@@ -315,6 +315,18 @@ export function parseCommand<const S extends OptionSpecs>(
     }
   }
   return values as OptionValues<S>;
+}
+
+/** `--name -1` as `--name=-1`: a number behind an option that takes a value is that value, not an option. */
+function withNegativeValues(args: readonly string[], valued: readonly string[]): string[] {
+  const joined: string[] = [];
+  for (const arg of args) {
+    const before = joined.at(-1);
+    if (/^-[\d.]/.test(arg) && before?.startsWith("--") && valued.includes(before.slice(2))) {
+      joined[joined.length - 1] = `${before}=${arg}`;
+    } else joined.push(arg);
+  }
+  return joined;
 }
 
 const isGiven = (value: unknown) => value === true || (Array.isArray(value) && value.length > 0);
