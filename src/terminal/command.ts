@@ -418,6 +418,12 @@ export function onExit(cleanup: Cleanup): () => void {
 
 let terminate: (() => void) | undefined;
 
+/**
+ * A signal to a whole group, as service managers send it, comes twice to a command under `deno task`, which passes its own on. The second
+ * one, some milliseconds later, is not another wish.
+ */
+const SAME_SIGNAL_MS = 1000;
+
 /** What the first SIGTERM does in place of interrupting: a service lets its work end. A second one interrupts. */
 export function onTerminate(drain: () => void): void {
   terminate = drain;
@@ -484,7 +490,11 @@ export async function runCommand<const S extends OptionSpecs>(
   // Not SIGHUP: a run under nohup outlives its terminal. So nothing may lie about that a clean-up would have to remove.
   Deno.addSignalListener("SIGINT", interrupt);
   if (Deno.build.os !== "windows") {
+    let latest = -Infinity;
     Deno.addSignalListener("SIGTERM", () => {
+      const now = performance.now(), isSame = now - latest < SAME_SIGNAL_MS;
+      latest = now;
+      if (isSame) return;
       const drain = terminate;
       terminate = undefined;
       (drain ?? interrupt)();
