@@ -13,7 +13,7 @@ export const ENGINE_OPTIONS = {
     type: "string",
     choices: ENGINES,
     default: "wasm",
-    help: "wasm: our kernels, for CPUs; tfjs: TensorFlow.js, the reference, and the way to a GPU",
+    help: "wasm: our kernels, for CPUs; tfjs: TensorFlow.js, for comparison, and the way to a GPU",
   },
   backend: {
     type: "string",
