@@ -183,7 +183,7 @@ const HUNDRED_QUERIES = { experiment: "speed_of_plaintext", size: "full" } as co
 /** Plaintext engines that `lifted` is compared with, and how many times theirs its time may be. */
 const PLAINTEXTS = [
   { column: "ratio", name: "TensorFlow.js", most: 1 },
-  { column: "native_ratio", name: "ONNX Runtime native", most: 2 },
+  { column: "native_ratio", name: "ONNX Runtime native", most: 5 },
 ] as const;
 
 const PEAK_LIMITS_MB: Readonly<Record<string, number>> = { relu: 6144, honeybadger: 3072, espn: 3072 };
@@ -469,15 +469,15 @@ export const inferenceClaims: readonly Claim[] = [
   claim<(Timing & { readonly to: string; readonly times: number })[]>({
     id: "sooner-than-plaintext",
     sentence:
-      "Without delay, lifted answers a private query of ResNet-18 sooner than TensorFlow.js infers the same network in the clear, and in at most twice the time of ONNX Runtime native, one thread each.",
+      "Without delay, lifted answers a private query of ResNet-18 sooner than TensorFlow.js infers the same network in the clear, and in at most five times the time of ONNX Runtime native, one thread each.",
     source: "ours",
     experiment: "speed_of_plaintext",
     size: "quick",
     timed: "speed_of_plaintext",
     expected:
-      "ratio below 1 to TensorFlow.js, at most 2 to ONNX Runtime native, with ReLU and with the quartic",
+      "ratio below 1 to TensorFlow.js, at most 5 to ONNX Runtime native, with ReLU and with the quartic",
     tolerance: "none; the offline phase is not counted; if missed, not judged where the gauge says noise",
-    refuted: "a ratio of 1 or more",
+    refuted: "a ratio of 1 or more, or above 5",
     measure(rows, data) {
       const own = where(rows, { model: "resnet18", profile: "none" }).flatMap((row) =>
         PLAINTEXTS.flatMap(({ column, name, most }) => {
