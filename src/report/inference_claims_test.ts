@@ -167,7 +167,7 @@ Deno.test("sooner-than-plaintext says both baselines, and judges both", () => {
   };
   const tensorflow = "0.50 to relu in TensorFlow.js", native = "to relu in ONNX Runtime native";
   assertEquals(verdict({ native_ratio: "1.4" }), ["holds", `${tensorflow}, 1.40 ${native}`]);
-  assertEquals(verdict({ native_ratio: "2.3" }), ["fails", `${tensorflow}, 2.30 ${native}`]);
+  assertEquals(verdict({ native_ratio: "5.3" }), ["fails", `${tensorflow}, 5.30 ${native}`]);
   for (const without of [{}, { native_ratio: "" }] as Row[]) {
     assertEquals(verdict(without), ["holds", `${tensorflow}; ONNX Runtime native not measured`]);
   }
