@@ -20,6 +20,8 @@ import { type LinkShaper, waitUntil } from "./shaping.ts";
 
 /** Up to here a header and its payload share one write: a copy of 64 KiB costs no more than another call. */
 const JOINED_BYTES = 64 * 1024;
+/** What a handshake sends: whoever stays silent costs its listener no more. */
+const SMALL_BYTES = 1024;
 /** What an ending connection may take: delivering our reason, or hearing the peer's. */
 const FAREWELL_MS = 1000;
 /** No shaped link holds a frame for longer; a stamp that asks for more is a fault. */
@@ -55,8 +57,8 @@ export class FrameLink {
 
   readonly #sending = new Lane();
   readonly #sendWatch: IdleWatch;
-  readonly #outbox = new Uint8Array(HEADER_BYTES + JOINED_BYTES);
-  readonly #outboxHeader = new DataView(this.#outbox.buffer, 0, HEADER_BYTES);
+  #outbox = new Uint8Array(HEADER_BYTES + SMALL_BYTES);
+  #outboxHeader = new DataView(this.#outbox.buffer, 0, HEADER_BYTES);
   readonly #outgoing: Progress = { kind: FrameKind.data, tag: 0, length: 0, bytes: 0 };
   #sendSequence = 0;
   #sent: Traffic = { bytes: 0, messages: 0 };
@@ -188,6 +190,10 @@ export class FrameLink {
     const length = payload.length;
     const departureMs = kind !== FrameKind.alive && this.#shaper?.depart(HEADER_BYTES + length) || 0;
     const sequence = this.#sendSequence, delays = this.#delays;
+    if (length > SMALL_BYTES && this.#outbox.length < JOINED_BYTES) {
+      this.#outbox = new Uint8Array(HEADER_BYTES + JOINED_BYTES);
+      this.#outboxHeader = new DataView(this.#outbox.buffer, 0, HEADER_BYTES);
+    }
     encodeHeader({ kind, tag, sequence, length, departureMs, delays }, this.#outboxHeader);
     this.#sendSequence = (this.#sendSequence + 1) >>> 0;
     const joined = length <= JOINED_BYTES ? length : 0;
