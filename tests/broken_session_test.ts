@@ -4,41 +4,45 @@ import { BrokenSession, runInference } from "../src/roles/processes.ts";
 import { childrenOf } from "./support/process_list.ts";
 import { assertOneSentence, Program } from "./support/program.ts";
 
-const onLinux = Deno.build.os === "linux" ? Deno.test : Deno.test.ignore;
+const isLinux = Deno.build.os === "linux", onLinux = isLinux ? Deno.test : Deno.test.ignore;
+const reason = isLinux ? "" : " (skipped: only Linux lists processes under /proc)";
 
 for (const name of ["server", "dealer"] as const) {
-  onLinux(`kill -9 of the ${name} in the middle leaves the figures of the queries before`, async () => {
-    let answered = 0;
-    const running = runInference({
-      plan: ["--model", "convnet"],
-      server: [],
-      client: ["--seed", "1"],
-      parties: [],
-      timeout: 60,
-      reads: { server: [], client: [], all: [] },
-      fastKernels: false,
-      bindsCores: false,
-      queries: 100_000,
-      async onQuery() {
-        if (++answered !== 3) return;
-        const role = (await childrenOf(Deno.pid)).find(({ args }) =>
-          args.some((arg) => arg.endsWith(`${name}.ts`))
-        );
-        Deno.kill(role!.pid, "SIGKILL");
-      },
-    });
-    const error = await assertRejects(
-      () => running,
-      BrokenSession,
-      `the ${name} ended with SIGKILL`,
-    ) as BrokenSession;
-    const { setup, queries } = error.figures;
-    assert(setup.bytes > 0 && queries.length >= 3);
-    assert(queries.every(({ logits, onlineMs }) => logits.length === 10 && onlineMs > 0));
-  });
+  onLinux(
+    `kill -9 of the ${name} in the middle leaves the figures of the queries before${reason}`,
+    async () => {
+      let answered = 0;
+      const running = runInference({
+        plan: ["--model", "convnet"],
+        server: [],
+        client: ["--seed", "1"],
+        parties: [],
+        timeout: 60,
+        reads: { server: [], client: [], all: [] },
+        fastKernels: false,
+        bindsCores: false,
+        queries: 100_000,
+        async onQuery() {
+          if (++answered !== 3) return;
+          const role = (await childrenOf(Deno.pid)).find(({ args }) =>
+            args.some((arg) => arg.endsWith(`${name}.ts`))
+          );
+          Deno.kill(role!.pid, "SIGKILL");
+        },
+      });
+      const error = await assertRejects(
+        () => running,
+        BrokenSession,
+        `the ${name} ended with SIGKILL`,
+      ) as BrokenSession;
+      const { setup, queries } = error.figures;
+      assert(setup.bytes > 0 && queries.length >= 3);
+      assert(queries.every(({ logits, onlineMs }) => logits.length === 10 && onlineMs > 0));
+    },
+  );
 }
 
-onLinux("infer prints what it has measured, and then its error", async () => {
+onLinux(`infer prints what it has measured, and then its error${reason}`, async () => {
   await using program = Program.start("infer", [
     "--model",
     "convnet",

@@ -3,7 +3,8 @@
  * `weights.safetensors`, which inference reads, and `training.json`, which says how they came about. The log, a
  * row an epoch, is `log.csv` there and `<run>.csv` among the results.
  */
-import { basename, resolve } from "node:path";
+import { basename, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { readCheckpoint, writeCheckpoint } from "../data/checkpoint.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { writeModelFolder } from "../data/model_folder.ts";
@@ -217,10 +218,18 @@ export function speedOf(history: readonly EpochRow[]): { seconds: number; images
   return { seconds, imagesPerSecond: seconds > 0 ? images / seconds : 0 };
 }
 
+const CHECKOUT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Where a folder is: from the checkout on, if it is in there, so that rows name no machine. */
+function placeOf(folder: string): string {
+  const path = resolve(folder);
+  return path.startsWith(CHECKOUT) ? relative(CHECKOUT, path) : path;
+}
+
 /** The file of a run among the results, and the comment in it that says whose it is. */
 const logOf = (out: string, results: string) => ({
   path: `${results}/${basename(out)}.csv`,
-  comment: `The run in ${resolve(out)}`,
+  comment: `The run in ${placeOf(out)}`,
 });
 
 /**
