@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assertEquals, assertThrows } from "@std/assert";
 import { parseCsv } from "../report/csv.ts";
 import { buildModel } from "../models/zoo.ts";
@@ -162,6 +163,13 @@ Deno.test("every epoch is labelled with the code and the machine that trained it
       "def another machine",
       "def another machine",
     ]);
+  }));
+
+Deno.test("rows name the folder of a run from the checkout on, and no place of this machine", () =>
+  inFolder((folder) => {
+    const out = fileURLToPath(new URL("../../runs/one", import.meta.url)), results = `${folder}/results`;
+    claimLog(out, results);
+    assertEquals(Deno.readTextFileSync(`${results}/one.csv`).split("\n")[0], "# The run in runs/one");
   }));
 
 Deno.test("claimLog() refuses a name that another folder or another file has", () =>
