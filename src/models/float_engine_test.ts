@@ -108,7 +108,7 @@ function agreesWhenFolded(graph: Graph, weights: Weights, activation: Activation
 
 Deno.test("foldBatchNorm() keeps what a network computes", () => {
   agreesWhenFolded(graph, weights, QUARTIC, image);
-  for (const name of ["convnet", "minionn", "minionn-bn", "resnet20"]) {
+  for (const name of ["convnet", "minionn", "minionn-bn", "resnet20", "roundnet"]) {
     for (const activation of [RELU, QUARTIC]) {
       const graph = buildModel(name);
       agreesWhenFolded(graph, randomWeights(graph, 2, activation), activation, seededImage(graph, 9));
@@ -119,6 +119,9 @@ Deno.test("foldBatchNorm() keeps what a network computes", () => {
 Deno.test("foldBatchNorm() refuses a batch norm that does not follow a layer of its own", () => {
   const nodes = graph.nodes.map((node) => node.id === "bn3" ? { ...node, input: "conv2" } as Node : node);
   assertThrows(() => foldGraph({ ...graph, nodes }), RangeError, "batch norm bn3 cannot be merged");
+  const roundnet = buildModel("roundnet");
+  const padded = roundnet.nodes.map((node) => node.id === "pool2" ? { ...node, padding: 1 } as Node : node);
+  assertThrows(() => foldGraph({ ...roundnet, nodes: padded }), RangeError, "batch norm bn2 cannot be merged");
 });
 
 Deno.test("consumersOf() lists the readers of each value in order", () => {

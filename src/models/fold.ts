@@ -42,6 +42,7 @@ export function batchNormAffine(id: string, weights: Weights): { scale: Float64A
 /**
  * Merges every batch norm into the convolution or dense layer before it: an equivalent network without
  * batch norm, in which those layers have a bias. A merged layer keeps its own name; the batch norm's is gone.
+ * An average without padding may lie between them: it commutes with a factor and a summand a channel.
  *
  * @throws {RangeError} if a batch norm does not follow a linear layer that only it reads
  */
@@ -62,7 +63,7 @@ export function foldBatchNorm(
 /** The graph of {@linkcode foldBatchNorm}, which does not depend on weights. */
 export function foldGraph(graph: Graph): Graph {
   const norms = normsByLayer(graph);
-  const renamed = new Map([...norms].map(([linear, norm]) => [norm.id, linear]));
+  const renamed = new Map([...norms.values()].map((norm) => [norm.id, norm.input]));
   const nodes = graph.nodes.filter((node) => node.op !== "batchNorm").map((node) =>
     rename(norms.has(node.id) ? { ...node, bias: true } as LinearNode : node, renamed)
   );
@@ -73,11 +74,15 @@ export function foldGraph(graph: Graph): Graph {
 function normsByLayer(graph: Graph): Map<string, BatchNormNode> {
   const consumers = consumersOf(graph);
   const byId = new Map(graph.nodes.map((node) => [node.id, node]));
+  const isReadOnce = (node: Node) => consumers.get(node.id)!.length === 1;
   const norms = new Map<string, BatchNormNode>();
   for (const node of graph.nodes) {
     if (node.op !== "batchNorm") continue;
-    const before = byId.get(node.input)!;
-    if (!isLinear(before) || consumers.get(before.id)!.length !== 1) {
+    let before = byId.get(node.input)!;
+    while (before.op === "averagePool" && before.padding === 0 && isReadOnce(before)) {
+      before = byId.get(before.input)!;
+    }
+    if (!isLinear(before) || !isReadOnce(before)) {
       throw new RangeError(
         `${graph.name}: batch norm ${node.id} cannot be merged: it must be the only reader of a convolution or ` +
           `dense layer, it reads ${before.op} ${before.id} (read by ${

@@ -164,7 +164,7 @@ export function inferShapes(graph: Graph): Map<string, Shape> {
 
 function outputShape(graph: Graph, node: Node, inputs: readonly Shape[]): Shape {
   if (node.op === "input") return graph.inputShape;
-  const [h, w, c] = inputs[0]!;
+  const [h, w, c] = inputs[0];
   switch (node.op) {
     case "conv":
     case "averagePool":
@@ -187,15 +187,15 @@ function outputShape(graph: Graph, node: Node, inputs: readonly Shape[]): Shape 
     case "flatten":
       return [1, 1, h * w * c];
     case "add":
-      if (inputs[1]!.join() !== inputs[0]!.join()) {
+      if (inputs[1].join() !== inputs[0].join()) {
         throw new RangeError(
-          `${graph.name}: node ${node.id} adds ${inputs[0]!.join("x")} and ${inputs[1]!.join("x")}`,
+          `${graph.name}: node ${node.id} adds ${inputs[0].join("x")} and ${inputs[1].join("x")}`,
         );
       }
-      return inputs[0]!;
+      return inputs[0];
     case "batchNorm":
     case "activation":
-      return inputs[0]!;
+      return inputs[0];
   }
 }
 

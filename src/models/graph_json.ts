@@ -84,9 +84,9 @@ function parseNode(value: unknown, index: number): Node {
     names = Object.keys(kinds);
   const fields = fieldsOf(value, at, ["op", ...names]);
   for (const name of names) {
-    if (kinds[name]!.accepts(fields[name])) continue;
+    if (kinds[name].accepts(fields[name])) continue;
     throw new SyntaxError(
-      `${at} (${op}): "${name}" must be ${kinds[name]!.words}, found ${show(fields[name])}`,
+      `${at} (${op}): "${name}" must be ${kinds[name].words}, found ${show(fields[name])}`,
     );
   }
   return Object.fromEntries(

@@ -36,7 +36,7 @@ Deno.test("parseGraph() makes one object of one network, in whatever order its f
 });
 
 Deno.test("parseGraph() says what is wrong with a network and where", () => {
-  const conv = graph.nodes[1]!;
+  const conv = graph.nodes[1];
   const refused = (changes: Record<string, unknown>, message: string) => {
     assertThrows(() => parseGraph(JSON.stringify({ ...graph, ...changes })), SyntaxError, message);
   };

@@ -67,7 +67,7 @@ export function measureRanges(
         if (counter.value !== id) continue;
         const values = read();
         for (let i = 0; i < values.length; i++) {
-          const size = Math.abs(values[i]!);
+          const size = Math.abs(values[i]);
           // Written so that a value that is no number counts as too large.
           if (!(size <= counter.largest)) counter.largest = Number.isNaN(size) ? Infinity : size;
           if (!(size <= FITTED_RANGE)) counter.outside++;
@@ -102,7 +102,7 @@ function roundUp(value: number): number {
 /** Throws a RangeError unless there is a range for every audited layer and no other. */
 export function checkRanges(graph: Graph, ranges: Ranges): void {
   const wanted = auditedLayers(graph).map(({ id }) => id);
-  const wrong = wanted.find((id) => !(Number.isFinite(ranges[id]) && ranges[id]! >= 0)) ??
+  const wrong = wanted.find((id) => !(Number.isFinite(ranges[id]) && ranges[id] >= 0)) ??
     Object.keys(ranges).find((id) => !wanted.includes(id));
   if (wrong === undefined) return;
   throw new RangeError(

@@ -149,7 +149,7 @@ function operation(node: Exclude<Node, LinearNode>, activate: () => Operation): 
     case "add":
       return (x, shortcut) => tf.add(x, shortcut!);
     case "flatten":
-      return (x) => tf.reshape(x, [x.shape[0]!, -1]);
+      return (x) => tf.reshape(x, [x.shape[0], -1]);
     case "batchNorm":
     case "input":
       throw new RangeError(`node ${node.id}: cannot run ${node.op}; merge batch norm first`);

@@ -35,7 +35,7 @@ Deno.test("a network counted in another unit has the same logits, and other valu
     assert([...units.values()].includes(unit));
     for (const [id, value] of values) {
       const size = Math.max(...value.map(Math.abs));
-      scaled.get(id)!.forEach((v, i) => assertAlmostEquals(v * units.get(id)!, value[i]!, 1e-5 * size, id));
+      scaled.get(id)!.forEach((v, i) => assertAlmostEquals(v * units.get(id)!, value[i], 1e-5 * size, id));
     }
   }
 });

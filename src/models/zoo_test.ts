@@ -15,6 +15,7 @@ const IDS: Record<string, string> = {
   "ResNet-32": "resnet32",
   "ResNet-110": "resnet110",
   "ResNet-50 (224)": "resnet50",
+  "RoundNet": "roundnet",
 };
 
 const csv = Deno.readTextFileSync(new URL("../../results/reference/architectures.csv", import.meta.url));
