@@ -133,7 +133,7 @@ export async function testImages(
   const imageAt = (i: number) =>
     Float32Array.from(
       test.images.subarray(i * size, (i + 1) * size),
-      (value, at) => (value / 255 - mean[at % channels]!) / deviation[at % channels]!,
+      (value, at) => (value / 255 - mean[at % channels]) / deviation[at % channels],
     );
   return { images: numbers.map(imageAt), labels: [...test.labels.subarray(0, count)] };
 }

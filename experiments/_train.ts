@@ -123,7 +123,7 @@ const OVERHEAD_SECONDS = 3;
 /** @param survives the part of its steps that a training is expected to reach */
 export const secondsOf = ({ model, epochs, limit }: Recipe, survives = 1): number =>
   OVERHEAD_SECONDS +
-  survives * epochs * (limit ?? TRAINING_IMAGES[sweepDataset()]) * 0.9 / IMAGES_PER_SECOND[model]!;
+  survives * epochs * (limit ?? TRAINING_IMAGES[sweepDataset()]) * 0.9 / IMAGES_PER_SECOND[model];
 
 /** CIFAR-10 if it lies in `data/`, else the shapes that are drawn from a seed. */
 export function sweepDataset(): "cifar10" | "shapes" {

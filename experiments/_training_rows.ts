@@ -141,7 +141,7 @@ export function runsText(rows: readonly Row[], column = "test_accuracy"): string
 
 /** The rows of the coefficient with the best mean accuracy on the held-out images; none of no rows. */
 export function chosen(rows: readonly Row[]): Row[] {
-  const byCoefficient = Map.groupBy(rows, (row) => row["penalty"]!);
+  const byCoefficient = Map.groupBy(rows, (row) => row["penalty"]);
   return [...byCoefficient.values()].reduce(
     (best, same) => best.length === 0 || heldOutMean(same) > heldOutMean(best) ? same : best,
     [] as Row[],
@@ -156,7 +156,7 @@ export const largestOf = (rows: readonly Row[], column: string): number =>
 
 /** "cifar10, 30 epochs, 2 seeds": the conditions of rows, for captions. */
 export function conditions(rows: readonly Row[]): string {
-  const distinct = (column: string) => [...new Set(rows.map((row) => row[column]!))];
+  const distinct = (column: string) => [...new Set(rows.map((row) => row[column]))];
   const seeds = distinct("training_seed").length, epochs = distinct("epochs").join(" or ");
   return `${distinct("dataset").map(datasetName).join(", ")}, ${epochs} epochs, ${seeds} ${
     seeds === 1 ? "seed" : "seeds"

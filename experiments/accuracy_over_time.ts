@@ -53,14 +53,14 @@ function marksOf(accuracies: readonly Row[], latencies: readonly Row[]): Mark[] 
     METHODS.some(({ method, protocol }) => row["method"] === method && row["protocol"] === protocol)
   );
   return bySeeds(timed).map((rows): Mark => {
-    const { model, method, protocol } = rows[0]! as Record<"model" | "method" | "protocol", string>;
+    const { model, method, protocol } = rows[0] as Record<"model" | "method" | "protocol", string>;
     const time = timeOf(latencies, model, CLASSES, protocol, "wan");
     return {
       model,
       method,
       rows,
       accuracy: mean(rows.map((row) => numberOf(row, `${kindOfRun(row)}_accuracy`))),
-      seconds: time?.seconds ?? numberOf(rows[0]!, "one_way_delays") * LINKS.wan / 2000,
+      seconds: time?.seconds ?? numberOf(rows[0], "one_way_delays") * LINKS.wan / 2000,
       timeFrom: time === undefined ? "delays alone" : time.predicted ? "predicted" : "measured",
       behind: [...rows, ...time ? [time.row] : []],
     };
@@ -138,7 +138,7 @@ export const accuracyOverTime: DerivedTable = {
 
 function rowOf(mark: Mark, shown: readonly Mark[]): NewRow {
   const { model, method, rows, accuracy, seconds, timeFrom, behind } = mark,
-    row = rows[0]!,
+    row = rows[0],
     isShown = shown.includes(mark);
   return {
     cell: `${model} ${method} ${row["recipe"]}`,
@@ -161,7 +161,7 @@ function rowOf(mark: Mark, shown: readonly Mark[]): NewRow {
   };
 }
 
-const nameOf = (row: Row): string => NETWORK_NAMES[row["model"]!] ?? row["model"]!;
+const nameOf = (row: Row): string => NETWORK_NAMES[row["model"]] ?? row["model"];
 
 /** Up and to the left is better. */
 function chart(rows: readonly Row[]): LineChart {
@@ -181,7 +181,7 @@ function chart(rows: readonly Row[]): LineChart {
       " Up and to the left is better; dotted: the Pareto front.",
     width: "double",
     height: 320,
-    x: { title: "online time on the WAN (s)", scale: "log", min: ticks[0]!, max: ticks.at(-1)!, ticks },
+    x: { title: "online time on the WAN (s)", scale: "log", min: ticks[0], max: ticks.at(-1)!, ticks },
     y: { title: "test accuracy (%)" },
     series: [
       ...METHODS.map(({ method, style }) => ({
@@ -196,7 +196,7 @@ function chart(rows: readonly Row[]): LineChart {
 }
 
 function pointOf(row: Row, rows: readonly Row[]): Point {
-  const runs = row["accuracies"]!.split(" ").map(Number),
+  const runs = row["accuracies"].split(" ").map(Number),
     x = numberOf(row, "wan_s"),
     y = numberOf(row, "accuracy");
   // One name for marks above each other: over the highest.
@@ -217,7 +217,7 @@ function frontOf(rows: readonly Row[]): Point[] {
   const front = rows.filter((row) => row["pareto"] === "true")
     .map((row) => ({ x: numberOf(row, "wan_s"), y: numberOf(row, "accuracy") }))
     .sort((a, b) => a.x - b.x);
-  return front.flatMap((point, i) => i === 0 ? [point] : [{ x: point.x, y: front[i - 1]!.y }, point]);
+  return front.flatMap((point, i) => i === 0 ? [point] : [{ x: point.x, y: front[i - 1].y }, point]);
 }
 
 /** Few ticks of a logarithmic axis, one on either side of all values. */

@@ -228,7 +228,7 @@ export async function describeDepartures(
   const { images } = await testImages(dataset, shown.at(-1)!.image + 1);
   const { graph, weights, activation } = await readModelFolder(folder);
   const texts = shown.map(({ image, private: found, plaintext, gap }) => {
-    const values = evaluateNodes(graph, weights, activation, images[image]!);
+    const values = evaluateNodes(graph, weights, activation, images[image]);
     const inputs = graph.nodes.flatMap((node) => node.op === "activation" ? [values.get(node.input)!] : []);
     const largest = inputs.reduce((max, layer) => layer.reduce((m, x) => Math.max(m, Math.abs(x)), max), 0);
     return `image ${image}: ${found ?? "none"} for ${plaintext}, gap ${gap.toPrecision(2)}, input ${
@@ -245,7 +245,7 @@ export const bySeeds = (rows: readonly Row[]): Row[][] => [
 
 /** The folder's name without the seed. */
 const nameOf = (row: Row): string =>
-  row["weights"]!.split("/").at(-1)!.replace(new RegExp(`-(s|seed)?${row["training_seed"]}$`), "");
+  row["weights"].split("/").at(-1)!.replace(new RegExp(`-(s|seed)?${row["training_seed"]}$`), "");
 
 const largestOf = (rows: readonly Row[], column: string): CsvValue => {
   const values = rows.flatMap((row) => optionalNumber(row, column) ?? []);
@@ -253,9 +253,9 @@ const largestOf = (rows: readonly Row[], column: string): CsvValue => {
 };
 
 function summaryOf(rows: readonly Row[]): Record<string, CsvValue> {
-  const row = rows[0]!, average = (column: string) => meanOf(rows, column).value;
+  const row = rows[0], average = (column: string) => meanOf(rows, column).value;
   return {
-    network: `${row["model"]}, ${datasetName(row["dataset"]!)}`,
+    network: `${row["model"]}, ${datasetName(row["dataset"])}`,
     folder: nameOf(row),
     method: row["method"],
     activation: row["activation"],
@@ -284,7 +284,7 @@ function summaryOf(rows: readonly Row[]): Record<string, CsvValue> {
 /** What is known of the paper's own accuracies, which are of a network that is not trained here. */
 const paperRows = (reference: Reference): Record<string, CsvValue>[] =>
   reference("accuracy").map((row) => ({
-    network: `${row["model"]}, ${datasetName(row["dataset"]!)}`,
+    network: `${row["model"]}, ${datasetName(row["dataset"])}`,
     activation: row["activation"],
     "paper": `${row["plaintext_accuracy"]} %` +
       (row["private_accuracy"] === "" ? "" : `, private ${row["private_accuracy"]} %`) +
@@ -303,9 +303,9 @@ const STYLES: Readonly<Record<string, number>> = {
 /** A group a network, a bar a protocol. */
 function accuracyChart(rows: readonly Row[]): BarChart {
   const shown = Object.keys(STYLES).filter((protocol) => rows.some((row) => row["protocol"] === protocol));
-  const recipes = [...Map.groupBy(rows, (row) => row["recipe"]!)].map(([recipe, same]) => ({
+  const recipes = [...Map.groupBy(rows, (row) => row["recipe"])].map(([recipe, same]) => ({
     recipe,
-    name: nameOf(same[0]!),
+    name: nameOf(same[0]),
   }));
   return {
     kind: "bars",
@@ -325,14 +325,14 @@ function accuracyChart(rows: readonly Row[]): BarChart {
       );
       return {
         name: protocol,
-        style: STYLES[protocol]!,
+        style: STYLES[protocol],
         values: own.map((same) => {
           if (same.length === 0) return null;
           if (same.length > 1) return meanOf(same, "private_accuracy");
           const [value, low, high] = ["private_accuracy", "private_low", "private_high"].map((column) =>
-            numberOf(same[0]!, column)
+            numberOf(same[0], column)
           );
-          return { value: value!, low: low!, high: high! };
+          return { value: value, low: low, high: high };
         }),
         marks: own.map((same) => same.length === 0 ? null : meanOf(same, "plaintext_same_accuracy").value),
       };
@@ -342,7 +342,7 @@ function accuracyChart(rows: readonly Row[]): BarChart {
 
 /** "10000 test images by lifted, the first 1000 by relu". */
 function imagesText(rows: readonly Row[]): string {
-  const byProtocol = Map.groupBy(rows, (row) => row["protocol"]!);
+  const byProtocol = Map.groupBy(rows, (row) => row["protocol"]);
   return [...byProtocol].map(([protocol, same]) => {
     const counts = [...new Set(same.map((row) => numberOf(row, "private_images")))].sort((a, b) => a - b);
     return `${counts.join(" or ")} test images by ${protocol}`;

@@ -98,8 +98,8 @@ export const activationMicrobenchmark = defineExperiment({
           })),
         })),
         ...paper.map((row) => ({
-          name: `public code, ${PAPER_NAMES[row["method"]!]}`,
-          style: NAMES.indexOf(PAPER_NAMES[row["method"]!]!),
+          name: `public code, ${PAPER_NAMES[row["method"]]}`,
+          style: NAMES.indexOf(PAPER_NAMES[row["method"]]),
           role: "points" as const,
           points: [[0.25, "rtt0.25_s"], [50, "rtt50_s"], [100, "rtt100_s"]].map(([x, column]) => ({
             x: x as number,

@@ -125,7 +125,7 @@ function ablationChart(all: readonly Row[]): ChartDescription[] {
     labels: true,
     series: INFERENCES.map((inference, i) => ({
       name: inference,
-      values: variants.map(([, same]) => accuracyOf(withAndWithout(same)[i]!)),
+      values: variants.map(([, same]) => accuracyOf(withAndWithout(same)[i])),
     })),
   }];
 }
@@ -145,7 +145,7 @@ function sweepChart(all: readonly Row[]): ChartDescription[] {
     y: { title: "test accuracy (%)", min: 0, max: 100 },
     series: INFERENCES.map((inference, i) => ({
       name: inference,
-      points: byCoefficient(withAndWithout(rows)[i]!).map(([x, same]) => pointAt(x, accuracyOf(same))),
+      points: byCoefficient(withAndWithout(rows)[i]).map(([x, same]) => pointAt(x, accuracyOf(same))),
     })),
   }];
 }

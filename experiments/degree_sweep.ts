@@ -150,7 +150,7 @@ export const degreeSweep = defineExperiment<DegreeCell>({
     degreeTable(rows).map(({ series, degree, same }) => ({
       series,
       degree,
-      coefficient: coefficientText(same[0]!["penalty"]!),
+      coefficient: coefficientText(same[0]["penalty"]),
       seeds: same.length,
       diverged: same.filter((row) => row["outcome"] === "diverged").length,
       "held-out %": accuracyOf(same, "held_out_accuracy").value,
@@ -231,7 +231,7 @@ function rangeChart(rows: readonly Row[]): ChartDescription[] {
     row["series"] === PILLAR && Number.isFinite(largestOf([row], "largest_input"))
   );
   if (pillar.length === 0) return [];
-  const coefficients = [...new Set(pillar.map((row) => row["penalty"]!))];
+  const coefficients = [...new Set(pillar.map((row) => row["penalty"]))];
   return [{
     kind: "lines",
     name: "degree_sweep_range",
@@ -246,7 +246,7 @@ function rangeChart(rows: readonly Row[]): ChartDescription[] {
     series: coefficients.map((coefficient) => {
       const same = Map.groupBy(
         pillar.filter((row) => row["penalty"] === coefficient),
-        (row) => row["degree"]!,
+        (row) => row["degree"],
       );
       return {
         name: `penalty ${coefficientText(coefficient)}`,

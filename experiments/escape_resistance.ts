@@ -117,7 +117,7 @@ export const escapeResistance = defineExperiment<ResistanceCell>({
   figures: (rows) => [chart(rows)],
   table: (rows) =>
     rows.map((row) => ({
-      network: row["weights"]!.split("/").at(-1)!,
+      network: row["weights"].split("/").at(-1)!,
       method: row["method"],
       protocol: row["protocol"],
       factor: row["factor"],
@@ -134,7 +134,7 @@ export const escapeResistance = defineExperiment<ResistanceCell>({
 const STYLES: Readonly<Record<string, number>> = { relu: 0, trigonometric: 3 };
 
 function chart(rows: readonly Row[]): LineChart {
-  const methods = [...Map.groupBy(rows, (row) => row["method"]!)];
+  const methods = [...Map.groupBy(rows, (row) => row["method"])];
   const brightest = Math.max(...rows.map((row) => numberOf(row, "factor")));
   return {
     kind: "lines",
@@ -154,7 +154,7 @@ function chart(rows: readonly Row[]): LineChart {
     y: { title: "accuracy (%)", min: 0 },
     references: [{ axis: "y", value: 10, label: "chance" }],
     series: methods.flatMap(([method, same], i) => {
-      const style = STYLES[kindOf(same[0]!["activation"]!)!] ?? [1, 2, 4, 7][i % 4]!;
+      const style = STYLES[kindOf(same[0]["activation"])!] ?? [1, 2, 4, 7][i % 4];
       const points = (column: string) =>
         same.map((row) => ({ x: numberOf(row, "factor"), y: numberOf(row, column) }));
       return [

@@ -58,7 +58,7 @@ const honestWeights = () => honest ??= foldBatchNorm(original, randomWeights(ori
 function escaping(images: readonly Float32Array[], size: number): Weights {
   const weights = honestWeights();
   const inputs = images.map((image) =>
-    Math.abs(evaluate(graph, weights, QUARTIC, image).get(LAYER)![CHANNEL]!)
+    Math.abs(evaluate(graph, weights, QUARTIC, image).get(LAYER)![CHANNEL])
   );
   const changed = new Map(weights), channels = weights.get(`${LAYER}.bias`)!.data.length;
   for (const part of ["weight", "bias"]) {
@@ -117,8 +117,8 @@ async function runCell({ protocol, target, audited }: EscapeCell, size: Size, se
   const { plan, inference } = session;
   let spoiled = 0, agree = 0, unreliable = 0, unnoticed = 0, worst = 0;
   for (const [i, image] of images.entries()) {
-    const float = expected[i]!.get(graph.nodes.at(-1)!.id)!, logits = await inference.infer(image);
-    const errors = logits.map((v, j) => Math.abs(v - float[j]!)), unit = largest(float);
+    const float = expected[i].get(graph.nodes.at(-1)!.id)!, logits = await inference.infer(image);
+    const errors = logits.map((v, j) => Math.abs(v - float[j])), unit = largest(float);
     spoiled += errors.filter((error) => error > Math.max(ABSOLUTE, RELATIVE * unit)).length;
     worst = Math.max(worst, largest(errors) / Math.max(1, unit));
     const agrees = classOf(logits) === classOf(float), isFlagged = isUnreliable(plan, logits);
@@ -140,7 +140,7 @@ async function runCell({ protocol, target, audited }: EscapeCell, size: Size, se
 
 /** Protocols side by side: lifted both ways, the others as they are, since their words do not depend on an audit. */
 const nameOf = (row: Row) =>
-  row["protocol"] === "lifted" && row["audited"] === "false" ? "lifted, not in the audit" : row["protocol"]!;
+  row["protocol"] === "lifted" && row["audited"] === "false" ? "lifted, not in the audit" : row["protocol"];
 
 export const escapingInference = defineExperiment<EscapeCell>({
   key: "escaping_inference",

@@ -150,13 +150,13 @@ const linkOf = (row: Row): Link => ({
 function latencyTable(rows: readonly Row[]) {
   return rows.map((row) => {
     const same = {
-      model: row["model"]!,
-      classes: row["classes"]!,
-      linear: row["linear"]!,
-      profile: row["profile"]!,
+      model: row["model"],
+      classes: row["classes"],
+      linear: row["linear"],
+      profile: row["profile"],
     };
     const relu = find(rows, { ...same, activation: "relu" }),
-      unshaped = find(rows, { ...same, activation: row["activation"]!, profile: "none" });
+      unshaped = find(rows, { ...same, activation: row["activation"], profile: "none" });
     return {
       row,
       speedUp: relu === undefined ? undefined : numberOf(relu, "online_ms") / numberOf(row, "online_ms"),
@@ -297,7 +297,7 @@ function bars(rows: readonly Row[], profile: string): BarChart {
   return {
     kind: "bars",
     name: `inference_latency_${profile}`,
-    see: SEEN[profile]!,
+    see: SEEN[profile],
     caption: `Online time of one private inference, ${
       TITLES[profile]
     }; linear layers by masked weights, medians with quartiles.`,
@@ -353,7 +353,7 @@ function overRoundTrip(rows: readonly Row[], reference: Reference, model: string
         })).sort((a, b) => a.x - b.x),
       })),
       ...early.flatMap((row) => {
-        const method = EARLY[row["method"]!];
+        const method = EARLY[row["method"]];
         if (method === undefined) return [];
         const points = [[0.25, "rtt0"], [50, "rtt50"], [100, "rtt100"]].flatMap(([x, column]) => {
           const y = optionalNumber(row, column as string);
@@ -371,7 +371,7 @@ function publicCode(rows: readonly Row[], reference: Reference): BarChart[] {
     row["impl"] === "CrypTen-ESPN" && row["mode"] === "online_only" && row["net"] === "loopback"
   );
   const own = rows.filter((row) => row["profile"] === "none" && row["linear"] === "masked");
-  const networks = [...new Set(own.map((row) => row["model"]!))].filter((model) =>
+  const networks = [...new Set(own.map((row) => row["model"]))].filter((model) =>
     theirs.some((row) => row["model"] === publicName(model))
   );
   if (networks.length === 0) return [];

@@ -87,7 +87,7 @@ export const manyInferences = defineExperiment<ManyCell>({
       const pixels = seededImage(original, seed * 2 ** 20 + first + i);
       const logits = await inference.infer(pixels), values = fixedPointValues(plan, weights, pixels);
       const expected = realOf(values.get(plan.output)!);
-      const error = Math.max(...logits.map((v, k) => Math.abs(v - expected[k]!)));
+      const error = Math.max(...logits.map((v, k) => Math.abs(v - expected[k])));
       if (error > BOUND) grossErrors++;
       else largest = Math.max(largest, error);
       predicted += predictedFailures(plan, values);
@@ -160,9 +160,9 @@ function totals(rows: readonly Row[], protocol: string) {
 export function predictedFailures(plan: Plan, values: ReadonlyMap<string, FixedValue>): number {
   let sum = 0;
   for (const { kind, reads, writes } of plan.steps) {
-    const wire = plan.wires.get(reads[0]!)!, { function: polynomial } = plan.options;
+    const wire = plan.wires.get(reads[0])!, { function: polynomial } = plan.options;
     if (kind !== "activation" || wire.width !== 64 || polynomial.kind !== "polynomial") continue;
-    const x = realOf(values.get(reads[0]!)!), { keptBits: fractionBits } = plan.activations.get(writes[0]!)!;
+    const x = realOf(values.get(reads[0])!), { keptBits: fractionBits } = plan.activations.get(writes[0])!;
     sum += sizeOfAll(x) * 2 ** wire.fractionBits +
       truncatedByGroups({ length: x.length, polynomial, fractionBits }, x);
   }

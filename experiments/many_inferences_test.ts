@@ -52,7 +52,7 @@ Deno.test("many_inferences has 20, 200 and 10,000 inferences of each protocol, o
     for (const protocol of ["lifted", "honeybadger"]) {
       const own = cells.filter((cell) => cell.protocol === protocol);
       assertEquals(own.reduce((sum, { images }) => sum + images, 0), [20, 200, 10_000][i]);
-      own.forEach(({ first }, k) => assert(k === 0 || first >= own[k - 1]!.first + own[k - 1]!.images));
+      own.forEach(({ first }, k) => assert(k === 0 || first >= own[k - 1].first + own[k - 1].images));
     }
   }
 });

@@ -58,7 +58,7 @@ export const networkCalibration = defineExperiment({
       see: "every bar ends at its diamond: the shaped links are what they say.",
       caption:
         "Throughput of the profiles with a bandwidth, measured by a bulk transfer between two processes; diamonds: configured.",
-      categories: rated.map((row) => row["profile"]!.replace("-", "\n")),
+      categories: rated.map((row) => row["profile"].replace("-", "\n")),
       y: { title: "throughput (Gbit/s)", scale: "log" },
       series: [{
         name: "measured",

@@ -71,7 +71,7 @@ function cells(size: Size): PrecisionCell[] {
           option,
           bits,
           images,
-          seconds: Math.round(5 + images * SECONDS_PER_IMAGE[model]!),
+          seconds: Math.round(5 + images * SECONDS_PER_IMAGE[model]),
         }));
       });
     });
@@ -181,11 +181,11 @@ export const precisionSweep = defineExperiment<PrecisionCell>({
 });
 
 function summaryOf(rows: readonly Row[]): Record<string, CsvValue> {
-  const row = rows[0]!,
+  const row = rows[0],
     fewest = fewestBits(rows),
     at = rows.find((one) => one["bits"] === String(fewest));
   return {
-    network: row["weights"]!.split("/").at(-1)!,
+    network: row["weights"].split("/").at(-1)!,
     protocol: row["protocol"],
     bits: row["option"],
     images: rows.find((one) => one["refused"] === "false")?.["private_images"] ?? null,
@@ -203,7 +203,7 @@ const TITLES: Readonly<Record<Option, string>> = {
 
 const NAMES: Readonly<Record<Option, string>> = { ringBits: "ring", fractionBits: "fraction" };
 
-const seriesName = ([row]: readonly Row[]) => `${row!["weights"]!.split("/").at(-1)}, ${row!["protocol"]}`;
+const seriesName = ([row]: readonly Row[]) => `${row["weights"].split("/").at(-1)}, ${row["protocol"]}`;
 
 function accuracyChart(option: Option, rows: readonly Row[]): LineChart {
   const images = [...new Set(rows.map((row) => row["private_images"]))].join(" or ");
@@ -220,7 +220,7 @@ function accuracyChart(option: Option, rows: readonly Row[]): LineChart {
     y: { title: "accuracy (%)" },
     series: byNetwork(rows).flatMap((same, style) => {
       const x = same.map((row) => numberOf(row, "bits")),
-        plaintext = numberOf(same[0]!, "plaintext_same_accuracy");
+        plaintext = numberOf(same[0], "plaintext_same_accuracy");
       const points = same.map((row) => ({
         x: numberOf(row, "bits"),
         y: numberOf(row, "private_accuracy"),

@@ -63,7 +63,7 @@ const pillar = (activation: string): Method => (recipe) => ({
   ...recipe,
   activation,
   clip: RANGE,
-  penalty: PENALTIES[recipe.model]!,
+  penalty: PENALTIES[recipe.model],
 });
 const hinge: Method = (recipe) => ({ ...recipe, activation: "poly:4:10", clip: RANGE, penalty: HINGE });
 const capped = (method: Method): Method => (recipe) => ({
@@ -95,7 +95,7 @@ function cells(size: Size): RangeCell[] {
   const methods = METHODS.filter(([, from]) => size === "full" || from !== "full");
   return networks.flatMap((network) =>
     methods.flatMap(([method, , change]) => {
-      const recipe = change(NETWORKS[network]!(size)),
+      const recipe = change(NETWORKS[network](size)),
         runs = size === "full" && network === "convnet" ? 3 : 1;
       // A training of MiniONN-BN takes 16 minutes of two quiet cores, and 20 to 25 of busy ones.
       const long = network === "convnet" ? {} : { long: true };
@@ -110,8 +110,8 @@ function cells(size: Size): RangeCell[] {
   );
 }
 
-const byMethod = (rows: readonly Row[]): [string, Row[]][] => [...Map.groupBy(rows, (row) => row["method"]!)];
-const byNetwork = (rows: readonly Row[]): [string, Row[]][] => [...Map.groupBy(rows, (row) => row["model"]!)];
+const byMethod = (rows: readonly Row[]): [string, Row[]][] => [...Map.groupBy(rows, (row) => row["method"])];
+const byNetwork = (rows: readonly Row[]): [string, Row[]][] => [...Map.groupBy(rows, (row) => row["model"])];
 
 export const rangeMethods = defineExperiment<RangeCell>({
   key: "range_methods",

@@ -69,7 +69,7 @@ const cells = (size: Size): AblationCell[] =>
     });
 
 const byVariant = (rows: readonly Row[]): [string, Row[]][] => [
-  ...Map.groupBy(rows, (row) => row["variant"]!),
+  ...Map.groupBy(rows, (row) => row["variant"]),
 ];
 
 export const recipeAblation = defineExperiment<AblationCell>({

@@ -70,8 +70,8 @@ export const retraining = defineExperiment<RetrainingCell>({
       network: row["weights"],
       activation: row["activation"],
       epochs: row["epochs"],
-      "shipped SHA-256": row["sha256"]!.slice(0, 16),
-      "trained again": row["retrained_sha256"]!.slice(0, 16),
+      "shipped SHA-256": row["sha256"].slice(0, 16),
+      "trained again": row["retrained_sha256"].slice(0, 16),
       same: row["is_same"],
     })),
 });

@@ -82,7 +82,7 @@ export const ringWidth = defineExperiment<WidthCell>({
     }];
   },
   figures(rows) {
-    const models = [...new Set(rows.map((row) => row["model"]!))];
+    const models = [...new Set(rows.map((row) => row["model"]))];
     const line = (name: string, column: string, relative: boolean) =>
       models.map((model, style) => ({
         name: model + name,

@@ -66,7 +66,7 @@ export const serviceLoad = defineExperiment<LoadCell>({
   figures: () => [],
   table: (rows) =>
     rows.map((row) => ({
-      network: row["model"]!,
+      network: row["model"],
       clients: numberOf(row, "clients"),
       "queries/s": Number(numberOf(row, "queries_per_s").toPrecision(3)),
       "median ms": Math.round(numberOf(row, "query_median_ms")),

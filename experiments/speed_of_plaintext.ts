@@ -121,7 +121,7 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
       }
     }
     const honeybadger = await measure("honeybadger", Math.min(queries, 10), Math.min(warmUp, 5));
-    const online = median(runs.map((run) => run.online.medianMs)), { bytesSent, offline } = runs[0]!;
+    const online = median(runs.map((run) => run.online.medianMs)), { bytesSent, offline } = runs[0];
     const bytes = bytesSent.server + bytesSent.client, { activations } = countModel(buildModel(model));
     return YARDSTICKS.map((name) => {
       const of = (runtime: PlaintextRuntime) => timed.get(`${name} ${runtime}`)?.ms ?? null;
@@ -152,7 +152,7 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
   },
   figures(rows) {
     const own = rows.filter((row) => row["profile"] === "none"),
-      models = [...new Set(own.map((row) => row["model"]!))];
+      models = [...new Set(own.map((row) => row["model"]))];
     const of = (name: string, column: string) =>
       models.map((model) => {
         const row = own.find((r) => r["model"] === model && r["tfjs_activation"] === name);

@@ -208,7 +208,7 @@ function rowOf(entry: Network, rows: readonly Row[], reference: Reference): NewR
       ...[...ours].filter(([, { predicted }]) => predicted).map(([name]) => name),
       ...publicCode.keys(),
     ].join(" "),
-    predicted_from: twins.length === 0 ? "" : `${twins[0]!["model"]} (${twins[0]!["classes"]})`,
+    predicted_from: twins.length === 0 ? "" : `${twins[0]["model"]} (${twins[0]["classes"]})`,
     extrapolated: extrapolated.join(" "),
     relu_delays: delays("relu"),
     honeybadger_delays: delays("honeybadger"),
@@ -299,7 +299,7 @@ export const speedupTable: DerivedTable = {
 };
 
 const isMarked = (row: Row, mark: "predicted" | "extrapolated", name: string) =>
-  row[mark]!.split(" ").includes(name);
+  row[mark].split(" ").includes(name);
 
 /** Seconds with the mark of what is not measured. */
 function marked(row: Row, link: LinkName, who: string): CsvValue {

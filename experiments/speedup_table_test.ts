@@ -30,12 +30,12 @@ const derive = (rows: readonly Row[], from: Reference = reference): Row[] =>
 describe("speedup_table", () => {
   it("takes a measured time as it is and predicts the others from the row without delay", () => {
     const [row] = derive([latency({}), latency({ profile: "wan", online_ms: 1900 })]);
-    assertEquals([row!["network"], row!["dataset"]], ["ResNet-18", "CIFAR-10"]);
-    assertEquals(row!["wan_honeybadger_s"], "1.9");
+    assertEquals([row["network"], row["dataset"]], ["ResNet-18", "CIFAR-10"]);
+    assertEquals(row["wan_honeybadger_s"], "1.9");
     // 36 one-way delays of 0.125 ms.
-    assertAlmostEquals(numberOf(row!, "lan_honeybadger_s"), 0.0645);
-    assertMatch(row!["predicted"]!, /^lan_honeybadger_s /);
-    assert(!row!["predicted"]!.includes("wan_honeybadger_s"));
+    assertAlmostEquals(numberOf(row, "lan_honeybadger_s"), 0.0645);
+    assertMatch(row["predicted"], /^lan_honeybadger_s /);
+    assert(!row["predicted"].includes("wan_honeybadger_s"));
   });
 
   it("predicts a twin with other classes from the network that was measured, and says so", () => {
@@ -44,7 +44,7 @@ describe("speedup_table", () => {
       ["CIFAR-10", ""],
       ["CIFAR-100", "resnet18 (10)"],
     ]);
-    assertAlmostEquals(numberOf(rows[1]!, "wan_honeybadger_s"), 0.06 + 36 * 0.05);
+    assertAlmostEquals(numberOf(rows[1], "wan_honeybadger_s"), 0.06 + 36 * 0.05);
   });
 
   it("gives lifted on ResNet-50 the time of the network with average pooling, by its name", () => {
@@ -61,24 +61,24 @@ describe("speedup_table", () => {
       }),
     ]);
     assertEquals(rows.length, 1);
-    assertEquals(rows[0]!["lifted_model"], "resnet50-avg");
-    assertAlmostEquals(numberOf(rows[0]!, "wan_lifted_s"), 5.24);
-    assertAlmostEquals(numberOf(rows[0]!, "wan_honeybadger_s"), 7.8);
-    assertEquals(rows[0]!["rival_delays"], "20900");
-    assertEquals(rows[0]!["rival_bound_wan_s"], "1045");
+    assertEquals(rows[0]["lifted_model"], "resnet50-avg");
+    assertAlmostEquals(numberOf(rows[0], "wan_lifted_s"), 5.24);
+    assertAlmostEquals(numberOf(rows[0], "wan_honeybadger_s"), 7.8);
+    assertEquals(rows[0]["rival_delays"], "20900");
+    assertEquals(rows[0]["rival_bound_wan_s"], "1045");
   });
 
   it("marks what was extrapolated in the plots, and only that", () => {
     const [row] = derive([latency({ model: "minionn-bn" })]);
-    assertEquals(row!["extrapolated"], "wan_coinn_gpu_s wan_coinn_cpu_s");
-    assertEquals(row!["wan_cryptgpu_gpu_s"], "3.777");
+    assertEquals(row["extrapolated"], "wan_coinn_gpu_s wan_coinn_cpu_s");
+    assertEquals(row["wan_cryptgpu_gpu_s"], "3.777");
   });
 
   it("takes speed-ups over the recorded rivals of the link, the public code not among them", () => {
     const [row] = derive([latency({ model: "minionn-bn", online_ms: 10, one_way_delays: 16 })]);
-    assertAlmostEquals(numberOf(row!, "wan_honeybadger_least"), 3.777 / 0.81, 1e-4);
-    assertAlmostEquals(numberOf(row!, "wan_honeybadger_most"), 18.504 / 0.81, 1e-3);
-    assert(numberOf(row!, "wan_public_code_s") < 3.777);
+    assertAlmostEquals(numberOf(row, "wan_honeybadger_least"), 3.777 / 0.81, 1e-4);
+    assertAlmostEquals(numberOf(row, "wan_honeybadger_most"), 18.504 / 0.81, 1e-3);
+    assert(numberOf(row, "wan_public_code_s") < 3.777);
   });
 
   it("says the least size and every commit and machine behind a row", () => {
@@ -86,7 +86,7 @@ describe("speedup_table", () => {
       latency({ size: "full", commit: "def" }),
       latency({ profile: "wan", machine: "another machine" }),
     ]);
-    assertEquals([row!["size"], row!["commit"], row!["machine"]], [
+    assertEquals([row["size"], row["commit"], row["machine"]], [
       "quick",
       "def; abc",
       "a machine; another machine",

@@ -74,7 +74,7 @@ export const ablationCells = (size: Size): AblationCell[] =>
 
 export const byVariant = (
   rows: readonly Row[],
-): [string, Row[]][] => [...Map.groupBy(rows, (row) => row["variant"]!)];
+): [string, Row[]][] => [...Map.groupBy(rows, (row) => row["variant"])];
 
 export const trainingAblation = defineExperiment<AblationCell>({
   key: "training_ablation",

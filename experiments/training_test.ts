@@ -201,7 +201,7 @@ describe("train()", () => {
       ...{ nesterov: true, decayNorms: false, decayBiases: false, labelSmoothing: 0.1 },
       ...{ schedule: "linear" as const, tailAverage: 0.333, whitening: true },
     };
-    for (const { limit, rules, ...recipe } of [...recipes, { ...recipes[0]!, limit: 4096 }]) {
+    for (const { limit, rules, ...recipe } of [...recipes, { ...recipes[0], limit: 4096 }]) {
       const asked = optionsOf({ ...recipe, limit, ...rules && { rules } }, "shapes", 7);
       const values = parseCommand({ name: "train", options }, asked);
       assert(values !== "help");
@@ -234,7 +234,7 @@ describe("degree_sweep", () => {
       const [even, odd] = [degree, degree + 1].map((d) =>
         [...realFit({ degree: d, range: 5 })].map((c) => Math.round(c * 2 ** 40) + 0)
       );
-      assertEquals(odd, [...even!, 0], `degree ${degree}`);
+      assertEquals(odd, [...even, 0], `degree ${degree}`);
     }
   });
   it("chooses the coefficient on the held-out images, by the mean over seeds", () => {
@@ -301,7 +301,7 @@ describe("regularisation_sweep", () => {
       y: 45,
     }]);
     assertEquals(lineSeries(largest, "measured")!.points, [{ x: 1e-5, y: 12 }, { x: 1e-2, y: 5.5 }]);
-    assertStringIncludes(largest!.caption, "Not shown: 1 values");
+    assertStringIncludes(largest.caption, "Not shown: 1 values");
     assertEquals(lineSeries(accuracy, "authors")!.points.length, 8);
     const [elsewhere] = draw(regularisationSweep, rows.map((row) => ({ ...row, dataset: "shapes" })));
     assertEquals(lineSeries(elsewhere, "authors"), undefined);
@@ -318,12 +318,12 @@ describe("training_ablation and clip_at_inference", () => {
       { variant: "no penalty", ...row(trained(20, 22, 1e9)) },
     ]);
     const [accuracy, range] = draw(trainingAblation, rows);
-    assert(accuracy!.kind === "bars" && range!.kind === "bars");
+    assert(accuracy.kind === "bars" && range.kind === "bars");
     assertEquals(accuracy.series.map(({ values }) => values), [
       [{ value: 60 }, null, { value: 60 }],
       [{ value: 61 }, { value: 10 }, { value: 22 }],
     ]);
-    assertEquals([range.categories, range.series[0]!.values], [["PILLAR", "no penalty"], [9, 1e9]]);
+    assertEquals([range.categories, range.series[0].values], [["PILLAR", "no penalty"], [9, 1e9]]);
   });
   it("compare the same weights with and without the clip", () => {
     const base = {
@@ -351,7 +351,7 @@ describe("training_ablation and clip_at_inference", () => {
       ...pair("regularisation_sweep", "1e-4", 61, 61),
     ]);
     const [ablation, sweep] = draw(clipAtInference, rows);
-    assert(ablation!.kind === "bars");
+    assert(ablation.kind === "bars");
     assertEquals(ablation.series.map(({ values }) => values), [[{ value: 55 }], [{ value: 25 }]]);
     assertEquals(lineSeries(sweep, "no clip")!.points, [{ x: 1e-8, y: 50 }, { x: 1e-4, y: 61 }]);
   });
@@ -381,9 +381,9 @@ describe("recipe_ablation and range_methods", () => {
       ...["range_methods_minionn_bn_accuracy", "range_methods_minionn_bn_range"],
     ]);
     const [accuracy, inputs] = charts;
-    assert(accuracy!.kind === "bars" && inputs!.kind === "bars");
-    assertEquals(accuracy.series[0]!.values.map((value) => (value as { value: number }).value), [71, 10]);
-    assertEquals([inputs.categories, inputs.series[0]!.values], [["quartic, PILLAR"], [{ value: 14 }]]);
+    assert(accuracy.kind === "bars" && inputs.kind === "bars");
+    assertEquals(accuracy.series[0].values.map((value) => (value as { value: number }).value), [71, 10]);
+    assertEquals([inputs.categories, inputs.series[0].values], [["quartic, PILLAR"], [{ value: 14 }]]);
     assertEquals(rangeMethods.table!(ranges, reference)[1], {
       network: "convnet",
       method: "quartic, hinge",
@@ -400,7 +400,7 @@ describe("recipe_ablation and range_methods", () => {
         row(recipeAblation, "all run 1", trained(73, 72)),
       ]),
     );
-    assert(rules!.kind === "bars");
+    assert(rules.kind === "bars");
     assertEquals(rules.series.map(({ values }) => values), [[{ value: 70 }, { value: 73 }], [{ value: 71 }, {
       value: 72,
     }]]);
@@ -464,7 +464,7 @@ describe("precision_sweep", () => {
     assertEquals(lineSeries(charts[0], "one, lifted")!.points, points);
     assertEquals(lineSeries(charts[0], "")!.points, [{ x: 20, y: 70 }, { x: 24, y: 70 }]);
     const [ring] = precisionSweep.table!(own, reference);
-    assertEquals([ring!["without loss from"], ring!["refused"], ring!["kB online there"]], [24, "16", 24]);
+    assertEquals([ring["without loss from"], ring["refused"], ring["kB online there"]], [24, "16", 24]);
   });
 });
 
@@ -523,8 +523,8 @@ describe("accuracy_table", () => {
       const shapes = { folder, dataset: "shapes" };
       assertEquals(await describeDepartures(shapes, { departures: [] }), "none");
       const [first, second, ...others] = (await describeDepartures(shapes, classification)).split("; ");
-      assertMatch(first!, /^image 1: 1 for 0, gap 0\.13, input \d+\.\d+$/);
-      assertMatch(second!, /^image 2: none for 1, gap 3\.0, input \d+\.\d+$/);
+      assertMatch(first, /^image 1: 1 for 0, gap 0\.13, input \d+\.\d+$/);
+      assertMatch(second, /^image 2: none for 1, gap 3\.0, input \d+\.\d+$/);
       assertEquals(others, []);
       const [departure] = classification.departures;
       const text = await describeDepartures(shapes, { departures: new Array(10).fill(departure) });
@@ -545,7 +545,7 @@ describe("accuracy_table", () => {
     const twins = [shipped("old", "relu"), shipped("new", "relu", { nesterov: true })];
     assertEquals(reluTwinOf(own, twins)!.name, "new");
     assertEquals(
-      reluTwinOf(own, [{ ...twins[0]!, trainingSeed: 2 }, { ...twins[0]!, epochs: 30 }]),
+      reluTwinOf(own, [{ ...twins[0], trainingSeed: 2 }, { ...twins[0], epochs: 30 }]),
       undefined,
     );
     const digest = (settings: object) => recipeDigest(shipped("one", "relu", settings));
@@ -589,7 +589,7 @@ describe("accuracy_table", () => {
   ]);
   it("draws private accuracy beside plaintext, runs of one recipe together, and the paper's rows apart", () => {
     const [chart] = draw(accuracyTable, ROWS);
-    assert(chart!.kind === "bars");
+    assert(chart.kind === "bars");
     assertEquals(chart.categories, ["convnet\nrelu", "convnet\nlifted", "convnet\nhoneybadger", "pillar"]);
     const lifted = chart.series.find(({ name }) => name === "lifted")!;
     assertEquals(lifted.values, [null, { value: 71.5, runs: [71, 72] }, null, {
@@ -600,7 +600,7 @@ describe("accuracy_table", () => {
     assertEquals(lifted.marks, [null, 71, null, 71]);
     const table = accuracyTable.table!(ROWS, reference);
     assertEquals(table.map(({ seeds }) => seeds), [1, 2, 1, 1, undefined, undefined]);
-    assertEquals([table[1]!["above ReLU"], table[1]!["runs"], table[0]!["above ReLU"]], [
+    assertEquals([table[1]["above ReLU"], table[1]["runs"], table[0]["above ReLU"]], [
       -0.25,
       "69.0 to 71.0",
       null,
@@ -634,16 +634,16 @@ describe("accuracy_table", () => {
         ["polynomial, PILLAR", "1", "65", "0.4", "delays alone", "true", "false"],
       ],
     );
-    assertEquals(read[0]!["commit"], "; abc");
+    assertEquals(read[0]["commit"], "; abc");
     const [chart] = accuracyOverTime.figures(read, reference);
-    assertStringIncludes(renderSvg(chart!), "<svg");
+    assertStringIncludes(renderSvg(chart), "<svg");
     assertEquals(lineSeries(chart, "polynomial, hinge")!.points, [
       { x: 0.4, y: 70, runs: [69, 71], label: "ConvNet" },
     ]);
-    assertEquals(lineSeries(chart, "ReLU")!.points[0]!.label, "ConvNet");
-    assertEquals(lineSeries(chart, "polynomial, PILLAR")!.points[0]!.label, undefined);
+    assertEquals(lineSeries(chart, "ReLU")!.points[0].label, "ConvNet");
+    assertEquals(lineSeries(chart, "polynomial, PILLAR")!.points[0].label, undefined);
     assertStringIncludes(
-      chart!.caption,
+      chart.caption,
       "not measured: ConvNet with polynomial, hinge, ConvNet with polynomial, PILLAR.",
     );
   });

@@ -62,7 +62,7 @@ function cellOf(scaling: typeof SCALINGS[number], fractionBits: number, size: nu
     return { id, scaling, fractionBits, size, log2Value, bits: Math.max(1, 4 * kept - fractionBits) };
   }
   const group = powerGroups(QUARTIC, fractionBits).at(-1)!;
-  const integer = Number(group.coefficients[4]!), scale = 2 ** (fractionBits - group.shift);
+  const integer = Number(group.coefficients[4]), scale = 2 ** (fractionBits - group.shift);
   const log2Value = Math.log2(Math.abs(integer)) + 4 * Math.log2(size * scale);
   return { id, scaling, fractionBits, size, log2Value, bits: group.fractionBits - fractionBits };
 }
@@ -95,7 +95,7 @@ function liftedPlan(ringBits: number, elements: number) {
   return planInference(activationLayer(elements), options);
 }
 
-const specOf = (plan: Plan) => liftedSpecOf([...plan.activations.values()][0]!);
+const specOf = (plan: Plan) => liftedSpecOf([...plan.activations.values()][0]);
 
 function liftedCell(ringBits: number, size: number): TruncationCell {
   const spec = specOf(liftedPlan(ringBits, 1));
@@ -140,13 +140,13 @@ export async function countLiftedFailures(
     ).map(Number);
     return { x: integer / 2 ** spec.inputBits, low: Math.min(...results), high: Math.max(...results) + 1 };
   });
-  const image = Float64Array.from({ length: batch }, (_, i) => signs[i & 1]!.x);
+  const image = Float64Array.from({ length: batch }, (_, i) => signs[i & 1].x);
   const inference = await openInProcess(ring, plan, new Map(), Math.ceil(trials / batch));
   let failures = 0;
   for (let done = 0; done < trials; done += batch) {
     const results = await inference.infer(image);
     for (let i = 0; i < batch; i++) {
-      const { low, high } = signs[i & 1]!, y = results[i]! * unit;
+      const { low, high } = signs[i & 1], y = results[i] * unit;
       if (y < low || y > high) failures++;
     }
   }

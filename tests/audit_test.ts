@@ -81,6 +81,6 @@ describe("audit", () => {
       server: ["--weights", `${root}/escaping`],
     });
     const [, client] = await Promise.all(ROLE_NAMES.map((name) => roles[name].succeeds()));
-    assertMatch(client!.stdout, /^client: unreliable: .* no class, /);
+    assertMatch(client.stdout, /^client: unreliable: .* no class, /);
   });
 });

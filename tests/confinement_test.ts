@@ -12,7 +12,7 @@ async function attempted(role: string, args: readonly string[]): Promise<string>
   const [, ...command] = (tasks[role].command as string).split(" "), [name, ...flags] = command;
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...[name!, "--preload", fileURLToPath(new URL("./support/break_out.ts", import.meta.url)), ...flags],
+      ...[name, "--preload", fileURLToPath(new URL("./support/break_out.ts", import.meta.url)), ...flags],
       ...["--model", "convnet", "--threads", "2", ...args, ...usualTokens(role, args)],
     ],
     cwd: ROOT,

@@ -33,8 +33,8 @@ describe("the documents", () => {
     const lost: string[] = [];
     for (const page of await pages()) {
       for (const [, target] of (await Deno.readTextFile(page)).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)) {
-        if (/^https?:/.test(target!)) continue;
-        const path = new URL(target!, new URL(`../${page}`, import.meta.url));
+        if (/^https?:/.test(target)) continue;
+        const path = new URL(target, new URL(`../${page}`, import.meta.url));
         await Deno.stat(path).catch(() => lost.push(`${page}: ${target}`));
       }
     }

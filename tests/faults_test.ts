@@ -448,7 +448,7 @@ describe("a stranger", () => {
       assertEquals([dealt.code, served.code], [0, 0]);
       if (said.length === 0) return;
       for (const [i, { stderr }] of [dealt, served].entries()) {
-        const { port } = strangers[i]!.localAddr;
+        const { port } = strangers[i].localAddr;
         assertMatch(
           stderr,
           new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z warn \\w+: dropped 127.0.0.1:${port}: [^\\n]+\\n$`),

@@ -80,7 +80,7 @@ async function* sources(folder: string): AsyncGenerator<string> {
 const read = (path: string) => Deno.readTextFile(new URL(`../${path}`, import.meta.url));
 const importsOf = (text: string) =>
   [...text.replace(/^ *\*.*$/gm, "").matchAll(/(?:from|import\()\s*"([^"]+)"/g)].map(([, specifier]) =>
-    specifier!
+    specifier
   );
 const isTest = (path: string) => /_test\.ts$|\/testdata\/|\/_/.test(path);
 
@@ -89,7 +89,7 @@ Deno.test("every folder of src is in the table, and may import only what stands 
   for await (const { name } of Deno.readDir(new URL("../src", import.meta.url))) there.push(name);
   assertEquals(folders.toSorted(), there.toSorted());
   for (const [i, folder] of folders.entries()) {
-    const below = MAY_IMPORT[folder]!.filter((name) => folders.indexOf(name) >= i);
+    const below = MAY_IMPORT[folder].filter((name) => folders.indexOf(name) >= i);
     assertEquals(below, [], `${folder} stands above what it may import`);
   }
 });
@@ -106,13 +106,13 @@ Deno.test("src/cli holds the commands of deno.json and nothing else", async () =
 Deno.test("the folders of src import each other in one direction only", async () => {
   const wrong: string[] = [];
   for await (const path of sources("src")) {
-    const folder = path.split("/")[1]!;
+    const folder = path.split("/")[1];
     if (isTest(path)) continue;
     for (const specifier of importsOf(await read(path))) {
       const target = new URL(specifier, `file:///${path}`).pathname.split("/");
-      const room = target[1] === "src" ? target[2]! : target[1]!;
+      const room = target[1] === "src" ? target[2] : target[1];
       if (!specifier.startsWith(".") || room === folder) continue;
-      if (!MAY_IMPORT[folder]!.includes(room)) wrong.push(`${path} imports ${specifier}`);
+      if (!MAY_IMPORT[folder].includes(room)) wrong.push(`${path} imports ${specifier}`);
     }
   }
   assertEquals(wrong, []);

@@ -12,7 +12,7 @@ const PATIENCE_MS = 40_000;
 async function commands(): Promise<Record<string, string>> {
   const text = await Deno.readTextFile(`${ROOT}/docs/machines.md`);
   return Object.fromEntries(
-    [...text.matchAll(/^ *```sh (\w+)\n([^]*?)^ *```$/gm)].map(([, name, command]) => [name!, command!]),
+    [...text.matchAll(/^ *```sh (\w+)\n([^]*?)^ *```$/gm)].map(([, name, command]) => [name, command]),
   );
 }
 

@@ -39,7 +39,7 @@ describe("an image of the network's size", () => {
     assertEquals(scaledFrom, null);
     const split = { count: 1, images: PIXELS, labels: Uint16Array.of(0) };
     const [batch] = evaluationBatches(split, { ...CIFAR, classes: 10, shape: SHAPE }, 1);
-    assertEquals(pixels, batch!.images);
+    assertEquals(pixels, batch.images);
   });
 
   it("reaches a data set of an image folder with the values of its file", async () => {
@@ -109,7 +109,7 @@ describe("an image of another size", () => {
 
   it("is scaled without skipping pixels, and its brightness is kept", () => {
     // Half the size: weights 1, 3, 3, 1 of 8 on four pixels, at the border 3, 3, 1 of 7.
-    assertEquals(red(cover(picture(4, 4, (x) => [0, 70, 140, 210][x]!), 2, 2)).slice(0, 2), [50, 160]);
+    assertEquals(red(cover(picture(4, 4, (x) => [0, 70, 140, 210][x]), 2, 2)).slice(0, 2), [50, 160]);
     const stripes = cover(picture(640, 480, (x) => x % 2 * 255), 32, 32);
     for (const value of stripes) assertAlmostEquals(value, 127.5, 3);
     for (const value of cover(picture(5, 900, () => 93), 32, 32)) assertEquals(value, 93);

@@ -36,7 +36,7 @@ describe("a session with prepared queries", () => {
         await using roles = await startRoles(watched(seen, (frame) => {
           if (frame.tag === CONTROL_TAG && frame.from === "connecting") {
             const [code, number] = new Float64Array(payload(frame).slice().buffer);
-            if (code === RUN) began = number!;
+            if (code === RUN) began = number;
           }
           // A message of the second query is held back; the third was dealt and never begins.
           if (began !== 1 || !isLayer(frame) || frame.from !== "listening") return;
@@ -52,7 +52,7 @@ describe("a session with prepared queries", () => {
       const first = seen.length;
       await using roles = await startRoles(watched(seen));
       const [, client] = await Promise.all(ROLE_NAMES.map((name) => roles[name].succeeds()));
-      assertMatch(client!.stdout, /client: query 3 of 3: class \d/);
+      assertMatch(client.stdout, /client: query 3 of 3: class \d/);
       // Four seeds, three early words a query, then image and three activations of a query; all, or up to the second image.
       assertEquals([first, seen.length - first], [4 + 9 + 4 + 1, 4 + 9 + 12]);
       // The same image in every query: a mask that is used twice shows as a message that is seen twice.

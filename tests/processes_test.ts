@@ -47,10 +47,10 @@ describe(
     it("classify an image and say so in a sentence each", async () => {
       await using roles = await startRoles();
       const [server, client, dealer] = await Promise.all(ROLE_NAMES.map((name) => roles[name].succeeds()));
-      assertMatch(client!.stdout, /^client: class \d, logit -?\d\.\d{4}, \d+\.\d ms online\n$/);
-      assertMatch(server!.stdout, /^server: waiting for clients on port \d+\nserver: 1 queries answered\n$/);
+      assertMatch(client.stdout, /^client: class \d, logit -?\d\.\d{4}, \d+\.\d ms online\n$/);
+      assertMatch(server.stdout, /^server: waiting for clients on port \d+\nserver: 1 queries answered\n$/);
       assertMatch(
-        dealer!.stdout,
+        dealer.stdout,
         /^dealer: waiting for servers and clients on port \d+\ndealer: 1 queries dealt\n$/,
       );
     });
@@ -58,7 +58,7 @@ describe(
     it("refuse one another with different tokens: who connects ends, who listens says so and waits on", async () => {
       const others = pairTokens();
       await using roles = await startRoles({
-        client: tokensOption({ ...TOKENS.client, server: others.client.server! }),
+        client: tokensOption({ ...TOKENS.client, server: others.client.server }),
       });
       await roles.client.failsWith([DIFFERENT_TOKENS]);
       await roles.server.line(/ warn server: dropped .*do not have the same token/, true);
@@ -68,7 +68,7 @@ describe(
     });
     it("refuse a client that takes the server's place at the dealer", async () => {
       // The client's tokens are all it has; in the server's place it would get both seeds.
-      const forged = { ...TOKENS.server, dealer: TOKENS.client.dealer! };
+      const forged = { ...TOKENS.server, dealer: TOKENS.client.dealer };
       await using roles = await startRoles({ server: tokensOption(forged) });
       await roles.server.failsWith([`dealer and server ${DIFFERENT_TOKENS}`]);
       await roles.dealer.line(/dropped .*dealer and server do not have the same token/, true);
@@ -219,7 +219,7 @@ describe("server and dealer as a service", () => {
       memory.push(await residentMB(service.server.pid));
     }
     await service.client().succeeds();
-    assertLess(memory.at(-1)!, memory[1]! + 30);
+    assertLess(memory.at(-1)!, memory[1] + 30);
     await drains(service.server, service.dealer);
   });
 
@@ -412,7 +412,7 @@ describe(
         const samples = sliceSplit(test, i, i + 1).images;
         await Deno.writeFile(`${folder}/${i}.png`, png({ width: 32, height: 32, colour: RGB, samples }));
       }
-      const names = [...test.labels].map((label) => classNames![label]!);
+      const names = [...test.labels].map((label) => classNames![label]);
       // The last one is said to be something else.
       await Deno.writeTextFile(labels, `${test.labels[0]}\n${names[1]}\n${names[2]}\n${names[0]}\n`);
       const run = async (...options: string[]) => {
@@ -570,7 +570,7 @@ describe(
         );
         const reads = flags.filter((flag) => flag.startsWith("--allow-read"));
         assertEquals(reads.length, 1);
-        const paths = reads[0]!.slice("--allow-read=".length).split(",");
+        const paths = reads[0].slice("--allow-read=".length).split(",");
         assertEquals(paths.sort(), [...programPaths, ...mayRead[name]].sort());
         const rest = flags.filter((flag) => flag.startsWith("-") && !reads.includes(flag)).sort();
         assertEquals(rest, ["--allow-net=127.0.0.1", "--no-prompt", "--quiet"], name);

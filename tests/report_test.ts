@@ -84,10 +84,10 @@ describe("renderReport()", () => {
     assertStringIncludes(html, "Not drawn: figure timing_3: it has no values");
   });
   it("keeps verdict and number of a claim visible and its sentence behind them", () => {
-    const claim = /<details class="claim" id="claim-two">(.*?)<\/details>/s.exec(renderReport(report))![1]!;
+    const claim = /<details class="claim" id="claim-two">(.*?)<\/details>/s.exec(renderReport(report))![1];
     const [line, rest] = claim.split("</summary>");
-    assert(/✗ fails/.test(line!) && line!.includes("4.8") && !line!.includes("The second claim"));
-    assertStringIncludes(rest!, "The second claim fails.");
+    assert(/✗ fails/.test(line) && line.includes("4.8") && !line.includes("The second claim"));
+    assertStringIncludes(rest, "The second claim fails.");
   });
   it("needs no other file", () => {
     assert(!/\b(src|href)="(?!#|data:|[a-z0-9_]+\.csv")/.test(renderReport(report)));

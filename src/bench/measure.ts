@@ -25,13 +25,13 @@ export function measure(candidates: readonly Candidate[], seconds: number): Map<
     candidates.forEach(({ run }, i) => {
       const started = performance.now();
       run();
-      if (record) samples[i]!.push(performance.now() - started);
+      if (record) samples[i].push(performance.now() - started);
     });
   for (const started = performance.now(); performance.now() - started < 200 * seconds;) turn(false);
   const started = performance.now();
   for (let turns = 0; turns < 3 || performance.now() - started < 1000 * seconds; turns++) turn(true);
   return new Map(candidates.map(({ name }, i) => {
-    const times = samples[i]!;
+    const times = samples[i];
     return [name, { medianMs: median(times), bestMs: Math.min(...times), repetitions: times.length }];
   }));
 }

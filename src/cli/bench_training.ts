@@ -103,7 +103,7 @@ async function timeSteps(
   const timesOf = async (steps: number) => {
     const reports: number[] = [];
     for await (const _ of takeSteps(engine, planned(steps + 1))) reports.push(performance.now());
-    return reports.slice(1).map((at, i) => at - reports[i]!);
+    return reports.slice(1).map((at, i) => at - reports[i]);
   };
   try {
     const warmUp = await timesOf(2); // compiled and in place

@@ -91,7 +91,7 @@ async function endOf(child: Deno.ChildProcess): Promise<never> {
     new Response(child.stderr).text(),
   ]);
   if (success) return await new Promise<never>(() => {});
-  const reason = said.trim().split("\n")[0]!.replace(/^error: /, "");
+  const reason = said.trim().split("\n")[0].replace(/^error: /, "");
   throw new Error(`the second process ended with ${signal ?? `exit code ${code}`}${reason && `: ${reason}`}`);
 }
 

@@ -84,7 +84,7 @@ await runCommand({
       ...identity,
     };
     const total = options.repetitions ?? images.length, answers: QueryFigures[] = [];
-    const asked = Array.from({ length: total }, (_, i) => images[i % images.length]!);
+    const asked = Array.from({ length: total }, (_, i) => images[i % images.length]);
     const asking = {
       pool,
       plan,
@@ -118,6 +118,6 @@ function verdictOf(plan: Plan, { logits, onlineMs }: QueryFigures): string {
   const label = classOf(logits);
   const verdict = isUnreliable(plan, logits)
     ? "unreliable: logits beyond their public bound, no class"
-    : `class ${label}, logit ${logits[label]!.toFixed(4)}`;
+    : `class ${label}, logit ${logits[label].toFixed(4)}`;
   return `${verdict}, ${onlineMs.toFixed(1)} ms online`;
 }

@@ -39,7 +39,7 @@ await runCommand({
       pixels: pixelsOf(model, model.graph, options.graph),
     });
     const { weights, activation } = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
-    const explanation = await explain(await Ring.open(), plan, weights, activation, shown!);
+    const explanation = await explain(await Ring.open(), plan, weights, activation, shown);
     if (options.json) {
       return void console.log(
         JSON.stringify({ model: plan.graph.name, note, ...plan.options, ...explanation }),

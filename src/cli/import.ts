@@ -203,7 +203,7 @@ async function compare({ graph, weights, input }: Imported, model: Uint8Array<Ar
   for (const [i, image] of images.entries()) {
     const logits = evaluateLogits(graph, weights, { kind: "relu" }, image);
     for (const [k, logit] of logits.entries()) {
-      error = Math.max(error, Math.abs(logit - outputs[i]![k]!));
+      error = Math.max(error, Math.abs(logit - outputs[i][k]));
       largest = Math.max(largest, Math.abs(logit));
     }
   }

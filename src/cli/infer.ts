@@ -147,7 +147,7 @@ await runCommand({
     const image = plan.wires.get(plan.input)!;
     const all = figures.queries.map(({ logits }, i): Answer => {
       const asked = i % images.length;
-      return { logits, float: float[asked]!, fixed: fixed[asked] };
+      return { logits, float: float[asked], fixed: fixed[asked] };
     });
     const answers = all.slice(warmUp), measured = figures.queries.slice(warmUp);
     const result = {
@@ -225,7 +225,7 @@ async function floatLogits(
   images: readonly Float32Array[],
   onImages: (done: number) => void,
 ): Promise<readonly ArrayLike<number>[]> {
-  if (images.length === 1) return [evaluateLogits(graph, weights, activation, images[0]!)];
+  if (images.length === 1) return [evaluateLogits(graph, weights, activation, images[0])];
   // Loaded here only: it brings TensorFlow.js with it.
   const { plaintextLogits } = await import("../options/plaintext_logits.ts");
   return await plaintextLogits(graph, weights, activation, images, onImages);
@@ -364,9 +364,9 @@ function printClasses(
   if (accuracy === null) {
     console.log(
       "\n" + formatTable(classes.map((label, i) => ({
-        image: names[i]!,
+        image: names[i],
         class: named(label),
-        "": label === plaintextClasses[i] ? "" : `plaintext: ${named(plaintextClasses[i]!)}`,
+        "": label === plaintextClasses[i] ? "" : `plaintext: ${named(plaintextClasses[i])}`,
       }))),
     );
   }

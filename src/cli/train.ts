@@ -181,7 +181,7 @@ await runCommand({
     if (options.json) {
       console.log(JSON.stringify(resultLine(out, run, dataset.train.count, result)));
     } else if (result.diverged) throw new Error(divergenceText(result.diverged));
-    else print(out, run, dataset.classes, result);
+    else print(out, run, result);
   },
 });
 
@@ -268,7 +268,7 @@ function resultLine(out: string, run: Run, trainImages: number, result: Training
   };
 }
 
-function print(out: string, run: Run, classes: number, { history }: TrainingResult): void {
+function print(out: string, run: Run, { history }: TrainingResult): void {
   const { test, clipped, trainAccuracy } = history.at(-1)!, { seconds, imagesPerSecond } = speedOf(history);
   const row = (inference: string, metrics: Metrics | null) =>
     metrics === null ? [] : [{
@@ -288,10 +288,8 @@ function print(out: string, run: Run, classes: number, { history }: TrainingResu
   );
   const images = `${splitOf(run)} images`;
   console.log(formatTable([...row(`${images}, as inferred`, test), ...row(`${images}, clipped`, clipped)]));
-  const protocol = run.activation === "relu" ? " --activation relu" : "";
-  const isInClearAlone = ["sigmoid", "trigonometric"].includes(parseActivation(run.activation).kind);
-  const next = isInClearAlone
+  const next = parseActivation(run.activation).kind === "sigmoid"
     ? `deno task evaluate --weights ${shellQuoted(out)} (no protocol computes ${run.activation})`
-    : `deno task infer --model ${run.model} --classes ${classes}${protocol} --weights ${shellQuoted(out)}`;
+    : `deno task infer --weights ${shellQuoted(out)}`;
   console.log(`\nWritten to ${out}: ${next}`);
 }

@@ -67,7 +67,7 @@ export class Products {
       ? sumsOf(correlation, own)
       : this.#convolve(correlation, own);
     const { bits } = correlation, isXor = correlation.kind === "dealt" && correlation.group === "xor";
-    return bytesOf(numbers.map((v, i) => isXor ? v ^ share[i]! : v - share[i]!), bits);
+    return bytesOf(numbers.map((v, i) => isXor ? v ^ share[i] : v - share[i]), bits);
   }
 
   /** (B_S + B_C) * (A_S + A_C): four products, by linearity the one of the sums. */
@@ -90,8 +90,8 @@ export class Products {
               const row = i * stride + u - padding, column = j * stride + v - padding;
               if (row < 0 || column < 0 || row >= height || column >= width) continue;
               for (let c = 0; c < inputs; c++) {
-                total += a[(row * width + column) * inputs + c]! *
-                  b[((u * kernel + v) * inputs + c) * outputs + o]!;
+                total += a[(row * width + column) * inputs + c] *
+                  b[((u * kernel + v) * inputs + c) * outputs + o];
               }
             }
           }
@@ -105,7 +105,7 @@ export class Products {
 
 function sumsOf(correlation: Correlation & { readonly kind: "dealt" }, own: OwnWords): bigint[] {
   const isXor = correlation.group === "xor",
-    word = (role: Role) => (key: Own, index: number) => own[role].get(key)![index]!;
+    word = (role: Role) => (key: Own, index: number) => own[role].get(key)![index];
   return Array.from(
     { length: correlation.words },
     (_, element) =>
@@ -141,7 +141,7 @@ function integersOf(tensor: RingTensor<Width>, bits: Bits): bigint[] {
   const halves = Array.from(tensor.int64, (v) => BigInt.asUintN(64, v));
   return bits === 64
     ? halves
-    : halves.filter((_, i) => i % 2 === 0).map((low, i) => low + (halves[2 * i + 1]! << 64n));
+    : halves.filter((_, i) => i % 2 === 0).map((low, i) => low + (halves[2 * i + 1] << 64n));
 }
 
 /** Little-endian. */
@@ -165,7 +165,7 @@ export function productSources(ring: Ring, steps: readonly StepCorrelations[]): 
       const seeds = fresh();
       queries.push({ seeds, corrections: products.query(seeds) });
     }
-    return queries[number]!;
+    return queries[number];
   };
   const draw = (
     role: Role,
@@ -175,7 +175,7 @@ export function productSources(ring: Ring, steps: readonly StepCorrelations[]): 
   ): Draw =>
   (step) => {
     let next = 0;
-    const receive = (bytes: Uint8Array) => Promise.resolve(bytes.set(corrections!.get(step)![next++]!));
+    const receive = (bytes: Uint8Array) => Promise.resolve(bytes.set(corrections!.get(step)![next++]));
     return new StepDraw(
       ring,
       role,

@@ -65,7 +65,7 @@ export class StepDraw implements Drawn {
   }
 
   #take(wanted: Correlation): void {
-    while (this.#next < this.list.length && !this.#isMine(this.list[this.#next]!)) this.#next++;
+    while (this.#next < this.list.length && !this.#isMine(this.list[this.#next])) this.#next++;
     const next = this.list[this.#next];
     if (next !== wanted) {
       throw new Error(

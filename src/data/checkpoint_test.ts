@@ -61,6 +61,6 @@ Deno.test("writeCheckpoint() leaves a whole checkpoint behind whenever its proce
       await child.status;
       await reader.cancel();
       const { groups, description } = readCheckpoint(`${folder}/c`)!;
-      assertEquals(groups["weights"]!.get("w")!.data.every((v) => v === description), true);
+      assertEquals(groups["weights"].get("w")!.data.every((v) => v === description), true);
     }
   }));

@@ -15,10 +15,10 @@ export function cover(picture: Picture, height: number, width: number): Uint8Arr
     for (const [i, weight] of weights.entries()) {
       const source = first + i, row = rows.get(source) ?? filterRow(picture, source, across);
       rows.set(source, row);
-      for (let x = 0; x < sum.length; x++) sum[x] += weight * row[x]!;
+      for (let x = 0; x < sum.length; x++) sum[x] += weight * row[x];
     }
     for (const source of rows.keys()) if (source < first) rows.delete(source);
-    for (let x = 0; x < sum.length; x++) out[y * width * 3 + x] = Math.round(sum[x]!);
+    for (let x = 0; x < sum.length; x++) out[y * width * 3 + x] = Math.round(sum[x]);
   }
   return out;
 }
@@ -52,7 +52,7 @@ function filterRow({ width, rgb }: Picture, y: number, across: readonly Taps[]):
     for (let channel = 0; channel < 3; channel++) {
       let sum = 0;
       for (const [i, weight] of weights.entries()) {
-        sum += weight * rgb[(y * width + first + i) * 3 + channel]!;
+        sum += weight * rgb[(y * width + first + i) * 3 + channel];
       }
       row[x * 3 + channel] = sum;
     }

@@ -47,7 +47,7 @@ export function normalise(bytes: ArrayLike<number>, { mean, deviation }: Normali
   const channels = mean.length;
   return Float32Array.from(
     bytes,
-    (value, i) => (value / 255 - mean[i % channels]!) / deviation[i % channels]!,
+    (value, i) => (value / 255 - mean[i % channels]) / deviation[i % channels],
   );
 }
 

@@ -105,9 +105,9 @@ function checkChunks(bytes: Uint8Array): void {
 function onBackground({ width, height, data }: ImageData): Picture {
   const rgb = new Uint8Array(width * height * 3);
   for (let from = 0, to = 0; from < data.length; from += 4) {
-    const alpha = data[from + 3]!;
+    const alpha = data[from + 3];
     for (let channel = 0; channel < 3; channel++) {
-      const value = data[from + channel]!;
+      const value = data[from + channel];
       rgb[to++] = alpha === 255 ? value : Math.round((value * alpha + BACKGROUND * (255 - alpha)) / 255);
     }
   }

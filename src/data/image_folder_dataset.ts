@@ -66,7 +66,7 @@ class LeftOut {
 
   notes(folder: string): string[] {
     return [...this.#paths].map(([reason, paths]) =>
-      `left out of ${folder}: ${paths.length} ${reason} (${paths[0]!.slice(folder.length + 1)}${
+      `left out of ${folder}: ${paths.length} ${reason} (${paths[0].slice(folder.length + 1)}${
         paths.length > 1 ? ", ..." : ""
       })`
     );

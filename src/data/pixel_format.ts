@@ -14,11 +14,11 @@ export const ownFormat = (shape: Shape): PixelFormat => ({ channels: "RGB", ...n
 /** The channels of RGB bytes as a network takes them. */
 export function arrange(rgb: Uint8Array, { channels }: PixelFormat): Uint8Array {
   if (channels === "RGB") return rgb;
-  if (channels === "BGR") return rgb.map((_, i) => rgb[i + 2 - 2 * (i % 3)]!);
+  if (channels === "BGR") return rgb.map((_, i) => rgb[i + 2 - 2 * (i % 3)]);
   // Luma as PIL and torchvision have it, in their integers (ITU-R 601).
   return Uint8Array.from(
     { length: rgb.length / 3 },
-    (_, i) => (19595 * rgb[3 * i]! + 38470 * rgb[3 * i + 1]! + 7471 * rgb[3 * i + 2]! + 0x8000) >> 16,
+    (_, i) => (19595 * rgb[3 * i] + 38470 * rgb[3 * i + 1] + 7471 * rgb[3 * i + 2] + 0x8000) >> 16,
   );
 }
 

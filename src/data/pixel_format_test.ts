@@ -22,7 +22,7 @@ Deno.test("arrange() turns channels, and weighs them as PIL does", () => {
   const grey = { channels: "grey", mean: [0.5], deviation: [0.25] } as const;
   assertEquals([...arrange(RGB, grey)], [18, 255, 60, 117, 23, 1]);
   const [first] = normalise(arrange(RGB, grey), grey);
-  assertAlmostEquals(first!, (18 / 255 - 0.5) / 0.25, 1e-6);
+  assertAlmostEquals(first, (18 / 255 - 0.5) / 0.25, 1e-6);
 });
 
 Deno.test("inFormat() changes both splits of a data set, its shape and what it is normalised by", () => {

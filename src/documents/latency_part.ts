@@ -27,7 +27,7 @@ export function latencyPart(sources: Sources): string {
 }
 
 function latencyRow(row: Row, own: readonly Row[], theirs: readonly Row[]): Readonly<Record<string, string>> {
-  const protocol = row["activation"]!;
+  const protocol = row["activation"];
   const ms = (profile: string) => {
     const found = where(own, { profile, activation: protocol })[0];
     return found && numberOf(found, "online_ms");
@@ -35,7 +35,7 @@ function latencyRow(row: Row, own: readonly Row[], theirs: readonly Row[]): Read
   const reference = where(theirs, { activation: PUBLIC_PROTOCOLS[protocol] ?? "" })[0];
   return {
     protocol: `\`${protocol}\``,
-    delays: row["one_way_delays"]!,
+    delays: row["one_way_delays"],
     "online, MB": ((numberOf(row, "bytes_server") + numberOf(row, "bytes_client")) / 1e6).toPrecision(3),
     "dealt, MB": (numberOf(row, "offline_bytes") / 1e6).toPrecision(3),
     "no delay, ms": digits(ms("none")),

@@ -19,13 +19,13 @@ export function table(rows: readonly Readonly<Record<string, string>>[]): string
   const columns = Object.keys(rows[0] ?? {});
   const cells = [columns, ...rows.map((row) => columns.map((column) => row[column] ?? ""))]
     .map((line) => line.map((text) => text.replaceAll("|", "\\|").replaceAll("\n", " ")));
-  const widths = columns.map((_, c) => Math.max(...cells.map((line) => displayWidth(line[c]!))));
+  const widths = columns.map((_, c) => Math.max(...cells.map((line) => displayWidth(line[c]))));
   const bar = (line: readonly string[], fill: string) =>
     `| ${
-      line.map((text, c) => text + fill.repeat(Math.max(0, widths[c]! - displayWidth(text)))).join(" | ")
+      line.map((text, c) => text + fill.repeat(Math.max(0, widths[c] - displayWidth(text)))).join(" | ")
     } |`;
   const [heading, ...body] = cells;
-  return [bar(heading!, " "), bar(columns.map(() => ""), "-"), ...body.map((line) => bar(line, " "))].join(
+  return [bar(heading, " "), bar(columns.map(() => ""), "-"), ...body.map((line) => bar(line, " "))].join(
     "\n",
   );
 }

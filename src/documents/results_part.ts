@@ -25,7 +25,7 @@ function measured(result: Result, rows: readonly Row[], { reference }: Sources):
   );
   const summary = result.table?.(rows, reference) ?? [];
   const values = (column: string) =>
-    [...new Set(rows.map((row) => row[column]!))].filter((text) => text !== "");
+    [...new Set(rows.map((row) => row[column]))].filter((text) => text !== "");
   return [
     paragraph(
       `Rows: [${result.key}.csv](../results/${result.key}.csv), ${

@@ -29,7 +29,7 @@ export interface Target {
 export type Case = (target: Target, random: SeededRandom) => Promise<void>;
 
 const below = (random: SeededRandom, n: number) => random.nextUint32() % n;
-const oneOf = <T>(random: SeededRandom, list: readonly T[]): T => list[below(random, list.length)]!;
+const oneOf = <T>(random: SeededRandom, list: readonly T[]): T => list[below(random, list.length)];
 const bytesOf = (random: SeededRandom, n: number) =>
   Uint8Array.from({ length: n }, () => random.nextUint32());
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -39,7 +39,7 @@ const local = (port: number) => ({ host: "127.0.0.1", port });
 function altered(random: SeededRandom, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const copy = new Uint8Array(bytes);
   for (let i = 0; copy.length > 0 && i <= below(random, 4); i++) {
-    copy[below(random, copy.length)]! ^= 1 << below(random, 8);
+    copy[below(random, copy.length)] ^= 1 << below(random, 8);
   }
   return copy;
 }

@@ -83,7 +83,7 @@ export async function recordInference(
     log.phase = "offline";
     const [atServer, atClient] = await Promise.all(parties.map((party) => party.prepare()));
     log.phase = "online";
-    const [, result] = await Promise.all([atServer!.run(null), atClient!.run(image)]);
+    const [, result] = await Promise.all([atServer.run(null), atClient.run(image)]);
     logits.push(result.logits!);
   }
   await Promise.all([...parties.map((party) => party.end()), dealing]);

@@ -41,7 +41,7 @@ Deno.test("audit() finds the largest values of the float engine and what lies be
     // Without ranges the ring holds values below 16, logits below 32.
     const limit = id === "classifier" ? 32 : 16;
     assertEquals(layer.beyondRing, values.filter((v) => Math.abs(v) >= limit).length / values.length);
-    assert(ranges[id]! >= largest && ranges[id]! < 1.01 * largest);
+    assert(ranges[id] >= largest && ranges[id] < 1.01 * largest);
   }
   assert(layers.find(({ id }) => id === "act2")!.beyondRing > 0.05);
 });
@@ -51,8 +51,8 @@ Deno.test("a plan from ranges keeps at least one bit of head-room, and no bit mo
     const { ranges, refused } = auditOf(moved("dense1", by));
     assertEquals(refused, null);
     for (const [id, limit] of ringLimits(planOf(ranges))) {
-      assert(limit >= 2 * ranges[id]!, `${id}: ${ranges[id]} of ${limit}`);
-      if (id !== "classifier") assert(limit < 4 * ranges[id]!, `${id}: ${ranges[id]} of ${limit}`);
+      assert(limit >= 2 * ranges[id], `${id}: ${ranges[id]} of ${limit}`);
+      if (id !== "classifier") assert(limit < 4 * ranges[id], `${id}: ${ranges[id]} of ${limit}`);
     }
   }
 });
@@ -90,7 +90,7 @@ for (const ringBits of [30, 20]) {
     const errorOf = (plan: ReturnType<typeof planOf>) =>
       Math.max(...[1, 2, 3].map((seed) => {
         const image = seededImage(original, seed), exact = evaluateLogits(graph, weights, QUARTIC, image);
-        return Math.max(...fixedPointLogits(plan, weights, image).map((v, i) => Math.abs(v - exact[i]!)));
+        return Math.max(...fixedPointLogits(plan, weights, image).map((v, i) => Math.abs(v - exact[i])));
       }));
     const before = errorOf(planOf(undefined, { ringBits })), after = errorOf(planOf(ranges, { ringBits }));
     assert(2 * after < before, `${before} and ${after}`);
@@ -117,11 +117,11 @@ for (const activation of ["lifted", "honeybadger"]) {
 
 Deno.test("logits have a bound where ranges or a small ring give one", () => {
   const { ranges } = auditOf(weights);
-  assertEquals(logitBound(planOf(ranges)), 2 * ranges["classifier"]!);
+  assertEquals(logitBound(planOf(ranges)), 2 * ranges["classifier"]);
   assertEquals(logitBound(planOf()), 16);
   // 64-bit words: half of what is left above the scale of the logits.
   assertEquals(logitBound(planOf(undefined, {}, "espn")), 2 ** (64 - 16 - 2 - 16));
-  assertEquals(logitBound(planOf(ranges, {}, "espn")), 2 * ranges["classifier"]!);
+  assertEquals(logitBound(planOf(ranges, {}, "espn")), 2 * ranges["classifier"]);
   assert(isUnreliable(planOf(ranges), [0, NaN]));
 });
 

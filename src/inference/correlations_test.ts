@@ -86,7 +86,7 @@ Deno.test("a session runs on a source that knows no dealer", async () => {
         [atServer, atClient] = await Promise.all([server.prepare(), client.prepare()]);
       const [, { logits }] = await Promise.all([atServer.run(null), atClient.run(image)]);
       const expected = fixedPointLogits(plan, weights, image);
-      assert(logits!.every((v, i) => Math.abs(v - expected[i]!) < 0.01), `${logits} and ${expected}`);
+      assert(logits!.every((v, i) => Math.abs(v - expected[i]) < 0.01), `${logits} and ${expected}`);
     }
     await Promise.all([server.end(), client.end()]);
     assertEquals(ring.bytesInUse, before);
@@ -102,17 +102,17 @@ Deno.test("a plan with a correlation that a source cannot make is refused when p
 });
 
 Deno.test("a party draws what is listed, in order and all of it, or its code is wrong", () => {
-  const { steps } = planOf(activationLayer(3), "tree", "masked", QUARTIC), { query } = steps[0]!;
+  const { steps } = planOf(activationLayer(3), "tree", "masked", QUARTIC), { query } = steps[0];
   const draw = (list: readonly Correlation[]) =>
     new StepDraw(ring, "client", list, new Seed(freshSeed()).stream(1), null);
   const owns = query.filter((c) => c.kind === "own");
   assertThrows(
-    () => draw(query).own(owns[1]!),
+    () => draw(query).own(owns[1]),
     Error,
     "the client drew mask of x^2, but mask of x^1 is next in the list",
   );
   assertThrows(() => draw(query).finish(), Error, "the client did not draw mask of x^1");
-  const drawn = draw([owns[0]!]);
-  drawn.own(owns[0]!)[Symbol.dispose]();
+  const drawn = draw([owns[0]]);
+  drawn.own(owns[0])[Symbol.dispose]();
   drawn.finish();
 });

@@ -100,7 +100,7 @@ async function openedValues(
     observe(id, _, half) {
       const words = integersOf(half), sum = sums.get(id);
       if (sum === undefined) sums.set(id, words);
-      else for (let i = 0; i < sum.length; i++) sum[i]! += words[i]!;
+      else for (let i = 0; i < sum.length; i++) sum[i] += words[i];
       return Promise.resolve();
     },
   });
@@ -142,7 +142,7 @@ function addedErrors(
         compared(
           values,
           activate(plan.functions.get(node.id)!, inputs),
-          (i) => errorBound!(inputs[i]!),
+          (i) => errorBound!(inputs[i]),
         ),
       );
     } else {
@@ -157,7 +157,7 @@ function addedErrors(
 function compared(values: Float64Array, expected: Float64Array, boundOf: (i: number) => number) {
   let max = 0, bound = 0, within = true;
   for (let i = 0; i < values.length; i++) {
-    const difference = Math.abs(values[i]! - expected[i]!), allowed = boundOf(i);
+    const difference = Math.abs(values[i] - expected[i]), allowed = boundOf(i);
     max = Math.max(max, difference);
     bound = Math.max(bound, allowed);
     within &&= difference <= allowed;
@@ -233,7 +233,7 @@ const largest = (values: Float64Array) => values.reduce((max, v) => Math.max(max
 function differences(a: Float64Array, b: Float64Array): { max: number; mean: number } {
   let max = 0, sum = 0;
   for (let i = 0; i < a.length; i++) {
-    const difference = Math.abs(a[i]! - b[i]!);
+    const difference = Math.abs(a[i] - b[i]);
     max = Math.max(max, difference);
     sum += difference;
   }

@@ -45,7 +45,7 @@ Deno.test("explain finds nothing wrong with a sound network", async () => {
 });
 
 Deno.test("explain names the layer of a planted overflow and says that it wraps around", async () => {
-  const weights = planted(layers[1]!, 2 ** 32);
+  const weights = planted(layers[1], 2 ** 32);
   const { first, fixedEngineStopped } = await explain(
     ring,
     planOf(16),
@@ -55,14 +55,14 @@ Deno.test("explain names the layer of a planted overflow and says that it wraps 
   );
   assertEquals(first?.id, layers[1]);
   assert(first!.departs!.startsWith("wrap-around"), first!.departs!);
-  assert(fixedEngineStopped!.includes(layers[1]!), fixedEngineStopped!);
+  assert(fixedEngineStopped!.includes(layers[1]), fixedEngineStopped!);
 });
 
 Deno.test("explain names the activation whose input left the polynomial's range", async () => {
   const { first } = await explain(
     ring,
     planOf(16),
-    planted(layers[1]!, 3000),
+    planted(layers[1], 3000),
     QUARTIC,
     seededImage(graph, 4),
   );

@@ -14,7 +14,7 @@ export function logitBound({ opened, output, wires, options: { ranges } }: Plan)
 /** Whether logits must not be used to choose a class. */
 export function isUnreliable(plan: Plan, logits: ArrayLike<number>): boolean {
   const bound = logitBound(plan);
-  for (let i = 0; i < logits.length; i++) if (!(Math.abs(logits[i]!) <= bound)) return true;
+  for (let i = 0; i < logits.length; i++) if (!(Math.abs(logits[i]) <= bound)) return true;
   return false;
 }
 

@@ -42,7 +42,7 @@ export function layersOf(graph: Graph): Layers {
       }
       return resolve(id);
     });
-    const writes = [node.id], shape = shapes.get(reads[0]!)!;
+    const writes = [node.id], shape = shapes.get(reads[0])!;
     switch (node.op) {
       case "input":
       case "flatten":
@@ -93,7 +93,7 @@ export function layersOf(graph: Graph): Layers {
   }
   return {
     list,
-    input: graph.nodes[0]!.id,
+    input: graph.nodes[0].id,
     output: resolve(graph.nodes.at(-1)!.id),
     inputLength: sizeOf(graph.inputShape),
     lengths: new Map([...shapes].map(([id, shape]) => [id, sizeOf(shape)])),

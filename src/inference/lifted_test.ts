@@ -36,7 +36,7 @@ function network(model: string, polynomial: Polynomial) {
 const planOf = (graph: Graph, polynomial: Polynomial, ringBits: number) =>
   planInference(graph, { activation: "lifted", linear: "masked", function: polynomial, ringBits });
 const largest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
-  Math.max(...Array.from(a, (v, i) => Math.abs(v - b[i]!)));
+  Math.max(...Array.from(a, (v, i) => Math.abs(v - b[i])));
 
 for (
   const [model, polynomial, ringBits, tolerance] of [
@@ -141,9 +141,9 @@ for (const [polynomial, limbs] of [[QUARTIC, 1], [SEXTIC, 2]] as const) {
     const { total, oneWayDelays } = costOf(plan),
       [figures] = queries,
       expected = fixedPointLogits(plan, identity, image);
-    assert(figures!.logits.every((y, i) => Math.abs(y - expected[i]!) < 0.05));
+    assert(figures.logits.every((y, i) => Math.abs(y - expected[i]) < 0.05));
     assertEquals(
-      [figures!.exchanges, figures!.oneWayDelays, figures!.bytesSent.server, figures!.bytesSent.client],
+      [figures.exchanges, figures.oneWayDelays, figures.bytesSent.server, figures.bytesSent.client],
       [total.exchanges, oneWayDelays, total.bytesServer, total.bytesClient],
     );
     assertEquals(total.exchanges, 5);

@@ -55,7 +55,7 @@ for (const { activation, linear, scaling } of PROTOCOLS) {
       ];
       assert(zeros.messages.length > 0);
       for (const [i, message] of zeros.messages.entries()) {
-        const other = marked.messages[i]!, { from, to, phase, tag } = message;
+        const other = marked.messages[i], { from, to, phase, tag } = message;
         assertEquals(other.bytes, message.bytes, `${phase} message ${tag} from the ${from} to the ${to}`);
       }
       assertEquals(marked.logits, zeros.logits);
@@ -86,7 +86,7 @@ function packedMessages(plan: Plan, messages: readonly RecordedMessage[]) {
   );
   const of = (role: string, names: readonly string[], bits: readonly number[]) =>
     messages.filter(({ phase, from, to }) => phase === "online" && from === role && to !== "dealer")
-      .map((message, i) => ({ message, name: names[i % names.length]!, bits: bits[i % bits.length]! }));
+      .map((message, i) => ({ message, name: names[i % names.length], bits: bits[i % bits.length] }));
   const [first, second] = replies as [number, number];
   return [
     ...of("client", ["image", "re-masked"], [ringBits, ringBits]),
@@ -111,7 +111,7 @@ for (const { protocol, n } of CASES) {
       const words = unpack(message, ringBits),
         integers = Array.from(image, (v) => Math.round(v * 2 ** fractionBits));
       return [...words.slice(n)].filter((mask, i) =>
-        mask !== 0 && (words[i % n]! + mask) % ring === (integers[i % n]! + ring) % ring
+        mask !== 0 && (words[i % n] + mask) % ring === (integers[i % n] + ring) % ring
       );
     });
     assertEquals(recovered, []);
@@ -122,7 +122,7 @@ for (const { protocol, n } of CASES) {
 function chiSquares(words: readonly number[], bits: number): number[] {
   return [0, bits - 8].map((shift) => {
     const counts = new Float64Array(256);
-    for (const word of words) counts[word >>> shift & 255]!++;
+    for (const word of words) counts[word >>> shift & 255]++;
     return chiSquare(counts);
   });
 }

@@ -19,7 +19,7 @@ export const arithmeticOf = ({ wires, input, weightBits, activations }: Plan): F
   weightBits: (node) => weightBits.get(node)!,
   activation(node, x) {
     const step = activations.get(node)!;
-    return { integers: step.plain(shift(x, step.inputBits)), fractionBits: valueBits(step.outputs[0]!) };
+    return { integers: step.plain(shift(x, step.inputBits)), fractionBits: valueBits(step.outputs[0]) };
   },
 });
 

@@ -135,7 +135,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
       case "linear": {
         const reads = linear.readsMasked ? masked(input) : input, wire = draft.wire(reads);
         const group = layer.specs.map((spec, i) => {
-          const node = layer.writes[i]!, weightBits = scales.weightBits(node, wire);
+          const node = layer.writes[i], weightBits = scales.weightBits(node, wire);
           weights.set(node, weightBits);
           return { name: node, spec, weightBits };
         });
@@ -206,16 +206,16 @@ function averagePool(layer: Layer & { readonly kind: "averagePool" }, input: Wir
 }
 
 function sum(name: string, ids: readonly string[], wires: readonly Wire[]): LocalStep {
-  const [coarse, fine] = [0, 1].toSorted((a, b) => wires[a]!.fractionBits - wires[b]!.fractionBits) as [
+  const [coarse, fine] = [0, 1].toSorted((a, b) => wires[a].fractionBits - wires[b].fractionBits) as [
     number,
     number,
   ];
   // Else the extra bits of the sum would not be empty, and what a client sends early would show some of its words.
-  if (valueBits(wires[fine]!) < valueBits(wires[coarse]!)) {
+  if (valueBits(wires[fine]) < valueBits(wires[coarse])) {
     throw new RangeError(`${name}: the scales of ${ids[coarse]} and ${ids[fine]} do not fit in a sum`);
   }
   const output: Wire = {
-    ...wires[fine]!,
+    ...wires[fine],
     clientLate: wires.some(({ clientLate }) => clientLate),
     mask: null,
   };
@@ -261,7 +261,7 @@ class Draft {
   /** Returns the first value that the step makes. */
   add(kind: Step["kind"], reads: readonly string[], writes: readonly string[], work: Step["work"]): string {
     writes.forEach((id, i) => {
-      const wire = work.outputs[i]!, length = this.layers.lengths.get(id) ?? wire.words;
+      const wire = work.outputs[i], length = this.layers.lengths.get(id) ?? wire.words;
       if (this.#wires.has(id)) throw new RangeError(`${this.graph.name}: two steps make ${id}`);
       if (wire.words !== length) {
         throw new RangeError(`${this.graph.name}: ${id} has ${length} numbers, its step makes ${wire.words}`);
@@ -272,14 +272,14 @@ class Draft {
     this.#steps.push({
       kind,
       index: this.#steps.length,
-      label: this.#labelOf(kind, reads[0]!, writes[0]!),
+      label: this.#labelOf(kind, reads[0], writes[0]),
       reads,
       writes,
       session,
       query,
       work,
     });
-    return writes[0]!;
+    return writes[0];
   }
 
   /** The place of a node in the graph: one more step in a plan changes no other's random stream. */

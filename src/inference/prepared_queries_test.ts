@@ -102,7 +102,7 @@ for (const activation of ["lifted", "honeybadger"]) {
         offlineBytes: cost.total.dealtBytes + 2 * SEED_BYTES,
         offlinePartyBytes: cost.offline.bytesClient,
       });
-      assert(logits.every((logit, i) => Math.abs(logit - expected[i]!) < 0.05));
+      assert(logits.every((logit, i) => Math.abs(logit - expected[i]) < 0.05));
     }
   });
 }
@@ -156,7 +156,7 @@ for (const [what, options, who, sentence] of changes) {
   Deno.test(what, async () => {
     const { reasons, figures } = await session(options);
     assertEquals(figures, null);
-    const reason = reasons[who === "server" ? 0 : 1]!;
+    const reason = reasons[who === "server" ? 0 : 1];
     assert(reason.includes(sentence), reason);
   });
 }
@@ -197,10 +197,10 @@ Deno.test("a query whose message was lost is used up at both parties, and the pr
   let lost = 0;
   all.server.send = (tag, payload) =>
     lost++ === 0 ? all.server.abort("the cable was cut") : send(tag, payload);
-  const failed = await Promise.allSettled([atServer!.run(null), atClient!.run(image)]);
+  const failed = await Promise.allSettled([atServer.run(null), atClient.run(image)]);
   assertEquals([failed.map(({ status }) => status), lost], [["rejected", "rejected"], 1]);
 
-  for (const [query, input] of [[atServer!, null], [atClient!, image]] as const) {
+  for (const [query, input] of [[atServer, null], [atClient, image]] as const) {
     await assertRejects(() => query.run(input), Error, "were used before");
   }
   for (const stock of held) {

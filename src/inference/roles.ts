@@ -111,7 +111,7 @@ export async function query(
   const setupMs = performance.now() - start;
   const setupTraffic = peer.sent.bytes + peer.received.bytes + dealer.received.bytes;
   const [serverDealt] = await receiveNumbers(peer, CONTROL_TAG, 1);
-  const setup = { ms: setupMs, bytes: setupTraffic + serverDealt! };
+  const setup = { ms: setupMs, bytes: setupTraffic + serverDealt };
   onSetup?.(setup);
 
   const stock = new PreparedQueries(session, prepare), offline: OfflineFigures[] = [];
@@ -123,7 +123,7 @@ export async function query(
         offline.push(await prepareOne(options, stock));
       }
     }
-    const figures = { ...offline[number]!, ...await runOne(stock.take(number), peer, imageOf(number)) };
+    const figures = { ...offline[number], ...await runOne(stock.take(number), peer, imageOf(number)) };
     queries.push(figures);
     onQuery?.(figures);
   }
@@ -147,12 +147,12 @@ async function prepareOne(
   const offlineMs = performance.now() - start, heldByClient = ring.bytesInUse - held;
   const offlinePartyBytes = peer.sent.bytes + peer.received.bytes - before;
   const [confirmed, serverMs, serverDealt, heldByServer] = await receiveNumbers(peer, CONTROL_TAG, 4);
-  checkNumber(confirmed!, number, "prepared");
+  checkNumber(confirmed, number, "prepared");
   return {
-    offlineMs: Math.max(offlineMs, serverMs!),
-    offlineBytes: serverDealt! + dealer.received.bytes - dealt,
+    offlineMs: Math.max(offlineMs, serverMs),
+    offlineBytes: serverDealt + dealer.received.bytes - dealt,
     offlinePartyBytes,
-    heldBytes: { server: heldByServer!, client: heldByClient },
+    heldBytes: { server: heldByServer, client: heldByClient },
   };
 }
 
@@ -163,7 +163,7 @@ async function runOne(
   image: ArrayLike<number>,
 ): Promise<Omit<QueryFigures, keyof OfflineFigures>> {
   await sendNumbers(peer, CONTROL_TAG, [RUN, prepared.number]);
-  checkNumber((await receiveNumbers(peer, CONTROL_TAG, 1))[0]!, prepared.number, "began");
+  checkNumber((await receiveNumbers(peer, CONTROL_TAG, 1))[0], prepared.number, "began");
 
   const sent = peer.sent.bytes, received = peer.received.bytes, exchanges = peer.exchanges;
   const delays = peer.oneWayDelays;
@@ -176,10 +176,10 @@ async function runOne(
   };
 
   const [confirmed, , serverComputeMs] = await receiveNumbers(peer, FIGURES_TAG, 3);
-  checkNumber(confirmed!, prepared.number, "ran");
+  checkNumber(confirmed, prepared.number, "ran");
   return {
     onlineMs: time.milliseconds,
-    computeMs: { server: serverComputeMs!, client: time.computeMilliseconds },
+    computeMs: { server: serverComputeMs, client: time.computeMilliseconds },
     exchanges: traffic.exchanges,
     oneWayDelays: traffic.oneWayDelays,
     bytesSent: { server: traffic.server, client: traffic.client },
@@ -212,4 +212,4 @@ function checked(numbers: Float64Array): number[] {
 
 /** The class with the largest logit. */
 export const classOf = (logits: ArrayLike<number>): number =>
-  Array.from(logits).reduce((best, logit, i, all) => logit > all[best]! ? i : best, 0);
+  Array.from(logits).reduce((best, logit, i, all) => logit > all[best] ? i : best, 0);

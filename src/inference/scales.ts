@@ -174,7 +174,7 @@ function wantedBits(options: RingScaleOptions): WantedBits {
       case "activation":
         atMost(values, id, usual);
         if (ranges) {
-          const bits = values.get(id)! - forLargeOutputs(options.functionOf(id), ranges[id]!);
+          const bits = values.get(id)! - forLargeOutputs(options.functionOf(id), ranges[id]);
           values.set(id, Math.max(bits, poolingBitsBefore(layers, id)));
         }
         atMost(inputs, input, inputBitsOf(options, id, input));
@@ -194,7 +194,7 @@ function wantedBits(options: RingScaleOptions): WantedBits {
         atMost(values, input, usual);
         layer.specs.forEach(({ kernel, inputs: channels }, i) =>
           ranges &&
-          atMost(values, input, shareOfValues(inputs.get(layer.writes[i]!)!, kernel ** 2 * channels))
+          atMost(values, input, shareOfValues(inputs.get(layer.writes[i])!, kernel ** 2 * channels))
         );
     }
   }
@@ -238,11 +238,11 @@ export const poolingBits = (layer: Layer & { readonly kind: "averagePool" }): nu
  */
 function poolingBitsBefore({ list }: Layers, id: string): number {
   const readers = list.filter(({ reads }) => reads.includes(id)), [only] = readers;
-  return readers.length === 1 && only!.kind === "averagePool" ? poolingBits(only!) : 0;
+  return readers.length === 1 && only.kind === "averagePool" ? poolingBits(only) : 0;
 }
 
 /** Bits that average pooling adds on the way to a value. */
 function summedBits(layers: Layers, id: string): number {
   const layer = layers.list.find(({ kind, writes }) => kind === "averagePool" && writes[0] === id);
-  return layer?.kind === "averagePool" ? poolingBits(layer) + summedBits(layers, layer.reads[0]!) : 0;
+  return layer?.kind === "averagePool" ? poolingBits(layer) + summedBits(layers, layer.reads[0]) : 0;
 }

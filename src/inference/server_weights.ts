@@ -33,7 +33,7 @@ export class ServerWeights {
   /** The layers of a step for a session with its memory in `ring`. */
   layers(ring: Ring, step: Step): EncodedLayer[] {
     return encodedLayers(ring, this.plan, this.#weights, step).map((layer, i) => {
-      const node = step.writes[i]!, { weights } = layer;
+      const node = step.writes[i], { weights } = layer;
       const packed = (spec: ConvolutionSpec) => {
         const known = this.#packed.get(node);
         if (known !== undefined) return known;
@@ -59,7 +59,7 @@ export function encodedLayers(
   weights: Weights,
   { reads, writes }: Step,
 ): EncodedLayer[] {
-  const { width, factor } = plan.wires.get(reads[0]!)!;
+  const { width, factor } = plan.wires.get(reads[0])!;
   return writes.map((node) => {
     const { data } = weights.get(`${node}.weight`)!, bias = weights.get(`${node}.bias`);
     const scaled = factor === 1 ? data : data.map((w) => w * factor);

@@ -68,7 +68,7 @@ for (const { activation, linear, scaling } of PAIRS) {
       const allowed = (isSmall ? 0.1 : 0.02) * largest, errors: number[] = [];
       for (let i = 0; i < 3; i++) {
         const logits = await inference.infer(image);
-        errors.push(Math.max(...logits.map((v, k) => Math.abs(v - expected[k]!))));
+        errors.push(Math.max(...logits.map((v, k) => Math.abs(v - expected[k]))));
       }
       // Local truncation of 64-bit words fails grossly in about one inference of a thousand here (docs/fixed_point.md); two of three are right.
       const wrong = errors.filter((error) => error > allowed),
@@ -162,7 +162,7 @@ const both = (server: Channel, client: Channel, request: Parameters<typeof ask>[
 Deno.test("the dealer refuses parties with another plan before it hands out a seed", async () => {
   const { server, client, running, digest } = await dealerFor(1);
   const refused = assertRejects(() => running, ProtocolError, "is not that of the parties");
-  void both(server, client, { kind: "session" }, digest.with(3, digest[3]! ^ 1)).catch(() => {});
+  void both(server, client, { kind: "session" }, digest.with(3, digest[3] ^ 1)).catch(() => {});
   await refused;
   assertEquals(server.received.bytes, 0);
 });
@@ -265,7 +265,7 @@ Deno.test("each activation layer computes a function of its own, and the digest 
     assertNotEquals(await digestOf(plan), await digestOf(plain));
     const inference = await openInProcess(ring, plan, weights, 1), logits = await inference.infer(image);
     await inference.end();
-    const off = (expected: Float64Array) => Math.max(...logits.map((v, i) => Math.abs(v - expected[i]!)));
+    const off = (expected: Float64Array) => Math.max(...logits.map((v, i) => Math.abs(v - expected[i])));
     assert(off(fixedPointLogits(plan, weights, image)) < 0.02);
     assert(off(fixedPointLogits(plain, weights, image)) > 0.05);
   }

@@ -28,7 +28,7 @@ function network(model: string, f: Trigonometric) {
 const planOf = (graph: Graph, f: Trigonometric, more: Partial<PlanOptions> = {}) =>
   planInference(graph, { activation: "trigonometric", linear: "masked", function: f, ...more });
 const largest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
-  Math.max(...Array.from(a, (v, i) => Math.abs(v - b[i]!)));
+  Math.max(...Array.from(a, (v, i) => Math.abs(v - b[i])));
 
 for (
   const [model, f, ringBits, tolerance] of [
@@ -119,8 +119,8 @@ Deno.test("beyond the ring the wave stays right, and half the ring is missing fr
   for (const [x, probability] of [[15.9, 0], [20, 1 / 8], [-20, 1 / 8], [24, 1 / 4]] as const) {
     const y = await inference.infer(new Float32Array(n).fill(x)),
       [expected] = activate(f, Float64Array.of(x));
-    const off = y.map((v) => Math.round((expected! - v) / (2 * limit))), wrong = off.filter((v) => v !== 0);
-    y.forEach((v, i) => assert(Math.abs(v + 2 * limit * off[i]! - expected!) < 0.01));
+    const off = y.map((v) => Math.round((expected - v) / (2 * limit))), wrong = off.filter((v) => v !== 0);
+    y.forEach((v, i) => assert(Math.abs(v + 2 * limit * off[i] - expected) < 0.01));
     assert(wrong.every((v) => v === Math.sign(x)));
     // Six deviations.
     assert(Math.abs(wrong.length / n - probability) <= 6 * Math.sqrt(probability / n));
@@ -149,7 +149,7 @@ Deno.test("plans that break the bounds of trigonometric are refused with a sente
   const graph = twoActivations(4), f = trigonometric(8, 1, 1), other = trigonometric(10, 1, 1);
   const [first] = graph.nodes.filter(({ op }) => op === "activation");
   assertThrows(
-    () => planOf(graph, f, { functions: { [first!.id]: other } }),
+    () => planOf(graph, f, { functions: { [first.id]: other } }),
     RangeError,
     "needs the same period in all layers",
   );

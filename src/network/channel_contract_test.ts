@@ -134,7 +134,7 @@ function testChannelContract({ name, channels, streams }: Transport): void {
     // Posted at once, as a protocol may that knows what will come.
     await Promise.all(targets.map((target, i) => server.receive(i, target)));
     await Promise.all(sends);
-    targets.forEach((target, i) => assertSameBytes(target, payloads[i]!));
+    targets.forEach((target, i) => assertSameBytes(target, payloads[i]));
   });
 
   test("names its peer", (server, client) => {
@@ -203,7 +203,7 @@ function testChannelContract({ name, channels, streams }: Transport): void {
     await client.send(1, Uint8Array.of(20));
     const question = new Uint8Array(1);
     await server.receive(1, question);
-    await server.send(2, Uint8Array.of(question[0]! + 1));
+    await server.send(2, Uint8Array.of(question[0] + 1));
     await pending;
     assertEquals(into[0], 21);
   });

@@ -153,7 +153,7 @@ async function proveToken(
   await inTurn(link, side, FrameKind.proof)(ownProof, peerProof, () => {
     // Constant time: how long it takes says nothing about where the first difference is.
     let difference = 0;
-    for (let i = 0; i < PROOF_BYTES; i++) difference |= expected[i]! ^ peerProof[i]!;
+    for (let i = 0; i < PROOF_BYTES; i++) difference |= expected[i] ^ peerProof[i];
     if (difference !== 0) throw refusal();
   });
 }

@@ -65,7 +65,7 @@ export function admit(source: ConnectionSource, options: ReceptionOptions): Chan
       try {
         const caller = await source.next();
         const [longest] = pending.values();
-        if (pending.size >= MOST_PENDING) longest!("gave its place to a later one");
+        if (pending.size >= MOST_PENDING) longest("gave its place to a later one");
         void hear(caller);
       } catch {
         if (isOpen) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));

@@ -33,7 +33,7 @@ export function exportOnnx(graph: Graph, weights: Weights, activation: Activatio
   for (const node of folded.graph.nodes) if (node.op !== "input") file.add(node);
   const value = ({ id }: Node) => ({ name: id, shape: file.shapeOf(id) });
   return encodeModel(graph.name, {
-    inputs: [value(graph.nodes[0]!)],
+    inputs: [value(graph.nodes[0])],
     outputs: [value(graph.nodes.at(-1)!)],
     nodes: file.nodes,
     tensors: file.tensors,

@@ -56,9 +56,9 @@ async function errorOf(runtime: OnnxRuntime, graph: Graph, activation: Activatio
   );
   const errors = images.map((image, i) => {
     const expected = evaluateLogits(graph, weights, activation, image);
-    assertEquals(outputs[i]!.length, expected.length);
+    assertEquals(outputs[i].length, expected.length);
     const largest = Math.max(...expected.map(Math.abs));
-    return Math.max(...expected.map((logit, k) => Math.abs(logit - outputs[i]![k]!))) / largest;
+    return Math.max(...expected.map((logit, k) => Math.abs(logit - outputs[i][k]))) / largest;
   });
   return Math.max(...errors);
 }

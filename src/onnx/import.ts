@@ -52,7 +52,7 @@ export function importOnnx(file: OnnxModel, name: string): Imported {
     if (foldConstants(draft, node)) continue;
     if (/^(Log)?Softmax$/.test(node.op) && node.outputs[0] === output.name) {
       draft.notes.push(`the final ${node.op} was dropped: logits have the same order`);
-      logits = node.inputs[0]!;
+      logits = node.inputs[0];
     } else importOperation(draft, node);
   }
   const value = draft.valueOf(logits);
@@ -89,11 +89,11 @@ function inputOf(
     refuse("the file leaves the size of the image open; export it for one size");
   }
   const [a, b, c] = sizes as number[];
-  if (sizes.length === 1) return { layout: "flat", shape: [1, 1, a!] };
+  if (sizes.length === 1) return { layout: "flat", shape: [1, 1, a] };
   if (sizes.length !== 3) refuse("an image has three dimensions beside the batch");
   // Keras has channels last; then the first thing that is done with the image is to turn it.
   const readers = nodes.filter(({ inputs }) => inputs.includes(name));
   const isTurned = readers.length > 0 &&
     readers.every(({ op, attributes }) => op === "Transpose" && String(attributes.get("perm")) === "0,3,1,2");
-  return isTurned ? { layout: "NHWC", shape: [a!, b!, c!] } : { layout: "NCHW", shape: [b!, c!, a!] };
+  return isTurned ? { layout: "NHWC", shape: [a, b, c] } : { layout: "NCHW", shape: [b, c, a] };
 }

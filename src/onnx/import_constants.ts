@@ -10,14 +10,14 @@ const list = (data: readonly number[]): OnnxTensor => ({ kind: "integers", shape
 export function foldConstants(file: ImportDraft, node: OnnxNode): boolean {
   const result = constantOf(file, node);
   if (result === undefined) return false;
-  file.setConstant(node.outputs[0]!, result);
+  file.setConstant(node.outputs[0], result);
   return true;
 }
 
 function constantOf(file: ImportDraft, node: OnnxNode): OnnxTensor | undefined {
   if (node.op === "Constant") return storedConstant(node);
   if (node.op === "Shape") {
-    const value = file.valueOf(node.inputs[0]!);
+    const value = file.valueOf(node.inputs[0]);
     if (value) return value.padding === 0 ? list(onnxShape(value.shape, value.layout)) : undefined;
   }
   const inputs = node.inputs.map((name) => file.constantOf(name)), [first] = inputs;
@@ -70,7 +70,7 @@ function turned(tensor: OnnxTensor, perm: unknown): OnnxTensor | undefined {
 function reshaped(file: ImportDraft, node: OnnxNode, tensor: OnnxTensor): OnnxTensor | undefined {
   const { shape } = tensor, size = shape.reduce((product, n) => product * n, 1);
   if (node.op === "Reshape") {
-    const wanted = file.integers(node, 1, "shape")!.map((n, axis) => n === 0 ? shape[axis]! : n);
+    const wanted = file.integers(node, 1, "shape")!.map((n, axis) => n === 0 ? shape[axis] : n);
     const known = wanted.reduce((product, n) => n < 0 ? product : product * n, 1);
     return { ...tensor, shape: wanted.map((n) => n < 0 ? size / known : n) };
   }

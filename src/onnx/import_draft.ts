@@ -107,7 +107,7 @@ export class ImportDraft {
   /** The node's output is its input as it is, but for what `changes` says of how the file sees it. */
   pass(node: OnnxNode, changes: Partial<Pick<Value, "layout" | "rows" | "padding">> = {}): void {
     const value = this.value(node), isShared = value.isShared || !this.#isOnlyReader(node);
-    this.#values.set(node.outputs[0]!, { ...value, ...changes, isShared });
+    this.#values.set(node.outputs[0], { ...value, ...changes, isShared });
   }
 
   /** The node's output is made by a new node of ours. */
@@ -115,7 +115,7 @@ export class ImportDraft {
     const id = this.#newId(made.op, node, weight), { layout: same, rows: sameRows } = this.value(node);
     this.nodes.push({ id, ...made } as Node);
     const kept = layout === undefined ? sameRows : rows;
-    this.#values.set(node.outputs[0]!, {
+    this.#values.set(node.outputs[0], {
       id,
       shape: inferShapes(this.graph(2)).get(id)!,
       layout: layout ?? same,
@@ -136,7 +136,7 @@ export class ImportDraft {
   /** Gives a linear layer a bias on top of what it has. */
   addBias(id: string, bias: Float32Array): void {
     const at = this.nodes.findIndex((node) => node.id === id),
-      node = this.nodes[at]!,
+      node = this.nodes[at],
       before = this.weights.get(`${id}.bias`);
     this.nodes[at] = { ...node, bias: true } as Node;
     this.weights.set(`${id}.bias`, {
@@ -152,13 +152,13 @@ export class ImportDraft {
     nodes: this.nodes,
   });
 
-  #isOnlyReader = (node: OnnxNode, input = 0): boolean => this.#readers.get(node.inputs[input]!) === 1;
+  #isOnlyReader = (node: OnnxNode, input = 0): boolean => this.#readers.get(node.inputs[input]) === 1;
 
   /** What a node with weights is called in PyTorch, or else its kind and a number, behind the module that it is in. */
   #newId(op: Node["op"], node: OnnxNode, weight: string): string {
     const scope = scopeOf(node.name), hasWeights = op === "conv" || op === "dense" || op === "batchNorm";
     const named = hasWeights ? /^(.+)\.weight$/.exec(weight)?.[1] ?? scope : "", isName = NAME.test(named);
-    const base = isName ? named : NAME.test(scope) ? `${scope}.${KINDS[op]}` : KINDS[op]!;
+    const base = isName ? named : NAME.test(scope) ? `${scope}.${KINDS[op]}` : KINDS[op];
     let id = isName ? base : `${base}1`;
     for (let n = 2; this.#ids.has(id); n++) id = isName ? `${base}_${n}` : `${base}${n}`;
     this.#ids.add(id);

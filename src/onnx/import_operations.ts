@@ -74,7 +74,7 @@ function square(node: OnnxNode, name: string, sizes: readonly number[]): number 
   if (sizes.length !== 2 || sizes[1] !== first) {
     refuse(node, `${name} ${sizes.join(" x ")} is not the same in both directions`);
   }
-  return first!;
+  return first;
 }
 
 /** Kernel, stride and padding of windows, which are squares here and alike on all sides. */
@@ -84,7 +84,7 @@ function windows(node: OnnxNode, [height, width]: Shape, sizes = integers(node, 
   if (integers(node, "dilations")?.some((n) => n !== 1)) {
     refuse(node, "dilated kernels have no counterpart here");
   }
-  const pads = padsOf(node, [height, width], kernel, stride), padding = pads[0]!;
+  const pads = padsOf(node, [height, width], kernel, stride), padding = pads[0];
   if (pads.some((n) => n !== padding)) {
     refuse(node, `padding ${pads.join(", ")} differs between sides; pad all of them alike`);
   }
@@ -112,18 +112,18 @@ function convolution(file: ImportDraft, node: OnnxNode): void {
     refuse(node, `its filters read ${inputs} channels, its input has ${value.shape[2]}`);
   }
   const [height, width] = value.shape.map((n) => n + 2 * value.padding) as [number, number];
-  const { padding, ...window } = windows(node, [height, width, inputs!], kernel);
+  const { padding, ...window } = windows(node, [height, width, inputs], kernel);
   const made = {
     op: "conv",
     input: value.id,
     ...window,
     padding: padding + value.padding,
-    outputs: outputs!,
+    outputs: outputs,
     bias: false,
   } as const;
   const id = file.make(node, made, {}, node.inputs[1]);
   file.weights.set(`${id}.weight`, filtersFromOnnx(filters));
-  if (node.inputs[2]) file.addBias(id, vector(node, file.constant(node, 2), outputs!));
+  if (node.inputs[2]) file.addBias(id, vector(node, file.constant(node, 2), outputs));
 }
 
 /** A weight that has one number a channel, however its shape says so. */
@@ -131,7 +131,7 @@ function vector(node: OnnxNode, { data }: FloatTensor, channels: number): Float3
   if (data.length !== channels && data.length !== 1) {
     refuse(node, `${data.length} numbers are not one for each of ${channels} channels`);
   }
-  return data.length === channels ? data : new Float32Array(channels).fill(data[0]!);
+  return data.length === channels ? data : new Float32Array(channels).fill(data[0]);
 }
 
 function batchNorm(file: ImportDraft, node: OnnxNode): void {
@@ -150,13 +150,13 @@ function batchNorm(file: ImportDraft, node: OnnxNode): void {
   const set = (part: string, data: Float32Array) =>
     file.weights.set(`${id}.${part}`, { shape: [channels], data });
   // Ours adds 1e-5 to every variance: what the file adds besides goes into the scale.
-  const corrected = scale!.map((s, c) =>
-    s * Math.sqrt((variance![c]! + BATCH_NORM_EPSILON) / (variance![c]! + epsilon))
+  const corrected = scale.map((s, c) =>
+    s * Math.sqrt((variance[c] + BATCH_NORM_EPSILON) / (variance[c] + epsilon))
   );
-  set("scale", epsilon === BATCH_NORM_EPSILON ? scale! : corrected);
-  set("offset", offset!);
-  set("mean", mean!);
-  set("variance", variance!);
+  set("scale", epsilon === BATCH_NORM_EPSILON ? scale : corrected);
+  set("offset", offset);
+  set("mean", mean);
+  set("variance", variance);
 }
 
 function pool(file: ImportDraft, node: OnnxNode, op: PoolNode["op"]): void {
@@ -207,7 +207,7 @@ function add(file: ImportDraft, node: OnnxNode): void {
     );
   }
   file.addBias(linear.id, vector(node, file.constant(node, at), channels));
-  file.pass({ ...node, inputs: [node.inputs[read]!] });
+  file.pass({ ...node, inputs: [node.inputs[read]] });
 }
 
 function residual(file: ImportDraft, node: OnnxNode): void {
@@ -242,7 +242,7 @@ function reshape(file: ImportDraft, node: OnnxNode): void {
     from = onnxShape(shape, layout),
     size = from.reduce((product, n) => product * n, 1);
   const wanted = file.integers(node, 1, "shape") ?? refuse(node, "its shape is missing");
-  const given = wanted.map((n, axis) => n === 0 ? from[axis]! : n),
+  const given = wanted.map((n, axis) => n === 0 ? from[axis] : n),
     known = given.reduce((product, n) => n < 0 ? product : product * n, 1);
   const to = given.map((n) => n < 0 ? size / known : n).join();
   if (to === from.join()) return file.pass(node);
@@ -276,7 +276,7 @@ function gemm(file: ImportDraft, node: OnnxNode): void {
   const weight = file.constant(node, 1);
   const id = matrix(file, node, integer(node, "transB", 0) === 0 ? weight : transpose(weight, [1, 0]));
   if (node.inputs[2]) {
-    file.addBias(id, vector(node, file.constant(node, 2), file.weights.get(`${id}.weight`)!.shape[1]!));
+    file.addBias(id, vector(node, file.constant(node, 2), file.weights.get(`${id}.weight`)!.shape[1]));
   }
 }
 
@@ -290,7 +290,7 @@ function matrix(file: ImportDraft, node: OnnxNode, weight: FloatTensor): string 
   }
   const id = file.make(
     node,
-    { op: "dense", input, outputs: outputs!, bias: false },
+    { op: "dense", input, outputs: outputs, bias: false },
     { layout: "flat" },
     node.inputs[1],
   );
@@ -323,7 +323,7 @@ function pad(file: ImportDraft, node: OnnxNode): void {
     refuse(node, "only zeros can be padded here");
   }
   if (node.inputs[3]) refuse(node, "padding of chosen axes has no counterpart here");
-  const spatial = layout === "NCHW" ? [2, 3, 6, 7] : [1, 2, 5, 6], amount = pads[spatial[0]!]!;
+  const spatial = layout === "NCHW" ? [2, 3, 6, 7] : [1, 2, 5, 6], amount = pads[spatial[0]];
   if (
     layout === "flat" || pads.length !== 8 || pads.some((n, i) => n !== (spatial.includes(i) ? amount : 0)) ||
     amount < 0

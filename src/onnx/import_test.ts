@@ -33,9 +33,9 @@ async function errorOf(bytes: Uint8Array, name: string, external = nothing as (f
     input.layout === "NCHW" ? imageToOnnx(image, graph.inputShape) : image,
     { shape: input.shape, repetitions: 1, warmUp: 0 },
   );
-  assertEquals(found!.length, expected.length);
+  assertEquals(found.length, expected.length);
   const largest = Math.max(...expected.map(Math.abs));
-  return Math.max(...expected.map((logit, k) => Math.abs(logit - found![k]!))) / largest;
+  return Math.max(...expected.map((logit, k) => Math.abs(logit - found[k]))) / largest;
 }
 
 describe("importOnnx() reads what ONNX Runtime computes", () => {

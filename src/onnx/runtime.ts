@@ -67,7 +67,7 @@ export async function askOnnxRuntime(
   const [{ success, stdout, stderr }] = await Promise.all([child.output(), sent]);
   const [loaded, answer] = new TextDecoder().decode(stdout).split("\n");
   if (success && answer) return JSON.parse(answer);
-  const said = new TextDecoder().decode(stderr).trim().split("\n")[0]!
+  const said = new TextDecoder().decode(stderr).trim().split("\n")[0]
     .replace(/^error: (Uncaught (\(in promise\) )?)?(\w*Error: )?/, "");
   if (loaded === LOADED) throw new Error(`ONNX Runtime (${runtime}) cannot run this file: ${said}`);
   throw new NotLoadedError(`ONNX Runtime (${runtime}) does not load here: ${said}`);

@@ -38,14 +38,14 @@ async function answer(
 ): Promise<Answer> {
   const session = await InferenceSession.create(model, OPTIONS),
     size = shape.reduce((product, n) => product * n, 1);
-  const input = session.inputNames[0]!, output = session.outputNames[0]!;
+  const input = session.inputNames[0], output = session.outputNames[0];
   const outputs: number[][] = [], times: number[] = [];
   for (let i = -warmUp; i < repetitions; i++) {
     const at = (i + warmUp) * size % images.length, start = performance.now();
     const values = await session.run({
       [input]: new Tensor("float32", images.subarray(at, at + size), shape),
     });
-    const logits = values[output]!.data as Float32Array;
+    const logits = values[output].data as Float32Array;
     if (i < 0) continue;
     times.push(performance.now() - start);
     outputs.push([...logits]);

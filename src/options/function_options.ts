@@ -97,7 +97,7 @@ const activationsOf = ({ nodes }: Graph): string[] =>
   nodes.flatMap(({ op, id }) => op === "activation" ? [id] : []);
 
 function parsePolynomial(text: string): Polynomial {
-  const [list, precision] = text.split("/"), coefficients = list!.split(",").map(Number);
+  const [list, precision] = text.split("/"), coefficients = list.split(",").map(Number);
   if (coefficients.slice(1).every((c) => c === 0)) {
     throw new UsageError(
       `--polynomial was given "${text}", which is constant, but an activation depends on x`,
@@ -120,6 +120,6 @@ function parseWave(graph: Graph, text: string): Functions {
       `--wave has numbers for ${layers.length} layers, but ${graph.name} has ${ids.length} activations`,
     );
   }
-  if (layers.length === 1) return { function: layers[0]! };
-  return { function: layers[0]!, functions: Object.fromEntries(ids.map((id, i) => [id, layers[i]!])) };
+  if (layers.length === 1) return { function: layers[0] };
+  return { function: layers[0], functions: Object.fromEntries(ids.map((id, i) => [id, layers[i]])) };
 }

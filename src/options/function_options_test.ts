@@ -14,7 +14,7 @@ Deno.test("functions go through options and come back, for all layers or for eac
     const [activation, functions] of [
       ["lifted", { function: QUARTIC }],
       ["trigonometric", { function: f }],
-      ["trigonometric", { function: a!, functions: { act1: a!, act2: b!, act3: c! } }],
+      ["trigonometric", { function: a, functions: { act1: a, act2: b, act3: c } }],
       ["relu", { function: { kind: "relu" } as const }],
     ] as const
   ) {

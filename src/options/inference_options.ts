@@ -254,7 +254,7 @@ function parseRangesOption(graph: Graph, text: string): Ranges {
       } activations and its logits`,
     );
   }
-  return Object.fromEntries(layers.map(({ id }, i) => [id, numbers[i]!]));
+  return Object.fromEntries(layers.map(({ id }, i) => [id, numbers[i]]));
 }
 
 /** The activation function that a plan computes. */

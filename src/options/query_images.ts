@@ -154,5 +154,5 @@ async function drawnPicture(index: number, { name, inputShape }: Graph, format: 
     );
   }
   const pixels = sliceSplit(test, index, index + 1).images;
-  return { images: [normalise(pixels, normalisation)], labels: [test.labels[index]!] };
+  return { images: [normalise(pixels, normalisation)], labels: [test.labels[index]] };
 }

@@ -57,7 +57,7 @@ export async function runChain(
     new StepDraw(
       ring,
       role,
-      labelled[i]![list],
+      labelled[i][list],
       seeds[role].stream(i + 1),
       role === "server" ? (bytes) => dealerAtServer.receive(i + 1, bytes) : null,
     );
@@ -98,7 +98,7 @@ export async function runChain(
     ]);
     dealt = dealerAtServer.received.bytes - before;
     traffic.take("offline");
-    const clientEarly = early.client.map((half, i) => half && integers(half, steps.at(-1)!.outputs[i]!));
+    const clientEarly = early.client.map((half, i) => half && integers(half, steps.at(-1)!.outputs[i]));
     const lastInputs = {} as Record<Role, readonly Half[]>;
     const late = await both(async (role) => {
       let inputs: readonly Half[] = [halves[role].late];
@@ -132,12 +132,12 @@ function shared(ring: Ring, wire: Wire, values: ArrayLike<number>, isShared: boo
   }
   const modulus = 2 ** (fractionBits - extraBits), lift = BigInt(extraBits);
   for (let i = 0; i < values.length; i++) {
-    const v = BigInt(Math.round(values[i]! * modulus)) << lift;
-    if (bits === 64) mine.int64[i] = BigInt.asIntN(64, v - theirs.int64[i]!);
+    const v = BigInt(Math.round(values[i] * modulus)) << lift;
+    if (bits === 64) mine.int64[i] = BigInt.asIntN(64, v - theirs.int64[i]);
     else {
       // The extra bits of every part of such a value are zero or cancel; here they are zero.
-      theirs.uint32[i] = theirs.uint32[i]! >>> extraBits << extraBits;
-      mine.uint32[i] = Number(BigInt.asUintN(32, v - BigInt(theirs.uint32[i]!)));
+      theirs.uint32[i] = theirs.uint32[i] >>> extraBits << extraBits;
+      mine.uint32[i] = Number(BigInt.asUintN(32, v - BigInt(theirs.uint32[i])));
     }
   }
   return {
@@ -154,7 +154,7 @@ function sumOf(wire: Wire, parts: readonly Half[]): BigInt64Array {
   for (const part of parts) {
     if (!part) continue;
     const words = part.width === 64 ? part.int64 : part.uint32;
-    for (let i = 0; i < sum.length; i++) sum[i]! += BigInt(words[i]!);
+    for (let i = 0; i < sum.length; i++) sum[i] += BigInt(words[i]);
   }
   return sum.map((v) => BigInt.asIntN(bits, v));
 }
@@ -221,7 +221,7 @@ export const zeroMasks = (drawn: Drawn): Drawn => ({
 /** Counts the bytes that a party sends into `counts`. */
 export const countingBytes = (counts: Float64Array, role: Role): ChainOptions["tap"] => (of, channel) => {
   if (of !== role) return channel;
-  const record = (payload: Uint8Array) => payload.forEach((byte) => counts[byte]!++);
+  const record = (payload: Uint8Array) => payload.forEach((byte) => counts[byte]++);
   const { send, exchange } = channel;
   channel.send = (tag, payload, more) => (record(payload), send.call(channel, tag, payload, more));
   channel.exchange = (tag, payload, into) => (record(payload), exchange.call(channel, tag, payload, into));

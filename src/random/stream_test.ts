@@ -20,9 +20,9 @@ function chachaBlock(key: Uint8Array, input: readonly number[]): Uint8Array {
   ]);
   const x = state.slice();
   const step = (a: number, b: number, d: number, bits: number) => {
-    x[a]! += x[b]!;
-    x[d]! ^= x[a]!;
-    x[d] = x[d]! << bits | x[d]! >>> (32 - bits);
+    x[a] += x[b];
+    x[d] ^= x[a];
+    x[d] = x[d] << bits | x[d] >>> (32 - bits);
   };
   const quarter = (a: number, b: number, c: number, d: number) => {
     step(a, b, d, 16);
@@ -34,7 +34,7 @@ function chachaBlock(key: Uint8Array, input: readonly number[]): Uint8Array {
     for (let i = 0; i < 4; i++) quarter(i, 4 + i, 8 + i, 12 + i);
     for (let i = 0; i < 4; i++) quarter(i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4);
   }
-  return new Uint8Array(x.map((word, i) => word + state[i]!).buffer);
+  return new Uint8Array(x.map((word, i) => word + state[i]).buffer);
 }
 
 /** `length` bytes of the stream `label`, beginning with its block `first`. */

@@ -20,13 +20,13 @@ const BRIGHTNESS = "4", BRIGHT_KEPT = 30, BRIGHT_LOST = 20;
 const ROUNDING = 1e-3;
 
 const percent = (value: number) => `${value.toFixed(1)}\u00a0%`;
-const isPolynomial = (row: Row) => row["method"]!.startsWith("polynomial");
-const byRecipe = (rows: readonly Row[]): Row[][] => [...Map.groupBy(rows, (row) => row["recipe"]!).values()];
+const isPolynomial = (row: Row) => row["method"].startsWith("polynomial");
+const byRecipe = (rows: readonly Row[]): Row[][] => [...Map.groupBy(rows, (row) => row["recipe"]).values()];
 
 /** Rows of one protocol a training: those of the others have the same plaintext. */
 const trainings = (
   rows: readonly Row[],
-): Row[] => [...new Map(rows.map((row) => [row["weights"]!, row])).values()];
+): Row[] => [...new Map(rows.map((row) => [row["weights"], row])).values()];
 const accuracy = (rows: readonly Row[]) => mean(rows.map((row) => numberOf(row, "plaintext_accuracy")));
 
 /** The recipe with the best mean over its trainings. */
@@ -112,13 +112,13 @@ export const accuracyClaims: readonly Claim[] = [
     refuted: "a larger gap",
     measure(rows) {
       const convnet = trainings(where(rows, { model: "convnet" }));
-      const found = [...Map.groupBy(convnet, (row) => row["dataset"]!)].flatMap(([network, same]) => {
+      const found = [...Map.groupBy(convnet, (row) => row["dataset"])].flatMap(([network, same]) => {
         const relu = best(where(same, { activation: "relu" })), polynomial = best(same.filter(isPolynomial));
         return relu && polynomial ? [{ network, relu: accuracy(relu), other: accuracy(polynomial) }] : [];
       });
       return found.length > 0 ? found : undefined;
     },
-    test: (found) => found.every(({ network, relu, other }) => relu - other <= RELU_GAP[network]! + ROUNDING),
+    test: (found) => found.every(({ network, relu, other }) => relu - other <= RELU_GAP[network] + ROUNDING),
     show: showGaps,
   }),
   claim<Private>({
@@ -135,7 +135,7 @@ export const accuracyClaims: readonly Claim[] = [
     measure: (rows) =>
       privateAccuracy(
         where(rows, { audited: "true" }).filter((row) =>
-          ["lifted", "trigonometric"].includes(row["protocol"]!) &&
+          ["lifted", "trigonometric"].includes(row["protocol"]) &&
           row["private_images"] === row["test_images"]
         ),
       ),
@@ -172,7 +172,7 @@ export const accuracyClaims: readonly Claim[] = [
     measure(rows) {
       const groups = Map.groupBy(
         where(rows, { option: "--ring-bits" }),
-        (row) => `${row["weights"]!.split("/").at(-1)} by ${row["protocol"]}`,
+        (row) => `${row["weights"].split("/").at(-1)} by ${row["protocol"]}`,
       );
       const fewest = [...groups].map(([name, same]) => ({ name, bits: fewestBits(same) }));
       return fewest.length > 0 ? { fewest } : undefined;
@@ -198,7 +198,7 @@ export const accuracyClaims: readonly Claim[] = [
     measure(rows) {
       const bright = where(rows, { factor: BRIGHTNESS });
       const found = bright.map((row) => ({
-        method: row["method"]!,
+        method: row["method"],
         accuracy: numberOf(row, "private_accuracy"),
       }));
       return found.some(({ method }) => method === "ReLU") &&
@@ -223,7 +223,7 @@ export const accuracyClaims: readonly Claim[] = [
     tolerance:
       "none, on a machine that rounds a product and a sum as the first one did (fma in training.json)",
     refuted: "one network that comes out with another SHA-256",
-    measure: (rows) => rows.map((row) => ({ weights: row["weights"]!, same: row["is_same"] === "true" })),
+    measure: (rows) => rows.map((row) => ({ weights: row["weights"], same: row["is_same"] === "true" })),
     test: (found) => found.every(({ same }) => same),
     show: (found) =>
       found.map(({ weights, same }) => `${weights.split("/").at(-1)} ${same ? "the same" : "another"}`).join(

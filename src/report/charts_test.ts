@@ -51,8 +51,8 @@ function inked(
   [y0, y1]: number[],
 ) {
   let count = 0;
-  for (let y = Math.floor(y0! * height); y < y1! * height; y++) {
-    for (let x = Math.floor(x0! * width); x < x1! * width; x++) {
+  for (let y = Math.floor(y0 * height); y < y1 * height; y++) {
+    for (let x = Math.floor(x0 * width); x < x1 * width; x++) {
       const [r, g, b] = data.subarray((y * width + x) * 4, (y * width + x) * 4 + 3) as unknown as [
         number,
         number,
@@ -154,9 +154,9 @@ describe("charts", () => {
   });
 
   it("write the label of a point beside it", () => {
-    const [first] = lines.series, point = first!.points[1]!;
-    const labelled = { ...lines, series: [{ ...first!, points: [{ ...point, label: "VGG-16" }] }] };
-    const plain = { ...lines, series: [{ ...first!, points: [point] }] };
+    const [first] = lines.series, point = first.points[1];
+    const labelled = { ...lines, series: [{ ...first, points: [{ ...point, label: "VGG-16" }] }] };
+    const plain = { ...lines, series: [{ ...first, points: [point] }] };
     assert(renderSvg(labelled).length > renderSvg(plain).length + 1000);
   });
 

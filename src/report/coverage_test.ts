@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { claims } from "./claims.ts";
 import { coverage, decided, entryText, minutesText } from "./coverage.ts";
 
-const claim = claims[0]!;
+const claim = claims[0];
 const decidedBy = (change: object) =>
   (["smoke", "quick", "full"] as const).map((size) => {
     const { size: _, fully: __, ...rest } = claim;
@@ -21,7 +21,7 @@ Deno.test("no claim is decided fully before it is decided at all", () => {
   for (const row of coverage(claims, () => ({ minutes: 1, memoryMB: 1 }))) {
     const { smoke, quick, full } = row.sizes,
       ranks = [smoke, quick, full].map((e) => order.indexOf(e.decided));
-    assert(ranks[0]! <= ranks[1]! && ranks[1]! <= ranks[2]! && ranks[2] === 2, row.id);
+    assert(ranks[0] <= ranks[1] && ranks[1] <= ranks[2] && ranks[2] === 2, row.id);
   }
 });
 

@@ -39,7 +39,7 @@ const REFERENCE_MS: Readonly<Record<string, (data: Data) => number>> = {
         impl: "PyTorch float32",
         model: "resnet18",
         activation: "relu",
-      })[0]!,
+      })[0],
       "median_s",
     ),
 };

@@ -41,9 +41,9 @@ function leadsIn(row: Row, protocol: string): Lead[] {
     if (rival === undefined || theirs === undefined) return [];
     return [{
       ratio: theirs / ours,
-      rival: `${RIVAL_NAMES[rival]}, ${device!.toUpperCase()}`,
+      rival: `${RIVAL_NAMES[rival]}, ${device.toUpperCase()}`,
       network: `${row["network"]} on ${row["dataset"]}`,
-      isExtrapolated: row["extrapolated"]!.split(" ").includes(column),
+      isExtrapolated: row["extrapolated"].split(" ").includes(column),
     }];
   });
 }
@@ -83,7 +83,7 @@ function headlineClaim(id: string, protocol: string): Claim {
         isOtherNetwork: rows.some((row) => row["lifted_model"] !== row["model"]) && protocol === "lifted",
         obstacle: !behind.every(isSameKind)
           ? OTHER_KIND
-          : noisy[0] && { ...noiseOf(noisy[0], data)!, cells: noisy.map((row) => row["cell"]!) },
+          : noisy[0] && { ...noiseOf(noisy[0], data)!, cells: noisy.map((row) => row["cell"]) },
       };
     },
     test: isHeadline,

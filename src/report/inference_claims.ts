@@ -29,7 +29,7 @@ const SINGLE = ["honeybadger", "espn"];
 /** One row for each network and protocol, whatever the profile and the number of classes. */
 function perNetwork(rows: readonly Row[], activations: readonly string[]): Row[] {
   const own = rows.filter((row) =>
-    row["model"]! in PAPER_EXCHANGES && activations.includes(row["activation"]!)
+    row["model"] in PAPER_EXCHANGES && activations.includes(row["activation"])
   );
   return [...new Map(own.map((row) => [`${row["model"]} ${row["activation"]}`, row])).values()];
 }
@@ -47,11 +47,11 @@ function exchanges(
   which: 0 | 1,
 ): Counted[] | undefined {
   const counted = perNetwork(rows, activations).map((row) => ({
-    model: row["model"]!,
+    model: row["model"],
     paper: numberOf(row, "paper_exchanges"),
     // The message that opens the logits is not in the paper's count.
     ours: numberOf(row, "exchanges") - 1,
-    expected: PAPER_EXCHANGES[row["model"]!]![which],
+    expected: PAPER_EXCHANGES[row["model"]][which],
   }));
   return counted.length > 0 ? counted : undefined;
 }
@@ -70,7 +70,7 @@ function pairs(
   same: readonly string[],
 ): [Row, Row][] {
   return where(rows, { [column]: one }).flatMap((row) => {
-    const match = where(rows, { [column]: other, ...Object.fromEntries(same.map((c) => [c, row[c]!])) })[0];
+    const match = where(rows, { [column]: other, ...Object.fromEntries(same.map((c) => [c, row[c]])) })[0];
     return match === undefined ? [] : [[row, match] as [Row, Row]];
   });
 }
@@ -80,7 +80,7 @@ const sum = (rows: readonly Row[], figure: (row: Row) => number): number =>
 
 const range = (values: readonly number[], digits: number) =>
   values.length === 1
-    ? values[0]!.toFixed(digits)
+    ? values[0].toFixed(digits)
     : `${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)}`;
 
 const perActivation = (rows: readonly Row[], protocol: string): number | undefined => {
@@ -169,9 +169,9 @@ const speedClaim = (
 
 const isRated = (row: Row) => (optionalNumber(row, "configured_gbit_s") ?? Infinity) <= 3;
 const isPaperWan = (row: Row) =>
-  row["profile"] === "wan" && row["linear"] === "masked" && row["model"]! in PAPER_EXCHANGES;
+  row["profile"] === "wan" && row["linear"] === "masked" && row["model"] in PAPER_EXCHANGES;
 /** Protocols whose truncation cannot fail, and whose error, which is larger, has a table of its own. */
-const isOnSmallRing = (row: Row) => ["lifted", "trigonometric"].includes(row["activation"]!);
+const isOnSmallRing = (row: Row) => ["lifted", "trigonometric"].includes(row["activation"]);
 const isSooner = (ratio: number) => ratio < 1;
 const isWanSpeedUp = (ratio: number) => ratio >= 3.5 && ratio <= 5.2;
 const isAsRated = (ratio: number) => Math.abs(ratio - 1) <= 0.1;
@@ -229,7 +229,7 @@ export const inferenceClaims: readonly Claim[] = [
       const found = Object.keys(LIMITS).map((protocol) => where(rows, { protocol })[0]);
       return found.some((row) => row === undefined)
         ? undefined
-        : found.map((row) => numberOf(row!, "exchanges") - 1);
+        : found.map((row) => numberOf(row, "exchanges") - 1);
     },
     test: (counts) => Object.values(LIMITS).every(([exchanges], i) => counts[i] === exchanges),
     show: (counts) => counts.join(", "),
@@ -248,7 +248,7 @@ export const inferenceClaims: readonly Claim[] = [
       const bytes = Object.keys(LIMITS).map((protocol) => perActivation(rows, protocol));
       return bytes.includes(undefined) ? undefined : bytes as number[];
     },
-    test: (bytes) => Object.values(LIMITS).every(([, limit], i) => bytes[i]! <= limit),
+    test: (bytes) => Object.values(LIMITS).every(([, limit], i) => bytes[i] <= limit),
     show: (bytes) => bytes.map((b) => Number(b.toFixed(1))).join(", "),
   }),
   claim<Timing[]>({
@@ -449,9 +449,9 @@ export const inferenceClaims: readonly Claim[] = [
       const fewer = where(rows, { activation: "trigonometric" }).flatMap((row) => {
         const { model, classes, profile } = row as Record<string, string>;
         const [lifted] = where(rows, {
-          model: model!,
-          classes: classes!,
-          profile: profile!,
+          model: model,
+          classes: classes,
+          profile: profile,
           activation: "lifted",
         });
         if (!lifted) return [];
@@ -506,13 +506,13 @@ export const inferenceClaims: readonly Claim[] = [
     refuted: "a process of a ResNet-50 row with a larger resident set",
     measure(rows) {
       const peaks = where(rows, { model: "resnet50", linear: "masked" }).filter((row) =>
-        row["activation"]! in PEAK_LIMITS_MB
+        row["activation"] in PEAK_LIMITS_MB
       ).map((row) => ({
-        protocol: row["activation"]!,
+        protocol: row["activation"],
         peak: Math.max(
           ...["rss_server_mb", "rss_client_mb", "rss_dealer_mb"].map((column) => numberOf(row, column)),
         ),
-        limit: PEAK_LIMITS_MB[row["activation"]!]!,
+        limit: PEAK_LIMITS_MB[row["activation"]],
       }));
       return peaks.length > 0 ? peaks : undefined;
     },
@@ -558,7 +558,7 @@ export const inferenceClaims: readonly Claim[] = [
         const ratio = numberOf(row, "measured_gbit_s") / numberOf(row, "configured_gbit_s");
         // No noise lets a link deliver more than it has.
         const noise = ratio < 1 ? loopbackNoise(row, data) : undefined;
-        return { ratio, noise, cells: [row["cell"]!, "none"] };
+        return { ratio, noise, cells: [row["cell"], "none"] };
       });
       return rated.length > 0 ? rated : undefined;
     },
@@ -582,7 +582,7 @@ export const inferenceClaims: readonly Claim[] = [
       const accepted = where(lifted, { refused: "false" });
       if (accepted.length === 0) return undefined;
       const excess = accepted.map((row) => {
-        const others = where(audited, { target: row["target"]! }).filter((other) => other !== row);
+        const others = where(audited, { target: row["target"] }).filter((other) => other !== row);
         return numberOf(row, "spoiled_logits") -
           Math.min(...others.map((other) => numberOf(other, "spoiled_logits")));
       });

@@ -13,7 +13,7 @@ const accuracy = (rows: readonly Row[]) => mean(rows.map((row) => numberOf(row, 
 const percent = (value: number) => `${value.toFixed(1)}\u00a0%`;
 
 const groupsBy = (rows: readonly Row[], column: string): [string, Row[]][] => [
-  ...Map.groupBy(rows, (row) => row[column]!),
+  ...Map.groupBy(rows, (row) => row[column]),
 ];
 
 /** The largest input in any of the runs; of one that diverged, or whose field is empty, it has no bound. */
@@ -56,7 +56,7 @@ export const trainingClaims: readonly Claim[] = [
     refuted: `one run of degree 6 to 8 that ends with ${CHANCE}\u00a0% or more`,
     measure(rows) {
       const own = rows.filter((row) =>
-        row["series"]!.startsWith("unmodified") && numberOf(row, "fitted_degree") >= 6
+        row["series"].startsWith("unmodified") && numberOf(row, "fitted_degree") >= 6
       );
       const found = groupsBy(own, "fitted_degree").map(([degree, same]) => ({
         degree: Number(degree),
@@ -111,7 +111,7 @@ export const trainingClaims: readonly Claim[] = [
         kept = groups.filter(({ largest }) => largest < 8);
       // The most accurate of those that keep the range, or the one that comes nearest to it.
       const shown = kept.sort((a, b) => b.accuracy - a.accuracy)[0] ??
-        groups.sort((a, b) => a.largest - b.largest)[0]!;
+        groups.sort((a, b) => a.largest - b.largest)[0];
       return { ...shown, best };
     },
     test: ({ largest }) => largest < 8,
@@ -136,12 +136,12 @@ export const trainingClaims: readonly Claim[] = [
       const [clipped, unclipped] = ["clip", "no clip"].map((inference) => where(own, { inference }));
       const trained = where(data.rows("training_ablation"), { variant: "no penalty" })
         .filter((row) => row["train_accuracy"] !== "");
-      if (clipped!.length === 0 || unclipped!.length === 0 || trained.length === 0) return undefined;
+      if (clipped.length === 0 || unclipped.length === 0 || trained.length === 0) return undefined;
       return {
         training: mean(trained.map((row) => numberOf(row, "train_accuracy"))),
-        clipped: accuracy(clipped!),
-        unclipped: accuracy(unclipped!),
-        largest: largestInput(unclipped!),
+        clipped: accuracy(clipped),
+        unclipped: accuracy(unclipped),
+        largest: largestInput(unclipped),
       };
     },
     test: ({ clipped, unclipped }) => clipped > 40 && unclipped < clipped - 10,

@@ -43,7 +43,7 @@ export function claimsTable(
   const id = { key: "id", cut: width < NARROW };
   const columns = ["verdict", id, { key: "measured", cut: true }, { key: "expected", cut: true }];
   const [heading, rule, ...lines] = formatTable(rows, columns, width).split("\n");
-  return [heading, rule, ...lines.flatMap((line, i) => [line, ...reasons(claims[i]!, width)])].join("\n");
+  return [heading, rule, ...lines.flatMap((line, i) => [line, ...reasons(claims[i], width)])].join("\n");
 }
 
 /** Below this width names of claims are cut too. */

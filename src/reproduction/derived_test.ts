@@ -23,7 +23,7 @@ Deno.test("deriveTables() computes rows as a CSV has them, and says in the file 
     ["a", "2", ""],
     ["b", "5", ""],
   ]);
-  assertStringIncludes(tables.get("doubled")!.comments[0]!, "nothing is measured for it: from timing.csv");
+  assertStringIncludes(tables.get("doubled")!.comments[0], "nothing is measured for it: from timing.csv");
 });
 
 Deno.test("deriveTables() leaves out what has no source, and tells what it cannot compute", () => {

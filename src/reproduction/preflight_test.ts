@@ -40,18 +40,18 @@ Deno.test("preflight() leaves out what the memory cannot hold, and says so with 
 Deno.test("preflight() leaves out what the disk cannot hold", () => {
   const { left, notes } = preflight(plan, { memoryMB: 9000, diskMB: 50, cores: 2 });
   assertEquals(ids(left), ["vgg"]);
-  assertStringIncludes(notes[0]!, "0.1 GB of free disk");
+  assertStringIncludes(notes[0], "0.1 GB of free disk");
 });
 
 Deno.test("preflight() keeps cells whose rows are there already", () => {
-  const kept = [{ ...plan[1]!, kept: [{ n: "1" }] }];
+  const kept = [{ ...plan[1], kept: [{ n: "1" }] }];
   assertEquals(preflight(kept, { memoryMB: 1, cores: 2 }).left, []);
 });
 
 Deno.test("preflight() names a missing core and still runs everything", () => {
   const { run, notes } = preflight(plan, { cores: 1 });
   assertEquals(run, plan);
-  assertStringIncludes(notes[0]!, "1 core");
+  assertStringIncludes(notes[0], "1 core");
 });
 
 Deno.test("resourcesHere() finds memory, disk and cores of this machine", () => {

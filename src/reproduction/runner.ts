@@ -95,7 +95,7 @@ export async function planRun(
     const committed = options.results && !options.long && cells.some(({ long }) => long)
       ? Map.groupBy(
         (await readCsv(`${options.results}/${experiment.key}.csv`))?.rows ?? [],
-        (row) => row["cell"]!,
+        (row) => row["cell"],
       )
       : new Map<string, Row[]>();
     for (const cell of cells) {

@@ -125,7 +125,7 @@ function planFewPixels(spec: ConvolutionSpec): ConvolutionPlan {
   const common = commonPlan(spec), { height, width, pixels } = common, segment = spec.kernel * spec.inputs;
   const outputs = roundUp(spec.outputs, 8), taps = kernelTaps(spec);
   const isSmallMap = spec.kernel > 1 && spec.stride === 1 && height <= 2 && width <= 2;
-  if (isSmallMap && spec.inputs % 16 === 0 && taps[0]!.rows * taps[0]!.columns === pixels) {
+  if (isSmallMap && spec.inputs % 16 === 0 && taps[0].rows * taps[0].columns === pixels) {
     return {
       ...common,
       method: "taps",

@@ -122,7 +122,7 @@ function weightMatrices(
   ring.bytes.fill(0, matrices, matrices + taps * tapBytes);
   const row = spec.outputs * bytes, tapStep = used * row;
   for (let tap = 0; tap < taps; tap++) {
-    const from = weights + (isByTap ? plan.taps[tap]!.index : tap) * tapStep;
+    const from = weights + (isByTap ? plan.taps[tap].index : tap) * tapStep;
     ring.kernels.copyRows(from, row, matrices + tap * tapBytes, rowBytes, row, rowBytes, used);
   }
   return { matrices, taps };

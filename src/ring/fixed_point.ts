@@ -20,7 +20,7 @@ export function encode(
   const halves = new Int32Array(ring.bytes.buffer, out.address, 2 * values.length);
   const scale = 2 ** fractionBits;
   for (let i = 0; i < values.length; i++) {
-    const integer = Math.round(values[i]! * scale);
+    const integer = Math.round(values[i] * scale);
     if (!(Math.abs(integer) < LIMIT)) {
       out[Symbol.dispose]();
       throw new RangeError(
@@ -47,7 +47,7 @@ function encode32(
     scale = 2 ** fractionBits,
     limit = 2 ** (ringBits - 1);
   for (let i = 0; i < values.length; i++) {
-    const integer = Math.round(values[i]! * scale);
+    const integer = Math.round(values[i] * scale);
     if (!(Math.abs(integer) < limit)) {
       out[Symbol.dispose]();
       throw new RangeError(
@@ -80,6 +80,6 @@ export function decode(tensor: RingTensor<Width>): Float64Array {
   if (width === 32) return Float64Array.from(halves, (v) => v * scale);
   return Float64Array.from(
     { length },
-    (_, i) => (halves[2 * i + 1]! * 2 ** 32 + (halves[2 * i]! >>> 0)) * scale,
+    (_, i) => (halves[2 * i + 1] * 2 ** 32 + (halves[2 * i] >>> 0)) * scale,
   );
 }

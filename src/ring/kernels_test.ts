@@ -46,7 +46,7 @@ function compare(
 ): void {
   const step = n > 5000 ? 37 : 1;
   for (let e = 0; e < n; e += e < 100 || e > n - 100 ? 1 : step) {
-    const got = BigInt(words[e]!);
+    const got = BigInt(words[e]);
     if (got !== want(e)) throw new Error(`${label}, n = ${n}, word ${e}: ${got} instead of ${want(e)}`);
   }
 }
@@ -69,7 +69,7 @@ Deno.test("addSar64 equals BigInt arithmetic, also in place", () => {
   for (const n of SIZES) {
     for (const bits of [0, 1, 22, 63]) {
       const a = words64(n), b = words64(n), out = words64(n), before = a.words.slice();
-      const want = (e: number) => mod64(signed(mod64(before[e]! + b.words[e]!)) >> BigInt(bits));
+      const want = (e: number) => mod64(signed(mod64(before[e] + b.words[e])) >> BigInt(bits));
       kernels.addSar64(a.address, b.address, bits, out.address, n);
       compare(out.words, n, want, "addSar64");
       assertEquals(out.words[n], GUARD);
@@ -84,10 +84,10 @@ for (const [name, [run, reference]] of Object.entries(UNARY64)) {
     for (const n of SIZES) {
       const a = words64(n), out = words64(n), before = a.words.slice();
       run(kernels, a.address, out.address, n);
-      compare(out.words, n, (e) => mod64(reference(before[e]!)), name);
+      compare(out.words, n, (e) => mod64(reference(before[e])), name);
       assertEquals(out.words[n], GUARD);
       run(kernels, a.address, a.address, n);
-      compare(a.words, n, (e) => out.words[e]!, `${name} in place`);
+      compare(a.words, n, (e) => out.words[e], `${name} in place`);
       assertEquals(a.words[n], GUARD);
     }
   });
@@ -107,13 +107,13 @@ for (const [name, reference] of Object.entries(BINARY64)) {
     for (const n of SIZES) {
       const a = words64(n), b = words64(n), out = words64(n), before = a.words.slice();
       run(a.address, b.address, out.address, n);
-      compare(out.words, n, (e) => mod64(reference(a.words[e]!, b.words[e]!)), name);
+      compare(out.words, n, (e) => mod64(reference(a.words[e], b.words[e])), name);
       assertEquals(out.words[n], GUARD);
       run(a.address, b.address, a.address, n);
-      compare(a.words, n, (e) => out.words[e]!, `${name} in place`);
+      compare(a.words, n, (e) => out.words[e], `${name} in place`);
       a.words.set(before);
       run(a.address, b.address, b.address, n);
-      compare(b.words, n, (e) => out.words[e]!, `${name} in place of the second operand`);
+      compare(b.words, n, (e) => out.words[e], `${name} in place of the second operand`);
       assertEquals(b.words[n], GUARD);
     }
   });
@@ -123,10 +123,10 @@ Deno.test("mulAdd64 and andXor64 accumulate", () => {
   for (const n of SIZES) {
     const acc = words64(n), a = words64(n), b = words64(n), before = acc.words.slice();
     kernels.mulAdd64(acc.address, a.address, b.address, n);
-    compare(acc.words, n, (e) => mod64(before[e]! + a.words[e]! * b.words[e]!), "mulAdd64");
+    compare(acc.words, n, (e) => mod64(before[e] + a.words[e] * b.words[e]), "mulAdd64");
     acc.words.set(before);
     kernels.andXor64(acc.address, a.address, b.address, n);
-    compare(acc.words, n, (e) => before[e]! ^ (a.words[e]! & b.words[e]!), "andXor64");
+    compare(acc.words, n, (e) => before[e] ^ (a.words[e] & b.words[e]), "andXor64");
     assertEquals(acc.words[n], GUARD);
   }
 });
@@ -146,7 +146,7 @@ for (const [name, reference] of Object.entries(BINARY32)) {
     for (const n of SIZES) {
       const a = words32(n), b = words32(n), out = words32(n);
       kernels[name as "add32"](a.address, b.address, out.address, n);
-      compare(out.words, n, (e) => mod32(reference(BigInt(a.words[e]!), BigInt(b.words[e]!))), name);
+      compare(out.words, n, (e) => mod32(reference(BigInt(a.words[e]), BigInt(b.words[e]))), name);
       assertEquals(out.words[n], 0x89abcdef);
     }
   });
@@ -158,7 +158,7 @@ for (const [name, reference] of Object.entries(SHIFT32)) {
       for (const bits of [0, 7, 31]) {
         const a = words32(n), out = words32(n);
         kernels[name as "shl32"](a.address, bits, out.address, n);
-        compare(out.words, n, (e) => mod32(reference(BigInt(a.words[e]!), BigInt(bits))), name);
+        compare(out.words, n, (e) => mod32(reference(BigInt(a.words[e]), BigInt(bits))), name);
         assertEquals(out.words[n], 0x89abcdef);
       }
     }
@@ -168,24 +168,24 @@ for (const [name, reference] of Object.entries(SHIFT32)) {
 Deno.test("polynomials64 evaluates every row up to degree 10", () => {
   for (const n of SIZES) {
     for (const [rows, degree] of n > 2000 ? [[3, 4]] : [[1, 0], [2, 1], [3, 2], [5, 4], [2, 7], [11, 10]]) {
-      const x = words64(n), table = words64(rows! * (degree! + 1)), out = words64(rows! * n);
-      if (rows! > 1) table.words.fill(0n, degree! + 2, 2 * degree! + 2); // a row with zeros at the top
-      kernels.polynomials64(x.address, table.address, rows!, degree!, out.address, n);
-      for (let row = 0; row < rows!; row++) {
+      const x = words64(n), table = words64(rows * (degree + 1)), out = words64(rows * n);
+      if (rows > 1) table.words.fill(0n, degree + 2, 2 * degree + 2); // a row with zeros at the top
+      kernels.polynomials64(x.address, table.address, rows, degree, out.address, n);
+      for (let row = 0; row < rows; row++) {
         compare(
           out.words.subarray(row * n),
           n,
           (e) => {
             let y = 0n;
-            for (let k = degree!; k >= 0; k--) {
-              y = mod64(y * x.words[e]! + table.words[row * (degree! + 1) + k]!);
+            for (let k = degree; k >= 0; k--) {
+              y = mod64(y * x.words[e] + table.words[row * (degree + 1) + k]);
             }
             return y;
           },
           `polynomials64 row ${row} of degree ${degree}`,
         );
       }
-      assertEquals(out.words[rows! * n], GUARD);
+      assertEquals(out.words[rows * n], GUARD);
     }
   }
 });
@@ -197,13 +197,13 @@ Deno.test("horner64 evaluates dealt words up to degree 10", () => {
       kernels.horner64(u.address, g.address, degree, C, out.address, n);
       compare(out.words, n, (e) => {
         let y = C;
-        for (let i = degree - 1; i >= 0; i--) y = mod64(y * u.words[e]! + g.words[i * n + e]!);
+        for (let i = degree - 1; i >= 0; i--) y = mod64(y * u.words[e] + g.words[i * n + e]);
         return y;
       }, `horner64 of degree ${degree}`);
       assertEquals(out.words[n], GUARD);
       const kept = out.words.slice();
       kernels.horner64(u.address, g.address, degree, C, u.address, n);
-      compare(u.words, n, (e) => kept[e]!, "horner64 in place");
+      compare(u.words, n, (e) => kept[e], "horner64 in place");
     }
   }
 });
@@ -215,10 +215,10 @@ Deno.test("bilinear64 adds the triangle of products up to 11 rows", () => {
       const before = out.words.slice();
       kernels.bilinear64(a.address, b.address, table.address, rows, out.address, n);
       compare(out.words, n, (e) => {
-        let sum = before[e]!;
+        let sum = before[e];
         for (let i = 0; i < rows; i++) {
           for (let j = 0; i + j < rows; j++) {
-            sum += table.words[i * rows + j]! * a.words[i * n + e]! * b.words[j * n + e]!;
+            sum += table.words[i * rows + j] * a.words[i * n + e] * b.words[j * n + e];
           }
         }
         return mod64(sum);
@@ -235,12 +235,12 @@ Deno.test("bitPlanes64 transposes bits and bitsToWords64 spreads them", () => {
     for (let i = 0; i < 64; i++) {
       const plane = planes.words.subarray(i * n / 64, (i + 1) * n / 64);
       for (let e = 0; e < n; e++) {
-        assert((plane[e >> 6]! >> BigInt(e & 63) & 1n) === (a.words[e]! >> BigInt(i) & 1n));
+        assert((plane[e >> 6] >> BigInt(e & 63) & 1n) === (a.words[e] >> BigInt(i) & 1n));
       }
     }
     assertEquals(planes.words[n], GUARD);
     kernels.bitsToWords64(planes.address, spread.address, n);
-    for (let e = 0; e < n; e++) assertEquals(spread.words[e], planes.words[e >> 6]! >> BigInt(e & 63) & 1n);
+    for (let e = 0; e < n; e++) assertEquals(spread.words[e], planes.words[e >> 6] >> BigInt(e & 63) & 1n);
     assertEquals(spread.words[n], GUARD);
   }
 });
@@ -266,7 +266,7 @@ Deno.test("poolSum64 sums windows of odd and even channel counts", () => {
           let sum = 0n;
           for (let i = 0; i < kernel; i++) {
             for (let j = 0; j < kernel; j++) {
-              sum += x.words[((y * stride + i) * width + column * stride + j) * channels + c]!;
+              sum += x.words[((y * stride + i) * width + column * stride + j) * channels + c];
             }
           }
           assertEquals(out.words[(y * outWidth + column) * channels + c], mod64(sum));
@@ -282,7 +282,7 @@ Deno.test("addRow64 repeats its row", () => {
     for (const period of [1, 10, 64]) {
       const a = words64(n), row = words64(period), out = words64(n);
       kernels.addRow64(a.address, row.address, out.address, n, period);
-      compare(out.words, n, (e) => mod64(a.words[e]! + row.words[e % period]!), "addRow64");
+      compare(out.words, n, (e) => mod64(a.words[e] + row.words[e % period]), "addRow64");
       assertEquals(out.words[n], GUARD);
     }
   }
@@ -291,7 +291,7 @@ Deno.test("addRow64 repeats its row", () => {
 Deno.test("kernels take addresses above 2 GiB", () => {
   const blocks: number[] = [];
   while (blocks.length < 5) blocks.push(ring.allocate(640 << 20)); // address space only: pages are never touched
-  const a = blocks[4]!, out = a + 4096;
+  const a = blocks[4], out = a + 4096;
   assert(a > 2 ** 31);
   const words = new BigUint64Array(ring.bytes.buffer, a, 7);
   words.set([1n, 2n, 3n, 4n, 5n, 6n, 7n]);

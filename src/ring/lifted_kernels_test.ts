@@ -25,7 +25,7 @@ function words32(n: number, bits = 32): { address: number; words: Uint32Array } 
   const address = ring.allocate((n + 1) * 4);
   const words = new Uint32Array(ring.bytes.buffer, address, n + 1);
   fillRandom(address, n * 4);
-  for (let i = 0; i < n; i++) words[i]! >>>= 32 - bits;
+  for (let i = 0; i < n; i++) words[i] >>>= 32 - bits;
   words[n] = GUARD32;
   return { address, words };
 }
@@ -49,7 +49,7 @@ function compare(words: Uint32Array, n: number, want: (e: number) => bigint, lab
 
 /** The integer of [low, high] pairs of words, or of single ones. */
 function wide(words: BigUint64Array, i: number, limbs: number): bigint {
-  return limbs === 1 ? words[i]! : words[2 * i]! | words[2 * i + 1]! << 64n;
+  return limbs === 1 ? words[i] : words[2 * i] | words[2 * i + 1] << 64n;
 }
 
 function setWide(words: BigUint64Array, i: number, limbs: number, value: bigint): void {
@@ -64,13 +64,13 @@ Deno.test("pack32 and unpack32 keep the low bits of every width", () => {
       kernels.pack32(words.address, n, bits, bytes.address);
       assertEquals(bytes.words[n * bits / 32], GUARD32, `pack32 of ${bits} bits wrote past the end`);
       kernels.unpack32(bytes.address, n, bits, out.address);
-      compare(out.words, n, (e) => mod(BigInt(words.words[e]!), bits), `round trip of ${bits} bits`);
+      compare(out.words, n, (e) => mod(BigInt(words.words[e]), bits), `round trip of ${bits} bits`);
       // Lane l of a block of 128 words is a stream of bits of its own.
       for (let e = 0; e < n; e++) {
         const block = Math.floor(e / 128), lane = e % 4, start = Math.floor(e % 128 / 4) * bits;
         for (const bit of [0, bits - 1]) {
           const at = block * 4 * bits + Math.floor((start + bit) / 32) * 4 + lane;
-          assert((bytes.words[at]! >>> (start + bit) % 32 & 1) === (words.words[e]! >>> bit & 1));
+          assert((bytes.words[at] >>> (start + bit) % 32 & 1) === (words.words[e] >>> bit & 1));
         }
       }
       const packed = bytes.words.slice(0, n * bits / 32);
@@ -96,7 +96,7 @@ Deno.test("pack32 and unpack32 keep the low bits of every width", () => {
       compare(
         out.words,
         n,
-        (e) => mod(BigInt(words.words[e]!), bits),
+        (e) => mod(BigInt(words.words[e]), bits),
         `round trip of ${n} words of ${bits} bits`,
       );
     }
@@ -110,12 +110,12 @@ Deno.test("reply32 adds, drops bits and reduces", () => {
     for (const [shift, bits] of [[15, 15], [8, 16], [0, 32], [31, 1], [16, 16]] as const) {
       const y = words32(n), r = words32(n), out = words32(n);
       const want = (e: number) =>
-        mod(mod(BigInt(y.words[e]!) + BigInt(r.words[e]!), 32) >> BigInt(shift), bits);
+        mod(mod(BigInt(y.words[e]) + BigInt(r.words[e]), 32) >> BigInt(shift), bits);
       kernels.reply32(y.address, r.address, out.address, n, shift, bits);
       compare(out.words, n, want, `reply32 of ${bits} bits`);
       const kept = out.words.slice();
       kernels.reply32(y.address, r.address, y.address, n, shift, bits);
-      compare(y.words, n, (e) => BigInt(kept[e]!), "reply32 in place");
+      compare(y.words, n, (e) => BigInt(kept[e]), "reply32 in place");
     }
   }
 });
@@ -128,7 +128,7 @@ Deno.test("addShifted32 equals BigInt arithmetic", () => {
       compare(
         out.words,
         n,
-        (e) => BigInt(a.words[e]!) + (BigInt(b.words[e]!) << BigInt(bits)),
+        (e) => BigInt(a.words[e]) + (BigInt(b.words[e]) << BigInt(bits)),
         "addShifted32",
       );
     }
@@ -149,7 +149,7 @@ Deno.test("poolSum32 sums windows of any channel count", () => {
       let sum = 0n;
       for (let i = 0; i < kernel; i++) {
         for (let j = 0; j < kernel; j++) {
-          sum += BigInt(x.words[((y * stride + i) * width + column * stride + j) * channels + c]!);
+          sum += BigInt(x.words[((y * stride + i) * width + column * stride + j) * channels + c]);
         }
       }
       return sum;
@@ -162,7 +162,7 @@ Deno.test("addRow32 repeats its row", () => {
     for (const period of [1, 10, 64]) {
       const a = words32(n), row = words32(period), out = words32(n);
       kernels.addRow32(a.address, row.address, out.address, n, period);
-      compare(out.words, n, (e) => BigInt(a.words[e]!) + BigInt(row.words[e % period]!), "addRow32");
+      compare(out.words, n, (e) => BigInt(a.words[e]) + BigInt(row.words[e % period]), "addRow32");
     }
   }
 });
@@ -190,8 +190,8 @@ for (const limbs of [1, 2]) {
           const horner = (e: number, lead: bigint) => {
             let y = lead;
             for (let i = 0; i < degree; i++) {
-              const set = u.words[e]! >= top ? 1 : 0;
-              y = y * BigInt(u.words[e]!) + wide(sets.words, (e * 2 + set) * degree + i, limbs);
+              const set = u.words[e] >= top ? 1 : 0;
+              y = y * BigInt(u.words[e]) + wide(sets.words, (e * 2 + set) * degree + i, limbs);
             }
             return mod(y, width) >> BigInt(shift);
           };
@@ -201,9 +201,9 @@ for (const limbs of [1, 2]) {
             compare(out.words, n, (e) => horner(e, lead), `server's ${label}`);
           }
           gates.client(u.address, sets.address, degree, topBit, shift, mask.address, out.address, n);
-          compare(out.words, n, (e) => horner(e, 0n) - BigInt(mask.words[e]!), `client's ${label}`);
+          compare(out.words, n, (e) => horner(e, 0n) - BigInt(mask.words[e]), `client's ${label}`);
           gates.client(u.address, sets.address, degree, topBit, shift, mask.address, mask.address, n);
-          compare(mask.words, n, (e) => BigInt(out.words[e]!), `client's ${label}, in place of the mask`);
+          compare(mask.words, n, (e) => BigInt(out.words[e]), `client's ${label}, in place of the mask`);
         }
       }
     }
@@ -220,7 +220,7 @@ for (const limbs of [1, 2]) {
           edges.forEach((edge, i) => i < n - 1 ? r.words[i] = edge : 0);
           masks(r.address, n, k, t, table.address, degree, out.address);
           for (let e = 0; e < n; e++) {
-            const word = mod(BigInt(r.words[e]!), k);
+            const word = mod(BigInt(r.words[e]), k);
             const high = (word >> BigInt(t)) + 2n ** BigInt(k - 2 - t);
             for (const set of [0, 1]) {
               const rho = set ? high : high - ((word >> BigInt(k - 1)) << BigInt(k - t));
@@ -267,7 +267,7 @@ for (const { k, t, fz, fy, limbs, largest } of PLANS) {
     assert(shift + k <= width);
     // The polynomial of x with fx fraction bits, every term at the scale of the highest; half a unit for rounding.
     const coefficients = QUARTIC.coefficients.map((c, i) => BigInt(c) << BigInt((degree - i) * fx));
-    coefficients[0]! += 1n << BigInt(shift - 1);
+    coefficients[0] += 1n << BigInt(shift - 1);
     const table = words64((degree + 1) * limbs);
     coefficients.forEach((c, i) => setWide(table.words, i, limbs, c));
 
@@ -288,9 +288,9 @@ for (const { k, t, fz, fy, limbs, largest } of PLANS) {
     [0, 1, limit - 1, limit, limit + 1, 2 * limit - 1].forEach((edge, i) => z[i] = edge); // z + 2^(k-2), from 1 on
     for (let e = 0; e < n; e++) {
       z[e] ||= 1;
-      const clientZ = y.words[e]!; // random so far
-      v.words[e] = clientZ + rClient.words[e]!;
-      y.words[e] = z[e]! - clientZ;
+      const clientZ = y.words[e]; // random so far
+      v.words[e] = clientZ + rClient.words[e];
+      y.words[e] = z[e] - clientZ;
     }
 
     const reply = words32(padded), bytes = words32(padded), u = words32(padded);
@@ -298,7 +298,7 @@ for (const { k, t, fz, fy, limbs, largest } of PLANS) {
     kernels.reply32(y.address, v.address, reply.address, n, t, k - t);
     kernels.pack32(reply.address, padded, k - t, bytes.address);
     kernels.unpack32(bytes.address, padded, k - t, u.address);
-    const mask = words32(n), serverY = words32(n), clientY = words32(n), lead = coefficients[degree]!;
+    const mask = words32(n), serverY = words32(n), clientY = words32(n), lead = coefficients[degree];
     const server = limbs === 1 ? kernels.liftedGateServer64 : kernels.liftedGateServer128;
     const client = limbs === 1 ? kernels.liftedGateClient64 : kernels.liftedGateClient128;
     server(u.address, serverSets.address, degree, lead, k - t - 1, shift, serverY.address, n);
@@ -306,12 +306,12 @@ for (const { k, t, fz, fy, limbs, largest } of PLANS) {
 
     const errors: number[] = [];
     for (let e = 0; e < n; e++) {
-      const opened = BigInt.asIntN(k, BigInt(serverY.words[e]! + clientY.words[e]! + mask.words[e]!));
+      const opened = BigInt.asIntN(k, BigInt(serverY.words[e] + clientY.words[e] + mask.words[e]));
       // u - rho is z / 2^t rounded down, or one more.
-      const word = r.words[e]! % 2 ** k;
-      const wrap = u.words[e]! < 2 ** (k - t - 1) && word >= 2 ** (k - 1) ? 2 ** (k - t) : 0;
-      const x = u.words[e]! - Math.floor(word / 2 ** t) + wrap - limit / 2 ** t;
-      const value = z[e]! - limit, carry = x - Math.floor(value / 2 ** t);
+      const word = r.words[e] % 2 ** k;
+      const wrap = u.words[e] < 2 ** (k - t - 1) && word >= 2 ** (k - 1) ? 2 ** (k - t) : 0;
+      const x = u.words[e] - Math.floor(word / 2 ** t) + wrap - limit / 2 ** t;
+      const value = z[e] - limit, carry = x - Math.floor(value / 2 ** t);
       assert(carry === 0 || carry === 1, `x = ${x} for z = ${value}`);
       // The sum of the truncated shares is the rounded value, or one less.
       const polynomial = coefficients.reduceRight((sum, c) => sum * BigInt(x) + c, 0n);

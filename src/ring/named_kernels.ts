@@ -37,7 +37,7 @@ export type NamedValues<Head extends string> = Readonly<Record<Names<Head>[numbe
 
 /** Names of the parameters of a head, in order. */
 export const parameterNames = (head: string): string[] =>
-  head === "" ? [] : head.split(",").map((parameter) => parameter.split(":")[0]!.trim());
+  head === "" ? [] : head.split(",").map((parameter) => parameter.split(":")[0].trim());
 
 /** The kernels of `exports` that have a head. */
 export const nameParameters = <Heads extends Readonly<Record<string, string>>>(
@@ -45,14 +45,14 @@ export const nameParameters = <Heads extends Readonly<Record<string, string>>>(
   heads: Heads,
 ): NamedKernels<Heads> =>
   Object.fromEntries(
-    Object.entries(heads).map(([name, head]) => [name, byName(exports[name]!, parameterNames(head))]),
+    Object.entries(heads).map(([name, head]) => [name, byName(exports[name], parameterNames(head))]),
   ) as unknown as NamedKernels<Heads>;
 
 const byName = (kernel: Kernel, names: readonly string[]) => (known: Readonly<Record<string, Value>>) => {
   const values = names.map((name) => known[name] ?? 0);
   const left = names.flatMap((name, i) => name in known ? [] : [i]);
   return (...rest: Value[]) => {
-    for (let i = 0; i < left.length; i++) values[left[i]!] = rest[i]!;
+    for (let i = 0; i < left.length; i++) values[left[i]] = rest[i];
     kernel(...values);
   };
 };

@@ -242,7 +242,7 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
         return;
       }
       this.#shared(weightBytes).set(ring.bytes.subarray(sliced, sliced + weightBytes));
-      workers[i - 1]!.prepare(id, {
+      workers[i - 1].prepare(id, {
         ...part,
         columns: spec.width,
         width,
@@ -254,7 +254,7 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
     });
     ring.release(sliced, largest);
     this.#own = own!;
-    this.weightBytes = Math.round(this.#own.weightBytes * spec.outputs / this.#slices[0]!.outputs);
+    this.weightBytes = Math.round(this.#own.weightBytes * spec.outputs / this.#slices[0].outputs);
   }
 
   /** The shared block as bytes, at least `bytes` of them. */
@@ -274,7 +274,7 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
     this.#slices.forEach(({ firstOutput, outputs }, i) => {
       const row = outputs * bytes;
       if (i > 0) {
-        workers[i - 1]!.finish();
+        workers[i - 1].finish();
         const from = outOffset + (i - 1) * this.#sliceBytes;
         ring.bytes.set(shared.subarray(from, from + this.#pixels * row), this.#sliceAddress);
       }

@@ -28,7 +28,7 @@ async function serve({ control, data }: PoolStart): Promise<void> {
     try {
       const [id = 0, ...parameters] = control.subarray(PARAMETERS);
       if (operation === PREPARE) layers.set(id, new Layer(ring, parameters, shared));
-      if (operation === RUN) layers.get(id)!.run(parameters[0]!, shared);
+      if (operation === RUN) layers.get(id)!.run(parameters[0], shared);
       if (operation === RELEASE) layers.get(id)?.[Symbol.dispose]();
       if (operation === RELEASE) layers.delete(id);
     } catch (error) {
@@ -50,7 +50,7 @@ class Layer implements Disposable {
   readonly #y: number;
 
   constructor(readonly ring: Ring, parameters: readonly number[], shared: Uint8Array) {
-    const layer = Object.fromEntries(LAYER_FIELDS.map((field, i) => [field, parameters[i]!])) as LayerNumbers;
+    const layer = Object.fromEntries(LAYER_FIELDS.map((field, i) => [field, parameters[i]])) as LayerNumbers;
     const { small, inputBytes, outputBytes, weightBytes, columns, ...sizes } = layer;
     const weights = ring.allocate(weightBytes);
     ring.bytes.set(shared.subarray(0, weightBytes), weights);

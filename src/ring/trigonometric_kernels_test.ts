@@ -71,7 +71,7 @@ Deno.test("the words for a mask are cosines and sines of it to the nearest integ
         );
         out.checkGuard("trigonometricMasks");
         for (let e = 0; e < n; e++) {
-          const mask = s.words[e]! % 2 ** k,
+          const mask = s.words[e] % 2 ** k,
             angle = 2 * Math.PI * (mask - (2 ** t - 1) / 2) / 2 ** turnBits,
             at = e * (2 * H + 2);
           amplitudes.forEach((b, h) => {
@@ -99,17 +99,17 @@ Deno.test("the gate looks up the angle, picks the line by the top bit, and shift
         pairs = new Int32Array(ring.bytes.buffer, turn.address, 2 * places);
       for (const n of SIZES) {
         const e = bytes(4 * n), words = bytes(6 * n * (2 * H + 2)), mask = bytes(4 * n), reply = bytes(4 * n);
-        for (let i = 0; i < n; i++) e.words[i]! %= 2 ** k;
+        for (let i = 0; i < n; i++) e.words[i] %= 2 ** k;
         kernels.trigonometricReply(e.address, reply.address, n, k, t, waveBits);
         reply.checkGuard("trigonometricReply");
         const value = (i: number) => {
-          const place = (e.words[i]! >>> t) % places, top = e.words[i]! >>> (k - 1), at = i * (2 * H + 2);
+          const place = (e.words[i] >>> t) % places, top = e.words[i] >>> (k - 1), at = i * (2 * H + 2);
           assertEquals(reply.words[i], top * places + place);
           let y = words.word48(at + 2 * H + top);
           for (let h = 0; h < H; h++) {
             const j = (2 * h + 1) * place % places;
-            y += words.word48(at + 2 * h) * BigInt(pairs[2 * j]!) +
-              words.word48(at + 2 * h + 1) * BigInt(pairs[2 * j + 1]!);
+            y += words.word48(at + 2 * h) * BigInt(pairs[2 * j]) +
+              words.word48(at + 2 * h + 1) * BigInt(pairs[2 * j + 1]);
           }
           return y;
         };
@@ -119,7 +119,7 @@ Deno.test("the gate looks up the angle, picks the line by the top bit, and shift
         const compare = (out: ReturnType<typeof bytes>, expected: (i: number) => number) => {
           out.checkGuard("trigonometricGate");
           for (let i = 0; i < n; i++) {
-            assertEquals((out.words[i]! >>> 0) % 2 ** k, (expected(i) + 2 ** k) % 2 ** k);
+            assertEquals((out.words[i] >>> 0) % 2 ** k, (expected(i) + 2 ** k) % 2 ** k);
           }
         };
         const server = bytes(4 * n), client = bytes(4 * n);
@@ -134,7 +134,7 @@ Deno.test("the gate looks up the angle, picks the line by the top bit, and shift
           out: server.address,
           n,
         })();
-        compare(server, (i) => low(value(i) + shifted(e.words[i]!)));
+        compare(server, (i) => low(value(i) + shifted(e.words[i])));
         kernels[`trigonometricGateClient${H}`](
           reply.address,
           words.address,
@@ -157,7 +157,7 @@ Deno.test("the gate looks up the angle, picks the line by the top bit, and shift
           mask.address,
           n,
         );
-        compare(mask, (i) => low(value(i)) - masks[i]! % 2 ** k);
+        compare(mask, (i) => low(value(i)) - masks[i] % 2 ** k);
       }
     }
   }

@@ -29,7 +29,7 @@ export function compareLogits(answers: readonly Answer[]) {
     largestLogit: answers.reduce((max, { float }) => Math.max(max, largest(float)), 0),
     argmaxAgrees: answers.every(({ float }) => isFinite(float)) ? others.length === 0 : null,
     withinError: others.every(({ logits, float }) =>
-      float[classOf(float)]! - float[classOf(logits)]! <= 2 * fromFloat.max
+      float[classOf(float)] - float[classOf(logits)] <= 2 * fromFloat.max
     ),
     grossErrors: answers.length - sound.length,
   };
@@ -49,7 +49,7 @@ const isFinite = (logits: ArrayLike<number>) => Array.from(logits).every(Number.
 // Loops: a single layer may open millions of values.
 function largest(logits: ArrayLike<number>): number {
   let max = 0;
-  for (let i = 0; i < logits.length; i++) max = Math.max(max, Math.abs(logits[i]!));
+  for (let i = 0; i < logits.length; i++) max = Math.max(max, Math.abs(logits[i]));
   return max;
 }
 
@@ -60,7 +60,7 @@ function distance(
   let max = 0, sum = 0, count = 0;
   for (const [logits, expected] of pairs) {
     for (let i = 0; i < expected.length; i++) {
-      const difference = Math.abs(logits[i]! - expected[i]!);
+      const difference = Math.abs(logits[i] - expected[i]);
       max = Math.max(max, difference);
       sum += difference;
     }
@@ -86,7 +86,7 @@ export function classify(plan: Plan, answers: readonly Answer[], labels: readonl
     departures: classes.flatMap((label, image) =>
       label === plaintextClasses[image]
         ? []
-        : [{ image, private: label, plaintext: plaintextClasses[image]!, gap: gapOf(answers[image]!.float) }]
+        : [{ image, private: label, plaintext: plaintextClasses[image], gap: gapOf(answers[image].float) }]
     ),
     accuracy: labels && { private: accuracy(classes, labels), plaintext: accuracy(plaintextClasses, labels) },
   };
@@ -95,5 +95,5 @@ export function classify(plan: Plan, answers: readonly Answer[], labels: readonl
 /** How far the second largest logit lies below the largest. */
 function gapOf(logits: ArrayLike<number>): number {
   const [first, second] = Array.from(logits).sort((a, b) => b - a);
-  return first! - second!;
+  return first - second;
 }

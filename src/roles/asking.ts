@@ -21,5 +21,5 @@ export const ask = (options: AskingOptions, images: readonly ArrayLike<number>[]
       await joinMeeting(peer),
       async () => hold(await connectToDealer()),
     );
-    return await query({ pool, peer, dealer, plan }, (i) => images[i]!, images.length, options);
+    return await query({ pool, peer, dealer, plan }, (i) => images[i], images.length, options);
   });

@@ -13,9 +13,7 @@ export async function bindToCores(pids: readonly number[]): Promise<number[] | n
   const cores = coresIn(await taskset(`${Deno.pid}`));
   if (cores.length < pids.length) return null;
   // As far apart as they can be: neighbours in the list may be two threads of one core.
-  const chosen = pids.map((_, i) =>
-    cores[Math.round(i * (cores.length - 1) / Math.max(1, pids.length - 1))]!
-  );
+  const chosen = pids.map((_, i) => cores[Math.round(i * (cores.length - 1) / Math.max(1, pids.length - 1))]);
   const bound = await Promise.all(pids.map((pid, i) => taskset(`${chosen[i]}`, `${pid}`)));
   return bound.every((output) => output !== null) ? chosen : null;
 }

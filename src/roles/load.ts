@@ -151,7 +151,7 @@ class Disturbances {
   async #stranger(): Promise<void> {
     const connection = await Deno.connect({
       hostname: "127.0.0.1",
-      port: this.ports[this.counts.strangers++ % 2]!,
+      port: this.ports[this.counts.strangers++ % 2],
     });
     const isSilent = Math.random() < 0.3, bytes = new Uint8Array(1);
     try {

@@ -116,7 +116,7 @@ for (const { activation, linear } of PAIRS) {
         assert(result.reasons.every((reason) => reason !== "") || sent < message, result.reasons.join("; "));
         assertEquals(other.reasons, ["", "", ""]);
         for (const { logits } of other.figures!.queries) {
-          assert(logits.every((logit, i) => Math.abs(logit - expected[i]!) < 0.1));
+          assert(logits.every((logit, i) => Math.abs(logit - expected[i]) < 0.1));
         }
         assertEquals(ring.bytesInUse, used, `after ${victim} broke off at message ${message}`);
       }
@@ -211,7 +211,7 @@ Deno.test("the dealer brings together the two that name the same session, whoeve
     await met;
     const parties = (await Promise.all(joined)).filter((parties) => parties !== null);
     assertEquals(parties.length, 1);
-    assert(parties[0]!.server === atServer && parties[0]!.client === atClient);
+    assert(parties[0].server === atServer && parties[0].client === atClient);
   }
 });
 

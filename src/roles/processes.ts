@@ -238,7 +238,7 @@ export class Role {
 
   async #fail(): Promise<never> {
     const { code } = await this.#child.status;
-    const lines = (await this.#errors).split("\nSee deno task")[0]!.trim().split("\n");
+    const lines = (await this.#errors).split("\nSee deno task")[0].trim().split("\n");
     // Lines of the log may come before.
     const said = (lines.find((line) => line.startsWith("error: ")) ?? lines.join(" ")).replace(
       /^error: /,

@@ -54,7 +54,7 @@ export function tokensFromParent(): Promise<Record<string, string>> {
     let text = "";
     for await (const part of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
       text += part;
-      if (text.includes("\n")) resolve(JSON.parse(text.split("\n")[0]!));
+      if (text.includes("\n")) resolve(JSON.parse(text.split("\n")[0]));
     }
     Deno.exit(1);
   };

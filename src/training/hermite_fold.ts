@@ -112,10 +112,10 @@ function squaresOf(activation: string, weights: Weights): Squares {
   const { data: means } = weights.get(`${norm1}.mean`)!,
     { data: variances } = weights.get(`${norm1}.variance`)!;
   const rows = Array.from(means, (mean, c) => {
-    const sigma = Math.sqrt(variances[c]! + BATCH_NORM_EPSILON);
+    const sigma = Math.sqrt(variances[c] + BATCH_NORM_EPSILON);
     // f = a x^2 + b x + c, then x = mean + sigma z.
-    const p = hermite.scale[c]!, a = p * h2!, b = p * h1! + linear.scale[c]!;
-    const constant = p * h0! + hermite.offset[c]! + linear.offset[c]!;
+    const p = hermite.scale[c], a = p * h2, b = p * h1 + linear.scale[c];
+    const constant = p * h0 + hermite.offset[c] + linear.offset[c];
     const A = a * sigma ** 2, B = (2 * a * mean + b) * sigma, C = (a * mean + b) * mean + constant;
     const { factor, vertex, rest } = squareOf(A, B, C), rms = Math.sqrt(1 + vertex ** 2);
     return {
@@ -158,8 +158,8 @@ function setNorm(id: string, { vertex, deviation }: Squares, to: Map<string, Flo
 /** The layer computes (x - vertex) / deviation in place of x. */
 function mapOutputs(id: string, { vertex, deviation }: Squares, to: Map<string, FloatTensor>): void {
   const { data } = to.get(`${id}.weight`)!, { data: bias } = to.get(`${id}.bias`)!, outputs = bias.length;
-  for (let i = 0; i < data.length; i++) data[i]! /= deviation[i % outputs]!;
-  for (let c = 0; c < outputs; c++) bias[c] = (bias[c]! - vertex[c]!) / deviation[c]!;
+  for (let i = 0; i < data.length; i++) data[i] /= deviation[i % outputs];
+  for (let c = 0; c < outputs; c++) bias[c] = (bias[c] - vertex[c]) / deviation[c];
 }
 
 /** The layer reads u and computes what it did of factor * u + constant. Its inputs have channels fastest, flattened or not. */
@@ -168,8 +168,8 @@ function mapInputs(id: string, { factor, constant }: Squares, to: Map<string, Fl
   const sums = Float64Array.from(bias);
   for (let i = 0; i < data.length; i++) {
     const c = Math.floor(i / outputs) % factor.length;
-    sums[i % outputs]! += data[i]! * constant[c]!;
-    data[i]! *= factor[c]!;
+    sums[i % outputs] += data[i] * constant[c];
+    data[i] *= factor[c];
   }
   bias.set(sums);
 }

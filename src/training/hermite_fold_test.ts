@@ -30,7 +30,7 @@ function distance(weights: Map<string, FloatTensor>, seed: number): number {
   const before = evaluateLogits(hermiteGraph(graph), weights, HERMITE_2, image);
   const after = evaluateLogits(graph, folded, SQUARE, image);
   const largest = Math.max(...before.map(Math.abs));
-  return Math.max(...before.map((v, i) => Math.abs(v - after[i]!))) / largest;
+  return Math.max(...before.map((v, i) => Math.abs(v - after[i]))) / largest;
 }
 
 Deno.test("foldHermite() gives the logits of the trained network by squares", () => {
@@ -96,8 +96,8 @@ Deno.test("foldHermite() takes the square of values whose root mean square is 1"
   for (const [a, b, mean] of [[0.3, -0.5, 2], [-0.01, 1, 0], [0, 1, 0.5], [0, 0, -3]] as const) {
     const weights = foldHermite(chain(), weightsOf(a, b, mean, 4));
     // Mean and variance of mean - 2 and mean + 2 are those that the batch norm states.
-    const squares = [-2, 2].map((d) => evaluate(chain(), weights, SQUARE, [mean + d]).get("act")![0]!);
-    assertAlmostEquals((squares[0]! + squares[1]!) / 2, 1, 1e-4, `${a} ${b}`);
+    const squares = [-2, 2].map((d) => evaluate(chain(), weights, SQUARE, [mean + d]).get("act")![0]);
+    assertAlmostEquals((squares[0] + squares[1]) / 2, 1, 1e-4, `${a} ${b}`);
   }
 });
 
@@ -111,8 +111,8 @@ Deno.test("foldHermite() moves a vertex that is too far away, by no more than it
       const trained = weightsOf(a, b, mean, variance), folded = foldHermite(chain(), trained);
       for (const z of [-5, -1, 0, 0.5, 3, 8]) {
         const x = [mean + 2 * z];
-        const before = evaluateLogits(hermiteGraph(chain()), trained, HERMITE_2, x)[0]!;
-        const after = evaluateLogits(chain(), folded, SQUARE, x)[0]!;
+        const before = evaluateLogits(hermiteGraph(chain()), trained, HERMITE_2, x)[0];
+        const after = evaluateLogits(chain(), folded, SQUARE, x)[0];
         const bound = far < 1 ? 0 : z ** 2 / 512;
         // float32 rounds the constant of the square, which is 128 times as large as f.
         assert(Math.abs(before - after) <= bound + 1e-4, `${far} ${z}: ${before}, ${after}`);

@@ -75,5 +75,5 @@ export function stateOf(weights: Weights): EngineState {
 /** Weights that one output reads, and that one input feeds. */
 function fans(node: ConvNode | DenseNode, shape: readonly number[]): [fanIn: number, fanOut: number] {
   const [inputs, outputs] = shape.slice(-2), window = node.op === "conv" ? node.kernel ** 2 : 1;
-  return [window * inputs!, window * outputs!];
+  return [window * inputs, window * outputs];
 }

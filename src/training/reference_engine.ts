@@ -266,7 +266,7 @@ function reportOf(batch: Batch, { clip }: StepSettings, parts: readonly ShardPas
     crossEntropy: sum(parts.map(({ loss }) => loss)) / batch.size,
     penalty: sum(parts.flatMap(({ pass }) => pass.activationInputs.map((x) => penaltyOf(x, pass)))),
     correct: countCorrect(batch, parts.flatMap(({ logits }) => [...logits])),
-    largestInput: inputs[0]!.map((_, layer) => Math.max(...inputs.map((shard) => largest(shard[layer]!)))),
+    largestInput: inputs[0].map((_, layer) => Math.max(...inputs.map((shard) => largest(shard[layer])))),
     outOfRange: sum(all.map((x) => x.filter((v) => !(Math.abs(v) <= (clip ?? 5))).length)),
   };
 }
@@ -286,7 +286,7 @@ function total(maps: readonly ReadonlyMap<string, Values>[]): Map<string, Values
   return new Map(
     [...first].map(([name, values]) => [
       name,
-      values.map((v, i) => others.reduce((sum, map) => sum + map.get(name)![i]!, v)),
+      values.map((v, i) => others.reduce((sum, map) => sum + map.get(name)![i], v)),
     ]),
   );
 }
@@ -307,17 +307,17 @@ function update(
   for (const [name, { shape, data }] of weights) {
     if (!isTrainable(name)) {
       const measured = statistics.get(name)!;
-      newWeights.set(name, { shape, data: data.map((v, i) => 0.9 * v + 0.1 * measured[i]!) });
+      newWeights.set(name, { shape, data: data.map((v, i) => 0.9 * v + 0.1 * measured[i]) });
       continue;
     }
     const isMuon = settings.muon !== null && isMuonFilter(shape),
       decay = isMuon ? 0 : decayOf(name, settings);
-    const g = Float64Array.from(data, (w, i) => factor * gradients.get(name)![i]! + decay * w);
-    const v = Float64Array.from(momentum.get(name)!.data, (old, i) => settings.momentum * old + g[i]!);
-    const direction = settings.nesterov ? v.map((v, i) => settings.momentum * v + g[i]!) : v;
+    const g = Float64Array.from(data, (w, i) => factor * gradients.get(name)![i] + decay * w);
+    const v = Float64Array.from(momentum.get(name)!.data, (old, i) => settings.momentum * old + g[i]);
+    const direction = settings.nesterov ? v.map((v, i) => settings.momentum * v + g[i]) : v;
     const moved = isMuon
-      ? muonStep(data, direction, shape.at(-1)!, settings.muon!)
-      : Float64Array.from(data, (w, i) => w - settings.learningRate * direction[i]!);
+      ? muonStep(data, direction, shape.at(-1)!, settings.muon)
+      : Float64Array.from(data, (w, i) => w - settings.learningRate * direction[i]);
     const bound = boundOf(name, activation, capped.includes(name) ? settings.scaleCap! : Infinity);
     newWeights.set(name, rounded(shape, moved.map((w, i) => Math.max(-bound(i), Math.min(bound(i), w)))));
     newMomentum.set(name, rounded(shape, v));
@@ -343,7 +343,7 @@ const boundOf = (name: string, activation: Activation, cap: number) => (i: numbe
 /** Muon's step of a filter: see `muon.ts`. */
 function muonStep(w: Float32Array, direction: Values, outputs: number, rate: number): Values {
   const orthogonal = orthogonalised(direction, outputs), scale = Math.sqrt(outputs) / Math.hypot(...w);
-  return Float64Array.from(w, (w, i) => scale * w - rate * orthogonal[i]!);
+  return Float64Array.from(w, (w, i) => scale * w - rate * orthogonal[i]);
 }
 
 /** Muon's direction: X (a + b X^T X + c (X^T X)^2), three times. */
@@ -355,13 +355,13 @@ export function orthogonalised(direction: Values, outputs: number): number[] {
   );
   for (let step = 0; step < NEWTON_SCHULZ_STEPS; step++) {
     const gram = product(transposed(x), x), square = product(gram, gram);
-    x = product(x, gram.map((row, i) => row.map((v, j) => b * v + c * square[i]![j]! + (i === j ? a : 0))));
+    x = product(x, gram.map((row, i) => row.map((v, j) => b * v + c * square[i][j] + (i === j ? a : 0))));
   }
   return x.flat();
 }
 
 type Matrix = number[][];
 
-const transposed = (a: Matrix): Matrix => a[0]!.map((_, j) => a.map((row) => row[j]!));
+const transposed = (a: Matrix): Matrix => a[0].map((_, j) => a.map((row) => row[j]));
 const product = (a: Matrix, b: Matrix): Matrix =>
-  a.map((row) => transposed(b).map((column) => row.reduce((sum, v, k) => sum + v * column[k]!, 0)));
+  a.map((row) => transposed(b).map((column) => row.reduce((sum, v, k) => sum + v * column[k], 0)));

@@ -43,6 +43,6 @@ Deno.test("differentiate() follows central differences through maximum pooling",
   const parameters = parametersOf(initialState(POOLED, 2).weights);
   const { gradients } = differentiate(POOLED, activation, parameters, batch, SETTINGS, 2);
   for (const [name, expected] of differences(POOLED, activation, parameters, batch, SETTINGS, 2)) {
-    expected.forEach((g, i) => assertAlmostEquals(gradients.get(name)![i]!, g, 1e-7, `${name}[${i}]`));
+    expected.forEach((g, i) => assertAlmostEquals(gradients.get(name)![i], g, 1e-7, `${name}[${i}]`));
   }
 });

@@ -67,10 +67,10 @@ const resultOf = (node: Node, { images, shapes }: Pass): Values =>
 export const convolution: Layer<ConvNode | DenseNode> = {
   forward(node, [x], pass) {
     const w = pass.parameter(node, "weight")!, bias = pass.parameter(node, "bias"), y = resultOf(node, pass);
-    if (bias) y.forEach((_, i) => y[i] = bias[i % bias.length]!);
+    if (bias) y.forEach((_, i) => y[i] = bias[i % bias.length]);
     eachTap(node, pass, (from, to, tap, inputs, outputs) => {
       for (let c = 0; c < inputs; c++) {
-        for (let f = 0; f < outputs; f++) y[to + f]! += x[from + c]! * w[(tap * inputs + c) * outputs + f]!;
+        for (let f = 0; f < outputs; f++) y[to + f] += x[from + c] * w[(tap * inputs + c) * outputs + f];
       }
     });
     return y;
@@ -79,14 +79,14 @@ export const convolution: Layer<ConvNode | DenseNode> = {
     const w = pass.parameter(node, "weight")!, dw = pass.gradient(node, "weight");
     if (node.bias) {
       const dBias = pass.gradient(node, "bias");
-      dy.forEach((g, i) => dBias[i % dBias.length]! += g);
+      dy.forEach((g, i) => dBias[i % dBias.length] += g);
     }
     eachTap(node, pass, (from, to, tap, inputs, outputs) => {
       for (let c = 0; c < inputs; c++) {
         for (let f = 0; f < outputs; f++) {
           const k = (tap * inputs + c) * outputs + f;
-          dx[from + c]! += dy[to + f]! * w[k]!;
-          dw[k]! += dy[to + f]! * x[from + c]!;
+          dx[from + c] += dy[to + f] * w[k];
+          dw[k] += dy[to + f] * x[from + c];
         }
       }
     });
@@ -123,7 +123,7 @@ export const batchNorm: Layer<BatchNormNode> = {
   forward(node, [x], pass) {
     const scale = pass.parameter(node, "scale")!, offset = pass.parameter(node, "offset")!;
     return normalised(x, pass.moments(node, x)).map((v, i) =>
-      v * scale[i % scale.length]! + offset[i % scale.length]!
+      v * scale[i % scale.length] + offset[i % scale.length]
     );
   },
   /** Mean and deviation are functions of x, too. */
@@ -132,15 +132,15 @@ export const batchNorm: Layer<BatchNormNode> = {
     const moments = pass.moments(node, x), normal = normalised(x, moments), inverse = inverses(moments);
     const sums = zeros(channels), products = zeros(channels);
     dy.forEach((g, i) => {
-      sums[i % channels]! += g;
-      products[i % channels]! += g * normal[i]!;
+      sums[i % channels] += g;
+      products[i % channels] += g * normal[i];
     });
     const dScale = pass.gradient(node, "scale"), dOffset = pass.gradient(node, "offset");
-    products.forEach((product, c) => dScale[c]! += product);
-    sums.forEach((sum, c) => dOffset[c]! += sum);
+    products.forEach((product, c) => dScale[c] += product);
+    sums.forEach((sum, c) => dOffset[c] += sum);
     dy.forEach((g, i) => {
-      const c = i % channels, mean = sums[c]! / count + normal[i]! * products[c]! / count;
-      dx[i]! += scale[c]! * inverse[c]! * (g - mean);
+      const c = i % channels, mean = sums[c] / count + normal[i] * products[c] / count;
+      dx[i] += scale[c] * inverse[c] * (g - mean);
     });
   },
 };
@@ -149,14 +149,14 @@ const inverses = ({ variance }: Moments) => variance.map((v) => 1 / Math.sqrt(v 
 
 function normalised(x: Values, moments: Moments): Values {
   const inverse = inverses(moments), { mean } = moments, channels = mean.length;
-  return x.map((v, i) => (v - mean[i % channels]!) * inverse[i % channels]!);
+  return x.map((v, i) => (v - mean[i % channels]) * inverse[i % channels]);
 }
 
 /** Mean and biased variance of each channel. */
 export function momentsOf(x: Values, channels: number): Moments {
   const mean = zeros(channels), variance = zeros(channels), count = x.length / channels;
-  x.forEach((v, i) => mean[i % channels]! += v / count);
-  x.forEach((v, i) => variance[i % channels]! += (v - mean[i % channels]!) ** 2 / count);
+  x.forEach((v, i) => mean[i % channels] += v / count);
+  x.forEach((v, i) => variance[i % channels] += (v - mean[i % channels]) ** 2 / count);
   return { mean, variance };
 }
 
@@ -170,15 +170,15 @@ export const activation: Layer<ActivationNode> = {
   backward(node, [x], dy, [dx], pass) {
     const f = functionOf(node, pass), { clip } = pass;
     x.forEach((v, i) => {
-      if (Math.abs(v) <= (clip ?? Infinity)) dx[i]! += dy[i]! * derivativeAt(f, v);
+      if (Math.abs(v) <= (clip ?? Infinity)) dx[i] += dy[i] * derivativeAt(f, v);
     });
     addPenaltyGradient(x, dx, pass);
     if (f.kind !== "trigonometric" || !pass.parameter(node, "fourier")) return;
     const learned = pass.gradient(node, "fourier"), angle = 2 * Math.PI / f.period;
     x.forEach((v, i) => {
-      learned[0]! += dy[i]!;
+      learned[0] += dy[i];
       f.amplitudes.forEach((_, k) =>
-        learned[k + 1]! += dy[i]! * Math.cos((2 * k + 1) * angle * clipped(v, pass))
+        learned[k + 1] += dy[i] * Math.cos((2 * k + 1) * angle * clipped(v, pass))
       );
     });
   },
@@ -190,7 +190,7 @@ const clipped = (v: number, { clip }: Pass) => clip === null ? v : Math.max(-cli
 function functionOf(node: ActivationNode, pass: Pass): Activation {
   const fourier = pass.parameter(node, "fourier");
   if (!fourier || pass.activation.kind !== "trigonometric") return pass.activation;
-  return { ...pass.activation, offset: fourier[0]!, amplitudes: [...fourier.subarray(1)] };
+  return { ...pass.activation, offset: fourier[0], amplitudes: [...fourier.subarray(1)] };
 }
 
 function valueAt(f: Activation, x: number): number {
@@ -226,8 +226,8 @@ function addPenaltyGradient(x: Values, dx: Values, { penalty }: Pass): void {
   if (!penalty) return;
   const factor = penalty.factor(x.length), norm = penalty.isHinge ? excessNorm(x, penalty) : 0;
   x.forEach((v, i) => {
-    if (!penalty.isHinge) dx[i]! += factor * penaltyDerivative(v, penalty);
-    else if (norm > 0) dx[i]! += factor * excess(v, penalty) / norm;
+    if (!penalty.isHinge) dx[i] += factor * penaltyDerivative(v, penalty);
+    else if (norm > 0) dx[i] += factor * excess(v, penalty) / norm;
   });
 }
 
@@ -241,13 +241,13 @@ export const averagePool: Layer<PoolNode> = {
   forward(node, [x], pass) {
     const y = resultOf(node, pass);
     eachTap(node, pass, (from, to, _, channels) => {
-      for (let c = 0; c < channels; c++) y[to + c]! += x[from + c]! / node.kernel ** 2;
+      for (let c = 0; c < channels; c++) y[to + c] += x[from + c] / node.kernel ** 2;
     });
     return y;
   },
   backward(node, _, dy, [dx], pass) {
     eachTap(node, pass, (from, to, _, channels) => {
-      for (let c = 0; c < channels; c++) dx[from + c]! += dy[to + c]! / node.kernel ** 2;
+      for (let c = 0; c < channels; c++) dx[from + c] += dy[to + c] / node.kernel ** 2;
     });
   },
 };
@@ -256,7 +256,7 @@ export const maxPool: Layer<PoolNode> = {
   forward(node, [x], pass) {
     const y = resultOf(node, pass).fill(-Infinity);
     eachTap(node, pass, (from, to, _, channels) => {
-      for (let c = 0; c < channels; c++) y[to + c] = Math.max(y[to + c]!, x[from + c]!);
+      for (let c = 0; c < channels; c++) y[to + c] = Math.max(y[to + c], x[from + c]);
     });
     return y;
   },
@@ -266,7 +266,7 @@ export const maxPool: Layer<PoolNode> = {
     eachTap(node, pass, (from, to, _, channels) => {
       for (let c = 0; c < channels; c++) {
         if (isGiven[to + c] || x[from + c] !== y[to + c]) continue;
-        dx[from + c]! += dy[to + c]!;
+        dx[from + c] += dy[to + c];
         isGiven[to + c] = 1;
       }
     });
@@ -276,15 +276,15 @@ export const maxPool: Layer<PoolNode> = {
 // --- Residual sums, and values read in another shape ---
 
 export const add: Layer<AddNode> = {
-  forward: (_, [x, w]) => x.map((v, i) => v + w![i]!),
+  forward: (_, [x, w]) => x.map((v, i) => v + w[i]),
   backward(_, __, dy, gradients) {
-    for (const gradient of gradients) dy.forEach((g, i) => gradient[i]! += g);
+    for (const gradient of gradients) dy.forEach((g, i) => gradient[i] += g);
   },
 };
 
 export const flatten: Layer<Node> = {
   forward: (_, [x]) => x.slice(),
-  backward: (_, __, dy, [dx]) => dy.forEach((g, i) => dx[i]! += g),
+  backward: (_, __, dy, [dx]) => dy.forEach((g, i) => dx[i] += g),
 };
 
 // --- Softmax cross entropy ---
@@ -308,8 +308,8 @@ export function crossEntropy(
     );
     const mass = target.reduce((sum, t) => sum + t, 0);
     row.forEach((v, k) => {
-      loss -= target[k]! * (v - logSum);
-      gradient[at + k] = factor * (mass * Math.exp(v - logSum) - target[k]!);
+      loss -= target[k] * (v - logSum);
+      gradient[at + k] = factor * (mass * Math.exp(v - logSum) - target[k]);
     });
   }
   return { loss, gradient };

@@ -55,10 +55,10 @@ function whiten(graph: Graph, weights: Map<string, FloatTensor>, dataset: Datase
   // Then their opposites, since an activation treats those differently; what is left stays as it was drawn. In pairs, six
   // filters would see three directions, which cost ConvNet 4 points.
   for (let output = 0; output < Math.min(first.outputs, 2 * size); output++) {
-    const sign = output < size ? 1 : -1, direction = directions[output % size]!;
-    const drawn = Array.from({ length: size }, (_, i) => data[i * first.outputs + output]!);
+    const sign = output < size ? 1 : -1, direction = directions[output % size];
+    const drawn = Array.from({ length: size }, (_, i) => data[i * first.outputs + output]);
     const norm = Math.sqrt(drawn.reduce((sum, w) => sum + w * w, 0));
-    for (let i = 0; i < size; i++) filters[i * first.outputs + output] = sign * norm * direction[i]!;
+    for (let i = 0; i < size; i++) filters[i * first.outputs + output] = sign * norm * direction[i];
   }
   weights.set(`${first.id}.weight`, { shape, data: filters });
 }
@@ -71,19 +71,19 @@ function patchMoments(graph: Graph, { id, input, kernel }: ConvNode, dataset: Da
   }
   const sums = new Float64Array(size * size), patch = new Float64Array(size);
   const [batch] = evaluationBatches(dataset.train, dataset, Math.min(IMAGES, dataset.train.count));
-  for (let image = 0; image < batch!.size; image++) {
+  for (let image = 0; image < batch.size; image++) {
     for (let top = 0; top + kernel <= height; top += PATCH_STEP) {
       for (let left = 0; left + kernel <= width; left += PATCH_STEP) {
         for (let row = 0; row < kernel; row++) {
           const at = ((image * height + top + row) * width + left) * channels;
-          patch.set(batch!.images.subarray(at, at + kernel * channels), row * kernel * channels);
+          patch.set(batch.images.subarray(at, at + kernel * channels), row * kernel * channels);
         }
         for (let i = 0; i < size; i++) {
-          for (let j = 0; j <= i; j++) sums[i * size + j]! += patch[i]! * patch[j]!;
+          for (let j = 0; j <= i; j++) sums[i * size + j] += patch[i] * patch[j];
         }
       }
     }
   }
-  for (let i = 0; i < size; i++) for (let j = i + 1; j < size; j++) sums[i * size + j] = sums[j * size + i]!;
+  for (let i = 0; i < size; i++) for (let j = i + 1; j < size; j++) sums[i * size + j] = sums[j * size + i];
   return sums;
 }

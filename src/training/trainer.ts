@@ -244,14 +244,14 @@ const isSound = ({ crossEntropy, penalty, largestInput }: StepReport): boolean =
 function divergenceOf({ lastSteps, layers }: Task): Divergence {
   const last = lastSteps.at(-1)!, { epoch, step } = last;
   const infinite = last.largestInput.indexOf(null);
-  if (infinite > 0) return { epoch, step, layer: layers[infinite]!, largestInput: null };
+  if (infinite > 0) return { epoch, step, layer: layers[infinite], largestInput: null };
   // Either all inputs are finite, or the weights are not and the step before tells more.
   const telling = lastSteps.findLast(({ largestInput }) => largestInput[0] !== null) ?? last;
   const sizes = telling.largestInput.map((size) => size ?? 0), largest = Math.max(...sizes);
   return {
     epoch,
     step,
-    layer: layers[sizes.indexOf(largest)]!,
+    layer: layers[sizes.indexOf(largest)],
     largestInput: largest > 0 ? largest : null,
   };
 }

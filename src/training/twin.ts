@@ -84,5 +84,5 @@ function largeInputs(graph: Graph, weights: Weights, dataset: Dataset): Map<stri
     }
     image++;
   }
-  return new Map([...sizes].map(([id, all]) => [id, all.sort()[Math.floor(QUANTILE * (all.length - 1))]!]));
+  return new Map([...sizes].map(([id, all]) => [id, all.sort()[Math.floor(QUANTILE * (all.length - 1))]]));
 }

@@ -24,8 +24,8 @@ Deno.test("rescaledTwin() computes what the twin does, with inputs of activation
     }
     const scaled = rescaledTwin(graph, weights, DATASET);
     const [batch] = evaluationBatches(DATASET.train, DATASET, 1);
-    const before = evaluate(graph, weights, RELU, batch!.images),
-      after = evaluate(graph, scaled, RELU, batch!.images);
+    const before = evaluate(graph, weights, RELU, batch.images),
+      after = evaluate(graph, scaled, RELU, batch.images);
     const last = graph.nodes.at(-1)!.id, size = Math.max(...before.get(last)!.map(Math.abs));
     after.get(last)!.forEach((v, i) => assertAlmostEquals(v, before.get(last)![i], 1e-4 * size));
     for (const node of graph.nodes) {

@@ -168,14 +168,14 @@ class WasmEngine implements TrainingEngine {
       slot.request[OPERATION] = STEP;
       writeStepSettings(settings, slot.request);
     });
-    const sum = (field: number) => reports.reduce((total, report) => total + report[field]!, 0);
+    const sum = (field: number) => reports.reduce((total, report) => total + report[field], 0);
     const layers = this.graph.nodes.filter(({ op }) => op === "activation");
     return {
       crossEntropy: sum(0) / batch.size,
       penalty: sum(1),
       correct: sum(2),
       outOfRange: sum(3),
-      largestInput: layers.map((_, i) => Math.max(...reports.map((report) => report[STEP_FIELDS + i]!))),
+      largestInput: layers.map((_, i) => Math.max(...reports.map((report) => report[STEP_FIELDS + i]))),
     };
   }
 
@@ -193,7 +193,7 @@ class WasmEngine implements TrainingEngine {
     });
     const values = (field: keyof ShardEvaluation) => {
       const at = EVALUATION_FIELDS.indexOf(field);
-      return reports.map((report) => report[at]!);
+      return reports.map((report) => report[at]);
     };
     const sum = (field: keyof ShardEvaluation) => values(field).reduce((total, value) => total + value, 0);
     const nonFinite = sum("nonFinite"), finite = Math.max(1, sum("finite")), mean = sum("sum") / finite;
@@ -256,7 +256,7 @@ class WasmEngine implements TrainingEngine {
 
   #post(fill: (slot: RequestSlot) => void): number {
     const { control, slots } = this.exchange, request = ++this.#requests;
-    fill(slots[request % slots.length]!);
+    fill(slots[request % slots.length]);
     Atomics.store(control, REQUEST, request);
     Atomics.notify(control, REQUEST);
     return request;
@@ -270,7 +270,7 @@ class WasmEngine implements TrainingEngine {
       for (;;) {
         const meetings = Atomics.load(control, MEETINGS), failure = failureOf(this.exchange);
         if (failure) throw failure;
-        if (meetings >= request) return slots[request % slots.length]!;
+        if (meetings >= request) return slots[request % slots.length];
         const wait = Atomics.waitAsync(control, MEETINGS, meetings);
         if (wait.async) await wait.value;
       }

@@ -134,14 +134,14 @@ for (const [graph, activation, settings] of gradientCases) {
       assertAlmostEquals(report.crossEntropy, expected.crossEntropy, 1e-5);
       assertAlmostEquals(report.penalty, expected.penalty, 1e-4 * expected.penalty);
       assertEquals([report.correct, report.outOfRange], [expected.correct, expected.outOfRange]);
-      report.largestInput.forEach((value, i) => assertAlmostEquals(value, expected.largestInput[i]!, 1e-4));
+      report.largestInput.forEach((value, i) => assertAlmostEquals(value, expected.largestInput[i], 1e-4));
       const { weights, momentum } = engine.save();
       for (const [name, { data }] of momentum) {
         const gradient = gradients.get(name)!, largest = Math.max(...gradient.map(Math.abs));
         const before = initial.weights.get(name)!.data, after = weights.get(name)!.data;
         gradient.forEach((g, i) => {
-          assertAlmostEquals(data[i]!, g, 1e-4 * largest + 1e-7, `${name}[${i}]`);
-          assertAlmostEquals(after[i]!, before[i]! - settings.learningRate * g, 1e-5 * (1 + largest), name);
+          assertAlmostEquals(data[i], g, 1e-4 * largest + 1e-7, `${name}[${i}]`);
+          assertAlmostEquals(after[i], before[i] - settings.learningRate * g, 1e-5 * (1 + largest), name);
         });
       }
     } finally {
@@ -194,13 +194,13 @@ Deno.test("WasmEngine.step() limits the gradient, decays weights, and keeps runn
     for (const name of ["conv1.weight", "dense1.bias", "bn1.scale"]) {
       const decay = name === "bn1.scale" ? 0 : 0.1, w = initial.weights.get(name)!.data;
       gradients.get(name)!.forEach((g, i) => {
-        assertAlmostEquals(momentum.get(name)!.data[i]!, g * 0.5 / norm + decay * w[i]!, 1e-5, name);
+        assertAlmostEquals(momentum.get(name)!.data[i], g * 0.5 / norm + decay * w[i], 1e-5, name);
       });
     }
     for (const [name, measured] of statistics) {
       measured.forEach((v, i) => {
-        const expected = 0.9 * initial.weights.get(name)!.data[i]! + 0.1 * v;
-        assertAlmostEquals(weights.get(name)!.data[i]!, expected, 1e-5, name);
+        const expected = 0.9 * initial.weights.get(name)!.data[i] + 0.1 * v;
+        assertAlmostEquals(weights.get(name)!.data[i], expected, 1e-5, name);
       });
     }
   } finally {
@@ -224,7 +224,7 @@ Deno.test("WasmEngine.evaluate() measures range and accuracy of any number of im
   try {
     const report = await engine.evaluate({ size: 3, images, targets }, 5);
     const losses = [Math.log(1 + Math.exp(-8) + Math.exp(-9)), Math.log(2 + Math.exp(2))];
-    assertAlmostEquals(report.crossEntropy, (losses[0]! + losses[1]!) / 2, 1e-6);
+    assertAlmostEquals(report.crossEntropy, (losses[0] + losses[1]) / 2, 1e-6);
     assertEquals({ ...report, crossEntropy: 0 }, {
       images: 3,
       correct: 1,
@@ -347,9 +347,9 @@ Deno.test("the kernels of the trigonometric activation are exact to a few units 
     });
     const { data } = engine.save().momentum.get("classifier.weight")!;
     for (let i = 0; i < size; i++) {
-      const x = images[i]!,
-        mean = (trigonometricAt(activation, x) + trigonometricAt(activation, images[size + i]!)) / 2;
-      assertAlmostEquals(-data[3 * i]! * 1.5, mean, 3e-7 * (4 + Math.abs(x)), `f(${x})`);
+      const x = images[i],
+        mean = (trigonometricAt(activation, x) + trigonometricAt(activation, images[size + i])) / 2;
+      assertAlmostEquals(-data[3 * i] * 1.5, mean, 3e-7 * (4 + Math.abs(x)), `f(${x})`);
     }
   } finally {
     engine.close();

@@ -32,9 +32,9 @@ export const windowWords = ({ shape: [height, width, channels], kernel, stride }
 /** A residual sum at the scale of `output`, that of the finer summand: the coarser one is shifted left, which is exact. */
 export function addHalves(halves: readonly Half[], wires: readonly Wire[], output: Wire): Half {
   const [fine, coarse] = halves
-    .map((half, i) => ({ half, lift: output.fractionBits - wires[i]!.fractionBits }))
+    .map((half, i) => ({ half, lift: output.fractionBits - wires[i].fractionBits }))
     .sort((a, b) => a.lift - b.lift);
-  const some = fine!.half ?? coarse!.half;
+  const some = fine.half ?? coarse.half;
   if (!some) return undefined;
   for (const half of halves) {
     if (half && half.length !== output.words) {
@@ -43,9 +43,9 @@ export function addHalves(halves: readonly Half[], wires: readonly Wire[], outpu
   }
   const { ring, width } = some, on = arithmetic(ring, width);
   const sum = new RingTensor(ring, width, output.words, output.fractionBits);
-  if (fine!.half && coarse!.half) {
-    on.addShifted(fine!.half.address, coarse!.half.address, coarse!.lift, sum.address, sum.length);
-  } else on.shiftLeft(some.address, fine!.half ? fine!.lift : coarse!.lift, sum.address, sum.length);
+  if (fine.half && coarse.half) {
+    on.addShifted(fine.half.address, coarse.half.address, coarse.lift, sum.address, sum.length);
+  } else on.shiftLeft(some.address, fine.half ? fine.lift : coarse.lift, sum.address, sum.length);
   return sum;
 }
 

@@ -18,7 +18,7 @@ const attempts: Readonly<Record<string, () => unknown>> = {
 const attempt = () => {
   const worked = Object.keys(attempts).filter((name) => {
     try {
-      attempts[name]!();
+      attempts[name]();
       return true;
     } catch {
       return false;

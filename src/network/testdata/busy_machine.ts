@@ -4,7 +4,7 @@
  * then, and no software link can be on time: what is left to test then is the order of magnitude.
  */
 export function busyFactor(): number {
-  if (Deno.loadavg()[0]! > navigator.hardwareConcurrency) return 10;
+  if (Deno.loadavg()[0] > navigator.hardwareConcurrency) return 10;
   const neverNotified = new Int32Array(new SharedArrayBuffer(4));
   let latestMs = 0;
   for (let i = 0; i < 20; i++) {

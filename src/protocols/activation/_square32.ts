@@ -28,7 +28,7 @@ export const square32: ActivationProtocol = {
       group: "add",
       from: [r],
       fill(_, [mask], out) {
-        mask!.uint32.forEach((v, i) => out.uint32[i] = Math.imul(v, v));
+        mask.uint32.forEach((v, i) => out.uint32[i] = Math.imul(v, v));
       },
       products: (e) => productOfMasks([r, e], [r, e]),
     };
@@ -51,12 +51,12 @@ export const square32: ActivationProtocol = {
             using x = part(late);
             using mine = new RingTensor(ring, 32, n);
             using theirs = new RingTensor(ring, 32, n);
-            x.uint32.forEach((v, i) => mine.uint32[i] = v - mask.uint32[i]!);
+            x.uint32.forEach((v, i) => mine.uint32[i] = v - mask.uint32[i]);
             await peer.exchange(tag, mine.bytes, theirs.bytes);
             const y = new RingTensor(ring, 32, n, 2 * input.fractionBits);
             for (let i = 0; i < n; i++) {
-              const u = mine.uint32[i]! + theirs.uint32[i]!, own = role === "server" ? Math.imul(u, u) : 0;
-              y.uint32[i] = own + 2 * Math.imul(u, mask.uint32[i]!) + share.uint32[i]!;
+              const u = mine.uint32[i] + theirs.uint32[i], own = role === "server" ? Math.imul(u, u) : 0;
+              y.uint32[i] = own + 2 * Math.imul(u, mask.uint32[i]) + share.uint32[i];
             }
             mask[Symbol.dispose]();
             share[Symbol.dispose]();

@@ -154,14 +154,14 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
   const forms = Object.entries(FORMS).filter(([, form]) => planned(protocol, form, 4, usual) !== null);
 
   Deno.test(`${protocol.name} takes its forms of input and functions, and refuses every other one with a sentence`, () => {
-    assertEquals(forms.map(([name]) => name), Object.keys(FORMS).filter(TAKES[protocol.name]!.forms));
+    assertEquals(forms.map(([name]) => name), Object.keys(FORMS).filter(TAKES[protocol.name].forms));
     for (const [name, form] of protocol.computes ? [] : forms) {
       const taken = Object.keys(FUNCTIONS).filter((name) =>
-        planned(protocol, form, 4, FUNCTIONS[name]!) !== null
+        planned(protocol, form, 4, FUNCTIONS[name]) !== null
       );
       assertEquals(
         taken,
-        Object.keys(FUNCTIONS).filter((title) => TAKES[protocol.name]!.functions(title, name)),
+        Object.keys(FUNCTIONS).filter((title) => TAKES[protocol.name].functions(title, name)),
       );
     }
   });
@@ -178,21 +178,21 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
           unit = 2 ** -valueBits(input);
         const x = grid(1000, reach).map((v) => Math.round(v / unit) * unit);
         const { outputs } = await runChain(ring, input, x, chain);
-        const scale = 2 ** -step.outputs[0]!.fractionBits;
+        const scale = 2 ** -step.outputs[0].fractionBits;
         const expected = step.plain(x.map((v) => Math.floor(v * 2 ** step.inputBits))).map((v) => v * scale);
         // The truncation to the protocol's scale moves x by up to a unit of it.
         const slope = step.inputBits < valueBits(input)
           ? lipschitz(step, function_, reach) * 2 ** -step.inputBits + scale
           : 0;
         const worst = Math.max(
-          ...outputs[0]!.values().map((v, i) => Math.abs(Number(v) * scale - expected[i]!)),
+          ...outputs[0].values().map((v, i) => Math.abs(Number(v) * scale - expected[i])),
         );
         const bound = step.carryBound(reach) + slope;
         assert(worst <= bound, `difference ${worst} from the fixed-point result, bound ${bound}`);
         if (!step.errorBound) return;
         const exact = activate(function_, x);
-        outputs[0]!.forEach((v, i) =>
-          assert(Math.abs(Number(v) * scale - exact[i]!) <= step.errorBound!(x[i]!))
+        outputs[0].forEach((v, i) =>
+          assert(Math.abs(Number(v) * scale - exact[i]) <= step.errorBound!(x[i]))
         );
       });
     }
@@ -202,9 +202,9 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
         const { chain, step, input } = planned(protocol, form, 4097, usual)!;
         const x = grid(4097, Math.min(5, step.limit / 2)),
           { outputs } = await runChain(ring, input, x, chain);
-        const exact = activate(usual, x), scale = 2 ** -step.outputs[0]!.fractionBits;
+        const exact = activate(usual, x), scale = 2 ** -step.outputs[0].fractionBits;
         const worst = Math.max(
-          ...outputs[0]!.values().map((v, i) => Math.abs(Number(v) * scale - exact[i]!)),
+          ...outputs[0].values().map((v, i) => Math.abs(Number(v) * scale - exact[i])),
         );
         assert(worst < 0.01, `largest error ${worst}`);
       });
@@ -220,12 +220,12 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
             grid(length, 0.5),
             chain,
           );
-          assertEquals(outputs[0]!.length, length);
+          assertEquals(outputs[0].length, length);
           for (const phase of ["offline", "online"] as const) {
             assertEquals(traffic[phase], expectedTraffic(chain, phase), `${phase}, ${length} elements`);
           }
           assertEquals(dealt, dealtBytes(chain.flatMap(({ query }) => query)));
-          const { mask, clientLate } = step.outputs[0]!;
+          const { mask, clientLate } = step.outputs[0];
           assertEquals(mask !== null, clientEarly[0] !== undefined && !clientLate);
         }
       }
@@ -278,7 +278,7 @@ Deno.test("lifted refuses an input whose client's part comes late: that is what 
   const lifted = ACTIVATION_PROTOCOLS.find(({ name }) => name === "lifted")!;
   const layer = { name: "net: act1", function: QUARTIC, outputBits: 13, remask: true };
   assertThrows(
-    () => lifted.plan({ ...layer, input: FORMS["30-bit shares"]!.wire(8) }),
+    () => lifted.plan({ ...layer, input: FORMS["30-bit shares"].wire(8) }),
     RangeError,
     "net: act1: lifted needs the client's part of its input before the image is known",
   );

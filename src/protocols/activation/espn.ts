@@ -64,7 +64,7 @@ interface HeldGroup {
 /** c_(i+j) binom(i+j, i) at row i - 1, column j - 1: the cross terms. */
 function crossTerm({ degree, coefficients }: PowerGroup, row: number, column: number): bigint {
   const k = row + column + 2;
-  return k <= degree ? coefficients[k]! * binomial(k, row + 1) : 0n;
+  return k <= degree ? coefficients[k] * binomial(k, row + 1) : 0n;
 }
 
 const crossTable = (ring: Ring, group: PowerGroup): RingTensor =>
@@ -86,7 +86,7 @@ function dealtFor(group: PowerGroup, n: number): DealtGroup {
       fill(ring, [maskA, maskB], out) {
         using cross = crossTable(ring, group);
         out.bytes.fill(0);
-        ring.kernels.bilinear64(maskA!.address, maskB!.address, cross.address, rows, out.address, n);
+        ring.kernels.bilinear64(maskA.address, maskB.address, cross.address, rows, out.address, n);
       },
       products: (e) =>
         Array.from({ length: rows }, (_, i) =>
@@ -118,7 +118,7 @@ const evaluation =
       const own = powers.view(row * n, (degree - 1) * n);
       ring.kernels.polynomials64(input.address, monomials.address, degree - 1, degree, own.address, n);
       subtract(own, masks, masked.view(row * n, (degree - 1) * n));
-      using polynomial = table(ring, 1, degree + 1, (_, k) => coefficients[k]!);
+      using polynomial = table(ring, 1, degree + 1, (_, k) => coefficients[k]);
       const local = words(ring, n, group.fractionBits);
       ring.kernels.polynomials64(input.address, polynomial.address, 1, degree, local.address, n);
       locals.push(local);
@@ -129,7 +129,7 @@ const evaluation =
 
     row = 0;
     held.forEach(({ group, masks, k }, i) => {
-      const rows = group.degree - 1, sum = locals[i]!;
+      const rows = group.degree - 1, sum = locals[i];
       const opened = theirs.view(row * n, rows * n), own = powers.view(row * n, rows * n);
       using cross = crossTable(ring, group);
       // Rows of the table are the server's powers, columns the client's.

@@ -62,16 +62,16 @@ function dealtFor(group: PowerGroup, n: number): DealtGroup {
           ring,
           degree - 1,
           degree + 1,
-          (i, k) => k + i <= degree ? coefficients[k + i]! * binomial(k + i, i) : 0n,
+          (i, k) => k + i <= degree ? coefficients[k + i] * binomial(k + i, i) : 0n,
         );
-        ring.kernels.polynomials64(mask!.address, rows.address, degree - 1, degree, out.address, n);
+        ring.kernels.polynomials64(mask.address, rows.address, degree - 1, degree, out.address, n);
       },
       // r^k = sum over l of binom(k, l) r_S^l r_C^(k - l).
       products(element) {
         const i = Math.floor(element / n), e = element % n;
         return Array.from({ length: degree - i + 1 }, (_, k) =>
           Array.from({ length: k + 1 }, (_, l) => ({
-            coefficient: coefficients[k + i]! * binomial(k + i, i) * binomial(k, l),
+            coefficient: coefficients[k + i] * binomial(k + i, i) * binomial(k, l),
             server: (word: (own: Own, index: number) => bigint) => word(r, e) ** BigInt(l),
             client: (word: (own: Own, index: number) => bigint) => word(r, e) ** BigInt(k - l),
           }))).flat();
@@ -95,10 +95,10 @@ async function holdGroup({ group, r, g }: DealtGroup, party: Party, drawn: Drawn
   await drawn.share(g, shares.view(0, (degree - 1) * n));
   const last = multiplyConstant(
     mask,
-    BigInt(degree) * coefficients[degree]!,
+    BigInt(degree) * coefficients[degree],
     shares.view((degree - 1) * n, n),
   );
-  if (party.role === "server") addConstant(last, coefficients[degree - 1]!);
+  if (party.role === "server") addConstant(last, coefficients[degree - 1]);
   return { group, r: mask, g: shares };
 }
 
@@ -118,7 +118,7 @@ const evaluation =
     held.forEach(({ group, r, g }, i) => {
       const { degree, coefficients, fractionBits } = group;
       // The public lead c_d, like every public constant, is added by one party only.
-      const lead = party.role === "server" ? coefficients[degree]! : 0n;
+      const lead = party.role === "server" ? coefficients[degree] : 0n;
       using power = words(ring, n, fractionBits);
       ring.kernels.horner64(u.view(i * n, n).address, g.address, degree, lead, power.address, n);
       using result = rescale(power, words(ring, n, spec.fractionBits));

@@ -161,8 +161,8 @@ const dealtFor = (spec: LiftedSpec, s: Own<32>): Dealt<64 | 128> => ({
   fill(ring, [masks], out) {
     const { length: n, ringBits, polynomial } = spec, offset = 2 ** (ringBits - 2);
     using r = new RingTensor(ring, 32, n);
-    const from = masks!.uint32, to = r.uint32;
-    for (let i = 0; i < n; i++) to[i] = from[i]! - offset;
+    const from = masks.uint32, to = r.uint32;
+    for (let i = 0; i < n; i++) to[i] = from[i] - offset;
     using table = coefficientTable(ring, spec);
     const deal = limbsOf(spec) === 1 ? ring.kernels.liftedMasks64 : ring.kernels.liftedMasks128;
     deal(r.address, n, ringBits, droppedBits(spec), table.address, degreeOf(polynomial), out.address);
@@ -185,7 +185,7 @@ function evaluate(
     gate(opened.address, g.address, degree, topBit, shift, mask.address, out.address, n);
   } else {
     const gate = isOneWord ? kernels.liftedGateServer64 : kernels.liftedGateServer128;
-    const lead = role === "server" ? BigInt(spec.polynomial.coefficients[degree]!) : 0n;
+    const lead = role === "server" ? BigInt(spec.polynomial.coefficients[degree]) : 0n;
     gate(opened.address, g.address, degree, lead, topBit, shift, out.address, n);
   }
 }

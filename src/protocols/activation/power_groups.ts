@@ -41,13 +41,13 @@ function powerGroup(polynomial: Polynomial, fractionBits: number, powers: number
   const degree = powers.at(-1)!;
   // The coefficients without their common power of two: fewer bits, rarer failures.
   let precision = polynomial.precision;
-  let integers = powers.map((k) => polynomial.coefficients[k]!);
+  let integers = powers.map((k) => polynomial.coefficients[k]);
   while (precision > 0 && integers.every((c) => c % 2 === 0)) {
     integers = integers.map((c) => c / 2);
     precision--;
   }
   const size = Math.max(
-    ...powers.map((k) => Math.log2(Math.abs(polynomial.coefficients[k]!)) - polynomial.precision + k),
+    ...powers.map((k) => Math.log2(Math.abs(polynomial.coefficients[k])) - polynomial.precision + k),
   );
   // The bits kept of x: the power has at most 2 * f (as the paper's code), and the sum stays within HEAD_BITS.
   const kept = Math.min(
@@ -62,7 +62,7 @@ function powerGroup(polynomial: Polynomial, fractionBits: number, powers: number
     );
   }
   const table = Array.from({ length: degree + 1 }, () => 0n);
-  powers.forEach((k, i) => table[k] = BigInt(integers[i]!) << BigInt((degree - k) * kept));
+  powers.forEach((k, i) => table[k] = BigInt(integers[i]) << BigInt((degree - k) * kept));
   return { shift: fractionBits - kept, degree, coefficients: table, fractionBits: degree * kept + precision };
 }
 
@@ -105,7 +105,7 @@ export function fixedPointOfGroups(spec: ActivationSpec, x: Float64Array): Float
     for (const { unit, table, last } of groups) {
       const y = Math.round(value / unit);
       let power = 0;
-      for (let k = table.length - 1; k >= 0; k--) power = power * y + table[k]!;
+      for (let k = table.length - 1; k >= 0; k--) power = power * y + table[k];
       sum += Math.floor(power / last);
     }
     return sum;

@@ -100,7 +100,7 @@ async function nonNegative(
   let p = words(party.ring, POSITIONS * w);
   party.ring.bytes.fill(0, p.address, p.address + w * WORD_BYTES);
   for (let i = 1; i < POSITIONS; i++) {
-    const from = planes.address + (ORDER[i]! - 1) * w * WORD_BYTES;
+    const from = planes.address + (ORDER[i] - 1) * w * WORD_BYTES;
     party.ring.bytes.copyWithin(p.address + i * w * WORD_BYTES, from, from + w * WORD_BYTES);
   }
   let g = await generate(p);
@@ -130,7 +130,7 @@ function oneSidedAnd(n: number) {
   const a = own("a", "server", n, 64, "xor"), b = own("b", "client", n, 64, "xor");
   const k: Dealt<64> = {
     ...bits("a and b", n, [a, b]),
-    fill: (ring, [x, y], out) => ring.kernels.and64(x!.address, y!.address, out.address, n),
+    fill: (ring, [x, y], out) => ring.kernels.and64(x.address, y.address, out.address, n),
     products: (e) => [{ coefficient: ONES, server: (word) => word(a, e), client: (word) => word(b, e) }],
   };
   return {
@@ -168,13 +168,13 @@ function levelOf(pairs: number, w: number) {
   const c = own("c", "both", upper, 64, "xor");
   const ab: Dealt<64> = {
     ...bits("a and b", full, [a, b]),
-    fill: (ring, [x, y], out) => ring.kernels.and64(x!.address, y!.address, out.address, full),
+    fill: (ring, [x, y], out) => ring.kernels.and64(x.address, y.address, out.address, full),
     products: (e) => productOfMasks([a, e], [b, e], ONES),
   };
   const ac: Dealt<64> = {
     ...bits("a and c", upper, [a, c]),
     fill: (ring, [x, y], out) =>
-      ring.kernels.and64(x!.address + w * WORD_BYTES, y!.address, out.address, upper),
+      ring.kernels.and64(x.address + w * WORD_BYTES, y.address, out.address, upper),
     products: (e) => productOfMasks([a, e + w], [c, e], ONES),
   };
   const isLast = pairs === 1;
@@ -235,7 +235,7 @@ function bitOf(w: number) {
     bits: 64,
     group: "add",
     from: [rho],
-    fill: (ring, [x], out) => ring.kernels.bitsToWords64(x!.address, out.address, n),
+    fill: (ring, [x], out) => ring.kernels.bitsToWords64(x.address, out.address, n),
     // a xor b = a + b - 2 a b.
     products(e) {
       const bit = (word: (own: Own, index: number) => bigint) => word(rho, e >> 6) >> BigInt(e & 63) & 1n,
@@ -278,7 +278,7 @@ function productWithBit(n: number) {
     bits: 64,
     group: "add",
     from: [r, s],
-    fill: (ring, [x, y], out) => ring.kernels.mul64(x!.address, y!.address, out.address, n),
+    fill: (ring, [x, y], out) => ring.kernels.mul64(x.address, y.address, out.address, n),
     products: (e) => productOfMasks([r, e], [s, e]),
   };
   return {

@@ -90,7 +90,7 @@ const productOf = (name: string, a: Own<64>, b: Own<64>): Dealt<64> => ({
   bits: 64,
   group: "add",
   from: [a, b],
-  fill: (ring, [x, y], out) => ring.kernels.mul64(x!.address, y!.address, out.address, out.length),
+  fill: (ring, [x, y], out) => ring.kernels.mul64(x.address, y.address, out.address, out.length),
   products: (e) => productOfMasks([a, e], [b, e]),
 });
 
@@ -102,11 +102,11 @@ function fixedPoint(spec: ActivationSpec, x: Float64Array): Float64Array {
   return x.map((value) => {
     const powers = [1, value];
     for (const { power, low, high } of products) {
-      powers[power] = Math.floor(powers[low]! * powers[high]! / unit);
+      powers[power] = Math.floor(powers[low] * powers[high] / unit);
     }
     const constant = Math.round((coefficients[0] ?? 0) * unit / scale);
     return coefficients.reduce(
-      (sum, c, k) => k === 0 || c === 0 ? sum : sum + Math.floor(c * powers[k]! / scale),
+      (sum, c, k) => k === 0 || c === 0 ? sum : sum + Math.floor(c * powers[k] / scale),
       constant,
     );
   });
@@ -165,7 +165,7 @@ async (x) => {
       if ((coefficients[power] ?? 0) === 0) continue;
       using term = multiplyConstant(
         product,
-        BigInt(coefficients[power]!),
+        BigInt(coefficients[power]),
         words(ring, n, spec.fractionBits + precision),
       );
       using result = rescale(term, words(ring, n, spec.fractionBits));

@@ -164,7 +164,7 @@ const dealtFor = (spec: TrigonometricSpec, s: Own<32>): Dealt<48> => {
       const reals = new Float64Array(ring.bytes.buffer, parameters.address, 1 + harmonics);
       reals.set(amplitudes.map((b) => b * 2 ** amplitudeBits(spec)), 1);
       ring.kernels[`trigonometricMasks${harmonics as 1 | 2 | 3}`](
-        masks!.address,
+        masks.address,
         length,
         ringBits,
         turnBits(spec),

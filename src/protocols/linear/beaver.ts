@@ -48,7 +48,7 @@ export const beaver: LinearProtocol = {
         const offline: RunnableConvolution[] = [], online: RunnableConvolution[] = [];
         for (const [i, { spec }] of layers.entries()) {
           // The weights are shared as (W, 0): the masks B_i hide them, so no further sharing is needed.
-          using mask = drawn.own(b[i]!);
+          using mask = drawn.own(b[i]);
           using d = await open(party, encoded?.[i]?.weights, mask);
           if (party.role === "server") accumulate(mask, d);
           offline.push(party.pool.convolution(width, spec, d.address));
@@ -65,7 +65,7 @@ export const beaver: LinearProtocol = {
                 using x = part(late);
                 using e = await open({ ring, peer, tag }, x, mask);
                 mask[Symbol.dispose]();
-                return online.map((convolution, i) => convolve(convolution, e, outputs[i]!));
+                return online.map((convolution, i) => convolve(convolution, e, outputs[i]));
               }),
             };
           },

@@ -89,10 +89,10 @@ export const productsOf = (
   layers.map(({ name, spec }, i) => ({
     kind: "convolution",
     name: `product of masks of ${name}`,
-    weights: weights[i]!,
+    weights: weights[i],
     input,
     spec,
-    bits: weights[i]!.bits,
+    bits: weights[i].bits,
   }));
 
 /** This party's early halves: its shares of the products, biases, and `local` convolutions of its part of the input's mask. */
@@ -107,9 +107,9 @@ export async function earlyShares(
   const shares: RingTensor<Width>[] = [];
   for (const [i, product] of products.entries()) {
     const drawnShare = await drawn.share(product);
-    const share = addBias(drawnShare.withFractionBits(outputs[i]!.fractionBits), encoded?.[i]);
+    const share = addBias(drawnShare.withFractionBits(outputs[i].fractionBits), encoded?.[i]);
     if (local[i] && mask) {
-      using offline = convolve(local[i], mask, outputs[i]!);
+      using offline = convolve(local[i], mask, outputs[i]);
       accumulate(share, offline);
     }
     shares.push(share);

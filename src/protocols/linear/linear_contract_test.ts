@@ -64,7 +64,7 @@ function planned(
   group: string,
   { width, ringBits, inputBits, weightBits }: typeof RINGS[number],
 ) {
-  const { inputs, specs } = GROUPS[group]!;
+  const { inputs, specs } = GROUPS[group];
   const input: Wire = {
     words: inputs,
     width,
@@ -122,10 +122,10 @@ for (const protocol of LINEAR_PROTOCOLS) {
             using bias = encodeWords(ring, words.width, numbers(spec.outputs, 1, i), words.inputBits, "bias");
             using expected = new RingTensor(ring, words.width, outputLength(spec));
             convolution.run(input.address, expected.address);
-            const wire = chain.at(-1)!.outputs[i]!,
-              at = (t: RingTensor<Width>, i: number) => t.width === 64 ? t.int64[i]! : BigInt(t.uint32[i]!);
+            const wire = chain.at(-1)!.outputs[i],
+              at = (t: RingTensor<Width>, i: number) => t.width === 64 ? t.int64[i] : BigInt(t.uint32[i]);
             assertEquals(
-              [...outputs[i]!],
+              [...outputs[i]],
               Array.from(
                 { length: expected.length },
                 (_, e) => BigInt.asIntN(readBits(wire), at(expected, e) + at(bias, e % spec.outputs)),
@@ -169,7 +169,7 @@ for (const protocol of LINEAR_PROTOCOLS) {
 }
 
 Deno.test("a linear protocol that reads re-masked values refuses others with a sentence", () => {
-  const { input, layers } = planned(LINEAR_PROTOCOLS[0]!, "a dense layer", RINGS[0]);
+  const { input, layers } = planned(LINEAR_PROTOCOLS[0], "a dense layer", RINGS[0]);
   for (const protocol of LINEAR_PROTOCOLS.filter(({ readsMasked }) => readsMasked)) {
     assertThrows(() => protocol.plan({ name: "net: fc", input, layers }), RangeError, "net: fc");
   }

@@ -39,8 +39,8 @@ export const masked: LinearProtocol = {
         for (const [i, layer] of layers.entries()) {
           const weights = encoded?.[i]?.weights;
           using d = weights
-            ? difference(weights, drawn.own(b[i]!))
-            : new RingTensor(party.ring, width, b[i]!.words);
+            ? difference(weights, drawn.own(b[i]))
+            : new RingTensor(party.ring, width, b[i].words);
           if (weights) await party.peer.send(party.tag, d.bytes);
           else await party.peer.receive(party.tag, d.bytes);
           let convolution = encoded?.[i]?.packed?.(layer.spec);
@@ -61,7 +61,7 @@ export const masked: LinearProtocol = {
             const online = once("masked", ([late]) => {
               using x = part(late);
               return Promise.resolve(
-                convolutions.map((convolution, i) => convolve(convolution, x, outputs[i]!)),
+                convolutions.map((convolution, i) => convolve(convolution, x, outputs[i])),
               );
             });
             return { early: shares, online };

@@ -101,7 +101,7 @@ async function fold(
     using old = maximum;
     using next = member(index);
     using difference = subtract(old, next, words(party.ring, old.length, old.fractionBits));
-    const positive = await steps[index - 1]!(difference);
+    const positive = await steps[index - 1](difference);
     maximum = add(positive, next);
   }
   return maximum;

@@ -22,16 +22,16 @@ export function clearRecords({ words, plan }: ShardMemory): void {
 
 /** Largest |input| of a layer. |NaN| counts as infinity; as integers its bits are the largest. */
 export function largestInput({ floats, plan }: ShardMemory, layer: number): number {
-  const value = floats[(recordOf(plan, layer) + RECORD.largest) / 4]!;
+  const value = floats[(recordOf(plan, layer) + RECORD.largest) / 4];
   return Number.isNaN(value) ? Infinity : value;
 }
 
 /** Inputs of a layer out of bounds. */
 export const countOutside = ({ words, plan }: ShardMemory, layer: number): number =>
-  words[(recordOf(plan, layer) + RECORD.outside) / 4]!;
+  words[(recordOf(plan, layer) + RECORD.outside) / 4];
 
 const penaltyRecord = ({ doubles, plan }: ShardMemory, layer: number): number =>
-  doubles[(recordOf(plan, layer) + RECORD.penalty) / 8]!;
+  doubles[(recordOf(plan, layer) + RECORD.penalty) / 8];
 
 /** Norm of what the inputs of a layer have beyond the range. */
 const hingeNorm = (memory: ShardMemory, layer: number): number => Math.sqrt(penaltyRecord(memory, layer));
@@ -84,7 +84,7 @@ function penaltyFactor(
   layer: number,
   batchSize: number,
 ): number {
-  const parts = { sum: 1, mean: batchSize * activations[layer]!, hinge: batchSize / batch };
+  const parts = { sum: 1, mean: batchSize * activations[layer], hinge: batchSize / batch };
   return coefficient / activations.length / parts[reduction];
 }
 

@@ -41,7 +41,7 @@ export class ForwardPlan {
     const borders = new Map<string, Set<number>>(this.nodes.map(({ id }) => [id, new Set()]));
     for (const node of this.nodes) {
       const convolution = this.convolutions.get(node.id)?.(batch);
-      if (convolution) borders.get(inputsOf(node)[0]!)!.add(convolution.inputBorder);
+      if (convolution) borders.get(inputsOf(node)[0])!.add(convolution.inputBorder);
       if (node.op === "flatten") borders.get(node.input)!.add(0);
     }
     this.#borders = borders;
@@ -64,7 +64,7 @@ export class ForwardPlan {
   /** The value of a node, in a given border or as its layer writes it. */
   value(node: string, border?: number): Tensor {
     const layouts = this.#values.get(node)!;
-    return border === undefined ? layouts[0]! : layouts.find((t) => t.border === border)!;
+    return border === undefined ? layouts[0] : layouts.find((t) => t.border === border)!;
   }
 
   /** A buffer for what the layer of a node writes: with the widest border asked for, unless it can only write another. */

@@ -65,7 +65,7 @@ export class GradientPlan {
 
   /** The gradient of a value in one part. */
   gather(value: string): Tensor {
-    return this.gatherParts(value, 1)[0]!;
+    return this.gatherParts(value, 1)[0];
   }
 
   /** The gradient of a value in at most `most` parts, summed as far as necessary. */

@@ -65,7 +65,7 @@ export function planGraph(
   return {
     batch,
     classes: graph.classes,
-    images: plan.value(plan.nodes[0]!.id),
+    images: plan.value(plan.nodes[0].id),
     logits: plan.value(last.id),
     logitsGradient: gradientPlan.logits,
     forward,

@@ -91,7 +91,7 @@ function tensorKernel(exports: Exports, family: LayerFamily) {
       const tensor = tensors[operand];
       if (tensor) list.push(tensor.at + first * tensor.image, tensor.row, tensor.image);
     }
-    for (const parameter of parameters) list.push(values[parameter]!);
-    exports[kernelName(family, activation, (operand) => tensors[operand] !== undefined)]!(...list);
+    for (const parameter of parameters) list.push(values[parameter]);
+    exports[kernelName(family, activation, (operand) => tensors[operand] !== undefined)](...list);
   };
 }

@@ -32,8 +32,8 @@ Deno.test("the sigmoid's kernels are exact to a few parts in 10^7 on [-87, 87], 
   const { value, derivative } = await sigmoidKernels(x);
   x.forEach((x, i) => {
     const t = Math.exp(-Math.abs(x)), expected = (x < 0 ? t : 1) / (1 + t), slope = t / (1 + t) ** 2;
-    assert(Math.abs(value[i]! - expected) <= 4e-7 * expected, `${x}: ${value[i]}, not ${expected}`);
-    assert(Math.abs(derivative[i]! - slope) <= 4e-7 * slope, `${x}: slope ${derivative[i]}, not ${slope}`);
+    assert(Math.abs(value[i] - expected) <= 4e-7 * expected, `${x}: ${value[i]}, not ${expected}`);
+    assert(Math.abs(derivative[i] - slope) <= 4e-7 * slope, `${x}: slope ${derivative[i]}, not ${slope}`);
   });
 });
 

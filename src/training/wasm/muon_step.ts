@@ -41,22 +41,22 @@ export function muonStep(
   let squares = 0;
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < outputs; column++) {
-      const i = row * outputs + column, d = factor * g[i]!;
-      const velocity = Math.fround(keep * v[i]! + d), step = nesterov ? keep * velocity + d : velocity;
+      const i = row * outputs + column, d = factor * g[i];
+      const velocity = Math.fround(keep * v[i] + d), step = nesterov ? keep * velocity + d : velocity;
       v[i] = velocity;
       direction[row * width + column] = step;
       squares += step * step;
     }
   }
   const shrink = 1 / (Math.sqrt(squares) + LEAST_NORM);
-  for (let i = 0; i < direction.length; i++) direction[i]! *= shrink;
+  for (let i = 0; i < direction.length; i++) direction[i] *= shrink;
 
   const orthogonal = at(orthogonalise(floats, kernels, scratch, height, width), height * width);
   const scale = Math.sqrt(outputs) / Math.sqrt(w.reduce((sum, v) => sum + v * v, 0));
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < outputs; column++) {
       const i = row * outputs + column;
-      w[i] = scale * w[i]! - rate * orthogonal[row * width + column]!;
+      w[i] = scale * w[i] - rate * orthogonal[row * width + column];
     }
   }
 }
@@ -76,7 +76,7 @@ function orthogonalise(
   for (let i = 0; i < NEWTON_SCHULZ_STEPS; i++) {
     kernels.multiply(x, 4, 4 * width, x, gram, width, height, width);
     kernels.multiply(gram, 4 * width, 4, gram, square, width, width, width);
-    for (let k = 0; k < B.length; k++) B[k] = b * A[k]! + c * B[k]! + (k % (width + 1) === 0 ? a : 0);
+    for (let k = 0; k < B.length; k++) B[k] = b * A[k] + c * B[k] + (k % (width + 1) === 0 ? a : 0);
     kernels.multiply(x, 4 * width, 4, square, y, height, width, width);
     [x, y] = [y, x];
   }

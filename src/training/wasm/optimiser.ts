@@ -30,7 +30,7 @@ export function update(
   for (const { offset, size, most } of activation.amplitudes) bound(state, offset, size, most);
   if (scaleCap !== null) { for (const { offset, size } of capped) bound(state, offset, size, scaleCap); }
   for (let i = trained; i < total; i++) {
-    state[i] = KEPT * state[i]! + (1 - KEPT) * (gradients[i]! / shards);
+    state[i] = KEPT * state[i] + (1 - KEPT) * (gradients[i] / shards);
   }
 }
 
@@ -63,5 +63,5 @@ function descend(
 }
 
 function bound(values: Float32Array, offset: number, size: number, most: number): void {
-  for (let i = offset; i < offset + size; i++) values[i] = Math.max(-most, Math.min(most, values[i]!));
+  for (let i = offset; i < offset + size; i++) values[i] = Math.max(-most, Math.min(most, values[i]));
 }

@@ -26,11 +26,11 @@ export function findGroups(graph: Graph): { groups: Map<string, Group>; inner: S
       node = next;
       return true;
     };
-    let source = inputsOf(node)[0]!;
-    if (activation && enter(source, ["add", "batchNorm"])) source = inputsOf(node)[0]!;
+    let source = inputsOf(node)[0];
+    if (activation && enter(source, ["add", "batchNorm"])) source = inputsOf(node)[0];
     if (node.op === "add") {
       shortcut = node.shortcut;
-      if (enter(source, ["batchNorm"])) source = inputsOf(node)[0]!;
+      if (enter(source, ["batchNorm"])) source = inputsOf(node)[0];
     }
     if (node.op === "batchNorm") norm = node;
     groups.set(last.id, { id: last.id, source, norm, shortcut, activation });

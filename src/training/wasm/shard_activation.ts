@@ -68,20 +68,20 @@ export class ShardActivation {
   /** Writes the numbers of a layer that has learned its own. */
   select(layer: number): void {
     if (!this.#learned) return;
-    const { period, harmonics, offsets } = this.#learned, at = offsets[layer]!, { state } = this.memory;
+    const { period, harmonics, offsets } = this.#learned, at = offsets[layer], { state } = this.memory;
     const amplitudes = [...state.subarray(at + 1, at + 1 + harmonics)];
-    this.#write(waveSettings({ kind: "trigonometric", period, offset: state[at]!, amplitudes }));
+    this.#write(waveSettings({ kind: "trigonometric", period, offset: state[at], amplitudes }));
   }
 
   addSums(layer: number, sums: Float64Array): void {
-    sums.forEach((sum, k) => this.#sums[layer]![k]! += sum);
+    sums.forEach((sum, k) => this.#sums[layer][k] += sum);
   }
 
   /** Writes the gradients of the learned numbers. */
   writeGradients(): void {
     this.#learned?.offsets.forEach((offset, layer) =>
       this.memory.gradients.set(
-        fourierGradients([...this.#sums[layer]!], this.#learned!.harmonics),
+        fourierGradients([...this.#sums[layer]], this.#learned!.harmonics),
         offset,
       )
     );

@@ -56,7 +56,7 @@ export class ShardMemory {
   /** Sum of a channel over the repetitions in f64 [2][period]; `part` is 0 or 1. */
   channelSum(sums: number, period: number, channels: number, channel: number, part: 0 | 1): number {
     let sum = 0;
-    for (let i = channel; i < period; i += channels) sum += this.doubles[sums / 8 + part * period + i]!;
+    for (let i = channel; i < period; i += channels) sum += this.doubles[sums / 8 + part * period + i];
     return sum;
   }
 }

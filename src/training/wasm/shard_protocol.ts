@@ -128,7 +128,7 @@ const LIMIT: Code<number | null> = { write: (value) => value ?? Infinity, read: 
 const REDUCTIONS = ["sum", "mean", "hinge"] as const;
 const REDUCTION: Code<typeof REDUCTIONS[number]> = {
   write: (value) => REDUCTIONS.indexOf(value),
-  read: (double) => REDUCTIONS[double]!,
+  read: (double) => REDUCTIONS[double],
 };
 
 type Codes<T> = { readonly [field in keyof T]: Code<T[field]> };
@@ -163,7 +163,7 @@ const write = <T extends object>(codes: Codes<T>, values: T, request: Float64Arr
 
 const read = <T extends object>(codes: Codes<T>, request: Float64Array, at: number): T =>
   Object.fromEntries(
-    (Object.keys(codes) as (keyof T)[]).map((field, i) => [field, codes[field].read(request[at + i]!)]),
+    (Object.keys(codes) as (keyof T)[]).map((field, i) => [field, codes[field].read(request[at + i])]),
   ) as T;
 
 /** Writes settings from double `SETTINGS` of a request on. */
@@ -175,7 +175,7 @@ export function writeStepSettings(settings: StepSettings, request: Float64Array)
 
 export const readStepSettings = (request: Float64Array): StepSettings => ({
   ...read<Omit<StepSettings, "penalty">>(SETTING_CODES, request, SETTINGS),
-  penalty: FLAG.read(request[PENALTY]!) ? read<Penalty>(PENALTY_CODES, request, PENALTY + 1) : null,
+  penalty: FLAG.read(request[PENALTY]) ? read<Penalty>(PENALTY_CODES, request, PENALTY + 1) : null,
 });
 
 /** Waits until all workers have arrived; false if one has failed. */

@@ -39,14 +39,14 @@ function serve(start: ShardStart, exchange: Exchange): void {
   for (let seen = 0;; seen++) {
     waitWhile(control, REQUEST, seen);
     if (Atomics.load(control, FAILED)) return;
-    const slot = slots[(seen + 1) % slots.length]!, { request } = slot;
+    const slot = slots[(seen + 1) % slots.length], { request } = slot;
     switch (request[OPERATION]) {
       case STEP: {
         const settings = readStepSettings(request);
         prepare();
         for (const s of own) train(shard, slot, s, start, settings);
         if (!meet(exchange, workers)) return;
-        shard.gradients.set(slot.gradients[0]!);
+        shard.gradients.set(slot.gradients[0]);
         for (const gradients of slot.gradients.slice(1)) {
           shard.received.set(gradients);
           shard.addReceived();
@@ -77,7 +77,7 @@ function serve(start: ShardStart, exchange: Exchange): void {
 
 /** Images and targets of a shard, of a batch cut as evenly as it can be. */
 function part({ request, images, targets }: RequestSlot, index: number, { batch, shards }: ShardStart) {
-  const size = request[SIZE]!;
+  const size = request[SIZE];
   const first = Math.floor(index * size / shards), end = Math.floor((index + 1) * size / shards);
   const cut = (values: Float32Array) => {
     const length = values.length / (batch * shards);
@@ -96,14 +96,14 @@ function train(
   const [images, targets] = part(slot, index, start);
   const report = shard.train(images, targets, start.batch * start.shards, settings);
   const { crossEntropy, penalty, correct, outOfRange, largestInput } = report;
-  slot.reports[index]!.set([crossEntropy, penalty, correct, outOfRange, ...largestInput]);
-  slot.gradients[index]!.set(shard.gradients);
+  slot.reports[index].set([crossEntropy, penalty, correct, outOfRange, ...largestInput]);
+  slot.gradients[index].set(shard.gradients);
 }
 
 function evaluate(shard: Shard, slot: RequestSlot, index: number, start: ShardStart): void {
   const [images, targets] = part(slot, index, start);
-  const report = shard.evaluate(images, targets, slot.request[RANGE]!, finiteOrNull(slot.request[CLIP]!));
-  slot.reports[index]!.set(EVALUATION_FIELDS.map((field) => report[field]));
+  const report = shard.evaluate(images, targets, slot.request[RANGE], finiteOrNull(slot.request[CLIP]));
+  slot.reports[index].set(EVALUATION_FIELDS.map((field) => report[field]));
 }
 
 const start = workerData as ShardStart, exchange = openExchange(start.buffers);

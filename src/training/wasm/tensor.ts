@@ -31,7 +31,7 @@ export const imageAt = ({ base, image }: Tensor, index: number): number => base 
 
 /** The loops over tensors of one shape: a single long row if none has a border. */
 export function extent(images: number, ...tensors: readonly Tensor[]) {
-  const [height, width, channels] = tensors[0]!.shape, row = width * channels;
+  const [height, width, channels] = tensors[0].shape, row = width * channels;
   return tensors.every(({ border }) => border === 0)
     ? { images: 1, rows: 1, floats: images * height * row }
     : { images, rows: height, floats: row };

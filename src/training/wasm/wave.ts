@@ -12,7 +12,7 @@ const CHEBYSHEV = [[1], [-3, 4], [5, -20, 16]] as const;
 function oddPowers(factors: ArrayLike<number>): number[] {
   const powers = new Array<number>(factors.length).fill(0);
   for (let k = 0; k < factors.length; k++) {
-    CHEBYSHEV[k]!.forEach((coefficient, i) => powers[i] = powers[i]! + factors[k]! * coefficient);
+    CHEBYSHEV[k].forEach((coefficient, i) => powers[i] = powers[i] + factors[k] * coefficient);
   }
   return powers;
 }
@@ -28,6 +28,6 @@ export function waveSettings(
 /** Gradients of the offset and the amplitudes, from the sums of dy and of dy times c, c^3, c^5. */
 export function fourierGradients([sum, ...powers]: readonly number[], harmonics: number): number[] {
   const ofHarmonic = (k: number) =>
-    CHEBYSHEV[k]!.reduce<number>((total, coefficient, i) => total + coefficient * powers[i]!, 0);
-  return [sum!, ...Array.from({ length: harmonics }, (_, k) => ofHarmonic(k))];
+    CHEBYSHEV[k].reduce<number>((total, coefficient, i) => total + coefficient * powers[i], 0);
+  return [sum, ...Array.from({ length: harmonics }, (_, k) => ofHarmonic(k))];
 }

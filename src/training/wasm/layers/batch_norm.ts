@@ -32,7 +32,7 @@ export const batchNorm = {
   /** Before a pass: clears the sums; forward they are taken around the running mean, where they lose least. */
   clearSums(memory: ShardMemory, { norm, period, sums, z }: PointwiseStep): void {
     memory.clearSums(sums, period);
-    if (norm) memory.fillTables(norm.pivot, period, z.shape[2], (c) => [memory.state[norm.mean + c]!]);
+    if (norm) memory.fillTables(norm.pivot, period, z.shape[2], (c) => [memory.state[norm.mean + c]]);
   },
 
   /** Adds to the sums. */
@@ -48,22 +48,22 @@ export const batchNorm = {
     const means = new Float64Array(channels), variances = new Float64Array(channels);
     for (let c = 0; c < channels; c++) {
       const distance = memory.channelSum(sums, period, channels, c, 0) / count;
-      means[c] = state[mean + c]! + distance;
+      means[c] = state[mean + c] + distance;
       // Not below 0, which rounding could do to a constant channel.
       variances[c] = Math.max(
         0,
         memory.channelSum(sums, period, channels, c, 1) / count - distance * distance,
       );
-      gradients[mean + c] = means[c]!;
-      gradients[variance + c] = variances[c]! * count / Math.max(1, count - 1);
+      gradients[mean + c] = means[c];
+      gradients[variance + c] = variances[c] * count / Math.max(1, count - 1);
     }
-    fillNormTables(memory, step, (c) => means[c]!, (c) => variances[c]!);
+    fillNormTables(memory, step, (c) => means[c], (c) => variances[c]);
   },
 
   /** The tables from the running statistics: evaluation. */
   useRunning(memory: ShardMemory, step: PointwiseStep): void {
     const { state } = memory, { mean, variance } = step.norm!;
-    fillNormTables(memory, step, (c) => state[mean + c]!, (c) => state[variance + c]!);
+    fillNormTables(memory, step, (c) => state[mean + c], (c) => state[variance + c]);
   },
 
   /** Gradients of scale and offset, and the coefficients of the input gradient, from the sums. */
@@ -72,7 +72,7 @@ export const batchNorm = {
     const channels = z.shape[2], { count, offset, scale, gradientTables } = norm!;
     memory.fillTables(gradientTables, period, channels, (c) => {
       const [factor, , mean, inverse] = [0, 1, 2, 3].map((t) =>
-        memory.floats[tables / 4 + t * period + c]!
+        memory.floats[tables / 4 + t * period + c]
       ) as FourNumbers;
       const sumG = memory.channelSum(sums, period, channels, c, 0);
       const sumGZ = memory.channelSum(sums, period, channels, c, 1);
@@ -100,7 +100,7 @@ function fillNormTables(
   const { state } = memory;
   memory.fillTables(tables, period, z.shape[2], (c) => {
     const inverse = 1 / Math.sqrt(variance(c) + BATCH_NORM_EPSILON),
-      factor = inverse * state[norm!.scale + c]!;
-    return [factor, state[norm!.offset + c]! - mean(c) * factor, mean(c), inverse];
+      factor = inverse * state[norm!.scale + c];
+    return [factor, state[norm!.offset + c] - mean(c) * factor, mean(c), inverse];
   });
 }
