@@ -121,7 +121,11 @@ Deno.test("foldBatchNorm() refuses a batch norm that does not follow a layer of 
   assertThrows(() => foldGraph({ ...graph, nodes }), RangeError, "batch norm bn3 cannot be merged");
   const roundnet = buildModel("roundnet");
   const padded = roundnet.nodes.map((node) => node.id === "pool2" ? { ...node, padding: 1 } as Node : node);
-  assertThrows(() => foldGraph({ ...roundnet, nodes: padded }), RangeError, "batch norm bn2 cannot be merged");
+  assertThrows(
+    () => foldGraph({ ...roundnet, nodes: padded }),
+    RangeError,
+    "batch norm bn2 cannot be merged",
+  );
 });
 
 Deno.test("consumersOf() lists the readers of each value in order", () => {
