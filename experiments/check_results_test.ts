@@ -1,17 +1,18 @@
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import * as catalogue from "./mod.ts";
 import { checkResults, experimentsOf, keysOf } from "../src/reproduction/check_results.ts";
 
 const keys = (only?: string[]) => experimentsOf(catalogue, only).map(({ key }) => key);
 
-Deno.test("a derived table that is asked for measures what it is drawn from, and nothing else", () => {
+it("a derived table that is asked for measures what it is drawn from, and nothing else", () => {
   assertEquals(keys(["speedup_table"]), ["inference_latency"]);
   assertEquals(keys(["speedup_table", "ring_width"]), ["inference_latency", "ring_width"]);
   assertEquals(keys(["ring_width"]), ["ring_width"]);
   assertEquals(keys(), catalogue.experiments.map(({ key }) => key));
 });
 
-Deno.test("an experiment answers for the tables that are derived from it alone", () => {
+it("an experiment answers for the tables that are derived from it alone", () => {
   assertEquals(keysOf(catalogue, experimentsOf(catalogue, ["inference_latency"])), [
     "inference_latency",
     "speedup_table",
@@ -19,7 +20,7 @@ Deno.test("an experiment answers for the tables that are derived from it alone",
   assertEquals(keysOf(catalogue, experimentsOf(catalogue, ["ring_width"])), ["ring_width"]);
 });
 
-Deno.test("a folder without CSVs leaves every claim unmeasured and none broken", async () => {
+it("a folder without CSVs leaves every claim unmeasured and none broken", async () => {
   const folder = await Deno.makeTempDir();
   try {
     for (const claim of await checkResults(catalogue, folder)) {

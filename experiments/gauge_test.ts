@@ -1,10 +1,11 @@
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { besideGauge } from "./_gauge.ts";
 
 const context = (size: "smoke" | "quick") => ({ size, seed: 1, note: () => {} });
 const rows = () => Promise.resolve([{ online_ms: 20 }, { online_ms: 21 }]);
 
-Deno.test("a cell's rows carry the median and the quartiles of the gauge before and after it", async () => {
+it("a cell's rows carry the median and the quartiles of the gauge before and after it", async () => {
   const readings = [[30, 32, 34], [40, 42, 44]],
     read = () => Promise.resolve({ gauge: "a clock", times: readings.shift()! });
   const measured = await besideGauge(context("quick"), rows, read);
@@ -16,7 +17,7 @@ Deno.test("a cell's rows carry the median and the quartiles of the gauge before 
   assertEquals(readings, []);
 });
 
-Deno.test("smoke reads no gauge", async () =>
+it("smoke reads no gauge", async () =>
   assertEquals(
     await besideGauge(context("smoke"), rows, () => Promise.reject(new Error("read"))),
     [{ online_ms: 20 }, { online_ms: 21 }],

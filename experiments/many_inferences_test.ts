@@ -1,4 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import {
   activationLayer,
   fixedPointValues,
@@ -35,14 +36,14 @@ const predictedFor = (activation: string, n: number, x: number) => {
   return predictedFailures(plan, fixedPointValues(plan, weightsOf(n), [x]));
 };
 
-Deno.test("predictedFailures() adds |v| / 2^64 over what honeybadger truncates, by hand for x = 2", () => {
+it("predictedFailures() adds |v| / 2^64 over what honeybadger truncates, by hand for x = 2", () => {
   // The pre-activation at 32 bits; 512 x at 16; 5 x^2 at 32; x once more where x^4 is on 8 of its bits, and 3 x^4 at 32.
   const one = 2 * 2 ** 32 + 512 * 2 * 2 ** 16 + 5 * 4 * 2 ** 32 + 2 * 2 ** 16 + 3 * 16 * 2 ** 32;
   assertAlmostEquals(predictedFor("honeybadger", 3, 2) / (3 * one / 2 ** 64), 1, 1e-3);
   assertEquals(predictedFor("lifted", 3, 2), 0);
 });
 
-Deno.test("many_inferences has 20, 200 and 10,000 inferences of each protocol, of different images", () => {
+it("many_inferences has 20, 200 and 10,000 inferences of each protocol, of different images", () => {
   for (const [i, size] of sizes.entries()) {
     const cells = manyInferences.cells(size) as unknown as {
       protocol: string;

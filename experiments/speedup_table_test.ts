@@ -108,7 +108,7 @@ describe("speedup_table", () => {
   });
 });
 
-Deno.test("the recorded one-way delays are the slopes of the recorded lines", () => {
+it("the recorded one-way delays are the slopes of the recorded lines", () => {
   for (const row of reference("rival_delays")) {
     const line = reference("timing_2023").find((other) =>
       ["dataset", "model", "method"].every((column) => other[column] === row[column]) &&

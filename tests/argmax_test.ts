@@ -1,5 +1,6 @@
 /** Fifty images through a private inference: the class is that of the plaintext network every time. */
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import {
   buildModel,
   classOf,
@@ -13,7 +14,7 @@ import {
   seededImage,
 } from "../mod.ts";
 
-Deno.test("the class of MiniONN-BN agrees with plaintext on 50 seeded images", async () => {
+it("the class of MiniONN-BN agrees with plaintext on 50 seeded images", async () => {
   const original = buildModel("minionn-bn"),
     { graph, weights } = foldBatchNorm(original, randomWeights(original, 1, QUARTIC));
   const plan = planInference(graph, {

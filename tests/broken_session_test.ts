@@ -1,10 +1,11 @@
 /** What `infer` has measured before a role dies is not lost. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { BrokenSession, runInference } from "../src/roles/processes.ts";
 import { childrenOf } from "./support/process_list.ts";
 import { assertOneSentence, Program } from "./support/program.ts";
 
-const isLinux = Deno.build.os === "linux", onLinux = isLinux ? Deno.test : Deno.test.ignore;
+const isLinux = Deno.build.os === "linux", onLinux = isLinux ? it : it.ignore;
 const reason = isLinux ? "" : " (skipped: only Linux lists processes under /proc)";
 
 for (const name of ["server", "dealer"] as const) {

@@ -1,5 +1,6 @@
 /** Roles that serve or ask others, with the rights of their tasks, and a stranger inside who tries to break out. */
 import { assertEquals, assertMatch } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { fileURLToPath } from "node:url";
 import { usualTokens } from "./support/keys.ts";
 import { within } from "./support/program.ts";
@@ -34,7 +35,7 @@ async function attempted(role: string, args: readonly string[]): Promise<string>
 }
 
 for (const role of ["server", "dealer", "client"] as const) {
-  Deno.test(`nothing inside the ${role} can read, write, start or call anything once others can talk to it`, async () => {
+  it(`nothing inside the ${role} can read, write, start or call anything once others can talk to it`, async () => {
     using nobody = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const args = role === "client"
       ? ["--connect", `127.0.0.1:${nobody.addr.port}`]

@@ -1,9 +1,10 @@
 /** `deno task fuzz` in small: see src/fuzzing/fuzz.ts for what counts as a finding. */
 import { assert, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { fileURLToPath } from "node:url";
 import { fuzz } from "../src/fuzzing/fuzz.ts";
 
-Deno.test("300 attacks harm nobody, and end in a sentence each", async () => {
+it("300 attacks harm nobody, and end in a sentence each", async () => {
   const copies = await Deno.makeTempDir();
   try {
     const folder = fileURLToPath(new URL("../results/models/convnet-pillar-shapes", import.meta.url));

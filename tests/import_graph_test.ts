@@ -3,6 +3,7 @@
  * all of them <- options, roles, bench, reproduction <- commands, and only commands know the experiments.
  */
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 
 /** Folders of `src/` that each folder may import from, besides itself: such as stand above it, so that there is no circle. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -84,7 +85,7 @@ const importsOf = (text: string) =>
   );
 const isTest = (path: string) => /_test\.ts$|\/testdata\/|\/_/.test(path);
 
-Deno.test("every folder of src is in the table, and may import only what stands above it", async () => {
+it("every folder of src is in the table, and may import only what stands above it", async () => {
   const folders = Object.keys(MAY_IMPORT), there: string[] = [];
   for await (const { name } of Deno.readDir(new URL("../src", import.meta.url))) there.push(name);
   assertEquals(folders.toSorted(), there.toSorted());
@@ -94,7 +95,7 @@ Deno.test("every folder of src is in the table, and may import only what stands 
   }
 });
 
-Deno.test("src/cli holds the commands of deno.json and nothing else", async () => {
+it("src/cli holds the commands of deno.json and nothing else", async () => {
   const { tasks } = JSON.parse(await read("deno.json"));
   const commands = Object.values<{ command: string }>(tasks).flatMap(({ command }) =>
     command.match(/src\/cli\/\w+\.ts/g) ?? []
@@ -103,7 +104,7 @@ Deno.test("src/cli holds the commands of deno.json and nothing else", async () =
   assertEquals(files.toSorted(), [...new Set(commands)].toSorted());
 });
 
-Deno.test("the folders of src import each other in one direction only", async () => {
+it("the folders of src import each other in one direction only", async () => {
   const wrong: string[] = [];
   for await (const path of sources("src")) {
     const folder = path.split("/")[1];
@@ -118,7 +119,7 @@ Deno.test("the folders of src import each other in one direction only", async ()
   assertEquals(wrong, []);
 });
 
-Deno.test("no file of src imports itself through others, types included", async () => {
+it("no file of src imports itself through others, types included", async () => {
   const imports = new Map<string, string[]>();
   for await (const path of sources("src")) {
     if (isTest(path)) continue;
@@ -143,7 +144,7 @@ Deno.test("no file of src imports itself through others, types included", async 
  * Which protocol is the default, which options one takes, what it reads: its registry entry says so. A name that is compared anywhere else, or
  * a width of a wire that chooses code, would be one more house beside the common one.
  */
-Deno.test("outside protocols, ring and wires no code asks for a protocol's name or the width of a wire", async () => {
+it("outside protocols, ring and wires no code asks for a protocol's name or the width of a wire", async () => {
   const wrong: string[] = [];
   const names =
     /[!=]==? *"(lifted|honeybadger|espn|tree|beaver|masked)"|"(lifted|honeybadger|espn|tree|beaver|masked)" *[!=]==?/;
@@ -173,7 +174,7 @@ Deno.test("outside protocols, ring and wires no code asks for a protocol's name 
   assertEquals(wrong, []);
 });
 
-Deno.test("Deno appears only where the design allows it", async () => {
+it("Deno appears only where the design allows it", async () => {
   const wrong: string[] = [];
   for await (const path of sources("src")) {
     if (isTest(path) || MAY_USE_DENO.some((pattern) => pattern.test(path))) continue;
@@ -183,7 +184,7 @@ Deno.test("Deno appears only where the design allows it", async () => {
   assertEquals(wrong, []);
 });
 
-Deno.test("experiments use mod.ts, the engine that runs them and the report", async () => {
+it("experiments use mod.ts, the engine that runs them and the report", async () => {
   const wrong: string[] = [];
   for await (const path of sources("experiments")) {
     for (const specifier of importsOf(await read(path))) {
@@ -198,7 +199,7 @@ Deno.test("experiments use mod.ts, the engine that runs them and the report", as
   assertEquals(wrong, []);
 });
 
-Deno.test("no share is ever made with Math.random", async () => {
+it("no share is ever made with Math.random", async () => {
   const wrong: string[] = [];
   for (
     const folder of [

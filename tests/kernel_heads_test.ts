@@ -1,5 +1,6 @@
 /** A kernel of more than eight parameters is called by name: see `src/ring/named_kernels.ts`. */
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { LINEAR_HEADS, TRIGONOMETRIC_HEADS } from "../src/ring/kernels/_heads.ts";
 import { nameParameters, parameterNames } from "../src/ring/named_kernels.ts";
 import {
@@ -29,7 +30,7 @@ function headLength(kernel: string): number | undefined {
   return 3 * operands.length + parameterNames(LAYER_HEADS[family].parameters).length;
 }
 
-Deno.test("every compiled kernel of more than eight parameters has a head with as many", async () => {
+it("every compiled kernel of more than eight parameters has a head with as many", async () => {
   const folder = new URL("../build/", import.meta.url), wrong: string[] = [];
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65_536 });
   for (const { name } of Deno.readDirSync(folder)) {
@@ -44,7 +45,7 @@ Deno.test("every compiled kernel of more than eight parameters has a head with a
   assertEquals(wrong, []);
 });
 
-Deno.test("nameParameters() puts what is known in its place and takes the rest in the order of the head", () => {
+it("nameParameters() puts what is known in its place and takes the rest in the order of the head", () => {
   const calls: unknown[] = [], head = "a: usize, b: i32,\n  c: usize, d: bool";
   const { f } = nameParameters({ f: (...values) => void calls.push(values) }, { f: head } as const);
   const some = f({ c: 3, a: 1 });

@@ -3,6 +3,7 @@
  * the document in a hosts file that only they see. Needs root, or user namespaces.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -62,7 +63,7 @@ const isolated = (script: string, env: Record<string, string>) =>
 const { success: canIsolate } = await isolated("ip netns exec client ip address", { CHECKOUT: "/" }).output()
   .catch(() => ({ success: false }));
 
-(canIsolate ? Deno.test : Deno.test.ignore)(
+(canIsolate ? it : it.ignore)(
   "the commands of docs/machines.md run on three machines" +
     (canIsolate ? "" : " (skipped: no network namespaces)"),
   async () => {

@@ -1,5 +1,6 @@
 /** `deno task train` and `deno task evaluate` as a user meets them. */
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { readModelFolder, weightsFile, writeModelFolder } from "../src/data/model_folder.ts";
 import { randomWeights } from "../src/models/weights.ts";
 import { buildModel } from "../src/models/zoo.ts";
@@ -25,7 +26,7 @@ async function failure(command: string, args: readonly string[]): Promise<string
 
 const SMALL = "--model convnet --dataset shapes --limit 128 --batch 32 --epochs 2 --seed 3".split(" ");
 
-Deno.test("train and evaluate answer every mistake in one sentence", () =>
+it("train and evaluate answer every mistake in one sentence", () =>
   inFolder(async (folder) => {
     const train = (...args: string[]) =>
       ["train", [...args, "--out", `${folder}/run`, "--results", `${folder}/results`]] as const;
@@ -54,7 +55,7 @@ Deno.test("train and evaluate answer every mistake in one sentence", () =>
     }
   }));
 
-Deno.test("train --repeat takes every setting from a folder and gives the same bits, and refuses what would change them", () =>
+it("train --repeat takes every setting from a folder and gives the same bits, and refuses what would change them", () =>
   inFolder(async (folder) => {
     const train = (
       out: string,
@@ -91,7 +92,7 @@ Deno.test("train --repeat takes every setting from a folder and gives the same b
     assertStringIncludes(nowhere, "training.json is missing");
   }));
 
-Deno.test("publish halves large weights and nothing else, keeps small ones bit for bit, and ships no search run", () =>
+it("publish halves large weights and nothing else, keeps small ones bit for bit, and ships no search run", () =>
   inFolder(async (folder) => {
     const publish = async (name: string) => {
       await using program = Program.start("publish", [
@@ -132,7 +133,7 @@ Deno.test("publish halves large weights and nothing else, keeps small ones bit f
     );
   }));
 
-Deno.test("train --json reports what evaluate --json measures again", () =>
+it("train --json reports what evaluate --json measures again", () =>
   inFolder(async (folder) => {
     const out = `${folder}/run`;
     await using program = Program.start("train", [
@@ -163,7 +164,7 @@ Deno.test("train --json reports what evaluate --json measures again", () =>
     assert(csv.includes("--experimental-wasm-revectorize"));
   }));
 
-Deno.test("train with AESPA's activation leaves a network that evaluate measures and every protocol infers", () =>
+it("train with AESPA's activation leaves a network that evaluate measures and every protocol infers", () =>
   inFolder(async (folder) => {
     const out = `${folder}/run`, args = [...SMALL, "--activation", "hermite", "--out", out];
     const place = ["--results", `${folder}/results`, "--json"];
@@ -205,7 +206,7 @@ Deno.test("train with AESPA's activation leaves a network that evaluate measures
     }
   }));
 
-Deno.test("train ends a run that diverges with epoch, step and layer, and keeps its row", () =>
+it("train ends a run that diverges with epoch, step and layer, and keeps its row", () =>
   inFolder(async (folder) => {
     const out = `${folder}/run`, options = ["--clip", "off", "--beta", "off", "--lr", "100"];
     const args = [...SMALL, ...options, "--out", out, "--results", `${folder}/results`];
@@ -217,7 +218,7 @@ Deno.test("train ends a run that diverges with epoch, step and layer, and keeps 
     assertStringIncludes(await failure("evaluate", ["--weights", out]), "has diverged");
   }));
 
-Deno.test("train keeps the names of the classes, infer tells them, and evaluate refuses others", () =>
+it("train keeps the names of the classes, infer tells them, and evaluate refuses others", () =>
   inFolder(async (folder) => {
     const data = `${folder}/data`, out = `${folder}/run`;
     for (const split of ["train", "val"]) {

@@ -3,6 +3,7 @@
  * was never touched. The environment variable TRAINING_KILLS sets the number of kills.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { readCheckpoint } from "../src/data/checkpoint.ts";
 import type { Weights } from "../src/models/graph.ts";
 import type { EpochRow } from "../src/training/trainer.ts";
@@ -69,7 +70,7 @@ const epochsDone = (out: string): number => {
   return stored === undefined ? 0 : (stored.description as { history: EpochRow[] }).history.length;
 };
 
-Deno.test("train loses nothing when it is killed at random moments and told to go on", () =>
+it("train loses nothing when it is killed at random moments and told to go on", () =>
   inFolder(async (folder) => {
     await using whole = start(folder, "whole");
     await whole.succeeds();
@@ -92,7 +93,7 @@ Deno.test("train loses nothing when it is killed at random moments and told to g
     if (KILLS > 3) console.log(done.join("\n"));
   }));
 
-Deno.test("train says how to go on after Ctrl-C, within its time, and refuses a folder in use", () =>
+it("train says how to go on after Ctrl-C, within its time, and refuses a folder in use", () =>
   inFolder(async (folder) => {
     await using long = Program.start("train", [
       ...["--preset", "convnet-pillar-cpu", "--dataset", "shapes", "--limit", "256", "--epochs", "100000"],

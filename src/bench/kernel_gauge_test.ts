@@ -1,9 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { loadConvolutionModules } from "../training/convolution.ts";
 import { placeConvolution } from "./timed_convolution.ts";
 import { Gauge } from "./kernel_gauge.ts";
 
-Deno.test("Gauge adds up the readings of its threads until they are taken", async () => {
+it("Gauge adds up the readings of its threads until they are taken", async () => {
   const gauge = await Gauge.open(2);
   try {
     await gauge.read(5);
@@ -16,7 +17,7 @@ Deno.test("Gauge adds up the readings of its threads until they are taken", asyn
   }
 });
 
-Deno.test("placeConvolution() counts the operations of the direct method, whichever it takes", async () => {
+it("placeConvolution() counts the operations of the direct method, whichever it takes", async () => {
   const modules = await loadConvolutionModules();
   const shape = { batch: 2, height: 8, width: 8, inputs: 8, outputs: 16, kernel: 3, stride: 1, padding: 1 };
   const fast = placeConvolution(modules, shape),

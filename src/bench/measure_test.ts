@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { measure } from "./measure.ts";
 
-Deno.test("measure() runs the candidates in turns, three times at least, and reports each", () => {
+it("measure() runs the candidates in turns, three times at least, and reports each", () => {
   const order: string[] = [];
   const candidate = (name: string) => ({ name, run: () => void order.push(name) });
   const timings = measure([candidate("a"), candidate("b")], 0);

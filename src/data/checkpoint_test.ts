@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { FloatTensor } from "../models/graph.ts";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 
@@ -20,7 +21,7 @@ async function inFolder(test: (folder: string) => void | Promise<void>): Promise
   }
 }
 
-Deno.test("readCheckpoint() gives back every bit that writeCheckpoint() was given", () =>
+it("readCheckpoint() gives back every bit that writeCheckpoint() was given", () =>
   inFolder((folder) => {
     writeCheckpoint(`${folder}/c`, CHECKPOINT);
     assertEquals(readCheckpoint(`${folder}/c`), CHECKPOINT);
@@ -29,7 +30,7 @@ Deno.test("readCheckpoint() gives back every bit that writeCheckpoint() was give
     assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["c"]);
   }));
 
-Deno.test("readCheckpoint() is undefined where there is none and names a damaged file", () =>
+it("readCheckpoint() is undefined where there is none and names a damaged file", () =>
   inFolder((folder) => {
     assertEquals(readCheckpoint(`${folder}/c`), undefined);
     writeCheckpoint(`${folder}/c`, CHECKPOINT);
@@ -37,7 +38,7 @@ Deno.test("readCheckpoint() is undefined where there is none and names a damaged
     assertThrows(() => readCheckpoint(`${folder}/c`), Error, `${folder}/c is no usable checkpoint`);
   }));
 
-Deno.test("writeCheckpoint() leaves a whole checkpoint behind whenever its process is killed", () =>
+it("writeCheckpoint() leaves a whole checkpoint behind whenever its process is killed", () =>
   inFolder(async (folder) => {
     // A process that replaces a checkpoint of 4 MB over and over, its number in the description and every tensor.
     const code = `

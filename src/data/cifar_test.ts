@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { digest, fakeSet, FILES, gzip, join, ranged, record, serve, tar } from "./_fake_cifar.ts";
 import { checkCifar, CIFAR_SETS, DATA_FOLDER, downloadCifar, readCifar } from "./cifar.ts";
 
@@ -18,7 +19,7 @@ const writeFiles = async (folder: string) => {
   for (const [name, bytes] of Object.entries(FILES)) await Deno.writeFile(`${folder}/${name}`, bytes);
 };
 
-Deno.test("readCifar() turns planes into pixels, from the official layout or the files themselves", () =>
+it("readCifar() turns planes into pixels, from the official layout or the files themselves", () =>
   inFolder(async (data) => {
     const set = fakeSet("", ARCHIVE);
     await writeFiles(`${data}/fake-batches-bin`);
@@ -33,7 +34,7 @@ Deno.test("readCifar() turns planes into pixels, from the official layout or the
     }
   }));
 
-Deno.test("readCifar() takes the second label byte of a CIFAR-100 record, the fine class", () =>
+it("readCifar() takes the second label byte of a CIFAR-100 record, the fine class", () =>
   inFolder(async (data) => {
     const bytes = record([19, 77], [1, 2, 3]);
     const file = { name: "train.bin", records: 1, sha256: digest("sha256", bytes) };
@@ -42,7 +43,7 @@ Deno.test("readCifar() takes the second label byte of a CIFAR-100 record, the fi
     assertEquals([...(await readCifar(set, data)).test.labels], [77]);
   }));
 
-Deno.test("readCifar() names the missing or damaged file and the command that gets it", () =>
+it("readCifar() names the missing or damaged file and the command that gets it", () =>
   inFolder(async (data) => {
     const set = fakeSet("", ARCHIVE), fix = `deno task data --get cifar10 --data ${data}`;
     const path = `${data}/fake-batches-bin/two.bin`;
@@ -62,7 +63,7 @@ Deno.test("readCifar() names the missing or damaged file and the command that ge
     assertEquals(await checkCifar(set, data), `${data}/fake-batches-bin`);
   }));
 
-Deno.test("downloadCifar() downloads, unpacks and leaves nothing else behind; it repairs a damaged file", () =>
+it("downloadCifar() downloads, unpacks and leaves nothing else behind; it repairs a damaged file", () =>
   inFolder(async (data) => {
     await using server = serve((request) => ranged(ARCHIVE, request));
     const set = fakeSet(server.url, ARCHIVE), folder = `${data}/fake-batches-bin`;
@@ -77,7 +78,7 @@ Deno.test("downloadCifar() downloads, unpacks and leaves nothing else behind; it
     assertEquals(names, Object.keys(FILES).sort());
   }));
 
-Deno.test("downloadCifar() uses an archive that lies in the folder, and says what is wrong with one", () =>
+it("downloadCifar() uses an archive that lies in the folder, and says what is wrong with one", () =>
   inFolder(async (data) => {
     const nowhere = "http://127.0.0.1:1/fake.tar.gz";
     await Deno.writeFile(`${data}/fake.tar.gz`, ARCHIVE);
@@ -103,22 +104,18 @@ for (const set of CIFAR_SETS) {
   const file = `${DATA_FOLDER}/${set.folder}/${set.test[0].name}`;
   const present = await Deno.stat(file).then(() => true, () => false);
   if (!present) console.log(`skipped: ${set.name}, ${file} is not there (deno task data --get ${set.name})`);
-  Deno.test({
-    name: `readCifar() reads the official files of ${set.name}`,
-    ignore: !present,
-    async fn() {
-      const { train, test, mean } = await readCifar(set);
-      assertEquals([train.count, test.count], [50_000, 10_000]);
-      for (const { count, labels } of [train, test]) {
-        const counts = new Array(set.classes).fill(0);
-        for (const label of labels) counts[label]++;
-        assertEquals(counts, new Array(set.classes).fill(count / set.classes));
-      }
-      // The published means are those of CIFAR-10's training images, so red, green and blue are told apart.
-      if (set.name !== "cifar10") return;
-      const sums = [0, 0, 0], { images } = train;
-      for (let i = 0; i < images.length; i += 3) for (let c = 0; c < 3; c++) sums[c] += images[i + c];
-      assertEquals(sums.map((sum) => (sum / 255 / 1024 / 50_000).toFixed(4)), mean.map((m) => m.toFixed(4)));
-    },
+  (present ? it : it.ignore)(`readCifar() reads the official files of ${set.name}`, async () => {
+    const { train, test, mean } = await readCifar(set);
+    assertEquals([train.count, test.count], [50_000, 10_000]);
+    for (const { count, labels } of [train, test]) {
+      const counts = new Array(set.classes).fill(0);
+      for (const label of labels) counts[label]++;
+      assertEquals(counts, new Array(set.classes).fill(count / set.classes));
+    }
+    // The published means are those of CIFAR-10's training images, so red, green and blue are told apart.
+    if (set.name !== "cifar10") return;
+    const sums = [0, 0, 0], { images } = train;
+    for (let i = 0; i < images.length; i += 3) for (let c = 0; c < 3; c++) sums[c] += images[i + c];
+    assertEquals(sums.map((sum) => (sum / 255 / 1024 / 50_000).toFixed(4)), mean.map((m) => m.toFixed(4)));
   });
 }

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { digest, ranged, serve } from "./_fake_cifar.ts";
 import { download } from "./download.ts";
 
@@ -17,7 +18,7 @@ async function inFolder(work: (path: string) => Promise<void>): Promise<void> {
 const names = async (path: string) =>
   (await Array.fromAsync(Deno.readDir(path.slice(0, path.lastIndexOf("/"))))).map(({ name }) => name);
 
-Deno.test("download() fetches a file, reports progress and does not fetch it again", () =>
+it("download() fetches a file, reports progress and does not fetch it again", () =>
   inFolder(async (path) => {
     await using server = serve((request) => ranged(FILE, request));
     let last: unknown;
@@ -29,7 +30,7 @@ Deno.test("download() fetches a file, reports progress and does not fetch it aga
     assertEquals(await names(path), ["file"]);
   }));
 
-Deno.test("download() goes on from a part and counts from there", () =>
+it("download() goes on from a part and counts from there", () =>
   inFolder(async (path) => {
     await using server = serve((request) => ranged(FILE, request));
     await Deno.writeFile(`${path}.part`, FILE.subarray(0, 60_000));
@@ -40,7 +41,7 @@ Deno.test("download() goes on from a part and counts from there", () =>
     assertEquals(await Deno.readFile(path), FILE);
   }));
 
-Deno.test("download() takes a part that is already whole, and starts anew where the server knows no ranges", () =>
+it("download() takes a part that is already whole, and starts anew where the server knows no ranges", () =>
   inFolder(async (path) => {
     await using server = serve((request) => ranged(FILE, request));
     await Deno.writeFile(`${path}.part`, FILE);
@@ -54,14 +55,14 @@ Deno.test("download() takes a part that is already whole, and starts anew where 
     assertEquals(await Deno.readFile(path), FILE);
   }));
 
-Deno.test("download() removes a file with a wrong checksum and says so", () =>
+it("download() removes a file with a wrong checksum and says so", () =>
   inFolder(async (path) => {
     await using server = serve((request) => ranged(FILE.map((byte) => byte ^ 1), request));
     await assertRejects(() => download(server.url, path, MD5), Error, `instead of ${MD5} and was removed`);
     assertEquals(await names(path), []);
   }));
 
-Deno.test("download() keeps what came before an early end, and the next call completes it", () =>
+it("download() keeps what came before an early end, and the next call completes it", () =>
   inFolder(async (path) => {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const torn = listener.accept().then(async (connection) => {
@@ -83,7 +84,7 @@ Deno.test("download() keeps what came before an early end, and the next call com
     assertEquals(await Deno.readFile(path), FILE);
   }));
 
-Deno.test("download() names the answer of the server, or that there is none", () =>
+it("download() names the answer of the server, or that there is none", () =>
   inFolder(async (path) => {
     await using server = serve(() => new Response("no", { status: 404, statusText: "Not Found" }));
     await assertRejects(() => download(server.url, path, MD5), Error, "fake.tar.gz answered 404 Not Found");

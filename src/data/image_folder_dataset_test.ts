@@ -1,4 +1,5 @@
 import { assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { createCanvas } from "canvas";
 import { IMAGENET } from "./dataset.ts";
 import { readImageFolder } from "./image_folder_dataset.ts";
@@ -26,7 +27,7 @@ async function inFolder(work: (folder: string) => Promise<void>): Promise<void> 
   }
 }
 
-Deno.test("readImageFolder() sorts classes by name, crops to the centre and shuffles the files", () =>
+it("readImageFolder() sorts classes by name, crops to the centre and shuffles the files", () =>
   inFolder(async (folder) => {
     for (let i = 0; i < 12; i++) {
       await writeImage(`${folder}/train/b_red/${i}.png`, 32, 32, RED);
@@ -54,14 +55,14 @@ Deno.test("readImageFolder() sorts classes by name, crops to the centre and shuf
     assertEquals(limited.train.images, train.images.subarray(0, 5 * 768));
   }));
 
-Deno.test("readImageFolder() normalises images of 224 x 224 as ImageNet", () =>
+it("readImageFolder() normalises images of 224 x 224 as ImageNet", () =>
   inFolder(async (folder) => {
     await writeImage(`${folder}/train/a/1.png`, 8, 8, RED);
     await writeImage(`${folder}/val/a/1.png`, 8, 8, RED);
     assertEquals((await readImageFolder(folder, [224, 224, 3])).mean, IMAGENET.mean);
   }));
 
-Deno.test("readImageFolder() says in one sentence what is wrong", () =>
+it("readImageFolder() says in one sentence what is wrong", () =>
   inFolder(async (folder) => {
     const read = (side = 8) => readImageFolder(folder, [side, side, 3]);
     await assertRejects(read, Error, `${folder}/train is not there; an image folder has train/<class>/*.jpg`);
@@ -81,7 +82,7 @@ Deno.test("readImageFolder() says in one sentence what is wrong", () =>
     await assertRejects(read, Error, `${folder}/val/a/1.png is not an image that can be decoded`);
   }));
 
-Deno.test("readImageFolder() takes no hidden folder for a class and says what else it leaves out", () =>
+it("readImageFolder() takes no hidden folder for a class and says what else it leaves out", () =>
   inFolder(async (root) => {
     const folder = `${root}/data`;
     for (const [i, name] of ["cat", "dog"].entries()) {
@@ -111,7 +112,7 @@ Deno.test("readImageFolder() takes no hidden folder for a class and says what el
     ]);
   }));
 
-Deno.test("readImageFolder() follows links, and refuses an empty folder that would shift the labels", () =>
+it("readImageFolder() follows links, and refuses an empty folder that would shift the labels", () =>
   inFolder(async (root) => {
     const folder = `${root}/data`;
     await writeImage(`${root}/elsewhere/1.png`, 16, 16, RED);
@@ -129,7 +130,7 @@ Deno.test("readImageFolder() follows links, and refuses an empty folder that wou
     );
   }));
 
-Deno.test("readImageFolder() says how many images were scaled, and which classes are not tested", () =>
+it("readImageFolder() says how many images were scaled, and which classes are not tested", () =>
   inFolder(async (folder) => {
     for (const name of ["a", "b"]) {
       await writeImage(`${folder}/train/${name}/1.png`, 16, 16, RED);

@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { readImageList, writeImageList } from "./image_list.ts";
 
-Deno.test("readImageList() gives what writeImageList() wrote, in little-endian order", async () => {
+it("readImageList() gives what writeImageList() wrote, in little-endian order", async () => {
   const path = await Deno.makeTempFile();
   try {
     const images = [[1, -2, 0.5], [3, 4, 5]].map((values) => Float32Array.from(values));
@@ -13,7 +14,7 @@ Deno.test("readImageList() gives what writeImageList() wrote, in little-endian o
   }
 });
 
-Deno.test("readImageList() names a file that is missing, empty or cut off", async () => {
+it("readImageList() names a file that is missing, empty or cut off", async () => {
   const path = await Deno.makeTempFile();
   try {
     for (const size of [0, 23]) {

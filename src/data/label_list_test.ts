@@ -1,9 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { readLabels } from "./label_list.ts";
 
 const NAMES = { classes: 3, classNames: ["disc", "square", "7"] };
 
-Deno.test("readLabels() takes numbers and names, and refuses what is no class or no line an image", async () => {
+it("readLabels() takes numbers and names, and refuses what is no class or no line an image", async () => {
   const path = await Deno.makeTempFile();
   const refuses = async (text: string, images: number, sentence: string) => {
     await Deno.writeTextFile(path, text);

@@ -1,11 +1,12 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Graph } from "../models/graph.ts";
 import { trigonometric, withLearnedActivations } from "../models/trigonometric.ts";
 import { randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import { readModelFolder, writeModelFolder } from "./model_folder.ts";
 
-Deno.test("readModelFolder() gives back a network that learned its waves, and refuses a wave that is none", async () => {
+it("readModelFolder() gives back a network that learned its waves, and refuses a wave that is none", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const activation = trigonometric(10, 1, 2, true), model = "convnet";
@@ -33,7 +34,7 @@ Deno.test("readModelFolder() gives back a network that learned its waves, and re
   }
 });
 
-Deno.test("readModelFolder() takes a network that is none of ours from its graph.json, and says what does not fit it", async () => {
+it("readModelFolder() takes a network that is none of ours from its graph.json, and says what does not fit it", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const graph = {

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { createCanvas } from "canvas";
 import { normalisationOf, normalise } from "./dataset.ts";
 import { writeImageList } from "./image_list.ts";
@@ -13,7 +14,7 @@ async function drawn(path: string, side: number, grey: number): Promise<void> {
   await Deno.writeFile(path, canvas.toBuffer("image/png"));
 }
 
-Deno.test("readNamedImages() takes the images of a folder by name, and says what it left out or scaled", async () => {
+it("readNamedImages() takes the images of a folder by name, and says what it left out or scaled", async () => {
   const folder = await Deno.makeTempDir();
   try {
     await Deno.writeTextFile(`${folder}/labels.txt`, "");
@@ -34,7 +35,7 @@ Deno.test("readNamedImages() takes the images of a folder by name, and says what
   }
 });
 
-Deno.test("readNamedImages() takes the images of one file by number", async () => {
+it("readNamedImages() takes the images of one file by number", async () => {
   const file = await Deno.makeTempFile();
   try {
     const images = [1, 2].map((value) => new Float32Array(48).fill(value));

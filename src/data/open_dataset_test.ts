@@ -1,8 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { holdOut } from "./dataset.ts";
 import { openDataset } from "./open_dataset.ts";
 
-Deno.test("openDataset() opens shapes; a smaller set is the start of a larger one", async () => {
+it("openDataset() opens shapes; a smaller set is the start of a larger one", async () => {
   const five = await openDataset("shapes", { limit: { train: 5, test: 2 } });
   const ten = await openDataset("shapes", { limit: { train: 10, test: 2 } });
   assertEquals([five.train.count, five.test.count], [5, 2]);
@@ -11,7 +12,7 @@ Deno.test("openDataset() opens shapes; a smaller set is the start of a larger on
   assertEquals(other.train.images.every((value, i) => value === five.train.images[i]), false);
 });
 
-Deno.test("openDataset() says in one sentence what cannot be opened", async () => {
+it("openDataset() says in one sentence what cannot be opened", async () => {
   const refused = (message: string, ...args: Parameters<typeof openDataset>) =>
     assertRejects(() => openDataset(...args), Error, message);
   const limit = { train: 1, test: 1 };
@@ -25,7 +26,7 @@ Deno.test("openDataset() says in one sentence what cannot be opened", async () =
   await refused("deno task data --get cifar100 --data /nowhere", "cifar100", { folder: "/nowhere" });
 });
 
-Deno.test("holdOut() puts the last training images in place of the test images", async () => {
+it("holdOut() puts the last training images in place of the test images", async () => {
   const dataset = await openDataset("shapes", { limit: { train: 20, test: 3 } }), held = holdOut(dataset);
   assertEquals([held.train.count, held.test.count], [18, 2]);
   assertEquals([...held.test.labels], [8, 9]);

@@ -1,10 +1,11 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { normalise } from "./dataset.ts";
 import { arrange, inFormat, ownFormat } from "./pixel_format.ts";
 
 const RGB = Uint8Array.of(10, 20, 30, 255, 255, 255, 200, 0, 0, 0, 200, 0, 0, 0, 200, 1, 1, 1);
 
-Deno.test("arrange() turns channels, and weighs them as PIL does", () => {
+it("arrange() turns channels, and weighs them as PIL does", () => {
   const format = ownFormat([2, 3, 3]);
   assertEquals(arrange(RGB, format), RGB);
   assertEquals([...arrange(RGB, { ...format, channels: "BGR" })].slice(0, 9), [
@@ -25,7 +26,7 @@ Deno.test("arrange() turns channels, and weighs them as PIL does", () => {
   assertAlmostEquals(first, (18 / 255 - 0.5) / 0.25, 1e-6);
 });
 
-Deno.test("inFormat() changes both splits of a data set, its shape and what it is normalised by", () => {
+it("inFormat() changes both splits of a data set, its shape and what it is normalised by", () => {
   const split = { count: 1, images: RGB, labels: Uint16Array.of(0) };
   const dataset = {
     name: "x",

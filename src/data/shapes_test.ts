@@ -1,8 +1,9 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { digest } from "./_fake_cifar.ts";
 import { SHAPE_NAMES, shapesDataset } from "./shapes.ts";
 
-Deno.test("shapesDataset() draws the same images from the same seed", () => {
+it("shapesDataset() draws the same images from the same seed", () => {
   const { train, test, classes, shape } = shapesDataset({ seed: 7, train: 20, test: 10 });
   assertEquals([classes, SHAPE_NAMES.length, shape], [10, 10, [32, 32, 3]]);
   assertEquals([train.count, train.images.length, test.labels.length], [20, 20 * 3072, 10]);
@@ -10,7 +11,7 @@ Deno.test("shapesDataset() draws the same images from the same seed", () => {
   assertEquals(digest("md5", train.images), "96c4c101c93630a3e10dd756e4f31b9f");
 });
 
-Deno.test("shapesDataset() draws an image from seed, split and index alone", () => {
+it("shapesDataset() draws an image from seed, split and index alone", () => {
   const large = shapesDataset({ seed: 1, train: 30, test: 30 }),
     small = shapesDataset({ seed: 1, train: 12, test: 1 });
   assertEquals(small.train.images, large.train.images.subarray(0, 12 * 3072));

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { FILES, join, tar } from "./_fake_cifar.ts";
 import { readTar } from "./tar.ts";
 
@@ -12,13 +13,13 @@ const pieces = (bytes: Uint8Array, size = 777) =>
   );
 const all = (bytes: Uint8Array) => Array.fromAsync(readTar(pieces(bytes)));
 
-Deno.test("readTar() yields the files and passes over folders", async () => {
+it("readTar() yields the files and passes over folders", async () => {
   const files = { ...FILES, "empty": new Uint8Array(), "block": new Uint8Array(512).fill(7) };
   const read = await all(tar(files));
   assertEquals(read.map(({ name, bytes }) => [name.split("/")[1], bytes]), Object.entries(files));
 });
 
-Deno.test("readTar() reads an archive made by the tar of the system", async () => {
+it("readTar() reads an archive made by the tar of the system", async () => {
   const folder = await Deno.makeTempDir();
   try {
     for (const [name, bytes] of Object.entries(FILES)) await Deno.writeFile(`${folder}/${name}`, bytes);
@@ -31,7 +32,7 @@ Deno.test("readTar() reads an archive made by the tar of the system", async () =
   }
 });
 
-Deno.test("readTar() refuses what is no archive or ends too early", async () => {
+it("readTar() refuses what is no archive or ends too early", async () => {
   const whole = tar(FILES);
   await assertRejects(() => all(join([new Uint8Array(512).fill(65)])), Error, "it is not a tar archive");
   await assertRejects(

@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { parseCsv } from "../report/csv.ts";
 import { buildModel } from "../models/zoo.ts";
 import { initialState } from "../training/initial.ts";
@@ -72,7 +73,7 @@ function inFolder(test: (folder: string) => void): void {
   }
 }
 
-Deno.test("openRun() gives back the checkpoint of the same run", () =>
+it("openRun() gives back the checkpoint of the same run", () =>
   inFolder((folder) => {
     const out = `${folder}/run`, { weights } = initialState(buildModel("convnet"), 1);
     assertEquals(openRun(out, RUN, true), undefined);
@@ -89,7 +90,7 @@ Deno.test("openRun() gives back the checkpoint of the same run", () =>
     }
   }));
 
-Deno.test("openRun() goes on with a run that was begun before its recipe had all fields", () =>
+it("openRun() goes on with a run that was begun before its recipe had all fields", () =>
   inFolder((out) => {
     const { schedule: _schedule, nesterov: _nesterov, tailAverage: _tailAverage, ...begun } = RUN;
     const state = initialState(buildModel("convnet"), 2);
@@ -103,7 +104,7 @@ Deno.test("openRun() goes on with a run that was begun before its recipe had all
     );
   }));
 
-Deno.test("openRun() refuses another run by the field that differs, and the same one without --resume", () =>
+it("openRun() refuses another run by the field that differs, and the same one without --resume", () =>
   inFolder((out) => {
     const checkpoint = {
       run: RUN,
@@ -124,13 +125,13 @@ Deno.test("openRun() refuses another run by the field that differs, and the same
     assertThrows(() => openRun(out, RUN, false), Error, "1 of its 2 epochs done; give --resume");
   }));
 
-Deno.test("openRun() does not write over a model that it cannot go on with", () =>
+it("openRun() does not write over a model that it cannot go on with", () =>
   inFolder((out) => {
     Deno.writeTextFileSync(`${out}/model.json`, "{}");
     assertThrows(() => openRun(out, RUN, true), Error, "holds a model without a checkpoint");
   }));
 
-Deno.test("writeLog() writes a row an epoch, with where it comes from", () =>
+it("writeLog() writes a row an epoch, with where it comes from", () =>
   inFolder((folder) => {
     const diverged = { epoch: 2, step: 3, layer: "act1", largestInput: 1e9 };
     const history = [ROW, { ...ROW, epoch: 2, test: null }], out = `${folder}/r-seed1`;
@@ -148,7 +149,7 @@ Deno.test("writeLog() writes a row an epoch, with where it comes from", () =>
     assertEquals(second["accuracy_percent"], "");
   }));
 
-Deno.test("every epoch is labelled with the code and the machine that trained it, also where a run went on elsewhere", () =>
+it("every epoch is labelled with the code and the machine that trained it, also where a run went on elsewhere", () =>
   inFolder((folder) => {
     const elsewhere = { ...CIRCUMSTANCES, commit: "def", machine: "another machine" };
     assertEquals(withOrigin([ORIGIN], CIRCUMSTANCES, 1), [ORIGIN]);
@@ -165,14 +166,14 @@ Deno.test("every epoch is labelled with the code and the machine that trained it
     ]);
   }));
 
-Deno.test("rows name the folder of a run from the checkout on, and no place of this machine", () =>
+it("rows name the folder of a run from the checkout on, and no place of this machine", () =>
   inFolder((folder) => {
     const out = fileURLToPath(new URL("../../runs/one", import.meta.url)), results = `${folder}/results`;
     claimLog(out, results);
     assertEquals(Deno.readTextFileSync(`${results}/one.csv`).split("\n")[0], "# The run in runs/one");
   }));
 
-Deno.test("claimLog() refuses a name that another folder or another file has", () =>
+it("claimLog() refuses a name that another folder or another file has", () =>
   inFolder((folder) => {
     const results = `${folder}/results`;
     const log = { run: RUN, history: [ROW], diverged: null, origins: [ORIGIN] };
@@ -200,7 +201,7 @@ Deno.test("claimLog() refuses a name that another folder or another file has", (
     assertEquals(Deno.readTextFileSync(`${results}/polynomial_fit.csv`), fit);
   }));
 
-Deno.test("speedOf() weighs epochs by their time", () => {
+it("speedOf() weighs epochs by their time", () => {
   const history = [ROW, { ...ROW, seconds: 6, imagesPerSecond: 200 }];
   assertEquals(speedOf(history), { seconds: 8, imagesPerSecond: 175 });
   assertEquals(speedOf([]), { seconds: 0, imagesPerSecond: 0 });

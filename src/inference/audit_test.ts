@@ -1,5 +1,6 @@
 /** Audited ranges become scales with a bit of head-room; what has none is refused; escaped logits are seen. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { evaluate, evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Weights } from "../models/graph.ts";
@@ -31,7 +32,7 @@ function moved(id: string, by: number): Weights {
   return changed;
 }
 
-Deno.test("audit() finds the largest values of the float engine and what lies beyond", () => {
+it("audit() finds the largest values of the float engine and what lies beyond", () => {
   const { layers, ranges } = auditOf(moved("conv2", 20));
   for (const { id, value } of auditedLayers(graph)) {
     const values = images.flatMap((x) => [...evaluate(graph, moved("conv2", 20), QUARTIC, x).get(value)!]);
@@ -46,7 +47,7 @@ Deno.test("audit() finds the largest values of the float engine and what lies be
   assert(layers.find(({ id }) => id === "act2")!.beyondRing > 0.05);
 });
 
-Deno.test("a plan from ranges keeps at least one bit of head-room, and no bit more at activations", () => {
+it("a plan from ranges keeps at least one bit of head-room, and no bit more at activations", () => {
   for (const by of [0, 3, 6, 12]) {
     const { ranges, refused } = auditOf(moved("dense1", by));
     assertEquals(refused, null);
@@ -57,7 +58,7 @@ Deno.test("a plan from ranges keeps at least one bit of head-room, and no bit mo
   }
 });
 
-Deno.test("a network without head-room is refused with a sentence that names the layer, unless forced", () => {
+it("a network without head-room is refused with a sentence that names the layer, unless forced", () => {
   const ranges = { ...auditOf(weights).ranges, act2: 40 };
   assertThrows(() => planOf(ranges), RangeError, "convnet: inputs of act2 up to 40 leave no head-room");
   assert(ringLimits(planOf(ranges, { force: true })).get("act2")! < 2 * ranges.act2);
@@ -69,14 +70,14 @@ Deno.test("a network without head-room is refused with a sentence that names the
   assertThrows(() => planOf(logits, { ringBits: 16 }), RangeError, "classifier");
 });
 
-Deno.test("ranges that do not belong to the network are refused", () => {
+it("ranges that do not belong to the network are refused", () => {
   const { ranges } = auditOf(weights);
   assertThrows(() => planOf({ ...ranges, act9: 1 }), RangeError, "act9");
   assertThrows(() => planOf({ ...ranges, act2: NaN }), RangeError, "act2");
   assertThrows(() => planOf({ act1: 3 }), RangeError, "act2 is missing");
 });
 
-Deno.test("ranges are part of what the roles compare for lifted, and not for 64-bit words", async () => {
+it("ranges are part of what the roles compare for lifted, and not for 64-bit words", async () => {
   const { ranges } = auditOf(weights);
   const differ = async (activation: string) =>
     (await digestOf(planOf(ranges, {}, activation))).join() !==
@@ -85,7 +86,7 @@ Deno.test("ranges are part of what the roles compare for lifted, and not for 64-
 });
 
 for (const ringBits of [30, 20]) {
-  Deno.test(`with ${ringBits} ring bits audited ranges make the logits at least twice as precise`, () => {
+  it(`with ${ringBits} ring bits audited ranges make the logits at least twice as precise`, () => {
     const { ranges } = auditOf(weights, ringBits);
     const errorOf = (plan: ReturnType<typeof planOf>) =>
       Math.max(...[1, 2, 3].map((seed) => {
@@ -98,7 +99,7 @@ for (const ringBits of [30, 20]) {
 }
 
 for (const activation of ["lifted", "honeybadger"]) {
-  Deno.test(`${activation}: logits of an input that escapes are unreliable, those of an honest run are not`, async () => {
+  it(`${activation}: logits of an input that escapes are unreliable, those of an honest run are not`, async () => {
     const { ranges } = auditOf(weights), plan = planOf(ranges, {}, activation);
     const run = async (size: number) => {
       const inference = await openInProcess(ring, plan, weights, 3);
@@ -115,7 +116,7 @@ for (const activation of ["lifted", "honeybadger"]) {
   });
 }
 
-Deno.test("logits have a bound where ranges or a small ring give one", () => {
+it("logits have a bound where ranges or a small ring give one", () => {
   const { ranges } = auditOf(weights);
   assertEquals(logitBound(planOf(ranges)), 2 * ranges["classifier"]);
   assertEquals(logitBound(planOf()), 16);
@@ -125,7 +126,7 @@ Deno.test("logits have a bound where ranges or a small ring give one", () => {
   assert(isUnreliable(planOf(ranges), [0, NaN]));
 });
 
-Deno.test("a ring so small that logits are of no use is said, with the layer and what would help", () => {
+it("a ring so small that logits are of no use is said, with the layer and what would help", () => {
   assertEquals([30, 24].map((ringBits) => precisionNote(planOf(undefined, { ringBits }))), [null, null]);
   assertEquals(precisionNote(planOf(undefined, {}, "honeybadger")), null);
   const note = precisionNote(planOf(undefined, { ringBits: 18 }))!;

@@ -1,5 +1,6 @@
 /** Correlations as data: the dealer's fast paths make what the lists declare, and a source that makes products alone can stand in its place. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { Products, productSources, refusesUndeclared } from "../correlations/_product_source.ts";
 import type { Correlation } from "../correlations/correlation.ts";
 import { Dealing } from "../correlations/dealing.ts";
@@ -43,7 +44,7 @@ const planOf = (graph: Graph, activation: string, linear: string, f: Polynomial)
 
 for (const { activation, linear } of PAIRS.filter(({ scaling }) => scaling.kind === "uniform")) {
   for (const [graph, f] of [[activationLayer(70), SEXTIC], [tiny, QUARTIC]] as const) {
-    Deno.test(`what is dealt for ${activation} with ${linear} on ${graph.name} is what its products say, word for word`, async () => {
+    it(`what is dealt for ${activation} with ${linear} on ${graph.name} is what its products say, word for word`, async () => {
       const { steps } = planOf(graph, activation, linear, f), session = seeds(), query = seeds();
       const expected = new Products(ring, steps, session).query(query);
       using dealing = new Dealing(pool, steps, session);
@@ -64,7 +65,7 @@ for (const { activation, linear } of PAIRS.filter(({ scaling }) => scaling.kind 
   }
 }
 
-Deno.test("a session runs on a source that knows no dealer", async () => {
+it("a session runs on a source that knows no dealer", async () => {
   for (const [activation, linear] of [["espn", "masked"], ["relu", "beaver"]] as const) {
     const plan = planOf(tiny, activation, linear, QUARTIC), weights = smallWeights(tiny);
     const sources = productSources(ring, plan.steps),
@@ -93,7 +94,7 @@ Deno.test("a session runs on a source that knows no dealer", async () => {
   }
 });
 
-Deno.test("a plan with a correlation that a source cannot make is refused when planned", () => {
+it("a plan with a correlation that a source cannot make is refused when planned", () => {
   assertThrows(
     () => planOf(activationLayer(3), "lifted", "masked", QUARTIC),
     RangeError,
@@ -101,7 +102,7 @@ Deno.test("a plan with a correlation that a source cannot make is refused when p
   );
 });
 
-Deno.test("a party draws what is listed, in order and all of it, or its code is wrong", () => {
+it("a party draws what is listed, in order and all of it, or its code is wrong", () => {
   const { steps } = planOf(activationLayer(3), "tree", "masked", QUARTIC), { query } = steps[0];
   const draw = (list: readonly Correlation[]) =>
     new StepDraw(ring, "client", list, new Seed(freshSeed()).stream(1), null);

@@ -4,6 +4,7 @@
  * new ones; where the words of a message changed and nothing here did, PROTOCOL_VERSION must be raised by hand.
  */
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { foldGraph } from "../models/fold.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
@@ -12,7 +13,7 @@ import { digestOf, planInference } from "./plan.ts";
 
 const RECORD = new URL("testdata/digests.json", import.meta.url);
 
-Deno.test("the digest of every network is the recorded one", async () => {
+it("the digest of every network is the recorded one", async () => {
   const digests: Record<string, string> = {};
   for (const model of MODEL_NAMES) {
     const graph = foldGraph(buildModel(model)), hasMaxPool = graph.nodes.some(({ op }) => op === "maxPool");

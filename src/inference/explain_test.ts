@@ -1,5 +1,6 @@
 /** The explanation finds a planted fault, and finds none where there is none. */
 import { assert, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { foldBatchNorm } from "../models/fold.ts";
 import { floatForward, measureRanges, rangesOf } from "../models/ranges.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
@@ -32,7 +33,7 @@ const layers = folded.graph.nodes.filter((node) => node.op === "conv" || node.op
   id
 );
 
-Deno.test("explain finds nothing wrong with a sound network", async () => {
+it("explain finds nothing wrong with a sound network", async () => {
   const { first, layers: reports, fixedEngineStopped } = await explain(
     ring,
     planOf(16),
@@ -44,7 +45,7 @@ Deno.test("explain finds nothing wrong with a sound network", async () => {
   assert(reports.every(({ fromFixed, nearWrap }) => fromFixed!.max < 0.01 && nearWrap === 0));
 });
 
-Deno.test("explain names the layer of a planted overflow and says that it wraps around", async () => {
+it("explain names the layer of a planted overflow and says that it wraps around", async () => {
   const weights = planted(layers[1], 2 ** 32);
   const { first, fixedEngineStopped } = await explain(
     ring,
@@ -58,7 +59,7 @@ Deno.test("explain names the layer of a planted overflow and says that it wraps 
   assert(fixedEngineStopped!.includes(layers[1]), fixedEngineStopped!);
 });
 
-Deno.test("explain names the activation whose input left the polynomial's range", async () => {
+it("explain names the activation whose input left the polynomial's range", async () => {
   const { first } = await explain(
     ring,
     planOf(16),
@@ -70,7 +71,7 @@ Deno.test("explain names the activation whose input left the polynomial's range"
   assert(first!.departs!.startsWith("range"), first!.departs!);
 });
 
-Deno.test("explain sees that eight fraction bits are too coarse for this quartic", async () => {
+it("explain sees that eight fraction bits are too coarse for this quartic", async () => {
   const { first } = await explain(ring, planOf(8), folded.weights, QUARTIC, seededImage(graph, 4));
   assert(first !== null && first.departs!.startsWith("rounding"), String(first?.departs));
 });
@@ -91,7 +92,7 @@ function liftedNetwork(name: string) {
 }
 
 for (const [name, audited] of [["minionn-bn", true], ["minionn-bn", false], ["resnet20", true]] as const) {
-  Deno.test(
+  it(
     `every layer of lifted ${name} ${
       audited ? "with" : "without"
     } ranges adds no more error than the bound of its note`,
@@ -111,7 +112,7 @@ for (const [name, audited] of [["minionn-bn", true], ["minionn-bn", false], ["re
   );
 }
 
-Deno.test("explain finds the activation of lifted whose input the ring cannot hold", async () => {
+it("explain finds the activation of lifted whose input the ring cannot hold", async () => {
   const { original, weights, plan } = liftedNetwork("convnet");
   const image = seededImage(original, 4).map((v) => 6 * v); // inputs up to about 25, of 16
   const { first, layers } = await explain(ring, plan, weights, QUARTIC, image);

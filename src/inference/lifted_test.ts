@@ -1,5 +1,6 @@
 /** `lifted` in one process: right over ring widths and degrees, costs as declared, no gross error ever. */
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
@@ -49,7 +50,7 @@ for (
     ["resnet20", QUARTIC, 30, 0.1],
   ] as const
 ) {
-  Deno.test(`lifted ${model} of degree ${polynomial.coefficients.length - 1} with ${ringBits} ring bits agrees with its fixed-point engine`, async () => {
+  it(`lifted ${model} of degree ${polynomial.coefficients.length - 1} with ${ringBits} ring bits agrees with its fixed-point engine`, async () => {
     const { original, graph, weights } = network(model, polynomial),
       plan = planOf(graph, polynomial, ringBits);
     const inference = await openInProcess(ring, plan, weights, 2);
@@ -66,7 +67,7 @@ for (
   });
 }
 
-Deno.test("lifted makes no gross error in 300 inferences of ConvNet", async () => {
+it("lifted makes no gross error in 300 inferences of ConvNet", async () => {
   const { original, graph, weights } = network("convnet", QUARTIC), plan = planOf(graph, QUARTIC, 30);
   const inference = await openInProcess(ring, plan, weights, 300);
   for (let seed = 0; seed < 300; seed++) {
@@ -76,7 +77,7 @@ Deno.test("lifted makes no gross error in 300 inferences of ConvNet", async () =
   await inference.end();
 });
 
-Deno.test("lifted sends, deals and waits for what its closed formulas say, in set-up and in every query", async () => {
+it("lifted sends, deals and waits for what its closed formulas say, in set-up and in every query", async () => {
   const { original, graph, weights } = network("minionn-bn", QUARTIC), plan = planOf(graph, QUARTIC, 30);
   const [peer, clientPeer] = memoryPair();
   const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
@@ -103,7 +104,7 @@ Deno.test("lifted sends, deals and waits for what its closed formulas say, in se
 });
 
 for (const ringBits of [30, 24]) {
-  Deno.test(`lifted runs one activation layer alone with ${ringBits} ring bits: its input, reply and opening`, async () => {
+  it(`lifted runs one activation layer alone with ${ringBits} ring bits: its input, reply and opening`, async () => {
     const n = 300, plan = planOf(activationLayer(n), QUARTIC, ringBits), before = ring.bytesInUse;
     const { keptBits } = liftedSpecOf(plan.activations.get("activation")!);
     const image = Float32Array.from({ length: n }, (_, i) => 16 * Math.sin(i));
@@ -127,7 +128,7 @@ for (const ringBits of [30, 24]) {
 }
 
 for (const [polynomial, limbs] of [[QUARTIC, 1], [SEXTIC, 2]] as const) {
-  Deno.test(`messages of a large layer travel in parts and are counted as one, ${limbs} limb(s)`, async () => {
+  it(`messages of a large layer travel in parts and are counted as one, ${limbs} limb(s)`, async () => {
     const n = 2 ** 15 + 300, plan = planOf(twoActivations(n), polynomial, 30), used = ring.bytesInUse;
     const [peer, clientPeer] = memoryPair();
     const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
@@ -153,7 +154,7 @@ for (const [polynomial, limbs] of [[QUARTIC, 1], [SEXTIC, 2]] as const) {
   });
 }
 
-Deno.test("every network takes at most 72 dealt bytes per activation at degree 4, 5 per linear output, and 4 early ones", () => {
+it("every network takes at most 72 dealt bytes per activation at degree 4, 5 per linear output, and 4 early ones", () => {
   for (const name of MODEL_NAMES.filter((name) => name !== "resnet50")) {
     const plan = planOf(foldGraph(buildModel(name)), QUARTIC, 30),
       { linear, activation, offline } = costOf(plan);
@@ -169,7 +170,7 @@ Deno.test("every network takes at most 72 dealt bytes per activation at degree 4
   }
 });
 
-Deno.test("the server's share of the logits has no bits above the ring, which nothing would mask", async () => {
+it("the server's share of the logits has no bits above the ring, which nothing would mask", async () => {
   const { original, graph, weights } = network("convnet", QUARTIC), plan = planOf(graph, QUARTIC, 24);
   const [peer, clientPeer] = memoryPair();
   const [dealerOfServer, dealer] = memoryPair({ roles: ["dealer", "server"] });
@@ -192,7 +193,7 @@ Deno.test("the server's share of the logits has no bits above the ring, which no
   assert(sent.some((word) => word >= 2 ** 15));
 });
 
-Deno.test("a lifted session frees all ring memory that it took", async () => {
+it("a lifted session frees all ring memory that it took", async () => {
   const before = ring.bytesInUse, { original, graph, weights } = network("resnet20", QUARTIC);
   const inference = await openInProcess(ring, planOf(graph, QUARTIC, 30), weights, 2);
   await inference.infer(seededImage(original, 1));
@@ -201,7 +202,7 @@ Deno.test("a lifted session frees all ring memory that it took", async () => {
   assertEquals(ring.bytesInUse, before);
 });
 
-Deno.test("lifted opens the same logits from the same seeds with one and with two threads a role", async () => {
+it("lifted opens the same logits from the same seeds with one and with two threads a role", async () => {
   const { original, graph, weights } = network("minionn-bn", QUARTIC), plan = planOf(graph, QUARTIC, 30);
   const image = seededImage(original, 3), { getRandomValues } = crypto;
   const run = async (threads: number) => {
@@ -239,7 +240,7 @@ Deno.test("lifted opens the same logits from the same seeds with one and with tw
   assert(two.shared.includes(true));
 });
 
-Deno.test("plans that break the bounds of lifted are refused with a sentence", () => {
+it("plans that break the bounds of lifted are refused with a sentence", () => {
   const { graph } = network("convnet", QUARTIC);
   assertThrows(() => planOf(graph, QUARTIC, 31), RangeError, "ring bits must be an integer from 16 to 30");
   assertThrows(
@@ -254,7 +255,7 @@ Deno.test("plans that break the bounds of lifted are refused with a sentence", (
   );
 });
 
-Deno.test("the default ring width, given or left out, is the same plan", async () => {
+it("the default ring width, given or left out, is the same plan", async () => {
   const { graph } = network("convnet", QUARTIC);
   const left = planInference(graph, {
     activation: "lifted",
@@ -264,7 +265,7 @@ Deno.test("the default ring width, given or left out, is the same plan", async (
   assertEquals(await digestOf(left), await digestOf(planOf(graph, QUARTIC, 30)));
 });
 
-Deno.test("a client refuses an image that its ring does not hold before it sends a word of it", async () => {
+it("a client refuses an image that its ring does not hold before it sends a word of it", async () => {
   const inference = await openInProcess(ring, planOf(activationLayer(3), QUARTIC, 30), new Map(), 1);
   const [, client] = await Promise.all([inference.server.prepare(), inference.client.prepare()]);
   // 24 fraction bits of 30: below 32 in size.

@@ -1,5 +1,6 @@
 /** What leaves a process: every byte is one that the protocol notes know, and nothing that memory happened to hold. */
 import { assert, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
@@ -47,7 +48,7 @@ for (const { activation, linear, scaling } of PROTOCOLS) {
     // Small rings have no comparisons, so no max pooling.
     if (graph === everything && scaling.kind === "ring") continue;
     const name = graph.nodes.length === 2 ? `${graph.inputShape.join(" x ")} activations` : graph.name;
-    Deno.test(`${activation} with ${linear} on ${name} sends the same bytes whatever ring memory held before`, async () => {
+    it(`${activation} with ${linear} on ${name} sends the same bytes whatever ring memory held before`, async () => {
       const plan = planOf(graph, activation, linear), image = seededImage(graph, 3);
       const [zeros, marked] = [
         await recordInference(plan, weights, [image, image], { filling: 0 }),
@@ -96,7 +97,7 @@ function packedMessages(plan: Plan, messages: readonly RecordedMessage[]) {
 
 const CASES = SHORT.flatMap((protocol) => [1, 17, 300, 784].map((n) => ({ protocol, n })));
 for (const { protocol, n } of CASES) {
-  Deno.test(`${protocol} fills the messages of ${n} words up with zeros, and nobody can undo a mask with them`, async () => {
+  it(`${protocol} fills the messages of ${n} words up with zeros, and nobody can undo a mask with them`, async () => {
     const plan = planOf(twoActivations(n), protocol),
       image = Float32Array.from({ length: n }, (_, i) => Math.sin(i + 1));
     const { messages } = await recordInference(plan, identity, Array(6).fill(image));
@@ -131,7 +132,7 @@ function chiSquares(words: readonly number[], bits: number): number[] {
 const QUERIES = Math.ceil(100 * 256 / 300);
 
 SHORT.forEach((protocol) =>
-  Deno.test(`${protocol} sends uniform words in every message, and constant masks would be seen`, async () => {
+  it(`${protocol} sends uniform words in every message, and constant masks would be seen`, async () => {
     const n = 300, plan = planOf(twoActivations(n), protocol), { ringBits } = plan.wires.get(plan.input)!;
     const images = Array(QUERIES).fill(new Float32Array(n).fill(1.5));
     const statistics = async (constantMasks: boolean) => {

@@ -1,6 +1,7 @@
 /** Queries prepared ahead: online work only once they are there, each used at most once, and both parties mean the same one. */
 import { fromDealer } from "../correlations/source.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { foldBatchNorm } from "../models/fold.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
@@ -83,7 +84,7 @@ async function session(
 }
 
 for (const activation of ["lifted", "honeybadger"]) {
-  Deno.test(`${activation} deals three queries ahead, then the two that are left, and each one costs what it costs alone`, async () => {
+  it(`${activation} deals three queries ahead, then the two that are left, and each one costs what it costs alone`, async () => {
     const used = planOf(activation), { events, reasons, figures } = await session({ plan: used, prepare: 3 });
     assertEquals(reasons, ["", "", ""]);
     assertEquals(events, [
@@ -153,7 +154,7 @@ const changes: readonly [
   ],
 ];
 for (const [what, options, who, sentence] of changes) {
-  Deno.test(what, async () => {
+  it(what, async () => {
     const { reasons, figures } = await session(options);
     assertEquals(figures, null);
     const reason = reasons[who === "server" ? 0 : 1];
@@ -161,7 +162,7 @@ for (const [what, options, who, sentence] of changes) {
   });
 }
 
-Deno.test("a query whose message was lost is used up at both parties, and the prepared one after it is not", async () => {
+it("a query whose message was lost is used up at both parties, and the prepared one after it is not", async () => {
   const all = links();
   const dealing = runDealer({
     pool,

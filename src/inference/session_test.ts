@@ -1,6 +1,7 @@
 /** Private inference with all roles in one process: right results, declared costs, correlations handed out once. */
 import { fromDealer } from "../correlations/source.ts";
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { ask } from "../correlations/request.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
@@ -55,7 +56,7 @@ for (const { activation, linear, scaling } of PAIRS) {
   const first = scaling.kind === "ring" ? odd : everything;
   const small = [first, branching, flattenedBetween, residual];
   for (const graph of [...small, buildModel("minionn-bn"), buildModel("resnet20")]) {
-    Deno.test(`${graph.name} with ${activation} and ${linear} agrees with the float engine`, async () => {
+    it(`${graph.name} with ${activation} and ${linear} agrees with the float engine`, async () => {
       const { graph: folded, weights, activation: f } = network(
         graph,
         activationProtocol(activation).usual,
@@ -83,7 +84,7 @@ for (const { activation, linear, scaling } of PAIRS) {
   }
 }
 
-Deno.test("a session frees all ring memory that it took", async () => {
+it("a session frees all ring memory that it took", async () => {
   const before = ring.bytesInUse;
   const { graph, weights } = network(everything, QUARTIC);
   const plan = planInference(graph, {
@@ -98,7 +99,7 @@ Deno.test("a session frees all ring memory that it took", async () => {
 });
 
 for (const { activation, linear, scaling } of PAIRS) {
-  Deno.test(`bytes, exchanges and dealt bytes of ${activation} with ${linear} are those of the closed formulas`, async () => {
+  it(`bytes, exchanges and dealt bytes of ${activation} with ${linear} are those of the closed formulas`, async () => {
     const { graph, weights } = network(
       scaling.kind === "ring" ? odd : everything,
       activationProtocol(activation).usual,
@@ -126,7 +127,7 @@ for (const { activation, linear, scaling } of PAIRS) {
   });
 }
 
-Deno.test("exchanges are those of the paper where every linear layer opens its own input", () => {
+it("exchanges are those of the paper where every linear layer opens its own input", () => {
   const counts: Record<string, [number, number]> = {
     "minionn-bn": [15, 71],
     "vgg16-bn-avg": [31, 151],
@@ -159,7 +160,7 @@ async function dealerFor(queries: number) {
 const both = (server: Channel, client: Channel, request: Parameters<typeof ask>[1], digest: Uint8Array) =>
   Promise.all([ask(server, request, digest), ask(client, request, digest)]);
 
-Deno.test("the dealer refuses parties with another plan before it hands out a seed", async () => {
+it("the dealer refuses parties with another plan before it hands out a seed", async () => {
   const { server, client, running, digest } = await dealerFor(1);
   const refused = assertRejects(() => running, ProtocolError, "is not that of the parties");
   void both(server, client, { kind: "session" }, digest.with(3, digest[3] ^ 1)).catch(() => {});
@@ -167,7 +168,7 @@ Deno.test("the dealer refuses parties with another plan before it hands out a se
   assertEquals(server.received.bytes, 0);
 });
 
-Deno.test("the dealer refuses to hand out the same correlations twice and names them", async () => {
+it("the dealer refuses to hand out the same correlations twice and names them", async () => {
   const { server, client, running, digest } = await dealerFor(2);
   const askBoth = (request: Parameters<typeof ask>[1]) => both(server, client, request, digest);
   await askBoth({ kind: "session" });
@@ -177,7 +178,7 @@ Deno.test("the dealer refuses to hand out the same correlations twice and names 
   await again;
 });
 
-Deno.test("the dealer says what ran out when more queries are asked for than agreed", async () => {
+it("the dealer says what ran out when more queries are asked for than agreed", async () => {
   const { server, client, running, digest } = await dealerFor(1);
   const askBoth = (request: Parameters<typeof ask>[1]) => both(server, client, request, digest);
   await askBoth({ kind: "session" });
@@ -190,7 +191,7 @@ Deno.test("the dealer says what ran out when more queries are asked for than agr
   await out;
 });
 
-Deno.test("a query runs once", async () => {
+it("a query runs once", async () => {
   const { graph, weights } = network(everything, QUARTIC);
   const plan = planInference(graph, {
     activation: "honeybadger",
@@ -205,7 +206,7 @@ Deno.test("a query runs once", async () => {
   await inference.end();
 });
 
-Deno.test("parties with different plans stop before anything is sent", async () => {
+it("parties with different plans stop before anything is sent", async () => {
   const { graph, weights } = network(everything, QUARTIC);
   const plan = (fractionBits: number) =>
     planInference(graph, { activation: "tree", linear: "masked", fractionBits, function: QUARTIC });
@@ -226,7 +227,7 @@ Deno.test("parties with different plans stop before anything is sent", async () 
   }
 });
 
-Deno.test("a network of 4096 nodes or more is refused: the tags of its messages would collide", () => {
+it("a network of 4096 nodes or more is refused: the tags of its messages would collide", () => {
   const activations = (n: number): Graph => ({
     name: "long",
     classes: 1,
@@ -244,7 +245,7 @@ Deno.test("a network of 4096 nodes or more is refused: the tags of its messages 
   assertThrows(() => planInference(activations(4095), options), RangeError, "4096 nodes");
 });
 
-Deno.test("two versions of the code that plan a layer otherwise do not have the same digest", async () => {
+it("two versions of the code that plan a layer otherwise do not have the same digest", async () => {
   const { graph } = network(everything, QUARTIC);
   const plan = planInference(graph, { activation: "honeybadger", linear: "masked", function: QUARTIC });
   const basis = JSON.parse(JSON.stringify(plan.basis)), otherwise = structuredClone(basis);
@@ -255,7 +256,7 @@ Deno.test("two versions of the code that plan a layer otherwise do not have the 
   assertNotEquals(await digestOf({ ...plan, basis: JSON.parse(changed) }), await digestOf(plan));
 });
 
-Deno.test("each activation layer computes a function of its own, and the digest covers it", async () => {
+it("each activation layer computes a function of its own, and the digest covers it", async () => {
   const { graph, weights } = network(odd, QUARTIC), image = seededImage(odd, 3);
   const quadratic: Activation = { kind: "polynomial", coefficients: [479, 512, 96], precision: 10 };
   for (const activation of ["honeybadger", "lifted"]) {
@@ -271,7 +272,7 @@ Deno.test("each activation layer computes a function of its own, and the digest 
   }
 });
 
-Deno.test("no two steps of a plan have one label, whatever stands between the layers that read a value", () => {
+it("no two steps of a plan have one label, whatever stands between the layers that read a value", () => {
   for (const graph of SMALL) {
     for (const { activation, linear, scaling } of PAIRS) {
       if (graph === everything && scaling.kind === "ring") continue;
@@ -287,7 +288,7 @@ Deno.test("no two steps of a plan have one label, whatever stands between the la
   }
 });
 
-Deno.test("graphs whose words a plan would get wrong are refused with a sentence", () => {
+it("graphs whose words a plan would get wrong are refused with a sentence", () => {
   const plan = (nodes: Graph["nodes"]) =>
     planInference({ ...odd, nodes }, { activation: "honeybadger", linear: "masked", function: QUARTIC });
   const with_ = (id: string, change: Record<string, unknown>) =>
@@ -323,7 +324,7 @@ Deno.test("graphs whose words a plan would get wrong are refused with a sentence
   assertThrows(() => plan(named), RangeError, "two steps make pool1 re-masked");
 });
 
-Deno.test("a server whose weights do not fit its network sends nothing", async () => {
+it("a server whose weights do not fit its network sends nothing", async () => {
   const { graph, weights } = network(odd, QUARTIC), [peer] = memoryPair(), [, dealer] = memoryPair();
   const dense = weights.get("logits.weight")!, half = { ...dense, data: dense.data.slice(0, 80) };
   const plan = planInference(graph, { activation: "lifted", linear: "masked", function: QUARTIC });

@@ -4,6 +4,7 @@
  * which and why. `UPDATE_TRANSCRIPTS=1 deno task test src/inference/transcripts_test.ts` records anew.
  */
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Graph, Weights } from "../models/graph.ts";
 import { seededImage } from "../models/weights.ts";
 import { activationLayer } from "../models/zoo.ts";
@@ -20,7 +21,7 @@ const recorded: Record<string, Record<string, string>> = JSON.parse(
 );
 const updates = Deno.env.get("UPDATE_TRANSCRIPTS") === "1", before = structuredClone(recorded);
 
-Deno.test("the record is of this version of the protocols", () => {
+it("the record is of this version of the protocols", () => {
   if (!updates) assertEquals(recorded["version"], { protocols: `${PROTOCOL_VERSION}` });
 });
 
@@ -55,7 +56,7 @@ const isCounted = ({ to, tag }: RecordedMessage) => to !== "dealer" && tag !== P
 for (const { activation, linear, graphs } of PROTOCOLS) {
   for (const graph of graphs) {
     const name = `${activation} with ${linear} on ${graph.name} of ${graph.inputShape.join(" x ")}`;
-    Deno.test(`${name} sends what it sent when it was recorded`, async () => {
+    it(`${name} sends what it sent when it was recorded`, async () => {
       const plan = planInference(graph, {
         activation,
         linear,

@@ -1,5 +1,6 @@
 /** `trigonometric` in one process: right in any unit and with numbers of each layer's own, costs as declared, what an escape gives. */
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { activate, evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Graph, Trigonometric } from "../models/graph.ts";
@@ -41,7 +42,7 @@ for (
   ] as const
 ) {
   const name = `${model} of period ${f.period}, ${f.amplitudes.length} harmonics and ${ringBits} ring bits`;
-  Deno.test(`trigonometric: ${name} agrees with its fixed-point engine, and that with floats`, async () => {
+  it(`trigonometric: ${name} agrees with its fixed-point engine, and that with floats`, async () => {
     const { original, graph, weights } = network(model, f), image = seededImage(original, 7);
     const float = evaluateLogits(graph, weights, f, image);
     const ranges = rangesOf(measureRanges(graph, floatForward(graph, weights, f), [image]));
@@ -57,7 +58,7 @@ for (
   });
 }
 
-Deno.test("trigonometric computes each layer's own numbers, and the digest covers them", async () => {
+it("trigonometric computes each layer's own numbers, and the digest covers them", async () => {
   const f = trigonometric(10, 1, 1, true), { original, graph, weights } = network("convnet", f);
   const own = new Map(weights);
   ["act1", "act2", "act3"].forEach((id, i) =>
@@ -76,7 +77,7 @@ Deno.test("trigonometric computes each layer's own numbers, and the digest cover
   assert(layers.every(({ added }) => added!.within), JSON.stringify(layers));
 });
 
-Deno.test("trigonometric makes no gross error in 300 inferences of ConvNet", async () => {
+it("trigonometric makes no gross error in 300 inferences of ConvNet", async () => {
   const f = trigonometric(10, 1, 1.5),
     { original, graph, weights } = network("convnet", f),
     plan = planOf(graph, f);
@@ -88,7 +89,7 @@ Deno.test("trigonometric makes no gross error in 300 inferences of ConvNet", asy
   await inference.end();
 });
 
-Deno.test("every network takes at most 24 dealt bytes per activation at one harmonic and 36 at two, and fewer bytes online than lifted", () => {
+it("every network takes at most 24 dealt bytes per activation at one harmonic and 36 at two, and fewer bytes online than lifted", () => {
   for (const name of MODEL_NAMES.filter((name) => name !== "resnet50")) {
     const graph = foldGraph(buildModel(name));
     const lifted = costOf(
@@ -109,7 +110,7 @@ Deno.test("every network takes at most 24 dealt bytes per activation at one harm
   }
 });
 
-Deno.test("beyond the ring the wave stays right, and half the ring is missing from the line as often as the note says", async () => {
+it("beyond the ring the wave stays right, and half the ring is missing from the line as often as the note says", async () => {
   const n = 2 ** 15,
     f = trigonometric(8, 1, 1),
     plan = planOf(activationLayer(n), f),
@@ -128,7 +129,7 @@ Deno.test("beyond the ring the wave stays right, and half the ring is missing fr
   await inference.end();
 });
 
-Deno.test("trigonometric errs by half a step of the opened angle, twice as much with a bit less", async () => {
+it("trigonometric errs by half a step of the opened angle, twice as much with a bit less", async () => {
   const n = 4096,
     f = trigonometric(8, 1, 1),
     x = Float64Array.from({ length: n }, (_, i) => 16 * Math.sin(i));
@@ -145,7 +146,7 @@ Deno.test("trigonometric errs by half a step of the opened angle, twice as much 
   }
 });
 
-Deno.test("plans that break the bounds of trigonometric are refused with a sentence", () => {
+it("plans that break the bounds of trigonometric are refused with a sentence", () => {
   const graph = twoActivations(4), f = trigonometric(8, 1, 1), other = trigonometric(10, 1, 1);
   const [first] = graph.nodes.filter(({ op }) => op === "activation");
   assertThrows(

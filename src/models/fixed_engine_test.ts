@@ -1,5 +1,6 @@
 /** The fixed-point engine against arithmetic on bigint, and against the float engine. */
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { evaluateFixed, type FixedArithmetic, shift } from "./fixed_engine.ts";
 import { activate, evaluate } from "./float_engine.ts";
 import { foldBatchNorm } from "./fold.ts";
@@ -21,7 +22,7 @@ const arithmetic = (f: number): FixedArithmetic => ({
 
 const weights = randomWeights(graph, 1, QUARTIC), image = seededImage(graph, 2);
 
-Deno.test("evaluateFixed() equals arithmetic on bigint, layer by layer", () => {
+it("evaluateFixed() equals arithmetic on bigint, layer by layer", () => {
   const f = 12, shapes = inferShapes(graph), values = evaluateFixed(graph, weights, arithmetic(f), image);
   const big = (id: string) => [...values.get(id)!.integers].map(BigInt);
   const encode = (x: number, bits: number) => BigInt(Math.round(x * 2 ** bits));
@@ -84,7 +85,7 @@ Deno.test("evaluateFixed() equals arithmetic on bigint, layer by layer", () => {
   );
 });
 
-Deno.test("evaluateFixed() approaches the float engine as fraction bits grow", () => {
+it("evaluateFixed() approaches the float engine as fraction bits grow", () => {
   for (
     const [name, f, tolerance] of [["convnet", 10, 0.02], ["convnet", 16, 5e-4], [
       "resnet20",
@@ -103,7 +104,7 @@ Deno.test("evaluateFixed() approaches the float engine as fraction bits grow", (
   }
 });
 
-Deno.test("evaluateFixed() names the layer whose integers leave what doubles hold exactly", () => {
+it("evaluateFixed() names the layer whose integers leave what doubles hold exactly", () => {
   const loud = new Map(weights).set("conv2.weight", {
     shape: [3, 3, 5, 5],
     data: new Float32Array(225).fill(2 ** 20),
@@ -117,7 +118,7 @@ Deno.test("evaluateFixed() names the layer whose integers leave what doubles hol
   assertThrows(() => evaluateFixed(graph, weights, arithmetic(16), far), RangeError, "a value of input is");
 });
 
-Deno.test("evaluateFixed() refuses batch norm and an odd average that no linear layer takes", () => {
+it("evaluateFixed() refuses batch norm and an odd average that no linear layer takes", () => {
   const whole = buildModel("convnet");
   const all = randomWeights(whole, 1, QUARTIC);
   assertThrows(

@@ -1,5 +1,6 @@
 /** The float engine against the definition of each layer, written out, and against itself without batch norm. */
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { activate, evaluate, evaluateLogits } from "./float_engine.ts";
 import { consumersOf, foldBatchNorm, foldGraph } from "./fold.ts";
 import { type Activation, type Graph, inferShapes, type Node, type Shape, type Weights } from "./graph.ts";
@@ -74,7 +75,7 @@ function valueAt(
   }
 }
 
-Deno.test("evaluate() computes every layer as it is defined", () => {
+it("evaluate() computes every layer as it is defined", () => {
   const shapes = inferShapes(graph), values = evaluate(graph, weights, QUARTIC, image);
   assertEquals([...values.keys()], graph.nodes.map((node) => node.id));
   for (const node of graph.nodes) {
@@ -106,7 +107,7 @@ function agreesWhenFolded(graph: Graph, weights: Weights, activation: Activation
   assertClose(evaluate(graph, weights, activation, image).get(graph.nodes.at(-1)!.id)!, logits, 0);
 }
 
-Deno.test("foldBatchNorm() keeps what a network computes", () => {
+it("foldBatchNorm() keeps what a network computes", () => {
   agreesWhenFolded(graph, weights, QUARTIC, image);
   for (const name of ["convnet", "minionn", "minionn-bn", "resnet20", "roundnet"]) {
     for (const activation of [RELU, QUARTIC]) {
@@ -116,7 +117,7 @@ Deno.test("foldBatchNorm() keeps what a network computes", () => {
   }
 });
 
-Deno.test("foldBatchNorm() refuses a batch norm that does not follow a layer of its own", () => {
+it("foldBatchNorm() refuses a batch norm that does not follow a layer of its own", () => {
   const nodes = graph.nodes.map((node) => node.id === "bn3" ? { ...node, input: "conv2" } as Node : node);
   assertThrows(() => foldGraph({ ...graph, nodes }), RangeError, "batch norm bn3 cannot be merged");
   const roundnet = buildModel("roundnet");
@@ -128,19 +129,19 @@ Deno.test("foldBatchNorm() refuses a batch norm that does not follow a layer of 
   );
 });
 
-Deno.test("consumersOf() lists the readers of each value in order", () => {
+it("consumersOf() lists the readers of each value in order", () => {
   const ids = (id: string) => consumersOf(graph).get(id)!.map((node) => node.id);
   assertEquals(ids("act1"), ["conv2", "conv3"]);
   assertEquals(ids("bn3"), ["add"]);
   assertEquals(ids("dense1"), []);
 });
 
-Deno.test("activate() is ReLU or the polynomial, element by element", () => {
+it("activate() is ReLU or the polynomial, element by element", () => {
   assertEquals([...activate(RELU, Float64Array.of(-2, -0, 0, 3))], [0, 0, 0, 3]);
   assertEquals(activate(QUARTIC, Float64Array.of(2))[0], 1.892578125);
 });
 
-Deno.test("evaluate() refuses an image of the wrong size and weights of another network", () => {
+it("evaluate() refuses an image of the wrong size and weights of another network", () => {
   assertThrows(
     () => evaluate(graph, weights, RELU, image.subarray(1)),
     RangeError,

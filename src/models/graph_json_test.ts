@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Graph } from "./graph.ts";
 import { formatGraph, parseGraph } from "./graph_json.ts";
 import { buildModel, MODEL_NAMES } from "./zoo.ts";
@@ -15,7 +16,7 @@ const graph: Graph = {
   ],
 };
 
-Deno.test("parseGraph() gives back what formatGraph() wrote", () => {
+it("parseGraph() gives back what formatGraph() wrote", () => {
   for (const name of MODEL_NAMES) {
     const whole = buildModel(name);
     // A mark for the paper's tables, which own networks do not have.
@@ -28,14 +29,14 @@ Deno.test("parseGraph() gives back what formatGraph() wrote", () => {
   }
 });
 
-Deno.test("parseGraph() makes one object of one network, in whatever order its fields are written", () => {
+it("parseGraph() makes one object of one network, in whatever order its fields are written", () => {
   const nodes = graph.nodes.map((node) => Object.fromEntries(Object.entries(node).reverse()));
   const { name, classes, inputShape } = graph;
   const turned = JSON.stringify({ nodes, inputShape, classes, name });
   assertEquals(JSON.stringify(parseGraph(turned)), JSON.stringify(parseGraph(formatGraph(graph))));
 });
 
-Deno.test("parseGraph() says what is wrong with a network and where", () => {
+it("parseGraph() says what is wrong with a network and where", () => {
   const conv = graph.nodes[1];
   const refused = (changes: Record<string, unknown>, message: string) => {
     assertThrows(() => parseGraph(JSON.stringify({ ...graph, ...changes })), SyntaxError, message);

@@ -1,5 +1,6 @@
 /** Round trips, and files that must be refused. */
 import { assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { FloatTensor } from "./graph.ts";
 import { readSafetensors, writeSafetensors } from "./safetensors.ts";
 
@@ -27,19 +28,19 @@ const tensor = (shape: unknown, begin: number, end: number, dtype = "F32") => ({
 const refuse = (bytes: Uint8Array, message: string) =>
   assertThrows(() => readSafetensors(bytes), SyntaxError, message);
 
-Deno.test("readSafetensors() gives back what writeSafetensors() was given", () => {
+it("readSafetensors() gives back what writeSafetensors() was given", () => {
   const read = readSafetensors(writeSafetensors(weights, { model: "resnet18", classes: "10" }));
   assertEquals(read.weights, weights);
   assertEquals(read.metadata, new Map([["model", "resnet18"], ["classes", "10"]]));
 });
 
-Deno.test("readSafetensors() reads from any place in a buffer", () => {
+it("readSafetensors() reads from any place in a buffer", () => {
   const bytes = writeSafetensors(weights), shifted = new Uint8Array(bytes.length + 6).subarray(3, -3);
   shifted.set(bytes);
   assertEquals(readSafetensors(shifted).weights, weights);
 });
 
-Deno.test("writeSafetensors() writes the format's own example byte by byte and aligns the data", () => {
+it("writeSafetensors() writes the format's own example byte by byte and aligns the data", () => {
   const bytes = writeSafetensors(new Map([["a", { shape: [2], data: Float32Array.of(1, 2) }]]));
   const text = '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}';
   assertEquals(new DataView(bytes.buffer).getBigUint64(0, true), 56n);
@@ -47,12 +48,12 @@ Deno.test("writeSafetensors() writes the format's own example byte by byte and a
   assertEquals([...bytes.subarray(64)], [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]);
 });
 
-Deno.test("writeSafetensors() refuses a shape that does not fit the data", () => {
+it("writeSafetensors() refuses a shape that does not fit the data", () => {
   const wrong = new Map([["w", { shape: [3], data: new Float32Array(2) }]]);
   assertThrows(() => writeSafetensors(wrong), RangeError, "tensor w: shape [3] needs 3 values, it holds 2");
 });
 
-Deno.test("readSafetensors() reads F16: the largest number, the smallest, minus zero, infinity, and odd lengths", () => {
+it("readSafetensors() reads F16: the largest number, the smallest, minus zero, infinity, and odd lengths", () => {
   // 1, -2.5, 65504, 2^-24, -0, infinity by IEEE 754 binary16, and between them an F32.
   const halves = [0x3c00, 0xc100, 0x7bff, 0x0001, 0x8000, 0x7c00];
   const bytes = file(
@@ -68,7 +69,7 @@ Deno.test("readSafetensors() reads F16: the largest number, the smallest, minus 
   assertEquals([...read.get("t")!.data], [2 ** -24, -0, Infinity]);
 });
 
-Deno.test("writeSafetensors() rounds to the nearest F16, to even where two are as near, and refuses what is too large", () => {
+it("writeSafetensors() rounds to the nearest F16, to even where two are as near, and refuses what is too large", () => {
   const of = (...values: number[]) =>
     new Map([["w", { shape: [values.length], data: Float32Array.from(values) }]]);
   const read = (
@@ -80,7 +81,7 @@ Deno.test("writeSafetensors() rounds to the nearest F16, to even where two are a
   assertThrows(() => read(1, 65520), RangeError, "tensor w: 65520 is too large for F16");
 });
 
-Deno.test("readSafetensors() names the tensor of a truncated file, at every length", () => {
+it("readSafetensors() names the tensor of a truncated file, at every length", () => {
   const whole = writeSafetensors(weights);
   for (let length = 0; length < whole.length; length++) {
     assertThrows(() => readSafetensors(whole.subarray(0, length)), SyntaxError);
@@ -88,13 +89,13 @@ Deno.test("readSafetensors() names the tensor of a truncated file, at every leng
   refuse(whole.subarray(0, whole.length - 1), "tensor ümlaut ends at data byte 32, the file holds 31");
 });
 
-Deno.test("readSafetensors() refuses tensors that overlap, leave gaps or leave data over", () => {
+it("readSafetensors() refuses tensors that overlap, leave gaps or leave data over", () => {
   refuse(file({ a: tensor([2], 0, 8), b: tensor([2], 4, 12) }, 12), "tensor b overlaps");
   refuse(file({ a: tensor([1], 0, 4), b: tensor([1], 8, 12) }, 12), "4 unused bytes before tensor b");
   refuse(file({ a: tensor([1], 0, 4) }, 8), "4 bytes after the last tensor");
 });
 
-Deno.test("readSafetensors() refuses headers that lie", () => {
+it("readSafetensors() refuses headers that lie", () => {
   refuse(file({ a: tensor([2], 0, 4, "BF16") }, 4), 'tensor a: dtype "BF16"');
   refuse(file({ a: tensor([2], 0, 4, "toString") }, 4), 'tensor a: dtype "toString"');
   refuse(file({ a: tensor([2], 0, 8, "F16") }, 8), "tensor a: shape [2] needs 4 bytes");

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import * as tf from "@tensorflow/tfjs";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { evaluateLogits } from "./float_engine.ts";
@@ -35,7 +36,7 @@ for (const [name, activation] of CASES) {
   const label = activation.kind === "polynomial"
     ? `degree ${activation.coefficients.length - 1}`
     : activation.kind;
-  Deno.test(`TensorFlow.js computes the logits of the float engine, ${name} with ${label}`, () => {
+  it(`TensorFlow.js computes the logits of the float engine, ${name} with ${label}`, () => {
     const model = buildModel(name);
     const { graph, weights } = foldBatchNorm(model, randomWeights(model, 7, activation));
     const before = tf.memory().numTensors;
@@ -55,7 +56,7 @@ for (const [name, activation] of CASES) {
   });
 }
 
-Deno.test("TensorFlow.js pools beyond the border like the float engine, and keeps a value that is read twice", () => {
+it("TensorFlow.js pools beyond the border like the float engine, and keeps a value that is read twice", () => {
   const random = (shape: readonly number[]) => {
     const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(1 + 7 * i));
     return { shape, data };
@@ -73,7 +74,7 @@ Deno.test("TensorFlow.js pools beyond the border like the float engine, and keep
   engine.dispose();
 });
 
-Deno.test("createTensorflowEngine refuses batch norm and constant activations, run() a wrong image", () => {
+it("createTensorflowEngine refuses batch norm and constant activations, run() a wrong image", () => {
   const model = buildModel("convnet"), weights = randomWeights(model, 7, RELU);
   assertThrows(() => createTensorflowEngine(model, weights, RELU), RangeError, "merge batch norm first");
   const folded = foldBatchNorm(model, weights);

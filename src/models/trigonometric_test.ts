@@ -1,4 +1,5 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { evaluateLogits } from "./float_engine.ts";
 import { foldBatchNorm } from "./fold.ts";
 import type { FloatTensor } from "./graph.ts";
@@ -8,7 +9,7 @@ import { layerActivation, trigonometric, trigonometricAt, withLearnedActivations
 import { randomWeights, seededImage } from "./weights.ts";
 import { buildModel } from "./zoo.ts";
 
-Deno.test("trigonometric() with all harmonics would be ReLU on a period, and is a staircase beyond", () => {
+it("trigonometric() with all harmonics would be ReLU on a period, and is a staircase beyond", () => {
   const f = trigonometric(8, 3, 1);
   for (const x of [-3.5, -2, -1, 1, 2, 3.5]) assertAlmostEquals(trigonometricAt(f, x), Math.max(0, x), 0.04);
   for (const x of [-3, 0.3, 2]) {
@@ -16,7 +17,7 @@ Deno.test("trigonometric() with all harmonics would be ReLU on a period, and is 
   }
 });
 
-Deno.test("a network that learned its waves is evaluated with those of each layer, merged or not, in TensorFlow.js as well", async () => {
+it("a network that learned its waves is evaluated with those of each layer, merged or not, in TensorFlow.js as well", async () => {
   const start = trigonometric(6, 2, 1, true), graph = withLearnedActivations(buildModel("convnet"), start);
   const weights = new Map<string, FloatTensor>(
     randomWeights(buildModel("convnet"), 7, trigonometric(6, 2, 1)),

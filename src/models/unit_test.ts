@@ -1,4 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { evaluate } from "./float_engine.ts";
 import { foldBatchNorm } from "./fold.ts";
 import type { Graph } from "./graph.ts";
@@ -7,7 +8,7 @@ import { inUnit, unitOfPeriod, unitsOf, weightsInUnits } from "./unit.ts";
 import { randomWeights } from "./weights.ts";
 import { buildModel } from "./zoo.ts";
 
-Deno.test("inUnit() is the same function: f_P(u x) = u f_(P/u)(x)", () => {
+it("inUnit() is the same function: f_P(u x) = u f_(P/u)(x)", () => {
   const f = trigonometric(10, 2, 1.5), unit = unitOfPeriod(f), g = inUnit(f, unit);
   assertEquals([unit, g.period], [1.25, 8]);
   for (let x = -20; x < 20; x += 0.7) {
@@ -15,7 +16,7 @@ Deno.test("inUnit() is the same function: f_P(u x) = u f_(P/u)(x)", () => {
   }
 });
 
-Deno.test("a network counted in another unit has the same logits, and other values by that unit alone", () => {
+it("a network counted in another unit has the same logits, and other values by that unit alone", () => {
   for (const [name, period] of [["convnet", 10], ["minionn-bn", 12], ["resnet20", 6]] as const) {
     const f = trigonometric(period, 1, 1), graph = buildModel(name, 10), unit = unitOfPeriod(f);
     const folded = foldBatchNorm(graph, randomWeights(graph, 1, { kind: "relu" }));
@@ -40,7 +41,7 @@ Deno.test("a network counted in another unit has the same logits, and other valu
   }
 });
 
-Deno.test("a network whose logits are an activation, or that adds the image, keeps its unit or is refused", () => {
+it("a network whose logits are an activation, or that adds the image, keeps its unit or is refused", () => {
   const graph: Graph = {
     name: "odd",
     inputShape: [4, 4, 1],

@@ -7,6 +7,7 @@ import {
   assertNotEquals,
   assertThrows,
 } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { evaluate } from "./float_engine.ts";
 import type { Activation, FloatTensor, Graph, Weights } from "./graph.ts";
 import { checkWeights, randomWeights, seededImage, weightShapes } from "./weights.ts";
@@ -16,7 +17,7 @@ import { QUARTIC } from "../polynomial/polynomial.ts";
 const RELU: Activation = { kind: "relu" };
 const convnet = buildModel("convnet"), convnetWeights = randomWeights(convnet, 1, QUARTIC);
 
-Deno.test("checkWeights() names the tensor, what was expected and what was found", () => {
+it("checkWeights() names the tensor, what was expected and what was found", () => {
   const refuse = (change: (weights: Map<string, FloatTensor>) => void, message: string) => {
     const weights = new Map(convnetWeights);
     change(weights);
@@ -49,7 +50,7 @@ Deno.test("checkWeights() names the tensor, what was expected and what was found
   assertThrows(() => checkWeights(buildModel("convnet", 100), convnetWeights), RangeError, "[120,100]");
 });
 
-Deno.test("randomWeights() gives every tensor of every small network, the same for the same seed", () => {
+it("randomWeights() gives every tensor of every small network, the same for the same seed", () => {
   for (const name of ["convnet", "minionn", "minionn-bn", "resnet20"]) {
     const graph = buildModel(name), weights = randomWeights(graph, 5, QUARTIC);
     checkWeights(graph, weights);
@@ -59,7 +60,7 @@ Deno.test("randomWeights() gives every tensor of every small network, the same f
   }
 });
 
-Deno.test("seededImage() is standard normal, clipped to [-3, 3], and depends on the seed", () => {
+it("seededImage() is standard normal, clipped to [-3, 3], and depends on the seed", () => {
   const graph = buildModel("resnet18"), image = seededImage(graph, 1);
   assertEquals(image.length, 32 * 32 * 3);
   assertEquals(seededImage(graph, 1), image);
@@ -97,7 +98,7 @@ function behaviour(graph: Graph, weights: Weights, activation: Activation, seeds
 
 for (const name of MODEL_NAMES.filter((name) => !name.startsWith("resnet50"))) {
   for (const activation of name === "vgg16" ? [QUARTIC] : [QUARTIC, RELU]) {
-    Deno.test(`randomWeights() of ${name} keep other images in [-5, 5] and tell them apart, ${activation.kind}`, () => {
+    it(`randomWeights() of ${name} keep other images in [-5, 5] and tell them apart, ${activation.kind}`, () => {
       const graph = buildModel(name), weights = randomWeights(graph, 1, activation);
       const { largestInput, largestLogit, classes } = behaviour(graph, weights, activation, [1, 2, 3, 4, 5]);
       assertLessOrEqual(largestInput, 5);
@@ -108,7 +109,7 @@ for (const name of MODEL_NAMES.filter((name) => !name.startsWith("resnet50"))) {
   }
 }
 
-Deno.test("randomWeights() of resnet50-avg keep another image in [-5, 5]", () => {
+it("randomWeights() of resnet50-avg keep another image in [-5, 5]", () => {
   const graph = buildModel("resnet50-avg"), weights = randomWeights(graph, 1, QUARTIC);
   const { largestInput, largestLogit } = behaviour(graph, weights, QUARTIC, [1]);
   assertLessOrEqual(largestInput, 5);

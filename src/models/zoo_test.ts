@@ -1,5 +1,6 @@
 /** The networks against the reference counts, which were not made with this code. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { countModel } from "./counts.ts";
 import { type Graph, inferShapes } from "./graph.ts";
 import { buildModel, MODEL_NAMES } from "./zoo.ts";
@@ -23,7 +24,7 @@ const [, ...lines] = csv.trim().split("\n").filter((line) => !line.startsWith("#
 
 for (const [name, ...numbers] of lines.map((line) => line.split(","))) {
   const [classes, ...expected] = numbers.map(Number);
-  Deno.test(`countModel() of ${IDS[name]} with ${classes} classes equals the reference`, () => {
+  it(`countModel() of ${IDS[name]} with ${classes} classes equals the reference`, () => {
     const counts = countModel(buildModel(IDS[name], classes));
     assertEquals([
       counts.params,
@@ -40,7 +41,7 @@ for (const [name, ...numbers] of lines.map((line) => line.split(","))) {
   });
 }
 
-Deno.test("the reference covers every network but the average-pooling ResNet-50, which differs in one pooling layer", () => {
+it("the reference covers every network but the average-pooling ResNet-50, which differs in one pooling layer", () => {
   assertEquals(
     new Set(lines.map((line) => IDS[line.split(",")[0]])),
     new Set(MODEL_NAMES.filter((name) => name !== "resnet50-avg")),
@@ -51,7 +52,7 @@ Deno.test("the reference covers every network but the average-pooling ResNet-50,
   assertEquals(countModel(average), countModel(max));
 });
 
-Deno.test("buildModel() gives graphs that follow the contract", () => {
+it("buildModel() gives graphs that follow the contract", () => {
   for (const name of MODEL_NAMES) {
     const graph = buildModel(name, 17), ids = graph.nodes.map((node) => node.id), last = graph.nodes.at(-1)!;
     assertEquals(new Set(ids).size, ids.length, `${name}: ids are unique`);
@@ -60,13 +61,13 @@ Deno.test("buildModel() gives graphs that follow the contract", () => {
   }
 });
 
-Deno.test("buildModel() has 10 classes by default, 1000 for ImageNet", () => {
+it("buildModel() has 10 classes by default, 1000 for ImageNet", () => {
   for (const name of MODEL_NAMES) {
     assertEquals(buildModel(name).classes, name.startsWith("resnet50") ? 1000 : 10);
   }
 });
 
-Deno.test("buildModel() lists the known networks when it does not know one", () => {
+it("buildModel() lists the known networks when it does not know one", () => {
   const error = assertThrows(() => buildModel("resnet19"), RangeError, 'unknown model "resnet19"') as Error;
   for (const name of MODEL_NAMES) assert(error.message.includes(name));
   assertThrows(() => buildModel("toString"), RangeError);

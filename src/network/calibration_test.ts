@@ -1,13 +1,14 @@
 /** Does a shaped link between two operating-system processes time as configured? */
 import { fileURLToPath } from "node:url";
 import { assert, assertAlmostEquals, assertEquals, assertGreater } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { calibrate, type Calibration } from "./calibration.ts";
 import { memoryPair } from "./memory_pair.ts";
 import { type NetworkProfile, networkProfile } from "./profiles.ts";
 import { connect } from "./tcp.ts";
 import { busyFactor } from "./testdata/busy_machine.ts";
 
-Deno.test("calibrate() gives both ends the same figures and leaves the channel usable", async () => {
+it("calibrate() gives both ends the same figures and leaves the channel usable", async () => {
   const [server, client] = memoryPair();
   const [atServer, atClient] = await Promise.all([
     calibrate(server, "initiator", { budgetMs: 20 }),
@@ -22,7 +23,7 @@ Deno.test("calibrate() gives both ends the same figures and leaves the channel u
   client.close();
 });
 
-Deno.test("calibrate() uses every byte it counts", async () => {
+it("calibrate() uses every byte it counts", async () => {
   const [server, client] = memoryPair();
   const [{ pings }] = await Promise.all([
     calibrate(server, "initiator", { budgetMs: 0 }),
@@ -47,7 +48,7 @@ const EXPECTATIONS = [
   { name: "wan", toleranceMs: 2 },
 ];
 
-Deno.test("shaped links between two processes time as configured", async (t) => {
+it("shaped links between two processes time as configured", async (t) => {
   const responder = new Deno.Command(Deno.execPath(), {
     args: [
       "run",

@@ -7,6 +7,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { ByteStream } from "./byte_stream.ts";
 import { type AbortableChannel, type ChannelOptions, ProtocolError } from "./channel.ts";
 import { encodeHeader, FrameKind, HEADER_BYTES } from "./frame.ts";
@@ -94,7 +95,7 @@ function testChannelContract({ name, channels, streams }: Transport): void {
     body: (server: AbortableChannel, client: AbortableChannel) => Promise<void>,
     options: ChannelOptions = {},
   ) =>
-    Deno.test(`${name} ${what}`, async () => {
+    it(`${name} ${what}`, async () => {
       const [server, client] = await channels({ describeTag, ...options });
       try {
         await body(server, client);
@@ -109,7 +110,7 @@ function testChannelContract({ name, channels, streams }: Transport): void {
     what: string,
     body: (server: FramedChannel, client: ByteStream, hangUp: () => void) => Promise<void>,
   ) =>
-    Deno.test(`${name} ${what}`, async () => {
+    it(`${name} ${what}`, async () => {
       const [stream, client] = await streams();
       let open = true;
       const hangUp = () => {

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { decodeHeader, encodeHeader, FrameKind, HEADER_BYTES } from "./frame.ts";
 
-Deno.test("encodeHeader() writes little-endian fields at the documented places", () => {
+it("encodeHeader() writes little-endian fields at the documented places", () => {
   const bytes = new Uint8Array(HEADER_BYTES);
   const header = {
     kind: FrameKind.data,
@@ -20,7 +21,7 @@ Deno.test("encodeHeader() writes little-endian fields at the documented places",
   );
 });
 
-Deno.test("decodeHeader() returns what encodeHeader() was given", () => {
+it("decodeHeader() returns what encodeHeader() was given", () => {
   const view = new DataView(new ArrayBuffer(HEADER_BYTES));
   for (const length of [0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1]) {
     const header = {

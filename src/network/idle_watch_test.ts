@@ -1,9 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { IdleWatch } from "./idle_watch.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-Deno.test("IdleWatch reports once when nothing happens, and not while there is progress or nobody waits", async () => {
+it("IdleWatch reports once when nothing happens, and not while there is progress or nobody waits", async () => {
   let reports = 0;
   const watch = new IdleWatch(80, () => reports++);
   watch.start();
@@ -20,7 +21,7 @@ Deno.test("IdleWatch reports once when nothing happens, and not while there is p
   watch.close();
 });
 
-Deno.test("IdleWatch does not accuse the peer of this end's own blocking", async () => {
+it("IdleWatch does not accuse the peer of this end's own blocking", async () => {
   let reports = 0;
   const watch = new IdleWatch(40, () => reports++);
   watch.start();
@@ -32,7 +33,7 @@ Deno.test("IdleWatch does not accuse the peer of this end's own blocking", async
   watch.close();
 });
 
-Deno.test("IdleWatch refuses time-outs that a timer cannot keep", () => {
+it("IdleWatch refuses time-outs that a timer cannot keep", () => {
   for (const timeoutMs of [0, -1, NaN, Infinity, 2 ** 31]) {
     assertThrows(() => new IdleWatch(timeoutMs, () => {}), RangeError, `${timeoutMs} came`);
   }

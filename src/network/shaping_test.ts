@@ -1,4 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { FramedChannel } from "./framed_channel.ts";
 import { Lane } from "./lane.ts";
 import { networkProfile } from "./profiles.ts";
@@ -42,7 +43,7 @@ function assertBetween(ms: number, least: number, most: number): void {
   assert(least <= ms && ms <= allowed, `${ms} ms is not between ${least} and ${allowed} ms`);
 }
 
-Deno.test("LinkShaper carries one frame at a time and adds half the round trip", () => {
+it("LinkShaper carries one frame at a time and adds half the round trip", () => {
   const shaper = new LinkShaper(networkProfile("wan-100mbit"), 1000);
   const first = shaper.depart(12_500); // 1 ms at 100 Mbit/s
   const second = shaper.depart(25_000);
@@ -52,7 +53,7 @@ Deno.test("LinkShaper carries one frame at a time and adds half the round trip",
   assertAlmostEquals(shaper.arrival(third, 12_500), third + 1000 + 1 + 40, 1e-6);
 });
 
-Deno.test("a message takes one one-way delay, an exchange does too", async () => {
+it("a message takes one one-way delay, an exchange does too", async () => {
   await withShapedPair("rtt:40", async (server, client) => {
     const byte = new Uint8Array(1);
     const message = await fastestMs(() => Promise.all([client.send(1, byte), server.receive(1, byte)]));
@@ -64,7 +65,7 @@ Deno.test("a message takes one one-way delay, an exchange does too", async () =>
   });
 });
 
-Deno.test("messages queue for the bandwidth, directions do not share it", async () => {
+it("messages queue for the bandwidth, directions do not share it", async () => {
   await withShapedPair("wan-100mbit", async (server, client) => {
     const bytes = 375_000; // 30 ms
     const [up, down, target] = [new Uint8Array(bytes), new Uint8Array(bytes), new Uint8Array(bytes)];
@@ -82,7 +83,7 @@ Deno.test("messages queue for the bandwidth, directions do not share it", async 
   });
 });
 
-Deno.test("a message that was due long ago is handed over at once", async () => {
+it("a message that was due long ago is handed over at once", async () => {
   await withShapedPair("rtt:20", async (server, client) => {
     const byte = new Uint8Array(1);
     let again = Infinity;
@@ -98,7 +99,7 @@ Deno.test("a message that was due long ago is handed over at once", async () => 
   });
 });
 
-Deno.test("waitUntil() is exact to a tenth of a millisecond", async () => {
+it("waitUntil() is exact to a tenth of a millisecond", async () => {
   const idle = new Lane();
   for (const waitMs of [0.1, 1, 6]) {
     const lateMs = await fastestMs(() => waitUntil(performance.now() + waitMs, idle), 10) - waitMs;
@@ -106,7 +107,7 @@ Deno.test("waitUntil() is exact to a tenth of a millisecond", async () => {
   }
 });
 
-Deno.test("waitUntil() leaves the thread free while a write is under way", async () => {
+it("waitUntil() leaves the thread free while a write is under way", async () => {
   const writing = new Lane();
   const write = writing.run(() => new Promise((resolve) => setTimeout(resolve, 10)));
   const startMs = performance.now();
@@ -123,7 +124,7 @@ Deno.test("waitUntil() leaves the thread free while a write is under way", async
   await Promise.all([timer, write]);
 });
 
-Deno.test("ReadAhead keeps the bytes in order whatever the sizes of reads", async () => {
+it("ReadAhead keeps the bytes in order whatever the sizes of reads", async () => {
   const total = 2_000_000;
   let produced = 0;
   const stream = new ReadAhead({
@@ -150,7 +151,7 @@ Deno.test("ReadAhead keeps the bytes in order whatever the sizes of reads", asyn
   assertEquals([consumed, wrong], [total, 0]);
 });
 
-Deno.test("ReadAhead stops at 256 MiB and goes on when there is room", async () => {
+it("ReadAhead stops at 256 MiB and goes on when there is room", async () => {
   let reads = 0;
   const stream = new ReadAhead({
     // Claims to have filled the memory without touching it.

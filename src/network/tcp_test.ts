@@ -7,6 +7,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { certifyRoles } from "./authority.ts";
 import { ProtocolError } from "./channel.ts";
 import { encodeHeader, FrameKind, HEADER_BYTES } from "./frame.ts";
@@ -98,14 +99,14 @@ async function pingAndBulk(server: FramedChannel, client: FramedChannel): Promis
   assertEquals([atServer.indexOf(2), atServer.indexOf(0), atClient.indexOf(1)], [-1, -1, -1]);
 }
 
-Deno.test("connect() and listen() learn each other's roles", async () => {
+it("connect() and listen() learn each other's roles", async () => {
   await meet({}, {}, (server, client) => {
     assertEquals([server.peer, client.peer], ["client", "server"]);
     return Promise.resolve();
   });
 });
 
-Deno.test("connect() waits for a peer that listens later", async () => {
+it("connect() waits for a peer that listens later", async () => {
   const reserved = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = reserved.addr;
   reserved.close();
@@ -118,7 +119,7 @@ Deno.test("connect() waits for a peer that listens later", async () => {
   listener.close();
 });
 
-Deno.test("connect() gives up when nobody listens", async () => {
+it("connect() gives up when nobody listens", async () => {
   const reserved = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = reserved.addr;
   reserved.close();
@@ -134,7 +135,7 @@ for (const over of ["TCP", "TLS"] as const) {
   const asServer = identityOf("server");
   const asClient = { ...LOOPBACK, role: "client", expectedPeer: "server", ...identityOf("client") };
 
-  Deno.test(`listen() over ${over} says that a port is in use`, async () => {
+  it(`listen() over ${over} says that a port is in use`, async () => {
     const first = await listen({ ...LOOPBACK, role: "server", ...asServer });
     await assertRejects(
       () => listen({ ...LOOPBACK, port: first.port, role: "server", ...asServer }),
@@ -144,7 +145,7 @@ for (const over of ["TCP", "TLS"] as const) {
     first.close();
   });
 
-  Deno.test(`listen() over ${over}: close() ends accept()`, async () => {
+  it(`listen() over ${over}: close() ends accept()`, async () => {
     const listener = await listen({ ...LOOPBACK, role: "server", ...asServer });
     const pending = assertRejects(() => listener.accept(), Error, "the listener is closed");
     listener.close();
@@ -175,7 +176,7 @@ for (const over of ["TCP", "TLS"] as const) {
     },
   };
   for (const [does, come] of Object.entries(strangers)) {
-    Deno.test(`listen() over ${over}: a stranger that ${does} holds up nobody and is a line of the log`, async () => {
+    it(`listen() over ${over}: a stranger that ${does} holds up nobody and is a line of the log`, async () => {
       const { listener, port, line } = await logging({ ...asServer, handshakeMs: 300 });
       const first = await come(port);
       const [server, client] = await Promise.all([
@@ -192,7 +193,7 @@ for (const over of ["TCP", "TLS"] as const) {
     });
   }
 
-  Deno.test(`listen() over ${over} hears a peer behind ${3 * MOST_PENDING} that say nothing`, async () => {
+  it(`listen() over ${over} hears a peer behind ${3 * MOST_PENDING} that say nothing`, async () => {
     const { listener, port, lines } = await logging(asServer);
     const silent = await Promise.all(
       Array.from({ length: 3 * MOST_PENDING }, () => stranger(port, new Uint8Array(0))),
@@ -203,7 +204,7 @@ for (const over of ["TCP", "TLS"] as const) {
   });
 }
 
-Deno.test("plain TCP stays on loopback", async () => {
+it("plain TCP stays on loopback", async () => {
   await assertRejects(() => listen({ host: "0.0.0.0", port: 0, role: "server" }), RangeError, "unencrypted");
   await assertRejects(
     () => connect({ host: "localhost.example.org", port: 1, role: "client" }),
@@ -215,7 +216,7 @@ Deno.test("plain TCP stays on loopback", async () => {
 const TOKEN = "00112233445566778899aabbccddeeff", OTHER_TOKEN = TOKEN.replace("00", "ff");
 const DIFFERENT = "do not have the same token, connection refused";
 
-Deno.test("both ends must have the same token for one another", async () => {
+it("both ends must have the same token for one another", async () => {
   assertEquals(await meet({ tokens: { client: TOKEN } }, { tokens: { server: TOKEN } }), {});
   for (const wrong of [{ server: OTHER_TOKEN }, { dealer: TOKEN }, undefined]) {
     const { server, client } = await meet(
@@ -227,7 +228,7 @@ Deno.test("both ends must have the same token for one another", async () => {
   }
 });
 
-Deno.test("a role cannot take the name of another one whose token it does not have", async () => {
+it("a role cannot take the name of another one whose token it does not have", async () => {
   const { server } = await meet(
     { role: "dealer", tokens: { client: TOKEN, server: OTHER_TOKEN } },
     { role: "server", expectedPeer: "dealer", tokens: { dealer: TOKEN } },
@@ -241,7 +242,7 @@ Deno.test("a role cannot take the name of another one whose token it does not ha
   assertStringIncludes(other.server!, `dealer and other ${DIFFERENT}`);
 });
 
-Deno.test("a listener says nothing of its token before the other end has proved that it has it", async () => {
+it("a listener says nothing of its token before the other end has proved that it has it", async () => {
   const { listener, port } = await logging({ tokens: { client: TOKEN } });
   const guesser = await stranger(port, hello("client"));
   const said = new Uint8Array(1000);
@@ -258,7 +259,7 @@ Deno.test("a listener says nothing of its token before the other end has proved 
   for (const end of [guesser, listener]) end.close();
 });
 
-Deno.test("a recorded proof of the token opens no second session", async () => {
+it("a recorded proof of the token opens no second session", async () => {
   // The thief repeats everything that the client sent in a session that it could read.
   const { listener, port, line } = await logging({ tokens: { client: TOKEN } });
   const tap = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -291,7 +292,7 @@ Deno.test("a recorded proof of the token opens no second session", async () => {
   for (const end of [thief, tap, listener]) end.close();
 });
 
-Deno.test("the handshake refuses another role and another network profile", async () => {
+it("the handshake refuses another role and another network profile", async () => {
   const role = await meet({ expectedPeer: "dealer" }, {});
   assertStringIncludes(role.server!, "server expected a dealer at the other end, there is a client");
   assertRefused(role.client, "server expected a dealer at the other end, there is a client");
@@ -309,7 +310,7 @@ function hello(role: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-Deno.test("the handshake refuses a role that would not be safe to print", async () => {
+it("the handshake refuses a role that would not be safe to print", async () => {
   const { listener, port, line } = await logging();
   const connection = await stranger(port, hello("\x1b[2J"));
   assertStringIncludes(await line(), "gave a role that is no name");
@@ -321,11 +322,11 @@ Deno.test("the handshake refuses a role that would not be safe to print", async 
   listener.close();
 });
 
-Deno.test("TLS carries messages when the authority and the roles are right", async () => {
+it("TLS carries messages when the authority and the roles are right", async () => {
   assertEquals(await meet({ tls: identities.server }, { tls: identities.client }, pingAndBulk), {});
 });
 
-Deno.test("TLS does not wait for delayed acknowledgements", async () => {
+it("TLS does not wait for delayed acknowledgements", async () => {
   // Nagle's algorithm at either end costs these 20 round trips 0.8 s.
   await meet({ tls: identities.server }, { tls: identities.client }, async (server, client) => {
     const atServer = new Uint8Array(70_000);
@@ -339,7 +340,7 @@ Deno.test("TLS does not wait for delayed acknowledgements", async () => {
   });
 });
 
-Deno.test("TLS refuses a certificate of another authority at either end, whatever the public ones say", async () => {
+it("TLS refuses a certificate of another authority at either end, whatever the public ones say", async () => {
   const atClient = await meet({ tls: identities.server }, {
     tls: { ...identities.client, ca: others.client.ca },
   });
@@ -352,14 +353,14 @@ Deno.test("TLS refuses a certificate of another authority at either end, whateve
   assertStringIncludes(atServer.server!, "no TLS session");
 });
 
-Deno.test("TLS refuses the certificate of another role, and a name that is not that of the certificate", async () => {
+it("TLS refuses the certificate of another role, and a name that is not that of the certificate", async () => {
   const dealer = await meet({ tls: identities.dealer }, { tls: identities.client });
   assertRefused(dealer.client, "no TLS session with server at 127.0.0.1:");
   const other = await meet({ tls: identities.server }, { tls: identities.dealer });
   assertStringIncludes(other.server!, "calls itself client and has the certificate of a dealer");
 });
 
-Deno.test("TLS refuses a peer without a certificate", async () => {
+it("TLS refuses a peer without a certificate", async () => {
   const { listener, port, line } = await logging({ tls: identities.server });
   const connection = nodeTls.connect({
     host: "127.0.0.1",
@@ -373,7 +374,7 @@ Deno.test("TLS refuses a peer without a certificate", async () => {
   listener.close();
 });
 
-Deno.test("abort() reaches the peer over TLS in both directions", async () => {
+it("abort() reaches the peer over TLS in both directions", async () => {
   for (const fromServer of [true, false]) {
     await meet({ tls: identities.server }, { tls: identities.client }, async (server, client) => {
       const [one, other] = fromServer ? [server, client] : [client, server];
@@ -388,7 +389,7 @@ Deno.test("abort() reaches the peer over TLS in both directions", async () => {
   }
 });
 
-Deno.test("close() ends a pending receive over TLS in both directions", async () => {
+it("close() ends a pending receive over TLS in both directions", async () => {
   for (const atServer of [true, false]) {
     await meet({ tls: identities.server }, { tls: identities.client }, async (server, client) => {
       const end = atServer ? server : client;
@@ -403,7 +404,7 @@ Deno.test("close() ends a pending receive over TLS in both directions", async ()
   }
 });
 
-Deno.test("connect() gives up on a TLS peer that does not answer", async () => {
+it("connect() gives up on a TLS peer that does not answer", async () => {
   const silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = silent.addr;
   await assertRejects(
@@ -422,7 +423,7 @@ Deno.test("connect() gives up on a TLS peer that does not answer", async () => {
   silent.close();
 });
 
-Deno.test("send() gives up on a peer that accepts nothing", async () => {
+it("send() gives up on a peer that accepts nothing", async () => {
   await meet({}, { timeoutMs: 100 }, async (_server, client) => {
     await assertRejects(
       () => client.send(1, new Uint8Array(32 * 2 ** 20)),
@@ -432,7 +433,7 @@ Deno.test("send() gives up on a peer that accepts nothing", async () => {
   });
 });
 
-Deno.test("a pause between two pieces of work may last as long as the end that connected shows that it is there", async () => {
+it("a pause between two pieces of work may last as long as the end that connected shows that it is there", async () => {
   const timeoutMs = 160;
   await meet({ timeoutMs }, { timeoutMs }, async (server, client) => {
     const exchanged = (tag: number) =>
@@ -454,7 +455,7 @@ Deno.test("a pause between two pieces of work may last as long as the end that c
   });
 });
 
-Deno.test("a pause ends when the other end shows no longer that it is there", async () => {
+it("a pause ends when the other end shows no longer that it is there", async () => {
   const [server] = memoryPair({ timeoutMs: 100 });
   await assertRejects(
     () => server.receiveAfterPause(1, new Uint8Array(3)),
@@ -463,7 +464,7 @@ Deno.test("a pause ends when the other end shows no longer that it is there", as
   );
 });
 
-Deno.test("one byte from time to time is no message that begins", async () => {
+it("one byte from time to time is no message that begins", async () => {
   const [near, far] = memoryStreams();
   const link = new FrameLink(near, "server", "client", { timeoutMs: 100 });
   let dripped = 0;

@@ -95,7 +95,7 @@ describe("askOnnxRuntime()", () => {
   });
 });
 
-Deno.test("exportOnnx() refuses a network that reads a flattened value as an image", () => {
+it("exportOnnx() refuses a network that reads a flattened value as an image", () => {
   const graph: Graph = {
     name: "strange",
     classes: 2,

@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { foldGraph } from "../models/fold.ts";
 import { trigonometric } from "../models/trigonometric.ts";
 import { buildModel } from "../models/zoo.ts";
@@ -8,7 +9,7 @@ import { formatFunctions, functionArguments, functionsFrom, trainedFunctions } f
 
 const graph = foldGraph(buildModel("convnet"));
 
-Deno.test("functions go through options and come back, for all layers or for each", () => {
+it("functions go through options and come back, for all layers or for each", () => {
   const f = trigonometric(10, 2, 1.5), [a, b, c] = [1, 2, 0.1].map((s) => trigonometric(10, 2, s));
   for (
     const [activation, functions] of [
@@ -25,7 +26,7 @@ Deno.test("functions go through options and come back, for all layers or for eac
   ]);
 });
 
-Deno.test("without options a protocol computes its usual function, and weights say theirs to what computes it", () => {
+it("without options a protocol computes its usual function, and weights say theirs to what computes it", () => {
   assertEquals(functionsFrom(graph, "espn", {}), { function: QUARTIC });
   assertEquals(functionsFrom(graph, "trigonometric", {}), { function: trigonometric(8, 1, 1) });
   const learned = trigonometric(10, 1, 1, true);
@@ -41,7 +42,7 @@ Deno.test("without options a protocol computes its usual function, and weights s
   assertEquals(trainedFunctions(graph, "relu", { kind: "relu" }, new Map()), {});
 });
 
-Deno.test("an option that the protocol would not use is refused by one sentence, and so is one for other layers", () => {
+it("an option that the protocol would not use is refused by one sentence, and so is one for other layers", () => {
   for (
     const [activation, values, message] of [
       ["lifted", { wave: "8:1,-0.8" }, "--wave belongs to trigonometric, not to lifted"],

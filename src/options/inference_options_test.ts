@@ -1,4 +1,5 @@
 import { assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { parseCommand, UsageError } from "../terminal/command.ts";
 import { INFER_OPTIONS, NETWORK_OPTION, PLAN_OPTIONS } from "./inference_options.ts";
 
@@ -15,7 +16,7 @@ for (
     ["--drawn=3", "--seed=2"],
   ] as const
 ) {
-  Deno.test(`${first} refuses ${second}, which it would make do nothing`, () => {
+  it(`${first} refuses ${second}, which it would make do nothing`, () => {
     const said = `${first.replace(/=.*/, "")} and ${second.replace(/=.*/, "")} were both given; give one`;
     assertThrows(() => parseCommand({ name: "infer", options }, [second, first]), UsageError, said);
   });

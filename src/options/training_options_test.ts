@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { presetOf } from "../training/presets.ts";
 import { parseCommand, UsageError } from "../terminal/command.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "./training_options.ts";
@@ -9,12 +10,12 @@ function recipe(...args: string[]) {
   return recipeFrom(values);
 }
 
-Deno.test("recipeFrom() is the preset where nothing else is said", () => {
+it("recipeFrom() is the preset where nothing else is said", () => {
   assertEquals(recipe("--preset=convnet-pillar"), presetOf("convnet-pillar"));
   assertEquals(recipe("--model=resnet20"), presetOf("resnet20-pillar-cpu"));
 });
 
-Deno.test("recipeFrom() lets options replace single fields", () => {
+it("recipeFrom() lets options replace single fields", () => {
   const preset = presetOf("convnet-pillar");
   assertEquals(
     recipe(..."--preset=convnet-pillar --epochs=3 --lr=0.5 --beta=1e-3 --penalty-reduction=mean".split(" ")),
@@ -36,7 +37,7 @@ Deno.test("recipeFrom() lets options replace single fields", () => {
   });
 });
 
-Deno.test("recipeFrom() turns each further rule on and off", () => {
+it("recipeFrom() turns each further rule on and off", () => {
   const preset = presetOf("convnet-pillar");
   const all = recipe(
     ..."--preset=convnet-pillar --schedule=linear --nesterov=on --decay-norms=off --decay-biases=off --flip=alternating"
@@ -63,7 +64,7 @@ Deno.test("recipeFrom() turns each further rule on and off", () => {
   assertThrows(() => recipe(...moving), UsageError, "a moving average already");
 });
 
-Deno.test("recipeFrom() refuses an activation that does not fit the network", () => {
+it("recipeFrom() refuses an activation that does not fit the network", () => {
   const { activation, clip, penalty } = recipe("--model=convnet", "--activation=hermite");
   assertEquals([activation, clip, penalty], ["hermite", null, null]);
   assertThrows(
@@ -73,13 +74,13 @@ Deno.test("recipeFrom() refuses an activation that does not fit the network", ()
   );
 });
 
-Deno.test("recipeFrom() trains ReLU without clip and penalty unless they are asked for", () => {
+it("recipeFrom() trains ReLU without clip and penalty unless they are asked for", () => {
   assertEquals(recipe("--preset=convnet-pillar", "--activation=relu"), presetOf("convnet-relu"));
   const { clip, penalty } = recipe("--preset=convnet-relu", "--clip=4", "--beta=1e-4");
   assertEquals([clip, penalty?.coefficient, penalty?.range], [4, 1e-4, 4.8]);
 });
 
-Deno.test("recipeFrom() answers mistakes in one sentence", () => {
+it("recipeFrom() answers mistakes in one sentence", () => {
   for (
     const [args, sentence] of [
       [["--preset=convnet-piller"], 'unknown preset "convnet-piller"; presets: '],

@@ -1,5 +1,6 @@
 /** Known optima to the last bit, and optimality checked by brute force. */
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { closestIntegers, errorOf, integerFit, realFit } from "./integer_fit.ts";
 import { triangularSystem } from "./least_squares.ts";
 
@@ -14,12 +15,12 @@ const KNOWN: [degree: number, precision: number, coefficients: number[]][] = [
 ];
 
 for (const [degree, precision, coefficients] of KNOWN) {
-  Deno.test(`integerFit() of degree ${degree} at precision ${precision} is the published optimum`, () => {
+  it(`integerFit() of degree ${degree} at precision ${precision} is the published optimum`, () => {
     assertEquals(integerFit({ degree, precision, range: 5 }).polynomial.coefficients, coefficients);
   });
 }
 
-Deno.test("integerFit() of degrees 5, 6 and 8 collapses to the quartic at precisions 8 and 10", () => {
+it("integerFit() of degrees 5, 6 and 8 collapses to the quartic at precisions 8 and 10", () => {
   for (const precision of [8, 10]) {
     const quartic = integerFit({ degree: 4, precision, range: 5 }).polynomial.coefficients;
     for (const degree of [5, 6, 8]) {
@@ -33,20 +34,20 @@ Deno.test("integerFit() of degrees 5, 6 and 8 collapses to the quartic at precis
   }
 });
 
-Deno.test("realFit() of the quartic is that of the paper's notebook", () => {
+it("realFit() of the quartic is that of the paper's notebook", () => {
   [0.293262012, 0.5, 0.163898929, 0, -0.0032714488].forEach((expected, k) => {
     assertAlmostEquals(realFit({ degree: 4, range: 5 })[k], expected, 5e-10);
   });
 });
 
-Deno.test("errors of the paper's quartics are those known", () => {
+it("errors of the paper's quartics are those known", () => {
   const { rms, max } = integerFit({ degree: 4, precision: 8, range: 5 });
   assertAlmostEquals(rms, 0.0958, 5e-5);
   assertAlmostEquals(max, 0.273, 5e-4);
   assertAlmostEquals(errorOf([75 / 256, 127 / 256, 41 / 256], { degree: 2, range: 5 }).rms, 0.648, 5e-4);
 });
 
-Deno.test("closestIntegers() finds what brute force over a neighbourhood finds, with and without a box", () => {
+it("closestIntegers() finds what brute force over a neighbourhood finds, with and without a box", () => {
   const x = Float64Array.from({ length: 40 }, (_, j) => -2 + j / 10), weights = new Float64Array(40).fill(1);
   for (let seed = 1; seed <= 20; seed++) {
     const y = x.map((v, j) => 3 * Math.sin(v * seed) + 5 * v + Math.cos(7 * j * seed));
@@ -70,7 +71,7 @@ Deno.test("closestIntegers() finds what brute force over a neighbourhood finds, 
   }
 });
 
-Deno.test("integerFit() of degree 10 at precision 16 ends within a second", () => {
+it("integerFit() of degree 10 at precision 16 ends within a second", () => {
   const start = performance.now(), { nodes } = integerFit({ degree: 10, precision: 16, range: 5 });
   assert(performance.now() - start < 1000 && nodes > 10, `${nodes} nodes`);
 });
@@ -98,7 +99,7 @@ function exactCost(degree: number, precision: number) {
 }
 
 for (const [degree, precision, coefficients] of KNOWN) {
-  Deno.test(`the optimum of degree ${degree} at precision ${precision} is exactly the best of its neighbourhood`, () => {
+  it(`the optimum of degree ${degree} at precision ${precision} is exactly the best of its neighbourhood`, () => {
     const cost = exactCost(degree, precision), limit = 2 ** (precision - 1), best = cost(coefficients);
     const reach = degree === 2 ? 12 : degree === 4 ? 3 : 1, current = [...coefficients];
     let others = 0;
@@ -120,7 +121,7 @@ for (const [degree, precision, coefficients] of KNOWN) {
   });
 }
 
-Deno.test("integerFit() fits smooth functions closer than ReLU, with and without the box", () => {
+it("integerFit() fits smooth functions closer than ReLU, with and without the box", () => {
   for (const name of ["gelu", "silu", "sigmoid"] as const) {
     const options = { degree: 6, precision: 12, range: 4, function: name, weights: "normal" } as const;
     const fit = integerFit(options), free = integerFit({ ...options, box: false });
@@ -130,6 +131,6 @@ Deno.test("integerFit() fits smooth functions closer than ReLU, with and without
   }
 });
 
-Deno.test("integerFit() says so when it cannot prove an optimum", () => {
+it("integerFit() says so when it cannot prove an optimum", () => {
   assertThrows(() => integerFit({ degree: 10, precision: 16, range: 0.5 }), RangeError, "no optimum proved");
 });

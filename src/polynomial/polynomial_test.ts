@@ -1,7 +1,8 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { evaluatePolynomial, formatPolynomial, horner, QUARTIC, realCoefficients } from "./polynomial.ts";
 
-Deno.test("evaluatePolynomial() of the quartic equals its powers, exactly at small integers", () => {
+it("evaluatePolynomial() of the quartic equals its powers, exactly at small integers", () => {
   for (const x of [-5, -2, 0, 1, 3]) {
     assertEquals(evaluatePolynomial(QUARTIC, x), (322 + 512 * x + 160 * x ** 2 - 3 * x ** 4) / 1024);
   }
@@ -11,11 +12,11 @@ Deno.test("evaluatePolynomial() of the quartic equals its powers, exactly at sma
   }
 });
 
-Deno.test("horner() of no coefficients is 0", () => {
+it("horner() of no coefficients is 0", () => {
   assertEquals(horner([], 3), 0);
 });
 
-Deno.test("formatPolynomial() leaves out zeros and ones", () => {
+it("formatPolynomial() leaves out zeros and ones", () => {
   const format = (...coefficients: number[]) =>
     formatPolynomial({ kind: "polynomial", coefficients, precision: 8 });
   assertEquals(formatPolynomial(QUARTIC), "(322 + 512 x + 160 x^2 - 3 x^4) / 2^10");

@@ -1,5 +1,6 @@
 /** Streams against a plain ChaCha20, and that against the vectors of RFC 8439. */
 import { assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Key } from "../ring/kernels.ts";
 import { Ring } from "../ring/ring.ts";
 import { RingTensor } from "../ring/tensor.ts";
@@ -46,7 +47,7 @@ function reference(label: number, first: number, length: number): Uint8Array {
   return bytes.subarray(0, length);
 }
 
-Deno.test("the plain ChaCha20 gives the block of RFC 8439, section 2.3.2", () => {
+it("the plain ChaCha20 gives the block of RFC 8439, section 2.3.2", () => {
   assertEquals(
     chachaBlock(seed, [1, 0x09000000, 0x4a000000, 0]).toHex(),
     "10f1e7e4d13b5915500fdd1fa32071c4c7d1f4c733c068030422aa9ac3d46c4e" +
@@ -55,7 +56,7 @@ Deno.test("the plain ChaCha20 gives the block of RFC 8439, section 2.3.2", () =>
 });
 
 for (const words of [0, 1, 16, 63, 64, 65, 2 ** 16 + 33]) {
-  Deno.test(`a fill of ${words} words is the key stream of the label, and the next fill begins at the next block`, () => {
+  it(`a fill of ${words} words is the key stream of the label, and the next fill begins at the next block`, () => {
     const stream = new Seed(seed).stream(9);
     // Words behind the tensor must stay: a view may end where another one begins.
     using all = new RingTensor(ring, 32, words + 8), next = new RingTensor(ring, 32, 10);
@@ -69,7 +70,7 @@ for (const words of [0, 1, 16, 63, 64, 65, 2 ** 16 + 33]) {
   });
 }
 
-Deno.test("block numbers carry into their upper word, lane by lane", () => {
+it("block numbers carry into their upper word, lane by lane", () => {
   using blocks = new RingTensor(ring, 32, 64);
   const key = new Uint32Array(seed.slice().buffer), first = 2 ** 32 - 2;
   ring.kernels.chacha20(blocks.address, 256, BigInt(first), 5n, ...[...key] as unknown as Key);
@@ -79,7 +80,7 @@ Deno.test("block numbers carry into their upper word, lane by lane", () => {
   }
 });
 
-Deno.test("streams of other labels and of other seeds differ; a seed has its size", () => {
+it("streams of other labels and of other seeds differ; a seed has its size", () => {
   const draw = (bytes: Uint8Array, label: number) => {
     using words = new RingTensor(ring, 64, 32);
     new Seed(bytes).stream(label).fill(words);

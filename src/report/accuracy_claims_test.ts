@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { accuracyClaims } from "./accuracy_claims.ts";
 import { checkClaim, type Data } from "./claim.ts";
 import { csvText, type CsvValue, type Row } from "./csv.ts";
@@ -34,7 +35,7 @@ const row = (method: string, seed: number, plaintext_accuracy: number, more: Giv
 });
 const HINGE = "polynomial, hinge", WAVES = "trigonometric";
 
-Deno.test("private-accuracy allows half a point, or one of few images", () => {
+it("private-accuracy allows half a point, or one of few images", () => {
   const of = (private_accuracy: number, private_images = 500) =>
     check("private-accuracy", [row("ReLU", 1, 71), row(HINGE, 1, 69, { private_accuracy, private_images })]);
   assertEquals(of(70.4), [
@@ -45,7 +46,7 @@ Deno.test("private-accuracy allows half a point, or one of few images", () => {
   assertEquals([of(68, 50)[0], of(67.9, 50)[0]], ["holds", "fails"]);
 });
 
-Deno.test("private-accuracy-all asks for all test images, a tenth of a point and 99.7 % of the classes", () => {
+it("private-accuracy-all asks for all test images, a tenth of a point and 99.7 % of the classes", () => {
   const of = (more: Given) =>
     check("private-accuracy-all", [
       row("ReLU", 1, 71, { agreement: 50 }),
@@ -60,7 +61,7 @@ Deno.test("private-accuracy-all asks for all test images, a tenth of a point and
   assertEquals([of({ private_images: 1000 }), of({ audited: false })], ["not measured", "not measured"]);
 });
 
-Deno.test("shipped-near-relu compares the best recipes by their means, and takes waves for no polynomial", () => {
+it("shipped-near-relu compares the best recipes by their means, and takes waves for no polynomial", () => {
   const relu = [row("ReLU", 1, 70), row("ReLU", 2, 72)];
   const weak = row("polynomial, PILLAR", 1, 60), waves = row(WAVES, 1, 99, { activation: "trig:10:1:2" });
   const polynomials = [row(HINGE, 1, 68.5), row(HINGE, 2, 69.5)];
@@ -74,7 +75,7 @@ Deno.test("shipped-near-relu compares the best recipes by their means, and takes
   assertEquals(check("shipped-near-relu", [row(HINGE, 1, 66)])[0], "not measured");
 });
 
-Deno.test("waves-above-relu wants three seeds of each", () => {
+it("waves-above-relu wants three seeds of each", () => {
   const seeds = (method: string, accuracies: readonly number[], more: Given = {}) =>
     accuracies.map((accuracy, i) => row(method, i + 1, accuracy, more));
   const relu = seeds("ReLU", [71, 72, 73]);
@@ -87,7 +88,7 @@ Deno.test("waves-above-relu wants three seeds of each", () => {
   assertEquals(check("waves-above-relu", twice)[0], "not measured");
 });
 
-Deno.test("smallest-ring wants no loss at the widest ring, and says from where on there is none", () => {
+it("smallest-ring wants no loss at the widest ring, and says from where on there is none", () => {
   const widths = (...lossless: readonly (readonly [number, boolean])[]) =>
     lossless.map(([bits, is_lossless]) => ({
       ...{ weights: "results/models/one", protocol: "lifted", option: "--ring-bits", bits, is_lossless },
@@ -103,7 +104,7 @@ Deno.test("smallest-ring wants no loss at the widest ring, and says from where o
   ]);
 });
 
-Deno.test("brightness parts ReLU and waves from polynomials", () => {
+it("brightness parts ReLU and waves from polynomials", () => {
   const at = (method: string, factor: number, private_accuracy: number) => ({
     method,
     factor,
@@ -119,7 +120,7 @@ Deno.test("brightness parts ReLU and waves from polynomials", () => {
   assertEquals(check("brightness", rows.slice(0, 2))[0], "not measured");
 });
 
-Deno.test("retrained-bits fails by one network that comes out another", () => {
+it("retrained-bits fails by one network that comes out another", () => {
   const one = { weights: "results/models/one", is_same: true };
   assertEquals(check("retrained-bits", [one]), ["holds", "one the same"]);
   assertEquals(check("retrained-bits", [one, { ...one, is_same: false }])[0], "fails");

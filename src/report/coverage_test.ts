@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { claims } from "./claims.ts";
 import { coverage, decided, entryText, minutesText } from "./coverage.ts";
 
@@ -9,14 +10,14 @@ const decidedBy = (change: object) =>
     return decided({ ...rest, ...change }, size);
   });
 
-Deno.test("a claim is decided fully from its size on, or partly until a larger one decides all of it", () => {
+it("a claim is decided fully from its size on, or partly until a larger one decides all of it", () => {
   assertEquals(decidedBy({}), ["fully", "fully", "fully"]);
   assertEquals(decidedBy({ size: "quick" }), ["not", "fully", "fully"]);
   assertEquals(decidedBy({ fully: "quick" }), ["partly", "fully", "fully"]);
   assertEquals(decidedBy({ size: "quick", fully: "full" }), ["not", "partly", "fully"]);
 });
 
-Deno.test("no claim is decided fully before it is decided at all", () => {
+it("no claim is decided fully before it is decided at all", () => {
   const order = ["not", "partly", "fully"];
   for (const row of coverage(claims, () => ({ minutes: 1, memoryMB: 1 }))) {
     const { smoke, quick, full } = row.sizes,
@@ -25,13 +26,13 @@ Deno.test("no claim is decided fully before it is decided at all", () => {
   }
 });
 
-Deno.test("smoke judges no time", () => {
+it("smoke judges no time", () => {
   for (const { id, timed, size } of claims) {
     if (timed !== undefined) assert(size === "quick" || size === "full", `${id} is judged by a smoke run`);
   }
 });
 
-Deno.test("entries are short", () => {
+it("entries are short", () => {
   assertEquals(
     entryText({ decided: "partly", minutes: 1.26, memoryMB: 4500 }),
     "partly, 1.3\u00a0min, 4.5\u00a0GB",

@@ -100,7 +100,7 @@ describe("excuse()", () => {
     assertEquals(excuse([timing(1, "a", true), timing(1, "b", false)], isMet), undefined));
 });
 
-Deno.test("isSameKind() wants the processor of the public code's measurement and a core a party", () => {
+it("isSameKind() wants the processor of the public code's measurement and a core a party", () => {
   assertEquals(
     [
       "AMD EPYC, 2 cores, 24 GiB",

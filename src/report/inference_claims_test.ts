@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { checkClaim, type Data } from "./claim.ts";
 import type { Row } from "./csv.ts";
 import { inferenceClaims } from "./inference_claims.ts";
@@ -36,13 +37,13 @@ function speedVerdict(
   return [verdict, measured];
 }
 
-Deno.test("a speed claim holds or fails by its ratio on a machine as fast as that of the public code", () => {
+it("a speed claim holds or fails by its ratio on a machine as fast as that of the public code", () => {
   assertEquals(speedVerdict(80), ["holds", "12.5 to 12.5x"]);
   assertEquals(speedVerdict(100), ["fails", "10.0 to 10.0x"]);
   assertEquals(speedVerdict(100, { tensorflow: { ...RUN, tfjs_ms: "39" } }), ["fails", "10.0 to 10.0x"]);
 });
 
-Deno.test("a speed claim that a slow machine misses is not judged; one that it meets holds", () => {
+it("a speed claim that a slow machine misses is not judged; one that it meets holds", () => {
   const tensorflow = { ...RUN, tfjs_ms: "68" };
   const slow = "where TensorFlow.js takes 68.0 ms in place of 34.0";
   assertEquals(speedVerdict(100, { tensorflow }), ["not judged here", `10.0 to 10.0x, ${slow}`]);
@@ -50,14 +51,14 @@ Deno.test("a speed claim that a slow machine misses is not judged; one that it m
   assertEquals(speedVerdict(80, { tensorflow }), ["holds", "12.5 to 12.5x"]);
 });
 
-Deno.test("TensorFlow.js's time in another run excuses nothing", () => {
+it("TensorFlow.js's time in another run excuses nothing", () => {
   for (const other of [{ commit: "def" }, { size: "full" }, { profile: "lan" }]) {
     const tensorflow = { ...RUN, tfjs_ms: "68", ...other };
     assertEquals(speedVerdict(100, { tensorflow }), ["fails", "10.0 to 10.0x"], JSON.stringify(other));
   }
 });
 
-Deno.test("the gauge beside a cell judges it, not that of the run", () => {
+it("the gauge beside a cell judges it, not that of the run", () => {
   const tensorflow = { ...RUN, tfjs_ms: "68" };
   const gauge = { gauge: "TensorFlow.js", gauge_ms: "34", gauge_q1_ms: "33", gauge_q3_ms: "35" };
   assertEquals(speedVerdict(100, { tensorflow, gauge }), ["fails", "10.0 to 10.0x"]);
@@ -67,7 +68,7 @@ Deno.test("the gauge beside a cell judges it, not that of the run", () => {
   ]);
 });
 
-Deno.test("a speed claim is not judged on another kind of machine", () =>
+it("a speed claim is not judged on another kind of machine", () =>
   assertEquals(speedVerdict(10, { machine: "Ampere Altra, 4 cores" }), [
     "not judged here",
     "100.0 to 100.0x, on another kind of machine",
@@ -83,7 +84,7 @@ function linkVerdict(id: string, profiles: Readonly<Record<string, Row>>): strin
   return checkClaim(claim, { rows: () => rows, reference: () => [] }).verdict;
 }
 
-Deno.test("the LAN's ping is not judged where loopback alone takes as long, but a too short one fails", () => {
+it("the LAN's ping is not judged where loopback alone takes as long, but a too short one fails", () => {
   const verdict = (lan: string, loopback: string, slow = "0.3") =>
     linkVerdict("lan-is-real", {
       lan: { measured_rtt_ms: lan },
@@ -97,7 +98,7 @@ Deno.test("the LAN's ping is not judged where loopback alone takes as long, but 
   assertEquals(verdict("0.1", "0.38"), "fails");
 });
 
-Deno.test("a bandwidth is not judged where it is too small and loopback is loud, but a too large one fails", () => {
+it("a bandwidth is not judged where it is too small and loopback is loud, but a too large one fails", () => {
   const verdict = (measured: string, slow: string) =>
     linkVerdict("bandwidth-is-real", {
       "wan-1gbit": { configured_gbit_s: "1", measured_gbit_s: measured },
@@ -109,7 +110,7 @@ Deno.test("a bandwidth is not judged where it is too small and loopback is loud,
   assertEquals(verdict("1.3", "5"), "fails");
 });
 
-Deno.test("the time on the WAN is judged against the shaper, unless loopback or the gauge say noise", () => {
+it("the time on the WAN is judged against the shaper, unless loopback or the gauge say noise", () => {
   const verdict = (wanMs: string, slow: string, gaugeMs = "34") => {
     const run = {
       size: "quick",
@@ -148,7 +149,7 @@ Deno.test("the time on the WAN is judged against the shaper, unless loopback or 
   assertEquals(verdict("1200", "0.3", "60"), ["not judged here", "wan", "none"]);
 });
 
-Deno.test("sooner-than-plaintext says both baselines, and judges both", () => {
+it("sooner-than-plaintext says both baselines, and judges both", () => {
   const verdict = (native: Row) => {
     const row = {
       ...RUN,

@@ -79,7 +79,7 @@ describe("wilsonInterval()", () => {
   });
 });
 
-Deno.test("pairedDifference() counts the trials in which two differ, and no others", () => {
+it("pairedDifference() counts the trials in which two differ, and no others", () => {
   const of = (ahead: number, behind: number, both: number, neither: number) => {
     const make = (parts: readonly (readonly [number, boolean])[]) =>
       parts.flatMap(([count, value]) => new Array<boolean>(count).fill(value));

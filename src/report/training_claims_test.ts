@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { checkClaim, type Data } from "./claim.ts";
 import { csvText, type CsvValue, type Row } from "./csv.ts";
 import { trainingClaims } from "./training_claims.ts";
@@ -31,7 +32,7 @@ const degreeRow = (
   ...more,
 });
 
-Deno.test("unmodified-fails fails with one run of degree 6 or more that trains", () => {
+it("unmodified-fails fails with one run of degree 6 or more that trains", () => {
   const rows = [
     degreeRow("unmodified", 4, 50),
     degreeRow("unmodified", 6, 10),
@@ -47,7 +48,7 @@ Deno.test("unmodified-fails fails with one run of degree 6 or more that trains",
   assertEquals(check("unmodified-fails", { degree_sweep: [...rows, degreeRow("AESPA", 2, 65)] })[0], "holds");
 });
 
-Deno.test("pillar-trains asks for every degree and takes the coefficient that held-out images choose", () => {
+it("pillar-trains asks for every degree and takes the coefficient that held-out images choose", () => {
   const rows = [2, 3, 4, 5, 6, 7, 8].map((degree) => degreeRow("PILLAR", degree, 60 + degree));
   assertEquals(check("pillar-trains", { degree_sweep: rows }), ["holds", "62.0\u00a0% to 68.0\u00a0%"]);
   assertEquals(check("pillar-trains", { degree_sweep: rows.slice(1) })[0], "not measured");
@@ -61,7 +62,7 @@ Deno.test("pillar-trains asks for every degree and takes the coefficient that he
   ]);
 });
 
-Deno.test("range-kept wants one coefficient whose every run stays below 8, and shows what it costs", () => {
+it("range-kept wants one coefficient whose every run stays below 8, and shows what it costs", () => {
   const row = (penalty: number, largest_input: CsvValue, test_accuracy: number) => ({
     penalty,
     largest_input,
@@ -89,7 +90,7 @@ Deno.test("range-kept wants one coefficient whose every run stays below 8, and s
   assertEquals(check("range-kept", { regularisation_sweep: [row(1e-3, null, 10)] })[0], "fails");
 });
 
-Deno.test("clip-alone-deceives wants health in training and a loss in inference", () => {
+it("clip-alone-deceives wants health in training and a loss in inference", () => {
   const tables = (none: number, clip = 56) => ({
     training_ablation: [{ variant: "no penalty", train_accuracy: 57 }, {
       variant: "PILLAR",

@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { DerivedTable } from "./experiment.ts";
 import { parseCsv } from "../report/csv.ts";
 import { deriveTables } from "./derived.ts";
@@ -16,7 +17,7 @@ const table: DerivedTable = {
 const timing = new Map([["timing", parseCsv("cell,n\na,1\nb,2.5\n")]]);
 const noReference = () => [];
 
-Deno.test("deriveTables() computes rows as a CSV has them, and says in the file that nothing was measured", () => {
+it("deriveTables() computes rows as a CSV has them, and says in the file that nothing was measured", () => {
   const { tables, failures } = deriveTables([table], timing, noReference);
   assertEquals(failures, []);
   assertEquals(tables.get("doubled")!.rows.map((row) => [row["cell"], row["n"], row["commit"]]), [
@@ -26,7 +27,7 @@ Deno.test("deriveTables() computes rows as a CSV has them, and says in the file 
   assertStringIncludes(tables.get("doubled")!.comments[0], "nothing is measured for it: from timing.csv");
 });
 
-Deno.test("deriveTables() leaves out what has no source, and tells what it cannot compute", () => {
+it("deriveTables() leaves out what has no source, and tells what it cannot compute", () => {
   const broken = { ...table, key: "broken", rows: () => [{ m: 1 }] };
   const { tables, failures } = deriveTables([{ ...table, from: ["other"] }, broken], timing, noReference);
   assertEquals([...tables.keys()], []);

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { defineExperiment } from "./experiment.ts";
 import { preflight, resourcesHere } from "./preflight.ts";
 import type { PlannedCell } from "./runner.ts";
@@ -19,7 +20,7 @@ const planned = (id: string, needs: { memoryMB?: number; diskMB?: number } = {})
 const plan = [planned("small"), planned("resnet50", { memoryMB: 4500 }), planned("vgg", { diskMB: 61 })];
 const ids = (cells: readonly PlannedCell[]) => cells.map(({ cell }) => cell.id);
 
-Deno.test("preflight() leaves nothing out where there is enough, or where nobody knows", () => {
+it("preflight() leaves nothing out where there is enough, or where nobody knows", () => {
   for (const memoryMB of [8000, undefined]) {
     assertEquals(preflight(plan, { memoryMB, diskMB: memoryMB, cores: 2 }), {
       run: plan,
@@ -29,7 +30,7 @@ Deno.test("preflight() leaves nothing out where there is enough, or where nobody
   }
 });
 
-Deno.test("preflight() leaves out what the memory cannot hold, and says so with both numbers", () => {
+it("preflight() leaves out what the memory cannot hold, and says so with both numbers", () => {
   const { run, left, notes } = preflight(plan, { memoryMB: 3210, diskMB: 5000, cores: 2 });
   assertEquals([ids(run), ids(left)], [["small", "vgg"], ["resnet50"]]);
   assertEquals(notes, [
@@ -37,24 +38,24 @@ Deno.test("preflight() leaves out what the memory cannot hold, and says so with 
   ]);
 });
 
-Deno.test("preflight() leaves out what the disk cannot hold", () => {
+it("preflight() leaves out what the disk cannot hold", () => {
   const { left, notes } = preflight(plan, { memoryMB: 9000, diskMB: 50, cores: 2 });
   assertEquals(ids(left), ["vgg"]);
   assertStringIncludes(notes[0], "0.1 GB of free disk");
 });
 
-Deno.test("preflight() keeps cells whose rows are there already", () => {
+it("preflight() keeps cells whose rows are there already", () => {
   const kept = [{ ...plan[1], kept: [{ n: "1" }] }];
   assertEquals(preflight(kept, { memoryMB: 1, cores: 2 }).left, []);
 });
 
-Deno.test("preflight() names a missing core and still runs everything", () => {
+it("preflight() names a missing core and still runs everything", () => {
   const { run, notes } = preflight(plan, { cores: 1 });
   assertEquals(run, plan);
   assertStringIncludes(notes[0], "1 core");
 });
 
-Deno.test("resourcesHere() finds memory, disk and cores of this machine", () => {
+it("resourcesHere() finds memory, disk and cores of this machine", () => {
   const { memoryMB, diskMB, cores } = resourcesHere();
   assert(memoryMB! > 10 && diskMB! > 10 && cores >= 1);
 });

@@ -42,7 +42,7 @@ describe("exitCodeOf()", () => {
   it("is 0 on another kind of machine", () => assertEquals(exitCodeOf([elsewhere, elsewhere, elsewhere]), 0));
 });
 
-Deno.test("cellsToRepeat() gathers the cells of noisy claims alone, by the experiment that times them", () => {
+it("cellsToRepeat() gathers the cells of noisy claims alone, by the experiment that times them", () => {
   const claims = [noisy(["a", "b"]), noisy(["b", "c"]), elsewhere, claim("fails", timed)];
   assertEquals(cellsToRepeat(claims), new Map([["timing", new Set(["a", "b", "c"])]]));
 });
@@ -78,7 +78,7 @@ describe("claimsTable()", () => {
   });
 });
 
-Deno.test("resultLine() can be searched for", () =>
+it("resultLine() can be searched for", () =>
   assertEquals(
     resultLine([claim("holds"), claim("fails"), noisy()], 1),
     "result: 1 of 3 claims hold, 1 fails, 1 is not judged here; exit code 1 (a claim fails or something broke)",

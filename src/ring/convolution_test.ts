@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { Convolution, type ConvolutionSpec, extraBits, outputSize } from "./convolution.ts";
 import { Ring } from "./ring.ts";
 import type { Width } from "./tensor.ts";
@@ -174,7 +175,7 @@ const SHAPES: Record<string, ConvolutionSpec[]> = {
 
 for (const width of [64, 32] as const) {
   for (const [name, specs] of Object.entries(SHAPES)) {
-    Deno.test(`Convolution, ${name}, ${width} bits, equals BigInt convolution`, () => {
+    it(`Convolution, ${name}, ${width} bits, equals BigInt convolution`, () => {
       for (const spec of specs) {
         check(width, { spec });
         check(width, { spec, largest: 650 });
@@ -183,7 +184,7 @@ for (const width of [64, 32] as const) {
   }
 }
 
-Deno.test("Convolution keeps small weights exact at the limits of 16-bit storage", () => {
+it("Convolution keeps small weights exact at the limits of 16-bit storage", () => {
   // Largest |w| whose Winograd transform fits (668 for F(4x4), 3640 for F(2x2)), the next one, and the direct limits.
   for (const width of [64, 32] as const) {
     for (const largest of [127, 128, 668, 669, 3640, 3641, 32767, 32768, 2 ** 31 - 1]) {
@@ -195,7 +196,7 @@ Deno.test("Convolution keeps small weights exact at the limits of 16-bit storage
   }
 });
 
-Deno.test("extraBits is 2 where Winograd applies", () => {
+it("extraBits is 2 where Winograd applies", () => {
   assertEquals(extraBits(spec(32, 32, 64, 3, 1, 1, 64)), 2);
   assertEquals(extraBits(spec(4, 4, 512, 3, 1, 1, 512)), 2);
   assertEquals(extraBits(spec(2, 2, 512, 3, 1, 1, 512)), 0);

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { ElementwiseKernels } from "./kernels.ts";
 import { Ring } from "./ring.ts";
 
@@ -65,7 +66,7 @@ const UNARY64: Record<string, [Unary, (a: bigint) => bigint]> = {
   "sar64 by 63": [(k, a, out, n) => k.sar64(a, 63, out, n), (a) => signed(a) >> 63n],
 };
 
-Deno.test("addSar64 equals BigInt arithmetic, also in place", () => {
+it("addSar64 equals BigInt arithmetic, also in place", () => {
   for (const n of SIZES) {
     for (const bits of [0, 1, 22, 63]) {
       const a = words64(n), b = words64(n), out = words64(n), before = a.words.slice();
@@ -80,7 +81,7 @@ Deno.test("addSar64 equals BigInt arithmetic, also in place", () => {
 });
 
 for (const [name, [run, reference]] of Object.entries(UNARY64)) {
-  Deno.test(`${name} equals BigInt arithmetic, also in place`, () => {
+  it(`${name} equals BigInt arithmetic, also in place`, () => {
     for (const n of SIZES) {
       const a = words64(n), out = words64(n), before = a.words.slice();
       run(kernels, a.address, out.address, n);
@@ -102,7 +103,7 @@ const BINARY64: Record<string, (a: bigint, b: bigint) => bigint> = {
 };
 
 for (const [name, reference] of Object.entries(BINARY64)) {
-  Deno.test(`${name} equals BigInt arithmetic, also in place of either operand`, () => {
+  it(`${name} equals BigInt arithmetic, also in place of either operand`, () => {
     const run = kernels[name as "add64"];
     for (const n of SIZES) {
       const a = words64(n), b = words64(n), out = words64(n), before = a.words.slice();
@@ -119,7 +120,7 @@ for (const [name, reference] of Object.entries(BINARY64)) {
   });
 }
 
-Deno.test("mulAdd64 and andXor64 accumulate", () => {
+it("mulAdd64 and andXor64 accumulate", () => {
   for (const n of SIZES) {
     const acc = words64(n), a = words64(n), b = words64(n), before = acc.words.slice();
     kernels.mulAdd64(acc.address, a.address, b.address, n);
@@ -142,7 +143,7 @@ const SHIFT32: Record<string, (a: bigint, bits: bigint) => bigint> = {
 };
 
 for (const [name, reference] of Object.entries(BINARY32)) {
-  Deno.test(`${name} equals BigInt arithmetic`, () => {
+  it(`${name} equals BigInt arithmetic`, () => {
     for (const n of SIZES) {
       const a = words32(n), b = words32(n), out = words32(n);
       kernels[name as "add32"](a.address, b.address, out.address, n);
@@ -153,7 +154,7 @@ for (const [name, reference] of Object.entries(BINARY32)) {
 }
 
 for (const [name, reference] of Object.entries(SHIFT32)) {
-  Deno.test(`${name} equals BigInt arithmetic`, () => {
+  it(`${name} equals BigInt arithmetic`, () => {
     for (const n of SIZES) {
       for (const bits of [0, 7, 31]) {
         const a = words32(n), out = words32(n);
@@ -165,7 +166,7 @@ for (const [name, reference] of Object.entries(SHIFT32)) {
   });
 }
 
-Deno.test("polynomials64 evaluates every row up to degree 10", () => {
+it("polynomials64 evaluates every row up to degree 10", () => {
   for (const n of SIZES) {
     for (const [rows, degree] of n > 2000 ? [[3, 4]] : [[1, 0], [2, 1], [3, 2], [5, 4], [2, 7], [11, 10]]) {
       const x = words64(n), table = words64(rows * (degree + 1)), out = words64(rows * n);
@@ -190,7 +191,7 @@ Deno.test("polynomials64 evaluates every row up to degree 10", () => {
   }
 });
 
-Deno.test("horner64 evaluates dealt words up to degree 10", () => {
+it("horner64 evaluates dealt words up to degree 10", () => {
   for (const n of SIZES) {
     for (const degree of n > 2000 ? [4] : [0, 1, 2, 3, 4, 5, 10]) {
       const u = words64(n), g = words64(degree * n), out = words64(n);
@@ -208,7 +209,7 @@ Deno.test("horner64 evaluates dealt words up to degree 10", () => {
   }
 });
 
-Deno.test("bilinear64 adds the triangle of products up to 11 rows", () => {
+it("bilinear64 adds the triangle of products up to 11 rows", () => {
   for (const n of SIZES) {
     for (const rows of n > 2000 ? [5] : [1, 2, 3, 4, 5, 6, 11]) {
       const a = words64(rows * n), b = words64(rows * n), table = words64(rows * rows), out = words64(n);
@@ -228,7 +229,7 @@ Deno.test("bilinear64 adds the triangle of products up to 11 rows", () => {
   }
 });
 
-Deno.test("bitPlanes64 transposes bits and bitsToWords64 spreads them", () => {
+it("bitPlanes64 transposes bits and bitsToWords64 spreads them", () => {
   for (const n of [0, 64, 640, 4096 + 64]) {
     const a = words64(n), planes = words64(n), spread = words64(n);
     kernels.bitPlanes64(a.address, planes.address, n);
@@ -245,7 +246,7 @@ Deno.test("bitPlanes64 transposes bits and bitsToWords64 spreads them", () => {
   }
 });
 
-Deno.test("poolSum64 sums windows of odd and even channel counts", () => {
+it("poolSum64 sums windows of odd and even channel counts", () => {
   for (
     const [height, width, channels, kernel, stride] of [[4, 6, 3, 2, 2], [5, 5, 4, 3, 1], [7, 7, 10, 7, 7], [
       8,
@@ -277,7 +278,7 @@ Deno.test("poolSum64 sums windows of odd and even channel counts", () => {
   }
 });
 
-Deno.test("addRow64 repeats its row", () => {
+it("addRow64 repeats its row", () => {
   for (const n of SIZES) {
     for (const period of [1, 10, 64]) {
       const a = words64(n), row = words64(period), out = words64(n);
@@ -288,7 +289,7 @@ Deno.test("addRow64 repeats its row", () => {
   }
 });
 
-Deno.test("kernels take addresses above 2 GiB", () => {
+it("kernels take addresses above 2 GiB", () => {
   const blocks: number[] = [];
   while (blocks.length < 5) blocks.push(ring.allocate(640 << 20)); // address space only: pages are never touched
   const a = blocks[4], out = a + 4096;

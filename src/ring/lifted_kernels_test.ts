@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { evaluatePolynomial, QUARTIC } from "../polynomial/polynomial.ts";
 import { Ring } from "./ring.ts";
 
@@ -56,7 +57,7 @@ function setWide(words: BigUint64Array, i: number, limbs: number, value: bigint)
   for (let limb = 0; limb < limbs; limb++) words[i * limbs + limb] = mod(value >> BigInt(64 * limb), 64);
 }
 
-Deno.test("pack32 and unpack32 keep the low bits of every width", () => {
+it("pack32 and unpack32 keep the low bits of every width", () => {
   for (let bits = 1; bits < 32; bits++) {
     for (const n of [0, 128, 5 * 128]) {
       const words = words32(n), bytes = words32(n * bits / 32), out = words32(n);
@@ -105,7 +106,7 @@ Deno.test("pack32 and unpack32 keep the low bits of every width", () => {
   assertThrows(() => kernels.unpack32(4096, 128, 32, 4096), WebAssembly.RuntimeError);
 });
 
-Deno.test("reply32 adds, drops bits and reduces", () => {
+it("reply32 adds, drops bits and reduces", () => {
   for (const n of SIZES) {
     for (const [shift, bits] of [[15, 15], [8, 16], [0, 32], [31, 1], [16, 16]] as const) {
       const y = words32(n), r = words32(n), out = words32(n);
@@ -120,7 +121,7 @@ Deno.test("reply32 adds, drops bits and reduces", () => {
   }
 });
 
-Deno.test("addShifted32 equals BigInt arithmetic", () => {
+it("addShifted32 equals BigInt arithmetic", () => {
   for (const n of SIZES) {
     for (const bits of [0, 11, 31]) {
       const a = words32(n), b = words32(n), out = words32(n);
@@ -135,7 +136,7 @@ Deno.test("addShifted32 equals BigInt arithmetic", () => {
   }
 });
 
-Deno.test("poolSum32 sums windows of any channel count", () => {
+it("poolSum32 sums windows of any channel count", () => {
   const cases = [[4, 6, 3, 2, 2], [5, 5, 4, 3, 1], [7, 7, 10, 7, 7], [8, 8, 1, 3, 2]] as const;
   for (const [height, width, channels, kernel, stride] of cases) {
     const x = words32(height * width * channels);
@@ -157,7 +158,7 @@ Deno.test("poolSum32 sums windows of any channel count", () => {
   }
 });
 
-Deno.test("addRow32 repeats its row", () => {
+it("addRow32 repeats its row", () => {
   for (const n of SIZES) {
     for (const period of [1, 10, 64]) {
       const a = words32(n), row = words32(period), out = words32(n);
@@ -178,7 +179,7 @@ for (const limbs of [1, 2]) {
     : { server: kernels.liftedGateServer128, client: kernels.liftedGateClient128 };
   const masks = limbs === 1 ? kernels.liftedMasks64 : kernels.liftedMasks128;
 
-  Deno.test(`the gates modulo 2^${width} evaluate the set that the top bit selects, at every degree`, () => {
+  it(`the gates modulo 2^${width} evaluate the set that the top bit selects, at every degree`, () => {
     for (const degree of DEGREES) {
       for (const [replyBits, shift] of limbs === 1 ? ONE_LIMB : TWO_LIMBS) {
         for (const n of degree === 4 ? SIZES : [0, 3, 41]) {
@@ -210,7 +211,7 @@ for (const limbs of [1, 2]) {
     assertThrows(() => gates.server(4096, 4096, 11, 1n, 15, 40, 4096, 4), WebAssembly.RuntimeError);
   });
 
-  Deno.test(`the dealer's words modulo 2^${width} are the shifted polynomial, at every degree`, () => {
+  it(`the dealer's words modulo 2^${width} are the shifted polynomial, at every degree`, () => {
     const plans = [[30, 15], [24, 8], [16, 2], [16, 14], [32, 16], [20, 6]] as const;
     for (const degree of DEGREES) {
       for (const [k, t] of plans) {
@@ -261,7 +262,7 @@ const PLANS = [
 ];
 
 for (const { k, t, fz, fy, limbs, largest } of PLANS) {
-  Deno.test(`an activation layer from masks to shares, k = ${k}, t = ${t}, modulo 2^${64 * limbs}`, () => {
+  it(`an activation layer from masks to shares, k = ${k}, t = ${t}, modulo 2^${64 * limbs}`, () => {
     const n = 10_000, padded = Math.ceil(n / 128) * 128, degree = 4, width = 64 * limbs;
     const fx = fz - t, shift = degree * fx + QUARTIC.precision - fy, limit = 2 ** (k - 2);
     assert(shift + k <= width);

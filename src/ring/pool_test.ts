@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { Convolution, type ConvolutionSpec, outputSize } from "./convolution.ts";
 import { ConvolutionPool } from "./pool.ts";
 import { Ring } from "./ring.ts";
@@ -25,7 +26,7 @@ const SPECS: ConvolutionSpec[] = [
 ];
 
 for (const threads of [1, 2, 3]) {
-  Deno.test(`ConvolutionPool of ${threads} threads equals a plain Convolution and ends with its disposal`, () => {
+  it(`ConvolutionPool of ${threads} threads equals a plain Convolution and ends with its disposal`, () => {
     using pool = new ConvolutionPool(ring, threads);
     for (const width of [64, 32] as const) {
       for (const spec of SPECS) {
@@ -50,6 +51,6 @@ for (const threads of [1, 2, 3]) {
   });
 }
 
-Deno.test("ConvolutionPool refuses a number of threads that is not one", () => {
+it("ConvolutionPool refuses a number of threads that is not one", () => {
   assertThrows(() => new ConvolutionPool(ring, 0), RangeError, "at least 1 thread");
 });

@@ -1,4 +1,5 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { Convolution } from "./convolution.ts";
 import { ConvolutionPool } from "./pool.ts";
 import { Ring } from "./ring.ts";
@@ -7,7 +8,7 @@ import { words } from "./tensor.ts";
 
 const SPEC = { height: 8, width: 8, inputs: 16, kernel: 3, stride: 1, padding: 1, outputs: 64 };
 
-Deno.test("a region gives back what its work has left, and nothing twice", async () => {
+it("a region gives back what its work has left, and nothing twice", async () => {
   const ring = await Ring.open();
   using kept = words(ring, 10);
   const before = ring.bytesInUse, region = ring.region();
@@ -27,7 +28,7 @@ Deno.test("a region gives back what its work has left, and nothing twice", async
 });
 
 for (const threads of [1, 2]) {
-  Deno.test(`the convolutions of a region go back with it, with ${threads} threads`, async () => {
+  it(`the convolutions of a region go back with it, with ${threads} threads`, async () => {
     const ring = await Ring.open();
     using pool = new ConvolutionPool(ring, threads);
     scratchOf(ring).reserve(1 << 22);

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { Ring } from "./ring.ts";
 
 // Every kernel against integers and doubles on random words and at the edges; a guard behind each output shows writes past its end.
@@ -27,7 +28,7 @@ function bytes(length: number) {
 
 const signed = (word: bigint) => Number(BigInt.asIntN(48, word));
 
-Deno.test("sub48 subtracts words of six bytes, in place too", () => {
+it("sub48 subtracts words of six bytes, in place too", () => {
   for (const n of SIZES) {
     const a = bytes(6 * n), b = bytes(6 * n), out = bytes(6 * n);
     kernels.sub48(a.address, b.address, out.address, n);
@@ -40,7 +41,7 @@ Deno.test("sub48 subtracts words of six bytes, in place too", () => {
   }
 });
 
-Deno.test("the words for a mask are cosines and sines of it to the nearest integer, and the line for both top bits", () => {
+it("the words for a mask are cosines and sines of it to the nearest integer, and the line for both top bits", () => {
   for (const H of HARMONICS) {
     for (
       const [k, turnBits, waveBits, lineShift] of [[30, 27, 10, 6], [24, 21, 9, -3], [16, 9, 9, 0], [
@@ -91,7 +92,7 @@ Deno.test("the words for a mask are cosines and sines of it to the nearest integ
   }
 });
 
-Deno.test("the gate looks up the angle, picks the line by the top bit, and shifts modulo 2^48", () => {
+it("the gate looks up the angle, picks the line by the top bit, and shifts modulo 2^48", () => {
   for (const H of HARMONICS) {
     for (const [k, waveBits, t, lineShift] of [[30, 10, 17, 6], [24, 9, 0, -2], [16, 2, 5, 0]] as const) {
       const turn = bytes(8 << waveBits),

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { bindToCores, coresIn } from "./cores.ts";
 
-Deno.test("cores are read as taskset lists them", () => {
+it("cores are read as taskset lists them", () => {
   assertEquals(coresIn("pid 7's current affinity list: 0,1\n"), [0, 1]);
   assertEquals(coresIn("pid 7's current affinity list: 0-2,8\n"), [0, 1, 2, 8]);
   assertEquals(coresIn("pid 7's current affinity list: 3\n"), [3]);
@@ -9,7 +10,7 @@ Deno.test("cores are read as taskset lists them", () => {
   assertEquals(coresIn(null), []);
 });
 
-Deno.test("a process is bound to one of the cores it may use, and more processes than cores to none", async () => {
+it("a process is bound to one of the cores it may use, and more processes than cores to none", async () => {
   const own = new Deno.Command("taskset", { args: ["-cp", `${Deno.pid}`] });
   const cores = await own.output().then(({ stdout }) => coresIn(new TextDecoder().decode(stdout)), () => []);
   if (cores.length === 0) return console.log("skipped: taskset is not there");

@@ -1,5 +1,6 @@
 /** Sessions side by side in one process: each ends alone, with its memory and its channels. */
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { fromDealer } from "../correlations/source.ts";
 import { everything, odd, smallWeights } from "../models/_small_networks.ts";
 import { runDealer } from "../inference/dealer.ts";
@@ -92,7 +93,7 @@ const PAIRS = ACTIVATION_PROTOCOLS.flatMap(({ name: activation, readsEarly }) =>
 );
 
 for (const { activation, linear } of PAIRS) {
-  Deno.test(`a session of ${activation} with ${linear} that breaks off anywhere leaves no memory behind and its neighbour alone`, async () => {
+  it(`a session of ${activation} with ${linear} that breaks off anywhere leaves no memory behind and its neighbour alone`, async () => {
     const plan = planOf(activation, linear), floats = smallWeights(plan.graph);
     const weights = new ServerWeights(pool, plan, floats);
     const whole = await session(plan, weights, links());
@@ -123,7 +124,7 @@ for (const { activation, linear } of PAIRS) {
     }
   });
 
-  Deno.test(`a server's session of ${activation} with ${linear} takes no more memory than its plan says`, async () => {
+  it(`a server's session of ${activation} with ${linear} takes no more memory than its plan says`, async () => {
     const plan = planOf(activation, linear),
       weights = new ServerWeights(pool, plan, smallWeights(plan.graph));
     for (const prepare of [1, 3]) {
@@ -137,7 +138,7 @@ for (const { activation, linear } of PAIRS) {
   });
 }
 
-Deno.test("weights are packed once for all sessions", async () => {
+it("weights are packed once for all sessions", async () => {
   const plan = planOf("honeybadger", "masked"), floats = smallWeights(plan.graph);
   const counting = new ConvolutionPool(ring, 1), convolution = counting.convolution.bind(counting);
   let packed = 0;
@@ -148,7 +149,7 @@ Deno.test("weights are packed once for all sessions", async () => {
   assertEquals(packed, layers.length);
 });
 
-Deno.test("a weight that does not fit is refused before there is a session", () => {
+it("a weight that does not fit is refused before there is a session", () => {
   const plan = planOf("honeybadger", "masked"), floats = new Map(smallWeights(plan.graph));
   const [name, tensor] = [...floats].find(([name]) => name.endsWith(".weight"))!;
   floats.set(name, { ...tensor, data: tensor.data.map((w, i) => i === 3 ? 1e15 : w) });
@@ -163,7 +164,7 @@ Deno.test("a weight that does not fit is refused before there is a session", () 
   assertEquals(ring.bytesInUse, used);
 });
 
-Deno.test("an error of a role itself travels as no more than that there was one", async () => {
+it("an error of a role itself travels as no more than that there was one", async () => {
   const plan = planOf("honeybadger", "masked"), { server, client, toDealer } = links();
   const failing = withinSession(pool, ({ hold }) => {
     hold(client);
@@ -204,7 +205,7 @@ async function meeting(meetings: Meetings) {
   return { joined, met, atServer, atClient, number };
 }
 
-Deno.test("the dealer brings together the two that name the same session, whoever else is there", async () => {
+it("the dealer brings together the two that name the same session, whoever else is there", async () => {
   const meetings = new Meetings();
   const three = await Promise.all([1, 2, 3].map(() => meeting(meetings)));
   for (const { joined, met, atServer, atClient } of three) {
@@ -215,7 +216,7 @@ Deno.test("the dealer brings together the two that name the same session, whoeve
   }
 });
 
-Deno.test("a party that goes before its peer is there takes its session along, and no other", async () => {
+it("a party that goes before its peer is there takes its session along, and no other", async () => {
   const meetings = new Meetings(), [atDealer, gone] = party("server");
   const number = crypto.getRandomValues(new Uint8Array(16)), joining = meetings.join(atDealer);
   await gone.send(SESSION_TAG, number);
@@ -226,7 +227,7 @@ Deno.test("a party that goes before its peer is there takes its session along, a
   assertEquals((await Promise.all(joined)).filter((parties) => parties !== null).length, 1);
 });
 
-Deno.test("the dealer refuses a second server of a session, and more sessions than it may have", async () => {
+it("the dealer refuses a second server of a session, and more sessions than it may have", async () => {
   let isFull = false;
   const meetings = new Meetings(() => isFull ? "the dealer is busy" : null);
   const number = crypto.getRandomValues(new Uint8Array(16));
@@ -245,7 +246,7 @@ Deno.test("the dealer refuses a second server of a session, and more sessions th
   await assertRejects(() => first.joining, ProtocolError);
 });
 
-Deno.test("a client begins anew what may pass, as long as answers come, and nothing else", async () => {
+it("a client begins anew what may pass, as long as answers come, and nothing else", async () => {
   const lines: string[] = [], log = { info: () => {}, warn: (line: string) => void lines.push(line) };
   const lost = new ProtocolError("lost", { mayPass: true });
   let answers = 0, sessions = 0;

@@ -1,6 +1,7 @@
 import { assertGreater, assertLess } from "@std/assert";
+import { it } from "@std/testing/bdd";
 
-Deno.test("peakRssMB() is the peak of the process itself, not of the one that started it", async () => {
+it("peakRssMB() is the peak of the process itself, not of the one that started it", async () => {
   const held = new Uint8Array(200e6).fill(1), module = import.meta.resolve("./role_report.ts");
   const peakOf = async (work: string) => {
     const text = `import { peakRssMB } from ${JSON.stringify(module)}; ${work} console.log(peakRssMB());`;

@@ -1,4 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { FUNCTIONS } from "../polynomial/integer_fit.ts";
 import { evaluatePolynomial, type Polynomial } from "../polynomial/polynomial.ts";
 import { trigonometricAt } from "../models/trigonometric.ts";
@@ -10,7 +11,7 @@ const polynomial = (text: string): Polynomial => {
   return activation;
 };
 
-Deno.test("parseActivation() gives the paper's coefficients", () => {
+it("parseActivation() gives the paper's coefficients", () => {
   assertEquals(parseActivation("relu"), { kind: "relu" });
   const known: [text: string, precision: number, coefficients: number[]][] = [
     ["poly:4", 10, [322, 512, 160, 0, -3]],
@@ -24,7 +25,7 @@ Deno.test("parseActivation() gives the paper's coefficients", () => {
   }
 });
 
-Deno.test("parseActivation() leaves out highest coefficients that are 0: degree 5 at precision 10 is degree 4", () => {
+it("parseActivation() leaves out highest coefficients that are 0: degree 5 at precision 10 is degree 4", () => {
   for (const degree of [5, 6, 8]) {
     assertEquals(parseActivation(`poly:${degree}:10`), parseActivation("poly:4:10"));
   }
@@ -32,7 +33,7 @@ Deno.test("parseActivation() leaves out highest coefficients that are 0: degree 
   assertEquals(polynomial("poly:5:real").coefficients.length, 5);
 });
 
-Deno.test("parseActivation() with real coefficients is the real fit, in integers that doubles hold", () => {
+it("parseActivation() with real coefficients is the real fit, in integers that doubles hold", () => {
   const { coefficients, precision } = polynomial("poly:4:real");
   [0.293262012, 0.5, 0.163898929, 0, -0.0032714488].forEach((c, k) =>
     assertAlmostEquals(coefficients[k] / 2 ** precision, c, 5e-10)
@@ -44,13 +45,13 @@ Deno.test("parseActivation() with real coefficients is the real fit, in integers
   }
 });
 
-Deno.test("parseActivation() fits the sigmoid, which is odd but for a constant: degree 4 is degree 3", () => {
+it("parseActivation() fits the sigmoid, which is odd but for a constant: degree 4 is degree 3", () => {
   const cubic = polynomial("sigmoid:4:10");
   assertEquals(cubic, parseActivation("sigmoid:3:10"));
   assertEquals(cubic.coefficients.map((c) => c === 0), [false, false, true, false]);
 });
 
-Deno.test("parseActivation() bends a polynomial more than ReLU: the even part is multiplied, the line stays", () => {
+it("parseActivation() bends a polynomial more than ReLU: the even part is multiplied, the line stays", () => {
   const plain = polynomial("poly:4:real").coefficients, bent = polynomial("poly:4:real:1.5").coefficients;
   plain.forEach((c, k) => assertAlmostEquals(bent[k] / (k % 2 ? 1 : 1.5), c, 2));
   assertEquals(parseActivation("poly:4:14:1"), parseActivation("poly:4:14"));
@@ -59,10 +60,10 @@ Deno.test("parseActivation() bends a polynomial more than ReLU: the even part is
   }
 });
 
-Deno.test("parseActivation() knows AESPA's activation as the square", () =>
+it("parseActivation() knows AESPA's activation as the square", () =>
   assertEquals(parseActivation("hermite"), { kind: "polynomial", coefficients: [0, 0, 1], precision: 0 }));
 
-Deno.test("parseActivation() fits SiLU, GELU and sigmoid, degree 4 and precision 10 unless told otherwise", () => {
+it("parseActivation() fits SiLU, GELU and sigmoid, degree 4 and precision 10 unless told otherwise", () => {
   for (const name of ["silu", "gelu", "sigmoid"] as const) {
     assertEquals(parseActivation(name), parseActivation(`${name}:4:10`));
     const fine = polynomial(`${name}:6:16`);
@@ -72,7 +73,7 @@ Deno.test("parseActivation() fits SiLU, GELU and sigmoid, degree 4 and precision
   }
 });
 
-Deno.test("parseActivation() gives a wave the amplitudes of ReLU's Fourier sum, times a factor", () => {
+it("parseActivation() gives a wave the amplitudes of ReLU's Fourier sum, times a factor", () => {
   const fit = parseActivation("trig:16:2:1"), double = parseActivation("trig:10:1:2:learned");
   assert(fit.kind === "trigonometric" && double.kind === "trigonometric");
   assertEquals([fit.period, fit.offset, fit.learned], [16, 2, undefined]);
@@ -85,7 +86,7 @@ Deno.test("parseActivation() gives a wave the amplitudes of ReLU's Fourier sum, 
   }
 });
 
-Deno.test("formatActivation() names what parseActivation() takes", () => {
+it("formatActivation() names what parseActivation() takes", () => {
   for (
     const text of [
       ...["relu", "hermite", "poly:4:10", "poly:8:real", "poly:6:12", "silu:4:10", "gelu:6:real", "poly:2:4"],
@@ -107,7 +108,7 @@ Deno.test("formatActivation() names what parseActivation() takes", () => {
   assertEquals(formatActivation(other), "(x^3) / 2^0");
 });
 
-Deno.test("parseActivation() answers what it does not know by one sentence with what is accepted", () => {
+it("parseActivation() answers what it does not know by one sentence with what is accepted", () => {
   for (
     const text of [
       "",

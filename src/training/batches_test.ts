@@ -1,4 +1,5 @@
 import { assertAlmostEquals, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Split } from "../data/dataset.ts";
 import { type BatchOptions, evaluationBatches, shuffledOrder, trainingBatches } from "./batches.ts";
 
@@ -27,7 +28,7 @@ const copies = (batches: Iterable<{ size: number; images: Float32Array; targets:
 const bytesOf = (images: Float32Array, channel: number) =>
   Array.from({ length: images.length / 2 }, (_, p) => Math.round(images[2 * p + channel] * 255));
 
-Deno.test("evaluationBatches() normalises all images in order and keeps the incomplete batch", () => {
+it("evaluationBatches() normalises all images in order and keeps the incomplete batch", () => {
   const batches = copies(evaluationBatches(split(7), TASK, 4));
   assertEquals(batches.map(({ size, images, targets }) => [size, images.length, targets.length]), [
     [4, 4 * SIZE, 12],
@@ -39,7 +40,7 @@ Deno.test("evaluationBatches() normalises all images in order and keeps the inco
   assertEquals([...second.targets], [0, 1, 0, 0, 0, 1, 1, 0, 0]);
 });
 
-Deno.test("trainingBatches() yields every image once in a random order and drops the incomplete batch", () => {
+it("trainingBatches() yields every image once in a random order and drops the incomplete batch", () => {
   const batches = copies(trainingBatches(split(11), TASK, PLAIN));
   assertEquals(batches.length, 2);
   const order = shuffledOrder(11, 1, 0);
@@ -51,7 +52,7 @@ Deno.test("trainingBatches() yields every image once in a random order and drops
   assertThrows(() => trainingBatches(split(3), TASK, PLAIN).next(), RangeError, "the training split has 3");
 });
 
-Deno.test("shuffledOrder() is a permutation that depends on seed and epoch alone", () => {
+it("shuffledOrder() is a permutation that depends on seed and epoch alone", () => {
   const order = shuffledOrder(1000, 5, 2);
   assertEquals([...order].sort((a, b) => a - b), Array.from({ length: 1000 }, (_, i) => i));
   assertEquals(shuffledOrder(1000, 5, 2), order);
@@ -73,7 +74,7 @@ function moved(index: number, right: number, down: number, mirrored: boolean): n
   return out;
 }
 
-Deno.test("trainingBatches() moves images by up to the padding over black and mirrors half of them", () => {
+it("trainingBatches() moves images by up to the padding over black and mirrors half of them", () => {
   const augment = { crop: 2, flip: true }, seen = new Map<string, number>();
   for (let epoch = 0; epoch < 200; epoch++) {
     const order = shuffledOrder(8, 3, epoch);
@@ -103,7 +104,7 @@ Deno.test("trainingBatches() moves images by up to the padding over black and mi
   for (const times of seen.values()) assertEquals(times > 10 && times < 64, true);
 });
 
-Deno.test("trainingBatches() mirrors each image in every other epoch where they alternate, half of them in the first", () => {
+it("trainingBatches() mirrors each image in every other epoch where they alternate, half of them in the first", () => {
   const augment = { crop: 0, flip: "alternating" } as const, count = 20;
   const mirrored = (epoch: number) => {
     const order = shuffledOrder(count, 3, epoch), flags = new Array<boolean>(count);
@@ -122,7 +123,7 @@ Deno.test("trainingBatches() mirrors each image in every other epoch where they 
   assertEquals(number > 4 && number < 16, true, `${number} of ${count}`);
 });
 
-Deno.test("trainingBatches() augments an image by seed, epoch and index, whatever the batch size", () => {
+it("trainingBatches() augments an image by seed, epoch and index, whatever the batch size", () => {
   const options = { ...PLAIN, augment: { crop: 2, flip: true } };
   const all = (batchSize: number, epoch: number) =>
     copies(trainingBatches(split(8), TASK, { ...options, batchSize, epoch })).flatMap((
@@ -133,7 +134,7 @@ Deno.test("trainingBatches() augments an image by seed, epoch and index, whateve
   assertNotEquals(all(4, 0), all(4, 1));
 });
 
-Deno.test("a batch is valid until the next but one is drawn", () => {
+it("a batch is valid until the next but one is drawn", () => {
   for (const batches of [trainingBatches(split(12), TASK, PLAIN), evaluationBatches(split(12), TASK, 4)]) {
     const first = batches.next().value!, copy = first.images.slice();
     batches.next();
@@ -148,7 +149,7 @@ const labelled = (count: number): Split => ({
   labels: Uint16Array.from({ length: count }, (_, i) => i),
 });
 
-Deno.test("trainingBatches() mixes each image and target with the next by MixUp", () => {
+it("trainingBatches() mixes each image and target with the next by MixUp", () => {
   const task = { ...TASK, classes: 4 }, shares: number[] = [];
   for (let epoch = 0; epoch < 100; epoch++) {
     const options = { ...PLAIN, epoch }, [plain] = trainingBatches(labelled(4), task, options);
@@ -172,7 +173,7 @@ Deno.test("trainingBatches() mixes each image and target with the next by MixUp"
   assertAlmostEquals(Math.sqrt(shares.reduce((a, b) => a + (b - mean) ** 2, 0) / 100), 0.42, 0.06);
 });
 
-Deno.test("trainingBatches() replaces a box by the next image's by CutMix, and targets by its area", () => {
+it("trainingBatches() replaces a box by the next image's by CutMix, and targets by its area", () => {
   const task = { ...TASK, classes: 4 }, areas = new Set<number>();
   for (let epoch = 0; epoch < 50; epoch++) {
     const options = { ...PLAIN, epoch }, [plain] = trainingBatches(labelled(4), task, options);
@@ -193,7 +194,7 @@ Deno.test("trainingBatches() replaces a box by the next image's by CutMix, and t
   assertEquals(areas.size > 4, true);
 });
 
-Deno.test("trainingBatches() uses MixUp or CutMix, each for about half of the batches, if both are given", () => {
+it("trainingBatches() uses MixUp or CutMix, each for about half of the batches, if both are given", () => {
   const task = { ...TASK, classes: 4 };
   let whole = 0;
   for (let epoch = 0; epoch < 200; epoch++) {

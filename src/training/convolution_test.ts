@@ -1,5 +1,6 @@
 /** The kernels against a naive convolution in float64, on shapes of every network and on odd ones. */
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { SeededRandom } from "../models/seeded_random.ts";
 import {
   type Convolution,
@@ -215,11 +216,11 @@ const NETWORKS: readonly ConvolutionShape[] = [
   shape(1, 7, 7, 64, 256, 1),
 ];
 
-Deno.test("planConvolution() by the direct method agrees with a naive convolution on layers of the networks", () => {
+it("planConvolution() by the direct method agrees with a naive convolution on layers of the networks", () => {
   for (const s of NETWORKS) check(s, "direct", 1e-5);
 });
 
-Deno.test("planConvolution() by the direct method agrees with a naive convolution on random shapes", () => {
+it("planConvolution() by the direct method agrees with a naive convolution on random shapes", () => {
   const random = new SeededRandom(1, "shapes");
   const pick = (values: readonly number[]) => values[Math.floor(random.uniform(0, values.length))];
   for (let round = 0; round < 100; round++) {
@@ -238,7 +239,7 @@ Deno.test("planConvolution() by the direct method agrees with a naive convolutio
   }
 });
 
-Deno.test("planConvolution() by Winograd's method agrees with a naive convolution", () => {
+it("planConvolution() by Winograd's method agrees with a naive convolution", () => {
   const shapes = [
     shape(4, 32, 32, 16, 16, 3, 1, 1), // several blocks of tiles
     shape(3, 16, 16, 32, 32, 3, 1, 1),
@@ -253,7 +254,7 @@ Deno.test("planConvolution() by Winograd's method agrees with a naive convolutio
   for (const s of shapes) check(s, "winograd", 5e-5);
 });
 
-Deno.test("forward() without a bias adds none", () => {
+it("forward() without a bias adds none", () => {
   const shapes = [shape(2, 8, 8, 8, 8, 3, 1, 1), shape(2, 8, 8, 3, 6, 5)];
   for (
     const [winograd, s] of [true, false].flatMap((winograd) => shapes.map((s) => [winograd, s] as const))
@@ -266,7 +267,7 @@ Deno.test("forward() without a bias adds none", () => {
   }
 });
 
-Deno.test("planConvolution() chooses Winograd's method where it can", () => {
+it("planConvolution() chooses Winograd's method where it can", () => {
   const method = (...args: Parameters<typeof shape>) => planConvolution(kernels, shape(...args)).method;
   assertEquals(method(1, 8, 8, 16, 16, 3, 1, 1), "winograd");
   assertEquals(method(1, 32, 32, 3, 6, 5), "winograd");
@@ -277,7 +278,7 @@ Deno.test("planConvolution() chooses Winograd's method where it can", () => {
   assertEquals(method(1, 8, 8, 16, 16, 5, 1, 2), "direct");
 });
 
-Deno.test("a convolution gives the same bits every time, whatever scratch held before", () => {
+it("a convolution gives the same bits every time, whatever scratch held before", () => {
   for (const winograd of [false, true]) {
     const s = shape(3, 8, 8, 16, 24, 3, 1, 1), operands = randomOperands(s, "bits");
     const first = run(planConvolution(kernels, s, { winograd }), s, operands);
@@ -286,7 +287,7 @@ Deno.test("a convolution gives the same bits every time, whatever scratch held b
   }
 });
 
-Deno.test("plans that differ in the batch share borders and prepared weights, and give an image the same bits", () => {
+it("plans that differ in the batch share borders and prepared weights, and give an image the same bits", () => {
   for (
     const s of [shape(7, 6, 6, 6, 10, 3, 1, 1), shape(7, 14, 14, 6, 16, 5), shape(7, 8, 8, 16, 8, 3, 1, 1)]
   ) {
@@ -305,13 +306,13 @@ Deno.test("plans that differ in the batch share borders and prepared weights, an
   }
 });
 
-Deno.test("planConvolution() refuses impossible shapes", () => {
+it("planConvolution() refuses impossible shapes", () => {
   assertThrows(() => planConvolution(kernels, shape(1, 2, 2, 3, 3, 5)), RangeError, "does not fit");
   assertThrows(() => planConvolution(kernels, shape(0, 8, 8, 3, 3, 3)), RangeError, "batch");
   assertThrows(() => planConvolution(kernels, shape(1, 8, 8, 3, 3, 3, 1, -1)), RangeError, "padding");
 });
 
-Deno.test("hasFusedMultiplyAdd() answers what the kernels do", () => {
+it("hasFusedMultiplyAdd() answers what the kernels do", () => {
   const x = Math.fround(1 + 2 ** -12), s = shape(1, 1, 1, 2, 1, 1);
   const operands: Operands = {
     x: Float32Array.of(1, x),

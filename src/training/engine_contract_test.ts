@@ -4,6 +4,7 @@
  * that the plain JavaScript backend of TensorFlow.js can take part.
  */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Activation, FloatTensor, Graph, Weights } from "../models/graph.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
@@ -53,7 +54,7 @@ try {
   await openTensorflow("webgpu");
   ENGINES.push({ name: "tfjs on webgpu", create: createTensorflowEngine, options: { backend: "webgpu" } });
 } catch (error) {
-  Deno.test({ name: `tfjs on webgpu is left out: ${(error as Error).message}`, ignore: true, fn() {} });
+  it.ignore(`tfjs on webgpu is left out: ${(error as Error).message}`, () => {});
 }
 
 // --- A tiny network with every kind of node ---
@@ -268,7 +269,7 @@ async function open(
 }
 
 for (const contender of ENGINES) {
-  Deno.test(`${contender.name}: step() follows the gradient of central differences`, async (t) => {
+  it(`${contender.name}: step() follows the gradient of central differences`, async (t) => {
     for (const cases of CASES) {
       const { name, graph, activation, batchSize } = cases, initial = tinyState(graph);
       const batch = randomBatch(graph, batchSize, 3);
@@ -288,7 +289,7 @@ for (const contender of ENGINES) {
     }
   });
 
-  Deno.test(`${contender.name}: step() adds momentum and decay as PyTorch does`, async () => {
+  it(`${contender.name}: step() adds momentum and decay as PyTorch does`, async () => {
     const settings = {
       ...PLAIN,
       learningRate: 0.05,
@@ -328,7 +329,7 @@ for (const contender of ENGINES) {
     engine.close();
   });
 
-  Deno.test(`${contender.name}: step() by Muon gives 3x3 filters a norm, and a step whose singular values are near 1`, async () => {
+  it(`${contender.name}: step() by Muon gives 3x3 filters a norm, and a step whose singular values are near 1`, async () => {
     const settings = {
       ...PLAIN,
       learningRate: 0.01,
@@ -375,7 +376,7 @@ for (const contender of ENGINES) {
     engine.close();
   });
 
-  Deno.test(`${contender.name}: step() caps the scales of batch norms right before an activation, and no others`, async () => {
+  it(`${contender.name}: step() caps the scales of batch norms right before an activation, and no others`, async () => {
     const activation = parseActivation("poly:4:10"), initial = tinyState();
     const engine = await open(contender, TINY, activation, initial), batch = randomBatch(TINY, BATCH, 3);
     const scales = async (scaleCap: number | null) => {
@@ -390,7 +391,7 @@ for (const contender of ENGINES) {
     engine.close();
   });
 
-  Deno.test(`${contender.name}: a step asked for while another runs gives the same bits as one after it`, async () => {
+  it(`${contender.name}: a step asked for while another runs gives the same bits as one after it`, async () => {
     const settings = { ...PLAIN, momentum: 0.9, clip: 2, penalty: MEAN };
     const activation = parseActivation("poly:4:10");
     const batches = [1, 2, 3, 4].map((seed) => randomBatch(TINY, BATCH, seed));
@@ -406,7 +407,7 @@ for (const contender of ENGINES) {
     ahead.close();
   });
 
-  Deno.test(`${contender.name}: step() averages the statistics of the shards into the running ones`, async () => {
+  it(`${contender.name}: step() averages the statistics of the shards into the running ones`, async () => {
     const { weights, momentum } = initialState(ONE_CHANNEL, 1);
     const set = (name: string, ...values: number[]) => weights.get(name)!.data.set(values);
     set("conv.weight", 1);
@@ -422,7 +423,7 @@ for (const contender of ENGINES) {
     engine.close();
   });
 
-  Deno.test(`${contender.name}: evaluate() counts what is out of range, not finite and correct`, async () => {
+  it(`${contender.name}: evaluate() counts what is out of range, not finite and correct`, async () => {
     const graph: Graph = {
       name: "square",
       classes: 2,
@@ -473,7 +474,7 @@ for (const contender of ENGINES) {
     engine.close();
   });
 
-  Deno.test(`${contender.name}: save() copies, and load() continues bit for bit`, async () => {
+  it(`${contender.name}: save() copies, and load() continues bit for bit`, async () => {
     const activation = parseActivation("poly:4:10");
     const settings = { ...PLAIN, learningRate: 0.05, momentum: 0.9, clip: 2, penalty: SUM };
     const train = async (engine: TrainingEngine, from: number, to: number) => {
@@ -495,7 +496,7 @@ for (const contender of ENGINES) {
     other.close();
   });
 
-  Deno.test(`${contender.name}: step() keeps learned amplitudes below a quarter of the period`, async () => {
+  it(`${contender.name}: step() keeps learned amplitudes below a quarter of the period`, async () => {
     const { graph, activation } = trainingGraph(TINY, "trig:3:2:1:learned"), initial = tinyState(graph);
     const engine = await open(contender, graph, activation, initial);
     await engine.step(randomBatch(graph, BATCH, 3), { ...PLAIN, learningRate: 50 });
@@ -512,7 +513,7 @@ for (const contender of ENGINES) {
     engine.close();
   });
 
-  Deno.test(`${contender.name} refuses batches that do not fit`, async () => {
+  it(`${contender.name} refuses batches that do not fit`, async () => {
     const relu: Activation = { kind: "relu" };
     await assertRejects(
       () =>
@@ -546,7 +547,7 @@ const CURVES: readonly {
 ];
 
 for (const { model, activation: name, size, steps, tolerance } of CURVES) {
-  Deno.test(`all engines go down the same loss curve on ${model} with ${name} and measure the same`, async () => {
+  it(`all engines go down the same loss curve on ${model} with ${name} and measure the same`, async () => {
     const { graph, activation } = trainingGraph(buildModel(model), name), initial = initialState(graph, 5);
     const settings: StepSettings = {
       ...PLAIN,

@@ -1,4 +1,5 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { EvaluationReport } from "./engine.ts";
 import { combineReports, metricsOf } from "./evaluation.ts";
 
@@ -15,7 +16,7 @@ const REPORT: EvaluationReport = {
   nonFinite: 0,
 };
 
-Deno.test("combineReports() gives mean and deviation of all inputs out of range", () => {
+it("combineReports() gives mean and deviation of all inputs out of range", () => {
   // 6, 8 | 10, 10, 14 together: mean 9.6, variance 7.04.
   const first = { ...REPORT, outOfRange: 2, outOfRangeMean: 7, outOfRangeDeviation: 1, largestInput: 8 };
   const second = {
@@ -35,14 +36,14 @@ Deno.test("combineReports() gives mean and deviation of all inputs out of range"
   assertEquals([outOfRange, largestInput], [5, 14]);
 });
 
-Deno.test("combineReports() weighs cross entropy by images with finite logits, and batches may be unequal", () => {
+it("combineReports() weighs cross entropy by images with finite logits, and batches may be unequal", () => {
   const second = { ...REPORT, images: 2, correct: 0, crossEntropy: 4, nonFinite: 1 };
   const third = { ...REPORT, images: 2, correct: 0, crossEntropy: NaN, nonFinite: 2 };
   const { crossEntropy, images, correct, nonFinite } = combineReports([REPORT, second, third]);
   assertEquals([crossEntropy, images, correct, nonFinite], [(4 * 1 + 4) / 5, 8, 3, 3]);
 });
 
-Deno.test("metricsOf() writes percentages, and null for what is not finite or not there", () => {
+it("metricsOf() writes percentages, and null for what is not finite or not there", () => {
   const metrics = metricsOf({ ...REPORT, outOfRange: 2, imagesOutOfRange: 1, largestInput: Infinity });
   assertEquals([metrics.accuracy, metrics.outOfRangePercent, metrics.imagesOutOfRangePercent], [75, 2, 25]);
   assertEquals(metrics.outOfRangeMax, null);

@@ -1,4 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { evaluate, evaluateLogits } from "../models/float_engine.ts";
 import type { FloatTensor, Graph, Node } from "../models/graph.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
@@ -33,7 +34,7 @@ function distance(weights: Map<string, FloatTensor>, seed: number): number {
   return Math.max(...before.map((v, i) => Math.abs(v - after[i]))) / largest;
 }
 
-Deno.test("foldHermite() gives the logits of the trained network by squares", () => {
+it("foldHermite() gives the logits of the trained network by squares", () => {
   for (const seed of [1, 2, 3]) {
     const weights = trainedConvnet(seed), untouched = structuredClone(weights);
     const found = distance(weights, seed);
@@ -42,10 +43,10 @@ Deno.test("foldHermite() gives the logits of the trained network by squares", ()
   }
 });
 
-Deno.test("foldHermite() gives the logits of a network as it was before the first step", () =>
+it("foldHermite() gives the logits of a network as it was before the first step", () =>
   assert(distance(new Map(initialState(hermiteGraph(buildModel("convnet")), 4).weights), 4) < 1e-4));
 
-Deno.test("foldHermite() keeps the logits where channels are nearly linear, linear or constant", () => {
+it("foldHermite() keeps the logits where channels are nearly linear, linear or constant", () => {
   const weights = trainedConvnet(5),
     set = (name: string, c: number, value: number) => {
       weights.get(name)!.data[c] = value;
@@ -92,7 +93,7 @@ function weightsOf(a: number, b: number, mean: number, variance: number): Map<st
   return new Map(weights);
 }
 
-Deno.test("foldHermite() takes the square of values whose root mean square is 1", () => {
+it("foldHermite() takes the square of values whose root mean square is 1", () => {
   for (const [a, b, mean] of [[0.3, -0.5, 2], [-0.01, 1, 0], [0, 1, 0.5], [0, 0, -3]] as const) {
     const weights = foldHermite(chain(), weightsOf(a, b, mean, 4));
     // Mean and variance of mean - 2 and mean + 2 are those that the batch norm states.
@@ -101,7 +102,7 @@ Deno.test("foldHermite() takes the square of values whose root mean square is 1"
   }
 });
 
-Deno.test("foldHermite() moves a vertex that is too far away, by no more than it states", () => {
+it("foldHermite() moves a vertex that is too far away, by no more than it states", () => {
   const mean = 1, variance = 4;
   for (const far of [0.5, 0.99, 1.01, 2, 100, 1e9, Infinity]) {
     for (const sign of [1, -1]) {
@@ -121,7 +122,7 @@ Deno.test("foldHermite() moves a vertex that is too far away, by no more than it
   }
 });
 
-Deno.test("checkFoldable() takes ConvNet alone of all networks, as its sentence says", () => {
+it("checkFoldable() takes ConvNet alone of all networks, as its sentence says", () => {
   const isFoldable = (name: string) => {
     try {
       checkFoldable(buildModel(name));
@@ -134,7 +135,7 @@ Deno.test("checkFoldable() takes ConvNet alone of all networks, as its sentence 
   assertEquals(MODEL_NAMES.filter(isFoldable), ["convnet"]);
 });
 
-Deno.test("checkFoldable() names what is in the way, in one sentence", () => {
+it("checkFoldable() names what is in the way, in one sentence", () => {
   checkFoldable(chain());
   const conv = { op: "conv", kernel: 1, stride: 1, padding: 0, outputs: 1 } as const;
   for (

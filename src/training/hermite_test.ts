@@ -1,4 +1,5 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { evaluate } from "../models/float_engine.ts";
 import { type FloatTensor, type Graph, inputsOf } from "../models/graph.ts";
 import { checkWeights } from "../models/weights.ts";
@@ -20,7 +21,7 @@ function expectation(f: (x: number) => number): number {
 
 const names = (graph: Graph) => graph.nodes.map(({ id }) => id);
 
-Deno.test("hermiteGraph() puts two batch norms and their sum in the place of batch norm and activation", () => {
+it("hermiteGraph() puts two batch norms and their sum in the place of batch norm and activation", () => {
   const graph = hermiteGraph(buildModel("convnet"));
   assertEquals(names(graph).slice(0, 7), [
     ...["input", "conv1", "act1.norm1", "act1", "act1.norm2", "act1.sum", "pool1"],
@@ -32,7 +33,7 @@ Deno.test("hermiteGraph() puts two batch norms and their sum in the place of bat
   assertEquals(inputsOf(node("classifier")!), ["act3.sum"]);
 });
 
-Deno.test("hermiteGraph() leaves batch norms alone that something else than an activation reads", () => {
+it("hermiteGraph() leaves batch norms alone that something else than an activation reads", () => {
   const graph = hermiteGraph(buildModel("resnet18")), ids = names(graph);
   assertEquals(ids.includes("stage1.block1.bn1"), false);
   assertEquals(ids.includes("stage1.block1.bn2"), true);
@@ -40,7 +41,7 @@ Deno.test("hermiteGraph() leaves batch norms alone that something else than an a
   assertEquals(inputsOf(add), ["stage1.block1.bn2", "act1.sum"]);
 });
 
-Deno.test("hermiteGraph() keeps activations, their order and the layer of the logits in networks of every family", () => {
+it("hermiteGraph() keeps activations, their order and the layer of the logits in networks of every family", () => {
   for (const name of MODEL_NAMES.filter((name) => /convnet|minionn|resnet(18|20)/.test(name))) {
     const graph = buildModel(name), hermite = hermiteGraph(graph);
     const activations = ({ nodes }: Graph) =>
@@ -51,7 +52,7 @@ Deno.test("hermiteGraph() keeps activations, their order and the layer of the lo
   }
 });
 
-Deno.test("the activation starts with the coefficients of ReLU in the normalised Hermite basis", () => {
+it("the activation starts with the coefficients of ReLU in the normalised Hermite basis", () => {
   const h2 = (x: number) => evaluatePolynomial(HERMITE_2, x), relu = (x: number) => Math.max(0, x);
   assertAlmostEquals(expectation((x) => h2(x) ** 2), 1, 1e-9);
   assertAlmostEquals(expectation((x) => h2(x) * x), 0, 1e-9);
@@ -64,7 +65,7 @@ Deno.test("the activation starts with the coefficients of ReLU in the normalised
   assertEquals(starts("act2.norm2.offset"), new Set([0]));
 });
 
-Deno.test("the network computes equation 5 of AESPA, known answers by hand", () => {
+it("the network computes equation 5 of AESPA, known answers by hand", () => {
   const hermite = hermiteGraph(ONE_CHANNEL), { weights } = initialState(hermite, 1);
   const set = (name: string, value: number) => (weights.get(name) as FloatTensor).data.fill(value);
   set("conv.weight", 1);

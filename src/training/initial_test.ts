@@ -1,4 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { FloatTensor } from "../models/graph.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
@@ -14,7 +15,7 @@ function size({ data }: FloatTensor): { rms: number; max: number } {
   return { rms: Math.sqrt(sum / data.length), max };
 }
 
-Deno.test("initialState() gives every small network its tensors, and momentum to the trainable ones", () => {
+it("initialState() gives every small network its tensors, and momentum to the trainable ones", () => {
   for (const name of MODEL_NAMES.filter((name) => /convnet|minionn|resnet(20|32)/.test(name))) {
     const graph = buildModel(name), { weights, momentum } = initialState(graph, 1);
     checkWeights(graph, weights);
@@ -23,7 +24,7 @@ Deno.test("initialState() gives every small network its tensors, and momentum to
   }
 });
 
-Deno.test("initialState() starts a batch norm at the scale that its node names", () => {
+it("initialState() starts a batch norm at the scale that its node names", () => {
   const graph = buildModel("convnet"),
     start = (scale?: number) => {
       const nodes = graph.nodes.map((node) =>
@@ -36,7 +37,7 @@ Deno.test("initialState() starts a batch norm at the scale that its node names",
   assertEquals(start(0.25).get("conv1.weight"), start().get("conv1.weight"));
 });
 
-Deno.test("initialState() draws ConvNet uniformly within 1 / sqrt(fan in), weights and biases", () => {
+it("initialState() draws ConvNet uniformly within 1 / sqrt(fan in), weights and biases", () => {
   const { weights } = initialState(buildModel("convnet"), 1);
   for (
     const [layer, fanIn] of [["conv1", 75], ["conv2", 150], ["dense1", 400], ["classifier", 120]] as const
@@ -49,7 +50,7 @@ Deno.test("initialState() draws ConvNet uniformly within 1 / sqrt(fan in), weigh
   }
 });
 
-Deno.test("initialState() draws ResNet-20 and MiniONN by Kaiming's rule, by fan in and by fan out", () => {
+it("initialState() draws ResNet-20 and MiniONN by Kaiming's rule, by fan in and by fan out", () => {
   const resnet = initialState(buildModel("resnet20"), 1).weights;
   assertAlmostEquals(size(resnet.get("stage2.block1.conv1.weight")!).rms, Math.sqrt(2 / (9 * 16)), 0.003);
   assertAlmostEquals(size(resnet.get("classifier.weight")!).rms, Math.sqrt(2 / 64), 0.01);
@@ -59,13 +60,13 @@ Deno.test("initialState() draws ResNet-20 and MiniONN by Kaiming's rule, by fan 
   assertAlmostEquals(size(minionn.get("classifier.weight")!).rms, 1 / Math.sqrt(3 * 1024), 0.001);
 });
 
-Deno.test("initialState() starts batch norm as the identity", () => {
+it("initialState() starts batch norm as the identity", () => {
   const { weights } = initialState(buildModel("convnet"), 1);
   const parts = ["scale", "offset", "mean", "variance"].map((part) => weights.get(`bn1.${part}`)!.data[0]);
   assertEquals(parts, [1, 0, 0, 1]);
 });
 
-Deno.test("initialState() repeats itself for a seed and differs for another", () => {
+it("initialState() repeats itself for a seed and differs for another", () => {
   const graph = buildModel("convnet");
   assertEquals(initialState(graph, 7), initialState(graph, 7));
   const first = (seed: number) => initialState(graph, seed).weights.get("conv1.weight")!.data[0];

@@ -1,14 +1,15 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { checkPenalty, PENALTY_LINEAR_BEYOND, penaltyDerivative, penaltyValue } from "./penalty.ts";
 
-Deno.test("penaltyValue() is the power of x / R, then its tangent", () => {
+it("penaltyValue() is the power of x / R, then its tangent", () => {
   const shape = { exponent: 4, range: 2 };
   assertEquals([-6, 0, 1, 2, 32].map((x) => penaltyValue(x, shape)), [81, 0, 1 / 16, 1, 65536]);
   assertEquals(penaltyValue(34, shape), 65536 + 4 * 4096); // |x / R| = 17
   assertEquals(penaltyValue(-34, shape), penaltyValue(34, shape));
 });
 
-Deno.test("penaltyValue() at the paper's setting has the mean over normal inputs that is known, 945 / 4.8^10", () => {
+it("penaltyValue() at the paper's setting has the mean over normal inputs that is known, 945 / 4.8^10", () => {
   let sum = 0, weights = 0;
   for (let x = -12; x <= 12; x += 1e-3) {
     const density = Math.exp(-x * x / 2);
@@ -18,7 +19,7 @@ Deno.test("penaltyValue() at the paper's setting has the mean over normal inputs
   assertAlmostEquals(sum / weights, 945 / 4.8 ** 10, 1e-9);
 });
 
-Deno.test("penaltyDerivative() is the slope of penaltyValue(), on both sides of the start of the tangent", () => {
+it("penaltyDerivative() is the slope of penaltyValue(), on both sides of the start of the tangent", () => {
   for (const exponent of [2, 4, 10]) {
     for (const range of [0.5, 4.8]) {
       for (const u of [-40, -16.01, -15.99, -3, -0.1, 0, 0.7, 15.9, 16.1, 1e4]) {
@@ -30,7 +31,7 @@ Deno.test("penaltyDerivative() is the slope of penaltyValue(), on both sides of 
   }
 });
 
-Deno.test("the penalty of any finite float32 input met in training is finite in float32", () => {
+it("the penalty of any finite float32 input met in training is finite in float32", () => {
   for (const x of [7.2e23, -7.2e23, 1e20]) {
     const shape = { exponent: 10, range: 4.8 };
     assert(Number.isFinite(Math.fround(penaltyValue(x, shape))));
@@ -39,7 +40,7 @@ Deno.test("the penalty of any finite float32 input met in training is finite in 
   assertEquals(PENALTY_LINEAR_BEYOND, 16);
 });
 
-Deno.test("checkPenalty() takes even exponents up to 10 and positive ranges", () => {
+it("checkPenalty() takes even exponents up to 10 and positive ranges", () => {
   for (const exponent of [2, 4, 6, 8, 10]) checkPenalty({ exponent, range: 4.8 });
   for (const exponent of [0, 3, 2.5, 12, NaN]) {
     assertThrows(() => checkPenalty({ exponent, range: 4.8 }), RangeError, "2, 4, 6, 8 or 10");

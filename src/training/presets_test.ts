@@ -1,9 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { buildModel } from "../models/zoo.ts";
 import { defaultRecipe, presetOf, PRESETS, withActivation } from "./presets.ts";
 import { firstDifference } from "./recipe.ts";
 
-Deno.test("presetOf() holds the published runs", () => {
+it("presetOf() holds the published runs", () => {
   const published: [string, ...(number | string)[]][] = [
     ["cifar10-resnet18-pillar", 185, 0.013, 128, 5e-4, "poly:4:10", 4.8, 5e-5, "paper"],
     ["cifar10-resnet110-pillar", 185, 0.013, 128, 5e-4, "poly:4:10", 4.8, 5e-5, "paper"],
@@ -26,7 +27,7 @@ Deno.test("presetOf() holds the published runs", () => {
   }
 });
 
-Deno.test("every preset is of a network that exists, and ReLU twins differ by activation, clip and penalty alone", () => {
+it("every preset is of a network that exists, and ReLU twins differ by activation, clip and penalty alone", () => {
   for (const [name, recipe] of Object.entries(PRESETS)) {
     buildModel(recipe.model);
     if (!name.includes("relu")) continue;
@@ -40,23 +41,23 @@ Deno.test("every preset is of a network that exists, and ReLU twins differ by ac
   }
 });
 
-Deno.test("presetOf() names the presets when it knows none of that name", () => {
+it("presetOf() names the presets when it knows none of that name", () => {
   assertThrows(() => presetOf("toString"), RangeError, "convnet-pillar-cpu");
 });
 
-Deno.test("defaultRecipe() prefers the shortened recipe of a network", () => {
+it("defaultRecipe() prefers the shortened recipe of a network", () => {
   assertEquals(defaultRecipe("convnet"), PRESETS["convnet-pillar-cpu"]);
   assertEquals(defaultRecipe("resnet110"), PRESETS["cifar10-resnet110-pillar"]);
   assertEquals(defaultRecipe("minionn"), { ...PRESETS["resnet20-pillar-cpu"], model: "minionn" });
 });
 
-Deno.test("the sigmoids of the paper's review are ResNet-18's run with other activations", () => {
+it("the sigmoids of the paper's review are ResNet-18's run with other activations", () => {
   const run = presetOf("cifar10-resnet18-pillar");
   assertEquals(presetOf("cifar10-resnet18-sigmoid"), withActivation(run, "sigmoid:exact"));
   assertEquals(presetOf("cifar10-resnet18-poly-sigmoid"), withActivation(run, "sigmoid:4:10"));
 });
 
-Deno.test("withActivation() takes clip and penalty away where no polynomial was fitted", () => {
+it("withActivation() takes clip and penalty away where no polynomial was fitted", () => {
   const recipe = presetOf("convnet-pillar");
   assertEquals(withActivation(recipe, "relu"), presetOf("convnet-relu"));
   for (const activation of ["hermite", "sigmoid:exact", "trig:10:1:2:learned"]) {
@@ -65,7 +66,7 @@ Deno.test("withActivation() takes clip and penalty away where no polynomial was 
   assertEquals(withActivation(recipe, "poly:2"), { ...recipe, activation: "poly:2" });
 });
 
-Deno.test("firstDifference() names the path of the field", () => {
+it("firstDifference() names the path of the field", () => {
   const recipe = presetOf("convnet-pillar");
   assertEquals(firstDifference(recipe, structuredClone(recipe)), undefined);
   assertEquals(

@@ -1,5 +1,6 @@
 /** What the contract of engines leaves out, as not all of them have it. */
 import { assertAlmostEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Graph } from "../models/graph.ts";
 import { parseActivation } from "./activations.ts";
 import type { StepSettings } from "./engine.ts";
@@ -38,7 +39,7 @@ const SETTINGS: StepSettings = {
   gradientNorm: null,
 };
 
-Deno.test("differentiate() follows central differences through maximum pooling", () => {
+it("differentiate() follows central differences through maximum pooling", () => {
   const activation = parseActivation("poly:4:10"), batch = randomBatch(POOLED, 4, 1);
   const parameters = parametersOf(initialState(POOLED, 2).weights);
   const { gradients } = differentiate(POOLED, activation, parameters, batch, SETTINGS, 2);

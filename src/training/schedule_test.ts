@@ -1,24 +1,25 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { presetOf } from "./presets.ts";
 import { averageDecay, learningRateAt, stepSettings } from "./schedule.ts";
 
 const paper = presetOf("cifar10-resnet18-pillar");
 
-Deno.test("learningRateAt() warms up from a hundredth over five epochs, as the published runs do", () => {
+it("learningRateAt() warms up from a hundredth over five epochs, as the published runs do", () => {
   const factors = [0, 1, 2, 3, 4, 5].map((epoch) => learningRateAt(paper, epoch) / 0.013);
   for (const [i, expected] of [0.01, 0.208, 0.406, 0.604, 0.802, 1].entries()) {
     assertAlmostEquals(factors[i], expected, 1e-12);
   }
 });
 
-Deno.test("learningRateAt() falls along a cosine to nearly 0 in the last epoch", () => {
+it("learningRateAt() falls along a cosine to nearly 0 in the last epoch", () => {
   assertAlmostEquals(learningRateAt(paper, 5 + 90), 0.013 / 2, 1e-12);
   assertAlmostEquals(learningRateAt(paper, 5 + 60), 0.013 * 0.75, 1e-12);
   // PyTorch's CosineAnnealingLR: (1 + cos(pi * 179 / 180)) / 2.
   assertAlmostEquals(learningRateAt(paper, 184), 0.013 * 7.615242180438042e-5, 1e-12);
 });
 
-Deno.test("learningRateAt() without warm-up starts with the full value", () => {
+it("learningRateAt() without warm-up starts with the full value", () => {
   const recipe = {
     learningRate: 0.1,
     epochs: 4,
@@ -29,7 +30,7 @@ Deno.test("learningRateAt() without warm-up starts with the full value", () => {
   assertAlmostEquals(learningRateAt(recipe, 2), 0.05, 1e-15);
 });
 
-Deno.test("stepSettings() warms the penalty up over four epochs as the paper does", () => {
+it("stepSettings() warms the penalty up over four epochs as the paper does", () => {
   const stages = [0, 1, 2, 3, 4, 5].map((epoch) => {
     const { penalty, crossEntropyWeight } = stepSettings(paper, epoch, 390, 391);
     return [penalty!.exponent, Math.round(5e-5 / penalty!.coefficient), crossEntropyWeight];
@@ -37,7 +38,7 @@ Deno.test("stepSettings() warms the penalty up over four epochs as the paper doe
   assertEquals(stages, [[4, 100, 0], [6, 50, 1], [8, 10, 1], [10, 5, 1], [10, 1, 1], [10, 1, 1]]);
 });
 
-Deno.test("stepSettings() has the short stages done after half of the first epoch", () => {
+it("stepSettings() has the short stages done after half of the first epoch", () => {
   const short = presetOf("convnet-pillar-cpu");
   const exponents = Array.from({ length: 16 }, (_, step) => stepSettings(short, 0, step, 16))
     .map(({ penalty, crossEntropyWeight }) => crossEntropyWeight === 0 ? 0 : penalty!.coefficient / 1e-5);
@@ -45,7 +46,7 @@ Deno.test("stepSettings() has the short stages done after half of the first epoc
   for (const [i, value] of expected.entries()) assertAlmostEquals(exponents[i], value, 1e-12);
 });
 
-Deno.test("stepSettings() leaves penalty and cross entropy alone where no warm-up is asked", () => {
+it("stepSettings() leaves penalty and cross entropy alone where no warm-up is asked", () => {
   const figure3 = stepSettings(presetOf("convnet-pillar"), 0, 0, 10);
   assertEquals(figure3.penalty, { coefficient: 1e-6, exponent: 10, range: 5, reduction: "sum" });
   assertEquals([figure3.crossEntropyWeight, figure3.clip], [1, 5]);
@@ -53,11 +54,11 @@ Deno.test("stepSettings() leaves penalty and cross entropy alone where no warm-u
   assertEquals([unmodified.penalty, unmodified.clip, unmodified.crossEntropyWeight], [null, null, 1]);
 });
 
-Deno.test("averageDecay() is that of torchvision's script for the ImageNet run", () => {
+it("averageDecay() is that of torchvision's script for the ImageNet run", () => {
   assertAlmostEquals(averageDecay(presetOf("imagenet-resnet50-pillar")), 1 - 2e-5 * 1024 * 32 / 600, 1e-12);
 });
 
-Deno.test("learningRateAt() on a line changes from step to step, up and down", () => {
+it("learningRateAt() on a line changes from step to step, up and down", () => {
   const recipe = {
     ...paper,
     learningRate: 0.1,

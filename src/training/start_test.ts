@@ -1,4 +1,5 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { openDataset } from "../data/open_dataset.ts";
 import { buildModel } from "../models/zoo.ts";
 import { initialState } from "./initial.ts";
@@ -8,7 +9,7 @@ import { startOf } from "./start.ts";
 const DATASET = await openDataset("shapes", { limit: { train: 64, test: 2 } });
 const PLAIN = { seed: 3, whitening: false, zeroResidual: false };
 
-Deno.test("principalDirections() gives the eigenvectors of a matrix, largest eigenvalue first", () => {
+it("principalDirections() gives the eigenvectors of a matrix, largest eigenvalue first", () => {
   // Eigenvalues 1, 3, 6 along (1, 1, 0), (1, -1, 0) and the third axis.
   const directions = principalDirections(Float64Array.of(2, -1, 0, -1, 2, 0, 0, 0, 6), 3);
   for (const [k, expected] of [[0, 0, 1], [1, -1, 0], [1, 1, 0]].entries()) {
@@ -18,10 +19,10 @@ Deno.test("principalDirections() gives the eigenvectors of a matrix, largest eig
   }
 });
 
-Deno.test("startOf() is the drawn state where the recipe asks for nothing", () =>
+it("startOf() is the drawn state where the recipe asks for nothing", () =>
   assertEquals(startOf(buildModel("resnet20"), PLAIN, DATASET), initialState(buildModel("resnet20"), 3)));
 
-Deno.test("startOf() turns the first filters of a few into as many orthogonal directions", () => {
+it("startOf() turns the first filters of a few into as many orthogonal directions", () => {
   const { data } = startOf(buildModel("convnet"), { ...PLAIN, whitening: true }, DATASET).weights.get(
     "conv1.weight",
   )!;
@@ -34,7 +35,7 @@ Deno.test("startOf() turns the first filters of a few into as many orthogonal di
   }
 });
 
-Deno.test("startOf() turns many first filters into directions and their opposites of the old norms, and touches nothing else", () => {
+it("startOf() turns many first filters into directions and their opposites of the old norms, and touches nothing else", () => {
   const graph = buildModel("minionn-bn"), drawn = initialState(graph, 3).weights, size = 27, outputs = 64;
   const { weights } = startOf(graph, { ...PLAIN, whitening: true }, DATASET);
   const changed = [...weights].filter(([name, { data }]) =>
@@ -59,7 +60,7 @@ Deno.test("startOf() turns many first filters into directions and their opposite
   assertEquals(signs.size, 1);
 });
 
-Deno.test("startOf() sets the last scale of each residual block to 0", () => {
+it("startOf() sets the last scale of each residual block to 0", () => {
   const graph = buildModel("resnet20"),
     { weights } = startOf(graph, { ...PLAIN, zeroResidual: true }, DATASET);
   const zero = [...weights].filter(([name, { data }]) =>

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Batch, StepReport, StepSettings, TrainingEngine } from "./engine.ts";
 import { presetOf } from "./presets.ts";
 import { stepSettings } from "./schedule.ts";
@@ -27,7 +28,7 @@ function rehearsal(failing: readonly number[] = []) {
   return { events, engine: { step } as unknown as TrainingEngine, plan };
 }
 
-Deno.test("takeSteps() yields the reports in order, one step ahead", async () => {
+it("takeSteps() yields the reports in order, one step ahead", async () => {
   const { events, engine, plan } = rehearsal(), reports: number[] = [];
   for await (const { correct } of takeSteps(engine, plan([false, false, false]))) {
     reports.push(correct);
@@ -41,7 +42,7 @@ Deno.test("takeSteps() yields the reports in order, one step ahead", async () =>
   before("begin 3", "report 2");
 });
 
-Deno.test("takeSteps() begins no step after a stop until its report has been taken", async () => {
+it("takeSteps() begins no step after a stop until its report has been taken", async () => {
   const { events, engine, plan } = rehearsal();
   for await (const { correct } of takeSteps(engine, plan([false, true, false]))) {
     events.push(`report ${correct}`);
@@ -49,13 +50,13 @@ Deno.test("takeSteps() begins no step after a stop until its report has been tak
   assertEquals(events.slice(-5), ["report 2", "draw 3", "begin 3", "end 3", "report 3"]);
 });
 
-Deno.test("takeSteps() leaves no step running when its caller stops", async () => {
+it("takeSteps() leaves no step running when its caller stops", async () => {
   const { events, engine, plan } = rehearsal();
   for await (const _ of takeSteps(engine, plan([false, false, false, false]))) break;
   assertEquals(events, ["draw 1", "begin 1", "draw 2", "begin 2", "end 1", "end 2"]);
 });
 
-Deno.test("takeSteps() throws the first failure, and none goes unhandled", async () => {
+it("takeSteps() throws the first failure, and none goes unhandled", async () => {
   const { events, engine, plan } = rehearsal([2, 3]), seen: number[] = [];
   const run = async () => {
     for await (const { correct } of takeSteps(engine, plan([false, false, false, false]))) seen.push(correct);
@@ -64,7 +65,7 @@ Deno.test("takeSteps() throws the first failure, and none goes unhandled", async
   assertEquals([seen, events.at(-1)], [[1], "end 3"]);
 });
 
-Deno.test("takeSteps() of no steps yields nothing", async () => {
+it("takeSteps() of no steps yields nothing", async () => {
   const { engine, plan } = rehearsal();
   assertEquals(await Array.fromAsync(takeSteps(engine, plan([]))), []);
 });

@@ -2,6 +2,7 @@
  * What is particular to the engine on TensorFlow.js; what all engines share is in `engine_contract_test.ts`.
  */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import * as tf from "@tensorflow/tfjs";
 import type { Graph } from "../models/graph.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
@@ -53,7 +54,7 @@ function waves({ inputShape: [h, w, c], classes }: Graph, size: number, k: numbe
   return { size, images, targets };
 }
 
-Deno.test("20 steps and evaluations on wasm leave no tensor behind, nor does close()", async () => {
+it("20 steps and evaluations on wasm leave no tensor behind, nor does close()", async () => {
   await openTensorflow();
   const before = tf.memory().numTensors;
   const engine = await createTensorflowEngine(SMALL, QUARTIC, {
@@ -73,7 +74,7 @@ Deno.test("20 steps and evaluations on wasm leave no tensor behind, nor does clo
   assertEquals(tf.memory().numTensors, before);
 });
 
-Deno.test("own convolution gradients on wasm follow the built-in ones on cpu, maxPool included", async () => {
+it("own convolution gradients on wasm follow the built-in ones on cpu, maxPool included", async () => {
   const losses = async (backend: string) => {
     const options = { batchSize: 4, backend, initial: initialState(SMALL, 1) };
     const engine = await createTensorflowEngine(SMALL, QUARTIC, options), losses: number[] = [];
@@ -90,7 +91,7 @@ Deno.test("own convolution gradients on wasm follow the built-in ones on cpu, ma
   );
 });
 
-Deno.test("webgpu without a graphics card is refused by one sentence", async () => {
+it("webgpu without a graphics card is refused by one sentence", async () => {
   const adapter = await navigator.gpu?.requestAdapter();
   if (adapter && !adapter.info.isFallbackAdapter) return; // there is one
   await assertRejects(
@@ -100,7 +101,7 @@ Deno.test("webgpu without a graphics card is refused by one sentence", async () 
   );
 });
 
-Deno.test("a network of the zoo with residual blocks takes a step on wasm and evaluates", async () => {
+it("a network of the zoo with residual blocks takes a step on wasm and evaluates", async () => {
   const graph = buildModel("resnet20"), initial = initialState(graph, 1);
   const engine = await createTensorflowEngine(graph, QUARTIC, { batchSize: 4, initial });
   const report = await engine.step(waves(graph, 4, 0), SETTINGS);
@@ -111,7 +112,7 @@ Deno.test("a network of the zoo with residual blocks takes a step on wasm and ev
   engine.close();
 });
 
-Deno.test("a penalty far out of range leaves loss and weights finite on wasm", async () => {
+it("a penalty far out of range leaves loss and weights finite on wasm", async () => {
   const initial = initialState(SMALL, 1);
   initial.weights.get("norm.scale")!.data.fill(1e6);
   const engine = await createTensorflowEngine(SMALL, QUARTIC, { batchSize: 4, initial });
@@ -121,7 +122,7 @@ Deno.test("a penalty far out of range leaves loss and weights finite on wasm", a
   engine.close();
 });
 
-Deno.test("createTensorflowEngine() refuses what does not fit by one sentence", async () => {
+it("createTensorflowEngine() refuses what does not fit by one sentence", async () => {
   const initial = initialState(SMALL, 1), options = { batchSize: 4, initial };
   const rejects = (options: Parameters<typeof createTensorflowEngine>[2], text: string) =>
     assertRejects(() => createTensorflowEngine(SMALL, QUARTIC, options), RangeError, text);

@@ -1,4 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Dataset, Split } from "../data/dataset.ts";
 import type { FloatTensor } from "../models/graph.ts";
 import type { Batch, EngineState, StepReport, StepSettings, TrainingEngine } from "./engine.ts";
@@ -106,7 +107,7 @@ const valueOf = (weights: ReadonlyMap<string, FloatTensor>): number => weights.g
 const withoutTimes = (rows: readonly EpochRow[]) =>
   rows.map((row) => ({ ...row, seconds: 0, imagesPerSecond: 0 }));
 
-Deno.test("train() takes every step of an epoch, then evaluates, then hands over a checkpoint", async () => {
+it("train() takes every step of an epoch, then evaluates, then hands over a checkpoint", async () => {
   const engine = new FakeEngine(), run = { ...RUN, epochs: 2 };
   await train(engine, DATASET, run, { onEpoch: () => void engine.calls.push("checkpoint") });
   const epoch = ["step", "step", "step", "evaluate 4", "evaluate 2", "checkpoint"];
@@ -115,7 +116,7 @@ Deno.test("train() takes every step of an epoch, then evaluates, then hands over
   assertEquals(rates, [...Array(STEPS).fill("0.010000"), ...Array(STEPS).fill("0.050000")]);
 });
 
-Deno.test("train() hands the engine each step, and draws the batch after it, before the last one is done", async () => {
+it("train() hands the engine each step, and draws the batch after it, before the last one is done", async () => {
   const engine = new FakeEngine(), events: string[] = [];
   const step = engine.step.bind(engine);
   engine.step = async (batch, settings) => {
@@ -138,7 +139,7 @@ Deno.test("train() hands the engine each step, and draws the batch after it, bef
   assertEquals(events.filter((event) => event === "end").length, STEPS);
 });
 
-Deno.test("train() reports means over the steps and the metrics of the test images", async () => {
+it("train() reports means over the steps and the metrics of the test images", async () => {
   const { history: [row] } = await train(new FakeEngine(), DATASET, { ...RUN, epochs: 1 }, {
     alsoClipped: true,
   });
@@ -151,14 +152,14 @@ Deno.test("train() reports means over the steps and the metrics of the test imag
   assertEquals(clipped, test);
 });
 
-Deno.test("train() leaves the test images alone until the end where asked", async () => {
+it("train() leaves the test images alone until the end where asked", async () => {
   const engine = new FakeEngine();
   const { history } = await train(engine, DATASET, RUN, { evaluate: "last" });
   assertEquals(history.map(({ test }) => test?.images ?? null), [null, null, null, 6]);
   assertEquals(engine.evaluated.length, 2);
 });
 
-Deno.test("train() resumed after any epoch equals an unbroken run", async () => {
+it("train() resumed after any epoch equals an unbroken run", async () => {
   for (const change of [{}, { average: { decay: 0.9, everySteps: 2 } }, { tailAverage: 0.7 }]) {
     const run = { ...RUN, ...change }, checkpoints: TrainingCheckpoint[] = [];
     const unbroken = await train(new FakeEngine(), DATASET, run, {
@@ -172,7 +173,7 @@ Deno.test("train() resumed after any epoch equals an unbroken run", async () => 
   }
 });
 
-Deno.test("train() evaluates and returns the moving average and goes on with the weights", async () => {
+it("train() evaluates and returns the moving average and goes on with the weights", async () => {
   const average = { decay: 0.9, everySteps: 1 }, warmUp = { epochs: 1, from: 0.2 };
   const run = { ...RUN, epochs: 2, average, warmUp }, seen: number[] = [];
   const engine = new FakeEngine(), load = engine.step.bind(engine);
@@ -195,7 +196,7 @@ Deno.test("train() evaluates and returns the moving average and goes on with the
   assertEquals(valueOf(plain.weights), seen.at(-1));
 });
 
-Deno.test("train() averages the weights of the last epochs, measures their statistics by steps without descent, and uses them", async () => {
+it("train() averages the weights of the last epochs, measures their statistics by steps without descent, and uses them", async () => {
   const run = { ...RUN, epochs: 4, tailAverage: 0.5 }, kept: number[] = [], steps = { taken: 0, idle: 0 };
   const engine = new FakeEngine(), step = engine.step.bind(engine);
   engine.step = async (batch, settings) => {
@@ -215,7 +216,7 @@ Deno.test("train() averages the weights of the last epochs, measures their stati
   assertEquals(each.weights, weights, "evaluating more often changed the result");
 });
 
-Deno.test("train() ends where it diverges and names epoch, step, layer and range", async () => {
+it("train() ends where it diverges and names epoch, step, layer and range", async () => {
   const inputs = (step: number) =>
     step < 4 ? [step, 1, 2] : step === 4 ? [4.1e5, 7.1e4, 7.2e23] : [Infinity, Infinity, Infinity];
   const engine = new FakeEngine((step) => ({
@@ -236,7 +237,7 @@ Deno.test("train() ends where it diverges and names epoch, step, layer and range
   ]);
 });
 
-Deno.test("train() names the first layer that overflows while others are finite", async () => {
+it("train() names the first layer that overflows while others are finite", async () => {
   const engine = new FakeEngine(() => ({ largestInput: [3, Infinity, Infinity], penalty: NaN }));
   const { diverged, history } = await train(engine, DATASET, RUN);
   assertEquals(diverged, { epoch: 1, step: 1, layer: "act2", largestInput: null });
@@ -248,14 +249,14 @@ Deno.test("train() names the first layer that overflows while others are finite"
   ]);
 });
 
-Deno.test("train() keeps the last ten steps", async () => {
+it("train() keeps the last ten steps", async () => {
   const engine = new FakeEngine((step) => ({ largestInput: [step, 0, 0] }));
   const { lastSteps } = await train(engine, DATASET, RUN);
   assertEquals(lastSteps.map(({ largestInput }) => largestInput[0]), [3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
   assertEquals(lastSteps[0], { epoch: 1, step: 3, largestInput: [3, 0, 0] });
 });
 
-Deno.test("train() takes at most one step more when its signal ends it", async () => {
+it("train() takes at most one step more when its signal ends it", async () => {
   const controller = new AbortController(), engine = new FakeEngine();
   await assertRejects(
     () =>
@@ -269,7 +270,7 @@ Deno.test("train() takes at most one step more when its signal ends it", async (
   assertEquals(engine.settings.length, STEPS + 2);
 });
 
-Deno.test("train() reports progress after each step", async () => {
+it("train() reports progress after each step", async () => {
   const seen: [number, number, number][] = [];
   await train(new FakeEngine(), DATASET, { ...RUN, epochs: 2 }, {
     onProgress: ({ epoch, step, stepsPerEpoch, accuracy, imagesPerSecond }) => {
@@ -281,6 +282,6 @@ Deno.test("train() reports progress after each step", async () => {
   assertEquals(seen, [[1, 1, 3], [1, 2, 3], [1, 3, 3], [2, 1, 3], [2, 2, 3], [2, 3, 3]]);
 });
 
-Deno.test("rangeOf() is the clip, and 5 without one", () => {
+it("rangeOf() is the clip, and 5 without one", () => {
   assertEquals([rangeOf({ clip: 3 }), rangeOf({ clip: null })], [3, 5]);
 });

@@ -1,5 +1,6 @@
 /** The training loop on the engine that trains on CPUs: whole runs, small ones. */
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Dataset } from "../data/dataset.ts";
 import { openDataset } from "../data/open_dataset.ts";
 import type { Weights } from "../models/graph.ts";
@@ -70,7 +71,7 @@ const bits = (weights: Weights) =>
 const figures = ({ history }: TrainingResult) =>
   history.map((row) => ({ ...row, seconds: 0, imagesPerSecond: 0 }));
 
-Deno.test("train() gives the same bits on one and on two workers, and interrupted between epochs", async () => {
+it("train() gives the same bits on one and on two workers, and interrupted between epochs", async () => {
   for (const [run, dataset] of [[RUN, DATASET], [ALL, DATASET], [MUON, FEW]] as const) {
     const checkpoints: TrainingCheckpoint[] = [];
     const whole = await trained(run, dataset, 2, {

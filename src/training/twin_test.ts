@@ -1,4 +1,5 @@
 import { assert, assertAlmostEquals, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { openDataset } from "../data/open_dataset.ts";
 import { evaluate } from "../models/float_engine.ts";
 import { randomWeights } from "../models/weights.ts";
@@ -11,7 +12,7 @@ import { rescaledTwin } from "./twin.ts";
 const DATASET = await openDataset("shapes", { limit: { train: 40, test: 2 } }),
   RELU = { kind: "relu" } as const;
 
-Deno.test("rescaledTwin() computes what the twin does, with inputs of activations within the range", () => {
+it("rescaledTwin() computes what the twin does, with inputs of activations within the range", () => {
   for (const name of ["convnet", "minionn-bn"]) {
     const graph = buildModel(name), weights = randomWeights(graph, 7, RELU);
     // Far out of range, and not by one factor for all layers.
@@ -36,7 +37,7 @@ Deno.test("rescaledTwin() computes what the twin does, with inputs of activation
   }
 });
 
-Deno.test("a network whose activations go into residual sums is refused", () => {
+it("a network whose activations go into residual sums is refused", () => {
   const graph = buildModel("resnet20"), run = { seed: 1, whitening: false, zeroResidual: false };
   assertThrows(
     () => startOf(graph, run, DATASET, initialState(graph, 1).weights),

@@ -1,4 +1,5 @@
 import { assertAlmostEquals, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import type { Activation, Graph, Node } from "../models/graph.ts";
 import { trigonometric, trigonometricAt } from "../models/trigonometric.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
@@ -117,7 +118,7 @@ for (const [graph, activation, settings] of gradientCases) {
     ? `degree ${activation.coefficients.length - 1}`
     : activation.kind;
   const exponent = settings.penalty?.exponent ?? "no";
-  Deno.test(`WasmEngine.step() has the gradients of the reference: ${graph.name}, ${kind}, penalty ${exponent}`, async () => {
+  it(`WasmEngine.step() has the gradients of the reference: ${graph.name}, ${kind}, penalty ${exponent}`, async () => {
     const initial = variedState(graph), batch = randomBatch(graph, 6, 1);
     const engine = await createWasmEngine(graph, activation, { batchSize: 6, workers: 1, initial });
     try {
@@ -150,7 +151,7 @@ for (const [graph, activation, settings] of gradientCases) {
   });
 }
 
-Deno.test("WasmEngine gives the same bits with 1 and 2 workers, and goes on from a saved state bit for bit", async () => {
+it("WasmEngine gives the same bits with 1 and 2 workers, and goes on from a saved state bit for bit", async () => {
   const graph = TINY_RESNET, initial = variedState(graph), options = { batchSize: 8, initial };
   const batches = Array.from({ length: 20 }, (_, i) => randomBatch(graph, 8, i));
   const one = await createWasmEngine(graph, QUARTIC, { ...options, workers: 1 });
@@ -181,7 +182,7 @@ Deno.test("WasmEngine gives the same bits with 1 and 2 workers, and goes on from
   }
 });
 
-Deno.test("WasmEngine.step() limits the gradient, decays weights, and keeps running statistics", async () => {
+it("WasmEngine.step() limits the gradient, decays weights, and keeps running statistics", async () => {
   const graph = TINY_CONVNET, initial = variedState(graph), batch = randomBatch(graph, 4, 2);
   const engine = await createWasmEngine(graph, QUARTIC, { batchSize: 4, initial });
   try {
@@ -208,7 +209,7 @@ Deno.test("WasmEngine.step() limits the gradient, decays weights, and keeps runn
   }
 });
 
-Deno.test("WasmEngine.evaluate() measures range and accuracy of any number of images", async () => {
+it("WasmEngine.evaluate() measures range and accuracy of any number of images", async () => {
   // One dense layer after the activation: everything can be followed by hand.
   const graph = build("by-hand", [1, 1, 3], [
     { id: "act1", op: "activation", input: "input" },
@@ -249,7 +250,7 @@ Deno.test("WasmEngine.evaluate() measures range and accuracy of any number of im
   }
 });
 
-Deno.test("WasmEngine reports NaN instead of crashing", async () => {
+it("WasmEngine reports NaN instead of crashing", async () => {
   const batch = randomBatch(TINY_CONVNET, 4, 1), initial = initialState(TINY_CONVNET, 1);
   batch.images[0] = NaN;
   const engine = await createWasmEngine(TINY_CONVNET, QUARTIC, { batchSize: 4, initial });
@@ -263,7 +264,7 @@ Deno.test("WasmEngine reports NaN instead of crashing", async () => {
   }
 });
 
-Deno.test("WasmEngine takes no more memory after 500 steps", async () => {
+it("WasmEngine takes no more memory after 500 steps", async () => {
   const initial = initialState(TINY_CONVNET, 1), batch = randomBatch(TINY_CONVNET, 32, 1);
   const engine = await createWasmEngine(TINY_CONVNET, QUARTIC, { batchSize: 32, initial });
   try {
@@ -279,7 +280,7 @@ Deno.test("WasmEngine takes no more memory after 500 steps", async () => {
   }
 });
 
-Deno.test("createWasmEngine() refuses what it cannot train in one sentence", async () => {
+it("createWasmEngine() refuses what it cannot train in one sentence", async () => {
   const initial = initialState(TINY_CONVNET, 1);
   const open = (graph: Graph, activation: Activation, batchSize: number, state = initial) =>
     createWasmEngine(graph, activation, { batchSize, initial: state }).then((engine) => engine.close());
@@ -320,7 +321,7 @@ Deno.test("createWasmEngine() refuses what it cannot train in one sentence", asy
   );
 });
 
-Deno.test("the kernels of the trigonometric activation are exact to a few units of float32, far out as well", async () => {
+it("the kernels of the trigonometric activation are exact to a few units of float32, far out as well", async () => {
   const size = 1024, activation = trigonometric(10, 3, 1);
   const graph = build("wave", [1, 1, size], [
     { id: "act1", op: "activation", input: "input" },

@@ -2,15 +2,16 @@
  * Stand-in for the part of `@std/testing/bdd` that this project uses, for machines that reach npm but
  * not JSR: `describe` registers one Deno test, `it` its steps, hooks run around them.
  */
-type Body = () => void | Promise<void>;
+type Hook = () => void | Promise<void>;
+type Body = (t: Deno.TestContext) => void | Promise<void>;
 
 interface Suite {
   cases: { name: string; body: Body; ignore?: boolean }[];
   suites: { name: string; suite: Suite }[];
-  before: Body[];
-  after: Body[];
-  beforeEach: Body[];
-  afterEach: Body[];
+  before: Hook[];
+  after: Hook[];
+  beforeEach: Hook[];
+  afterEach: Hook[];
 }
 
 const newSuite = (): Suite => ({
@@ -33,15 +34,15 @@ function collect(body: () => void): Suite {
   return suite;
 }
 
-async function runSuite(t: Deno.TestContext, suite: Suite, outerBefore: Body[], outerAfter: Body[]) {
+async function runSuite(t: Deno.TestContext, suite: Suite, outerBefore: Hook[], outerAfter: Hook[]) {
   const before = [...outerBefore, ...suite.beforeEach], after = [...suite.afterEach, ...outerAfter];
   for (const hook of suite.before) await hook();
   try {
     for (const { name, body, ignore } of suite.cases) {
-      const fn = async () => {
+      const fn = async (t: Deno.TestContext) => {
         for (const hook of before) await hook();
         try {
-          await body();
+          await body(t);
         } finally {
           for (const hook of after) await hook();
         }
@@ -66,17 +67,17 @@ export function describe(name: string, body: () => void): void {
 /** Registers a test case, inside `describe` or alone. */
 export function it(name: string, body: Body): void {
   if (current) current.cases.push({ name, body });
-  else Deno.test(name, () => body());
+  else Deno.test(name, body);
 }
 
 /** Registers a case that is skipped; give the reason in its name. */
 it.ignore = (name: string, body: Body): void => {
   if (current) current.cases.push({ name, body, ignore: true });
-  else Deno.test({ name, fn: () => body(), ignore: true });
+  else Deno.test({ name, fn: body, ignore: true });
 };
 
 function hook(kind: "before" | "after" | "beforeEach" | "afterEach") {
-  return (body: Body): void => {
+  return (body: Hook): void => {
     if (!current) throw new Error(`${kind}() is only supported inside describe()`);
     current[kind].push(body);
   };

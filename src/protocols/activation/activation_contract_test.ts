@@ -3,6 +3,7 @@
  * opened unmasked, material used once.
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { dealtBytes } from "../../correlations/correlation.ts";
 import { activate } from "../../models/float_engine.ts";
 import type { Activation } from "../../models/graph.ts";
@@ -153,7 +154,7 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
   const { usual } = protocol;
   const forms = Object.entries(FORMS).filter(([, form]) => planned(protocol, form, 4, usual) !== null);
 
-  Deno.test(`${protocol.name} takes its forms of input and functions, and refuses every other one with a sentence`, () => {
+  it(`${protocol.name} takes its forms of input and functions, and refuses every other one with a sentence`, () => {
     assertEquals(forms.map(([name]) => name), Object.keys(FORMS).filter(TAKES[protocol.name].forms));
     for (const [name, form] of protocol.computes ? [] : forms) {
       const taken = Object.keys(FUNCTIONS).filter((name) =>
@@ -173,7 +174,7 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
         most = planned(protocol, form, 4, function_)?.step.limit;
       if (most === undefined) continue;
       const reach = Math.min(5, most / 2, 2 ** (10 / degree));
-      Deno.test(`${protocol.name} computes the ${title} function of ${name} within its carry bound`, async () => {
+      it(`${protocol.name} computes the ${title} function of ${name} within its carry bound`, async () => {
         const { chain, step, input } = planned(protocol, form, 1000, function_)!,
           unit = 2 ** -valueBits(input);
         const x = grid(1000, reach).map((v) => Math.round(v / unit) * unit);
@@ -198,7 +199,7 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
     }
 
     if (form.outputBits >= 13) {
-      Deno.test(`${protocol.name} on ${name} is within 0.01 of the exact function over its range, at most [-5, 5]`, async () => {
+      it(`${protocol.name} on ${name} is within 0.01 of the exact function over its range, at most [-5, 5]`, async () => {
         const { chain, step, input } = planned(protocol, form, 4097, usual)!;
         const x = grid(4097, Math.min(5, step.limit / 2)),
           { outputs } = await runChain(ring, input, x, chain);
@@ -210,7 +211,7 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
       });
     }
 
-    Deno.test(`${protocol.name} on ${name} sends, deals and waits for exactly what its lists say`, async () => {
+    it(`${protocol.name} on ${name} sends, deals and waits for exactly what its lists say`, async () => {
       for (const length of [0, 1, 3, 300, 2 ** 16 + 1]) {
         for (const remasks of [false, true]) {
           const { chain, step, input } = planned(protocol, form, length, usual, remasks)!;
@@ -233,10 +234,9 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
 
     // The low bits of such a part are no secret: the other party can compute them (docs/lifted.md, "v early").
     const hidesAllBits = form.wire(1).extraBits === 0 || form.wire(1).width === 64;
-    Deno.test({
-      name: `${protocol.name} on ${name} sends uniformly distributed bytes, and constant masks would be seen`,
-      ignore: !hidesAllBits,
-      async fn() {
+    (hidesAllBits ? it : it.ignore)(
+      `${protocol.name} on ${name} sends uniformly distributed bytes, and constant masks would be seen`,
+      async () => {
         const n = 4096, { chain, input } = planned(protocol, form, n, usual, true)!;
         // All of the constant is the server's: nothing but masks can hide it.
         const statistic = async (weak: boolean) => {
@@ -253,9 +253,9 @@ for (const protocol of [...ACTIVATION_PROTOCOLS, square32]) {
         for (const value of await statistic(false)) assert(value < CHI_SQUARE_LIMIT, `chi-square ${value}`);
         assert(Math.min(...await statistic(true)) > 10 * CHI_SQUARE_LIMIT);
       },
-    });
+    );
 
-    Deno.test(`${protocol.name} on ${name} refuses to use its material twice`, async () => {
+    it(`${protocol.name} on ${name} refuses to use its material twice`, async () => {
       const { chain, input } = planned(protocol, form, 3, usual)!;
       const { again } = await runChain(ring, input, grid(3, 0.5), chain);
       for (const role of ["server", "client"] as const) {
@@ -274,7 +274,7 @@ function lipschitz(step: ActivationStep, f: Activation, reach: number): number {
   );
 }
 
-Deno.test("lifted refuses an input whose client's part comes late: that is what beaver makes", () => {
+it("lifted refuses an input whose client's part comes late: that is what beaver makes", () => {
   const lifted = ACTIVATION_PROTOCOLS.find(({ name }) => name === "lifted")!;
   const layer = { name: "net: act1", function: QUARTIC, outputBits: 13, remask: true };
   assertThrows(

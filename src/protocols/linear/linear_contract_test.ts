@@ -1,5 +1,6 @@
 /** One suite for every linear protocol at both widths: exact products, costs as declared, nothing sent unmasked. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { dealtBytes, outputLength } from "../../correlations/correlation.ts";
 import { Convolution, type ConvolutionSpec } from "../../ring/convolution.ts";
 import { encodeWords } from "../../ring/fixed_point.ts";
@@ -112,7 +113,7 @@ for (const protocol of LINEAR_PROTOCOLS) {
   for (const words of RINGS) {
     const at = `${words.width}-bit words`;
     for (const group of Object.keys(GROUPS)) {
-      Deno.test(`${protocol.name} computes ${group} exactly on ${at}, bias included, in every query of a session`, async () => {
+      it(`${protocol.name} computes ${group} exactly on ${at}, bias included, in every query of a session`, async () => {
         for (const queries of [1, 3]) {
           const { outputs, x, layers, chain } = await run(protocol, group, words, { queries });
           for (const [i, { spec }] of layers.entries()) {
@@ -135,7 +136,7 @@ for (const protocol of LINEAR_PROTOCOLS) {
         }
       });
 
-      Deno.test(`${protocol.name} on ${group} of ${at} sends and deals what its lists say`, async () => {
+      it(`${protocol.name} on ${group} of ${at} sends and deals what its lists say`, async () => {
         const { traffic, chain, dealtBytes: dealt } = await run(protocol, group, words);
         for (const phase of ["session", "offline", "online"] as const) {
           assertEquals(traffic[phase], expectedTraffic(chain, phase), phase);
@@ -144,7 +145,7 @@ for (const protocol of LINEAR_PROTOCOLS) {
       });
     }
 
-    Deno.test(`${protocol.name} on ${at} sends uniformly distributed bytes, and constant masks would be seen`, async () => {
+    it(`${protocol.name} on ${at} sends uniformly distributed bytes, and constant masks would be seen`, async () => {
       for (const role of ["server", "client"] as const) {
         const statistic = async (weak: boolean) => {
           const counts = new Float64Array(256), tap = countingBytes(counts, role)!;
@@ -162,13 +163,13 @@ for (const protocol of LINEAR_PROTOCOLS) {
     });
   }
 
-  Deno.test(`${protocol.name} refuses to use the material of a query twice`, async () => {
+  it(`${protocol.name} refuses to use the material of a query twice`, async () => {
     const { again } = await run(protocol, "a dense layer", RINGS[0]);
     await assertRejects(() => again("server"), Error, "used before");
   });
 }
 
-Deno.test("a linear protocol that reads re-masked values refuses others with a sentence", () => {
+it("a linear protocol that reads re-masked values refuses others with a sentence", () => {
   const { input, layers } = planned(LINEAR_PROTOCOLS[0], "a dense layer", RINGS[0]);
   for (const protocol of LINEAR_PROTOCOLS.filter(({ readsMasked }) => readsMasked)) {
     assertThrows(() => protocol.plan({ name: "net: fc", input, layers }), RangeError, "net: fc");

@@ -1,5 +1,6 @@
 /** Max pooling on shares equals max pooling, for odd and even maps, with and without a border. */
 import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { Ring } from "../../ring/ring.ts";
 import { expectedTraffic, runChain } from "../_chain.ts";
 import { outputAlong } from "../../ring/convolution.ts";
@@ -42,7 +43,7 @@ for (
   ]
 ) {
   const { height, width, channels, kernel, stride, padding } = spec;
-  Deno.test(`maxPool of ${kernel}x${kernel} / ${stride}, border ${padding}, on ${height}x${width}x${channels} is exact and costs what it says`, async () => {
+  it(`maxPool of ${kernel}x${kernel} / ${stride}, border ${padding}, on ${height}x${width}x${channels} is exact and costs what it says`, async () => {
     const numbers = Float64Array.from(
       { length: height * width * channels },
       (_, i) => Math.round(3e4 * Math.sin(i * 12.9898)) / 2 ** 14,

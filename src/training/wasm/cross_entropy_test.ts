@@ -1,14 +1,15 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { crossEntropy, exponential } from "./cross_entropy.ts";
 
-Deno.test("exponential() is that of Math to 2 units in the last place", () => {
+it("exponential() is that of Math to 2 units in the last place", () => {
   for (let x = 0; x > -690; x -= 0.0371) {
     assert(Math.abs(exponential(x) / Math.exp(x) - 1) < 2 ** -51, `at ${x}`);
   }
   assertEquals([exponential(0), exponential(-800), exponential(-Infinity), exponential(NaN)], [1, 0, 0, NaN]);
 });
 
-Deno.test("crossEntropy() and its gradient, by hand and at a distance that would overflow a plain exponential", () => {
+it("crossEntropy() and its gradient, by hand and at a distance that would overflow a plain exponential", () => {
   const logits = Float32Array.of(0, Math.log(3), 2000, 0), targets = Float32Array.of(1, 0, 0, 1);
   const gradient = new Float32Array(6);
   const report = crossEntropy(logits, targets, 2, 0, 0.5, gradient, 3);

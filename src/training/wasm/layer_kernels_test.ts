@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
 import { instantiateLayerKernels, loadLayerModules } from "./layer_kernels.ts";
 import { extent, type Tensor } from "./tensor.ts";
 
@@ -27,7 +28,7 @@ async function sigmoidKernels(x: Float32Array): Promise<{ value: Float32Array; d
   return { value, derivative: result.slice() };
 }
 
-Deno.test("the sigmoid's kernels are exact to a few parts in 10^7 on [-87, 87], and its derivative too", async () => {
+it("the sigmoid's kernels are exact to a few parts in 10^7 on [-87, 87], and its derivative too", async () => {
   const x = Float32Array.from({ length: MOST }, (_, i) => 87 * (2 * i / (MOST - 1) - 1));
   const { value, derivative } = await sigmoidKernels(x);
   x.forEach((x, i) => {
@@ -37,7 +38,7 @@ Deno.test("the sigmoid's kernels are exact to a few parts in 10^7 on [-87, 87], 
   });
 });
 
-Deno.test("the sigmoid's kernels stay finite where e^x does not, and pass NaN on", async () => {
+it("the sigmoid's kernels stay finite where e^x does not, and pass NaN on", async () => {
   const { value, derivative } = await sigmoidKernels(
     Float32Array.of(-Infinity, -1e30, -200, 200, 1e30, Infinity, NaN),
   );
