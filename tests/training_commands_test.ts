@@ -73,6 +73,30 @@ it("train --repeat takes every setting from a folder and gives the same bits, an
     ];
     await using first = Program.start("train", train("first", ...SMALL, ...rules));
     await first.succeeds();
+    // A network learns from it, with what it learns by written down.
+    const taught = ["--teacher", `${folder}/first`];
+    await using pupil = Program.start(
+      "train",
+      train("pupil", ...SMALL, ...taught, "--teacher-weight", "0.9"),
+    );
+    await pupil.succeeds();
+    const { run } = JSON.parse(await Deno.readTextFile(`${folder}/pupil/training.json`));
+    const { sha256 } = await weightsFile(`${folder}/first`);
+    assertEquals(run.distillation, { teacher: sha256, weight: 0.9, temperature: 1 });
+    const learnt = ["--repeat", `${folder}/pupil`];
+    await using pupilAgain = Program.start("train", train("pupil-again", ...learnt, ...taught));
+    await pupilAgain.succeeds();
+    assertEquals(await weightsFile(`${folder}/pupil-again`), await weightsFile(`${folder}/pupil`));
+    for (
+      const [args, part] of [
+        [learnt, "was trained with distillation.teacher"],
+        [[...learnt, "--teacher", `${folder}/pupil`], "was trained with distillation.teacher"],
+        [[...learnt, ...taught, "--teacher-temperature", "2"], "leave out --teacher-temperature"],
+        [[...SMALL, "--teacher-weight", "1"], "give --teacher DIR"],
+      ] as const
+    ) {
+      assertStringIncludes(await failure("train", train("third", ...args)), part);
+    }
     const repeat = ["--repeat", `${folder}/first`];
     await using second = Program.start("train", train("second", ...repeat, "--workers", "1"));
     await second.succeeds();

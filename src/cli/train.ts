@@ -1,16 +1,22 @@
 /** `deno task train`: trains a network so that its activations can be polynomials (PILLAR), or with ReLU. */
-import { holdOut } from "../data/dataset.ts";
-import { readModelFolder } from "../data/model_folder.ts";
+import { type Dataset, holdOut } from "../data/dataset.ts";
+import { type Model, readModelFolder } from "../data/model_folder.ts";
 import { openDataset } from "../data/open_dataset.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
-import type { Weights } from "../models/graph.ts";
 import { buildModel } from "../models/zoo.ts";
 import type { TrainResult } from "../reproduction/command_results.ts";
 import { currentCommit, machineText, originText } from "../report/environment.ts";
 import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
+import { stateOf } from "../training/initial.ts";
 import { PRESETS } from "../training/presets.ts";
-import { firstDifference, PLAIN_FIELDS, type Recipe, type Run } from "../training/recipe.ts";
+import {
+  type DistillationRecipe,
+  firstDifference,
+  PLAIN_FIELDS,
+  type Recipe,
+  type Run,
+} from "../training/recipe.ts";
 import { startOf } from "../training/start.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
@@ -35,6 +41,9 @@ import {
 import { reportNotes } from "../terminal/report_notes.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "../options/training_options.ts";
 import { checkWritable } from "../folders/writable.ts";
+
+/** Weight and temperature of a teacher that is given without them. */
+const TEACHER = { weight: 0.5, temperature: 1 };
 
 await runCommand({
   name: "train",
@@ -71,6 +80,23 @@ await runCommand({
       type: "path",
       value: "DIR",
       help: "start from this network with ReLU, each activation in a unit of its own",
+    },
+    teacher: {
+      type: "path",
+      value: "DIR",
+      help: "mix the answers of this network into the targets, to the same images",
+    },
+    teacherWeight: {
+      type: "number",
+      min: 0,
+      max: 1,
+      help: `weight of its answers beside the labels (default: ${TEACHER.weight})`,
+    },
+    teacherTemperature: {
+      type: "number",
+      min: 0.1,
+      max: 100,
+      help: `by which its logits are divided (default: ${TEACHER.temperature})`,
     },
     seed: {
       type: "integer",
@@ -111,9 +137,11 @@ await runCommand({
     const choice = engineChoice(options), repeated = await repeatedRun(options);
     const recipe = repeated ?? recipeFrom(options);
     const twin = options.twin === undefined ? undefined : await twinFrom(options.twin, recipe);
+    const teacher = options.teacher === undefined ? undefined : await trainedNetwork(options.teacher);
     const run: Run = {
       ...recipe,
       twin: twin?.digest ?? null,
+      distillation: distillationFrom(options, teacher?.digest, repeated),
       seed: repeated?.seed ?? options.seed ?? 1,
       engine: choice.engine,
       backend: choice.backend,
@@ -129,12 +157,15 @@ await runCommand({
     const dataset = await datasetOf(run, options.data);
     reportNotes(dataset);
     checkClassNames(out, stored?.classNames, dataset);
+    if (teacher) checkTeacher(options.teacher!, teacher, dataset);
     const { graph, activation, finish } = trainingGraph(
       buildModel(run.model, dataset.classes),
       run.activation,
     );
     const state = resumeFrom?.state ?? startOf(graph, run, dataset, twin?.weights);
     const engine = await openEngine(choice, graph, activation, run.batch, state);
+    const taught = teacher &&
+      await openEngine(choice, teacher.graph, teacher.activation, run.batch, stateOf(teacher.weights));
     const circumstances = {
       workers: choice.workers,
       flags: choice.flags,
@@ -163,6 +194,7 @@ await runCommand({
       resumeFrom,
       evaluate: options.evaluate,
       alsoClipped: options.alsoClipped,
+      teacher: taught,
       onProgress: (now) => progress && showProgress(progress, now, done, run.epochs),
       onEpoch(checkpoint) {
         saveCheckpoint(out, checkpoint, labels);
@@ -190,7 +222,7 @@ async function repeatedRun(
   { repeat, ...options }: { readonly repeat: string | undefined } & Readonly<Record<string, unknown>>,
 ): Promise<Run | undefined> {
   if (repeat === undefined) return undefined;
-  const settings = [...Object.keys(RECIPE_OPTIONS), "seed", "limit"];
+  const settings = [...Object.keys(RECIPE_OPTIONS), "teacherWeight", "teacherTemperature", "seed", "limit"];
   const given = settings.find((name) => options[name] !== undefined) ??
     (options["holdOut"] ? "holdOut" : undefined);
   if (given !== undefined) {
@@ -204,7 +236,7 @@ async function repeatedRun(
   return { ...PLAIN_FIELDS, ...trained.run };
 }
 
-/** What the options of engine and twin must say, since they are no settings of a recipe. */
+/** What the options of engine, twin and teacher must say, since they are no settings of a recipe. */
 function checkRepeated(folder: string, repeated: Run, run: Run): void {
   const difference = firstDifference(repeated, run);
   if (difference === undefined) return;
@@ -212,20 +244,52 @@ function checkRepeated(folder: string, repeated: Run, run: Run): void {
   throw new UsageError(
     `${folder} was trained with ${field} ${first ?? "off"}, this would be with ${
       second ?? "off"
-    }; give --engine, --backend and --twin to match`,
+    }; give --engine, --backend, --twin and --teacher to match`,
   );
 }
 
-/** The weights of a trained network with ReLU, and the digest of their file. */
-async function twinFrom(folder: string, { model }: Recipe): Promise<{ weights: Weights; digest: string }> {
-  const { weights, ...found } = await readModelFolder(folder);
-  if (found.model !== model || found.activation.kind !== "relu") {
-    throw new UsageError(
-      `--twin must hold ${model} with ReLU, ${folder} holds ${found.model} with ${found.activation.kind}`,
-    );
+/** A trained network, and the digest of its weights. */
+interface TrainedNetwork extends Model {
+  readonly digest: string;
+}
+
+async function trainedNetwork(folder: string): Promise<TrainedNetwork> {
+  const model = await readModelFolder(folder), bytes = await Deno.readFile(`${folder}/weights.safetensors`);
+  return { ...model, digest: new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex() };
+}
+
+async function twinFrom(folder: string, { model }: Recipe): Promise<TrainedNetwork> {
+  const found = await trainedNetwork(folder);
+  if (found.model === model && found.activation.kind === "relu") return found;
+  throw new UsageError(
+    `--twin must hold ${model} with ReLU, ${folder} holds ${found.model} with ${found.activation.kind}`,
+  );
+}
+
+/** What a teacher adds to the recipe; null without one. */
+function distillationFrom(
+  { teacherWeight, teacherTemperature }: Partial<
+    Record<"teacherWeight" | "teacherTemperature", number | undefined>
+  >,
+  teacher: string | undefined,
+  repeated: Run | undefined,
+): DistillationRecipe | null {
+  if (teacher !== undefined) {
+    const { weight, temperature } = repeated?.distillation ?? TEACHER;
+    return { teacher, weight: teacherWeight ?? weight, temperature: teacherTemperature ?? temperature };
   }
-  const bytes = await Deno.readFile(`${folder}/weights.safetensors`);
-  return { weights, digest: new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex() };
+  if (teacherWeight === undefined && teacherTemperature === undefined) return null;
+  throw new UsageError("options of the teacher are given without one; give --teacher DIR as well");
+}
+
+function checkTeacher(folder: string, { graph, classNames, pixels }: TrainedNetwork, dataset: Dataset): void {
+  checkClassNames(folder, classNames, dataset);
+  const { inputShape, classes } = graph;
+  if (!pixels && inputShape.join() === dataset.shape.join() && classes === dataset.classes) return;
+  throw new UsageError(
+    `--teacher must take the images of ${dataset.name} as they are trained on and know its ${dataset.classes} classes; ` +
+      `${folder} takes [${inputShape}] and knows ${classes}`,
+  );
 }
 
 /** A name for a run that says what it is, without characters that a file system might refuse. */

@@ -80,12 +80,14 @@ export interface EvaluationReport {
 export interface TrainingEngine {
   readonly name: string;
   /**
-   * Takes a step. The next one may be asked for while it runs, and follows it; further ones, saving, loading and
-   * evaluation only when it is done. A batch must not change before its promise has settled.
+   * Takes a step. The next one may be asked for while it runs, and follows it; further ones, saving, loading,
+   * evaluation and inference only when it is done. A batch must not change before its promise has settled.
    */
   step(batch: Batch, settings: StepSettings): Promise<StepReport>;
   /** Runs the inference graph (running statistics, no clip) and measures range and accuracy. */
   evaluate(batch: Batch, range: number, clip?: number | null): Promise<EvaluationReport>;
+  /** Logits [images, classes] of the inference graph, without the clip. */
+  infer(batch: Batch): Promise<Float32Array>;
   save(): EngineState;
   load(state: EngineState): void;
   close(): void;

@@ -5,7 +5,8 @@
  */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { it } from "@std/testing/bdd";
-import type { Activation, FloatTensor, Graph, Weights } from "../models/graph.ts";
+import { evaluate } from "../models/float_engine.ts";
+import { type Activation, type FloatTensor, type Graph, sizeOf, type Weights } from "../models/graph.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
 import { buildModel } from "../models/zoo.ts";
@@ -233,11 +234,11 @@ function decayed(
  * others.
  */
 function assertClose(actual: Weights, expected: ReadonlyMap<string, Float64Array>, tolerance: number): void {
-  const sizeOf = (values: Float64Array) => values.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
-  const overall = Math.max(...[...expected.values()].map(sizeOf));
+  const largestOf = (values: Float64Array) => values.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+  const overall = Math.max(...[...expected.values()].map(largestOf));
   assertEquals([...actual.keys()].toSorted(), [...expected.keys()].toSorted());
   for (const [name, values] of expected) {
-    const { data } = actual.get(name)!, scale = sizeOf(values) + overall / 100;
+    const { data } = actual.get(name)!, scale = largestOf(values) + overall / 100;
     values.forEach((v, i) =>
       assert(
         Math.abs(data[i] - v) <= tolerance * scale,
@@ -471,6 +472,24 @@ for (const contender of ENGINES) {
     assertEquals([other.outOfRangeMean, other.outOfRangeDeviation], [6, 0]);
     assertEquals([other.nonFinite, other.correct], [2, 2]);
     assertAlmostEquals(other.crossEntropy, Math.log1p(Math.exp(-3)) / 2, 1e-5);
+    engine.close();
+  });
+
+  it(`${contender.name}: infer() gives the logits of plaintext inference`, async () => {
+    const activation = parseActivation("poly:4:10"), state = tinyState();
+    const engine = await open(contender, TINY, activation, state), pixels = sizeOf(TINY.inputShape);
+    for (const size of [1, 3, BATCH]) { // some do not divide into shards
+      const batch = randomBatch(TINY, size, 6), logits = await engine.infer(batch);
+      assertEquals(logits.length, size * TINY.classes);
+      for (let i = 0; i < size; i++) {
+        const image = batch.images.slice(i * pixels, (i + 1) * pixels);
+        const expected = evaluate(TINY, state.weights, activation, image).get("classifier")!;
+        expected.forEach((v, k) =>
+          assertAlmostEquals(logits[i * TINY.classes + k], v, 1e-5 * (1 + Math.abs(v)))
+        );
+      }
+    }
+    assertEquals(engine.save().weights, state.weights);
     engine.close();
   });
 

@@ -73,4 +73,7 @@ it("firstDifference() names the path of the field", () => {
     firstDifference(recipe, { ...recipe, penalty: { ...recipe.penalty, coefficient: 1 } }),
     { field: "penalty.coefficient", first: 1e-6, second: 1 },
   );
+  const without = { ...recipe, penalty: null };
+  assertEquals(firstDifference(recipe, without)?.field, "penalty.coefficient");
+  assertEquals(firstDifference(without, recipe)?.second, 1e-6);
 });

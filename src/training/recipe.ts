@@ -51,6 +51,7 @@ export interface Recipe {
   readonly zeroResidual: boolean;
   /** SHA-256 of the weights of the ReLU twin that training starts from; null: from the seed. */
   readonly twin: string | null;
+  readonly distillation: DistillationRecipe | null;
 }
 
 /** What a recipe does that says nothing of these fields: those that were stored before there were such. */
@@ -64,6 +65,7 @@ export const PLAIN_FIELDS = {
   whitening: false,
   zeroResidual: false,
   twin: null,
+  distillation: null,
 } as const satisfies Partial<Recipe>;
 
 /** The penalty on activation inputs (PILLAR, section 4). */
@@ -82,6 +84,16 @@ export interface PenaltyRecipe {
    */
   readonly reduction: "sum" | "mean" | "hinge";
   readonly warmUp: "paper" | "short" | "none";
+}
+
+/** Another network's answers among the targets: see `distillation.ts`. */
+export interface DistillationRecipe {
+  /** SHA-256 of the weights of the teacher. */
+  readonly teacher: string;
+  /** Of its answers; the labels have the rest of 1. */
+  readonly weight: number;
+  /** By which its logits are divided. */
+  readonly temperature: number;
 }
 
 /** A recipe carried out: the rest of what decides the bits of the result. The number of workers does not. */
@@ -106,11 +118,13 @@ export interface Difference {
 
 /** The first field in which two runs differ; undefined if they are the same. */
 export function firstDifference(first: unknown, second: unknown, path = ""): Difference | undefined {
-  if (!isRecord(first) || !isRecord(second)) {
+  if (!isRecord(first) && !isRecord(second)) {
     return Object.is(first, second) ? undefined : { field: path, first, second };
   }
-  for (const key of new Set([...Object.keys(first), ...Object.keys(second)])) {
-    const found = firstDifference(first[key], second[key], path === "" ? key : `${path}.${key}`);
+  // Where one has no such part, the other's first field says what it is better than the whole of it.
+  const [a, b] = [first, second].map((part) => isRecord(part) ? part : {});
+  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    const found = firstDifference(a[key], b[key], path === "" ? key : `${path}.${key}`);
     if (found) return found;
   }
   return undefined;

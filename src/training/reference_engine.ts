@@ -78,6 +78,13 @@ export const createReferenceEngine: CreateEngine = (graph, activation, { batchSi
           return evaluationReport(batch, logits, inputs, range);
         }),
 
+      infer: (batch) =>
+        Promise.try(() => {
+          checkBatch(graph, batch, batch.size);
+          const pass = new NetworkPass(graph, activation, parametersOf(state.weights), batch.size, null);
+          return Float32Array.from(pass.forward(batch.images));
+        }),
+
       save: () => state,
 
       load(other) {

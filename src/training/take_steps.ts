@@ -19,11 +19,11 @@ export interface PlannedStep {
  */
 export async function* takeSteps(
   engine: TrainingEngine,
-  steps: Iterable<PlannedStep>,
+  steps: Iterable<PlannedStep> | AsyncIterable<PlannedStep>,
 ): AsyncGenerator<StepReport, void> {
   const running: Promise<StepReport>[] = [];
   try {
-    for (const { batch, settings, isStop = false } of steps) {
+    for await (const { batch, settings, isStop = false } of steps) {
       const step = engine.step(batch, settings);
       step.catch(() => {}); // when it fails, so may the one before, which is then the one that is thrown
       running.push(step);

@@ -75,6 +75,14 @@ export const createTensorflowEngine: CreateEngine = async (
       return evaluationReport(batch, logits, inputs, range);
     },
 
+    async infer(batch) {
+      checkBatch(graph, batch, batch.size);
+      await openTensorflow(backend);
+      const [logits, ...inputs] = infer(graph, weights, activate, batch, null);
+      tf.dispose(inputs);
+      return (await download([logits]))[0];
+    },
+
     save: () => ({ weights: copies(weights), momentum: copies(momentum) }),
 
     load(state) {

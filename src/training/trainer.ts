@@ -8,6 +8,7 @@ import { type FloatTensor, inferShapes, sizeOf, type Weights } from "../models/g
 import { buildModel } from "../models/zoo.ts";
 import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { trainingBatches } from "./batches.ts";
+import { taughtSteps } from "./distillation.ts";
 import type { EngineState, StepReport, TrainingEngine } from "./engine.ts";
 import { evaluateSplit, finite, type Metrics } from "./evaluation.ts";
 import type { Run } from "./recipe.ts";
@@ -87,6 +88,8 @@ export interface TrainingOptions {
   readonly evaluate?: "each" | "last";
   /** Also evaluates with the clip, to show what it hides. */
   readonly alsoClipped?: boolean;
+  /** Holds the network that a recipe with distillation learns from. */
+  readonly teacher?: TrainingEngine | undefined;
 }
 
 /** Outcome of a run. */
@@ -119,7 +122,8 @@ export async function train(
   run: Run,
   options: TrainingOptions = {},
 ): Promise<TrainingResult> {
-  const { resumeFrom, onEpoch, evaluate = "each" } = options;
+  const { resumeFrom, onEpoch, evaluate = "each", teacher } = options;
+  if (run.distillation && !teacher) throw new RangeError("the recipe has a teacher, but none was opened");
   const graph = buildModel(run.model, dataset.classes), shapes = inferShapes(graph);
   const layers = graph.nodes.filter(({ op }) => op === "activation").map(({ id }) => id);
   const task: Task = {
@@ -184,7 +188,8 @@ interface TrainedEpoch {
 }
 
 async function trainEpoch(task: Task, epoch: number, average: Weights | null): Promise<TrainedEpoch> {
-  const { engine, run, stepsPerEpoch, options: { onProgress } } = task, totals = new Totals(task, run.batch);
+  const { engine, run, stepsPerEpoch, options: { onProgress, teacher } } = task,
+    totals = new Totals(task, run.batch);
   const { learningRate } = stepSettings(run, epoch, 0, stepsPerEpoch);
   const done = (diverged: Divergence | null): TrainedEpoch => ({
     row: { epoch: epoch + 1, learningRate, ...totals.row() },
@@ -192,7 +197,9 @@ async function trainEpoch(task: Task, epoch: number, average: Weights | null): P
     diverged,
   });
   let step = 0;
-  for await (const report of takeSteps(engine, plannedSteps(task, epoch))) {
+  const steps = plannedSteps(task, epoch), { distillation } = run;
+  const taught = distillation ? taughtSteps(steps, teacher!, distillation) : steps;
+  for await (const report of takeSteps(engine, taught)) {
     record(task.lastSteps, {
       epoch: epoch + 1,
       step: step + 1,

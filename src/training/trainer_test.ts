@@ -87,6 +87,10 @@ class FakeEngine implements TrainingEngine {
     });
   }
 
+  infer({ size }: Batch): Promise<Float32Array> {
+    return Promise.resolve(new Float32Array(10 * size));
+  }
+
   save(): EngineState {
     return { weights: tensor(this.#w), momentum: tensor(this.#m) };
   }
@@ -122,7 +126,7 @@ it("train() hands the engine each step, and draws the batch after it, before the
   engine.step = async (batch, settings) => {
     const before = batch.images.slice();
     events.push("start");
-    await Promise.resolve();
+    await new Promise((done) => setTimeout(done));
     assertEquals(batch.images, before, "the next batch was written over this one");
     events.push("end");
     return await step(batch, settings);
@@ -150,6 +154,38 @@ it("train() reports means over the steps and the metrics of the test images", as
   assertEquals([test!.images, test!.outOfRange, test!.imagesOutOfRange, test!.outOfRangeMax], [6, 2, 2, 9]);
   assertAlmostEquals(test!.accuracy, 100 / 3, 1e-12);
   assertEquals(clipped, test);
+});
+
+it("train() shows each batch to the teacher before the step that takes its answers for targets", async () => {
+  const engine = new FakeEngine(), teacher = new FakeEngine(), seen: number[][] = [], taken: number[][] = [];
+  const sumsOf = ({ images, size }: Batch) =>
+    Array.from(
+      { length: size },
+      (_, i) => images.subarray(3072 * i, 3072 * (i + 1)).reduce((a, b) => a + b, 0),
+    );
+  teacher.infer = (batch) => {
+    seen.push(sumsOf(batch));
+    // It is sure of the class after the right one.
+    return Promise.resolve(
+      Float32Array.from(batch.targets, (_, i) => 100 * batch.targets[i - i % 10 + (i + 9) % 10]),
+    );
+  };
+  const step = engine.step.bind(engine);
+  engine.step = (batch, settings) => {
+    taken.push(sumsOf(batch));
+    for (let at = 0; at < batch.targets.length; at += 10) {
+      const row = [...batch.targets.subarray(at, at + 10)], label = row.indexOf(0.75);
+      assert(label >= 0, `${row}`);
+      assertEquals(row[(label + 1) % 10], 0.25);
+    }
+    return step(batch, settings);
+  };
+  const distillation = { teacher: "a digest", weight: 0.25, temperature: 1 },
+    run = { ...RUN, epochs: 2, distillation };
+  await train(engine, DATASET, run, { teacher });
+  assertEquals(taken.length, 2 * STEPS);
+  assertEquals(seen, taken);
+  await assertRejects(() => train(new FakeEngine(), DATASET, run), RangeError, "none was opened");
 });
 
 it("train() leaves the test images alone until the end where asked", async () => {

@@ -180,17 +180,7 @@ class WasmEngine implements TrainingEngine {
   }
 
   async evaluate(batch: Batch, range: number, clip: number | null = null): Promise<EvaluationReport> {
-    if (!(batch.size >= 1 && batch.size <= this.batchSize)) {
-      throw new RangeError(
-        `wasm engine: evaluates 1 to ${this.batchSize} images at a time, got ${batch.size}`,
-      );
-    }
-    const { reports } = await this.#ask((slot) => {
-      this.#writeBatch(batch, slot);
-      slot.request[OPERATION] = EVALUATE;
-      slot.request[RANGE] = range;
-      slot.request[CLIP] = clip ?? Infinity;
-    });
+    const { reports } = await this.#evaluate(batch, range, clip ?? Infinity);
     const values = (field: keyof ShardEvaluation) => {
       const at = EVALUATION_FIELDS.indexOf(field);
       return reports.map((report) => report[at]);
@@ -209,6 +199,26 @@ class WasmEngine implements TrainingEngine {
       outOfRangeDeviation: Math.sqrt(Math.max(0, sum("squares") / finite - mean * mean)),
       nonFinite,
     };
+  }
+
+  async infer(batch: Batch): Promise<Float32Array> {
+    // Nothing is out of an infinite range, which spares the measure of what is.
+    const { logits } = await this.#evaluate(batch, Infinity, Infinity);
+    return logits.slice(0, batch.size * this.graph.classes);
+  }
+
+  async #evaluate(batch: Batch, range: number, clip: number): Promise<RequestSlot> {
+    if (!(batch.size >= 1 && batch.size <= this.batchSize)) {
+      throw new RangeError(
+        `wasm engine: evaluates 1 to ${this.batchSize} images at a time, got ${batch.size}`,
+      );
+    }
+    return await this.#ask((slot) => {
+      this.#writeBatch(batch, slot);
+      slot.request[OPERATION] = EVALUATE;
+      slot.request[RANGE] = range;
+      slot.request[CLIP] = clip;
+    });
   }
 
   save(): EngineState {

@@ -75,6 +75,12 @@ export class Shard {
     return this.#memory.gradients;
   }
 
+  /** Of the last images. */
+  get logits(): Float32Array {
+    const { batch, classes, logits } = this.#memory.plan;
+    return this.#memory.floatsAt(logits.at, batch * classes);
+  }
+
   /** To be called when parameters have changed. */
   prepare(): void {
     for (const step of this.#convolutions) convolutionLayer.prepare(this.#memory, step);
@@ -113,9 +119,9 @@ export class Shard {
   }
 
   #loss(targets: Float32Array, { settings, batchSize }: Pass): LossReport {
-    const { floats, plan: { batch, classes, logits, logitsGradient } } = this.#memory;
+    const { floats, plan: { classes, logitsGradient } } = this.#memory;
     return crossEntropy(
-      this.#memory.floatsAt(logits.at, batch * classes),
+      this.logits,
       targets,
       classes,
       settings.labelSmoothing,

@@ -23,6 +23,8 @@ export interface RequestSlot {
   readonly request: Float64Array<SharedArrayBuffer>;
   readonly images: Float32Array<SharedArrayBuffer>;
   readonly targets: Float32Array<SharedArrayBuffer>;
+  /** Of an evaluation, in the places of the targets. */
+  readonly logits: Float32Array<SharedArrayBuffer>;
   /** By shard: the report of a step or an evaluation. */
   readonly reports: readonly Float64Array<SharedArrayBuffer>[];
   /** By shard: its gradients. */
@@ -56,6 +58,7 @@ export interface ExchangeBuffers {
     readonly request: SharedArrayBuffer;
     readonly images: SharedArrayBuffer;
     readonly targets: SharedArrayBuffer;
+    readonly logits: SharedArrayBuffer;
     readonly reports: readonly SharedArrayBuffer[];
     readonly gradients: readonly SharedArrayBuffer[];
   }[];
@@ -73,6 +76,7 @@ export function allocateExchange(sizes: ExchangeSizes): ExchangeBuffers {
       request: doubles(REQUEST_DOUBLES),
       images: words(sizes.images),
       targets: words(sizes.targets),
+      logits: words(sizes.targets),
       reports: shards.map(() => doubles(sizes.report)),
       gradients: shards.map(() => words(sizes.gradients)),
     })),
@@ -84,10 +88,11 @@ export function openExchange({ control, message, state, slots }: ExchangeBuffers
     control: new Int32Array(control),
     message: new Uint8Array(message),
     state: new Float32Array(state),
-    slots: slots.map(({ request, images, targets, reports, gradients }) => ({
+    slots: slots.map(({ request, images, targets, logits, reports, gradients }) => ({
       request: new Float64Array(request),
       images: new Float32Array(images),
       targets: new Float32Array(targets),
+      logits: new Float32Array(logits),
       reports: reports.map((buffer) => new Float64Array(buffer)),
       gradients: gradients.map((buffer) => new Float32Array(buffer)),
     })),

@@ -75,15 +75,19 @@ function serve(start: ShardStart, exchange: Exchange): void {
   }
 }
 
-/** Images and targets of a shard, of a batch cut as evenly as it can be. */
-function part({ request, images, targets }: RequestSlot, index: number, { batch, shards }: ShardStart) {
+/** Images, targets and logits of a shard, of a batch cut as evenly as it can be. */
+function part(
+  { request, images, targets, logits }: RequestSlot,
+  index: number,
+  { batch, shards }: ShardStart,
+) {
   const size = request[SIZE];
   const first = Math.floor(index * size / shards), end = Math.floor((index + 1) * size / shards);
   const cut = (values: Float32Array) => {
     const length = values.length / (batch * shards);
     return values.subarray(first * length, end * length);
   };
-  return [cut(images), cut(targets)] as const;
+  return [cut(images), cut(targets), cut(logits)] as const;
 }
 
 function train(
@@ -101,9 +105,10 @@ function train(
 }
 
 function evaluate(shard: Shard, slot: RequestSlot, index: number, start: ShardStart): void {
-  const [images, targets] = part(slot, index, start);
+  const [images, targets, logits] = part(slot, index, start);
   const report = shard.evaluate(images, targets, slot.request[RANGE], finiteOrNull(slot.request[CLIP]));
   slot.reports[index].set(EVALUATION_FIELDS.map((field) => report[field]));
+  logits.set(shard.logits.subarray(0, logits.length));
 }
 
 const start = workerData as ShardStart, exchange = openExchange(start.buffers);
