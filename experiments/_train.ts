@@ -30,6 +30,8 @@ export interface Recipe {
   readonly limit: number | null;
   /** Rules of training that are not the paper's. */
   readonly rules?: Rules;
+  /** Networks of the same seed that are trained before: which one this one starts from, and which one teaches it. */
+  readonly networks?: { readonly twin?: Recipe; readonly teacher?: Recipe };
 }
 
 /** Every further rule, as an option of `train`, and what stands for its absence. */
@@ -176,7 +178,8 @@ export function optionsOf(recipe: Recipe, dataset: string, seed: number): string
 export async function train(recipe: Recipe, seed: number): Promise<Training> {
   const folder = await weightsOf(recipe, seed), file = `${folder}.json`;
   if (isThere(file)) return JSON.parse(await Deno.readTextFile(file));
-  const training = await trainNow(optionsOf(recipe, sweepDataset(), seed), folder);
+  for (const network of Object.values(recipe.networks ?? {})) await train(network, seed);
+  const training = await trainNow(await allOptionsOf(recipe, seed), folder);
   replaceFile(file, JSON.stringify(training));
   return training;
 }
@@ -188,9 +191,16 @@ export async function train(recipe: Recipe, seed: number): Promise<Training> {
 export async function weightsOf(recipe: Recipe, seed: number): Promise<string> {
   codeDigest ??= digestOf("src/training", "src/data");
   const digest = await sha256(
-    JSON.stringify([optionsOf(recipe, sweepDataset(), seed), await codeDigest, machineText()]),
+    JSON.stringify([await allOptionsOf(recipe, seed), await codeDigest, machineText()]),
   );
   return `runs/training/${digest.slice(0, 16)}`;
+}
+
+async function allOptionsOf(recipe: Recipe, seed: number): Promise<string[]> {
+  const networks = Object.entries(recipe.networks ?? {}).map(async ([role, network]) =>
+    `--${role}=${await weightsOf(network, seed)}`
+  );
+  return [...optionsOf(recipe, sweepDataset(), seed), ...await Promise.all(networks)];
 }
 
 async function trainNow(options: readonly string[], folder: string): Promise<Training> {

@@ -25,6 +25,8 @@ const PENALTIES: Readonly<Record<string, Penalty>> = {
   "minionn-bn": { coefficient: 1e-6, range: 4.4, exponent: 10, warmUp: "short", reduction: "sum" },
 };
 const HINGE: Penalty = { coefficient: 1e-3, range: RANGE, exponent: 10, warmUp: "none", reduction: "hinge" };
+/** Strong enough to keep the inputs of a quartic that bends more. */
+const STRONG_HINGE: Penalty = { ...HINGE, coefficient: 1e-2 };
 /** Four deviations of an input with the largest scale are the range. */
 const CAP = RANGE / 4;
 
@@ -66,13 +68,24 @@ const pillar = (activation: string): Method => (recipe) => ({
   penalty: PENALTIES[recipe.model],
 });
 const hinge: Method = (recipe) => ({ ...recipe, activation: "poly:4:10", clip: RANGE, penalty: HINGE });
+const bent: Method = (recipe) => ({
+  ...recipe,
+  activation: "poly:4:14:1.5",
+  clip: RANGE,
+  penalty: STRONG_HINGE,
+});
+/** The network with ReLU, which this experiment trains as well, as what a method starts from or is taught by. */
+const withRelu = (method: Method, ...roles: readonly ("twin" | "teacher")[]): Method => (recipe) => ({
+  ...method(recipe),
+  networks: Object.fromEntries(roles.map((role) => [role, recipe])),
+});
 const capped = (method: Method): Method => (recipe) => ({
   ...method(recipe),
   rules: { ...recipe.rules, "scale-cap": CAP },
 });
 
-/** Methods by name, those of every size first. */
-const METHODS: readonly (readonly [name: string, from: Size, method: Method])[] = [
+/** Methods by name, those of every size first; those for which a full run has no time left are long. */
+const METHODS: readonly (readonly [name: string, from: "smoke" | "full" | "long", method: Method])[] = [
   ["ReLU", "smoke", unbounded("relu")],
   ["trigonometric", "smoke", unbounded("trig:10:1:2")],
   ["quartic, PILLAR", "smoke", pillar("poly:4:10")],
@@ -80,10 +93,14 @@ const METHODS: readonly (readonly [name: string, from: Size, method: Method])[] 
   ["trigonometric, learned", "full", unbounded("trig:10:1:2:learned")],
   ["trigonometric fit of ReLU", "full", unbounded("trig:16:2:1")],
   ["quartic, hinge", "full", hinge],
+  ["bent quartic, strong hinge, from ReLU", "full", withRelu(bent, "twin")],
   ["quartic, PILLAR and cap", "full", capped(pillar("poly:4:10"))],
   ["quartic of 14 bits, PILLAR", "full", pillar("poly:4:14")],
   ["degree 6 of 14 bits, PILLAR", "full", pillar("poly:6:14")],
   ["degree 8 of 14 bits, PILLAR", "full", pillar("poly:8:14")],
+  ["bent quartic, strong hinge", "long", bent],
+  ["bent quartic, strong hinge, taught by ReLU", "long", withRelu(bent, "teacher")],
+  ["bent quartic, strong hinge, from and taught by ReLU", "long", withRelu(bent, "twin", "teacher")],
 ];
 
 interface RangeCell extends TrainingCell {
@@ -92,13 +109,13 @@ interface RangeCell extends TrainingCell {
 
 function cells(size: Size): RangeCell[] {
   const networks = size === "full" ? ["convnet", "minionn-bn"] : ["convnet"];
-  const methods = METHODS.filter(([, from]) => size === "full" || from !== "full");
+  const methods = METHODS.filter(([, from]) => size === "full" || from === "smoke");
   return networks.flatMap((network) =>
-    methods.flatMap(([method, , change]) => {
+    methods.flatMap(([method, from, change]) => {
       const recipe = change(NETWORKS[network](size)),
         runs = size === "full" && network === "convnet" ? 3 : 1;
       // A training of MiniONN-BN takes 16 minutes of two quiet cores, and 20 to 25 of busy ones.
-      const long = network === "convnet" ? {} : { long: true };
+      const long = network !== "convnet" || from === "long" ? { long: true } : {};
       return runsOf(runs, {
         id: `${network} ${method}`,
         method,
@@ -119,7 +136,9 @@ export const rangeMethods = defineExperiment<RangeCell>({
   explanation:
     "The same networks and schedules with ReLU, with the trigonometric activation, which has no range to keep, and with polynomials " +
     "protected by PILLAR's penalty, by a hinge (the norm of what lies beyond the range, without a gradient inside it), by a cap on " +
-    "the scale of batch norms right before an activation, with finer coefficients and higher degrees. The largest input is that of " +
+    "the scale of batch norms right before an activation, with finer coefficients and higher degrees, and with a quartic that bends " +
+    "half as much again as ReLU, which starts from the trained network with ReLU, has its answers among its targets, or both. " +
+    "Its epochs come on top of those of the network with ReLU. The largest input is that of " +
     "all test images without the clip; beside it, how many times the range of the fit, 5, that is. ConvNet has a dense layer " +
     "before its last activation, and no batch norm there that could be capped.",
   columns: {

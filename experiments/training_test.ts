@@ -201,7 +201,7 @@ describe("train()", () => {
       ...{ nesterov: true, decayNorms: false, decayBiases: false, labelSmoothing: 0.1 },
       ...{ schedule: "linear" as const, tailAverage: 0.333, whitening: true },
     };
-    for (const { limit, rules, ...recipe } of [...recipes, { ...recipes[0], limit: 4096 }]) {
+    for (const { limit, rules, networks: _, ...recipe } of [...recipes, { ...recipes[0], limit: 4096 }]) {
       const asked = optionsOf({ ...recipe, limit, ...rules && { rules } }, "shapes", 7);
       const values = parseCommand({ name: "train", options }, asked);
       assert(values !== "help");
@@ -216,8 +216,12 @@ describe("train()", () => {
   it("keeps a result by recipe, seed and training code, and does not train again", async () => {
     const recipe = { ...figureRecipe("smoke", 4, 1e-5), model: "none" }, seed = 123_456;
     const folder = await weightsOf(recipe, seed), result = trained(1, 2);
-    const others = [weightsOf(recipe, seed + 1), weightsOf({ ...recipe, clip: null }, seed)];
-    assert(!(await Promise.all(others)).includes(folder));
+    const twin = { ...recipe, activation: "relu" }, other = { ...twin, learningRate: 1 };
+    const different = [recipe, { ...recipe, clip: null }].map((recipe) => weightsOf(recipe, seed + 1));
+    const behind = [{ twin }, { twin: other }, { teacher: twin }].map((networks) =>
+      weightsOf({ ...recipe, networks }, seed)
+    );
+    assertEquals(new Set([folder, ...await Promise.all([...different, ...behind])]).size, 6);
     await Deno.mkdir("runs/training", { recursive: true });
     await Deno.writeTextFile(`${folder}.json`, JSON.stringify(result));
     try {
