@@ -3,7 +3,8 @@
  * is trained on, and its answers go into the targets. Engines take rows of probabilities anyway and need not know.
  *
  * That differs from the paper in two ways. The temperature softens the teacher alone, not the network too (at 1 the loss is the
- * paper's): a softer teacher is also one that asks for smaller logits. And label smoothing acts on the mixture.
+ * paper's): a softer teacher is also one that asks for smaller logits. And label smoothing acts on the mixture, by whose
+ * largest class training accuracy is counted.
  */
 import type { Batch, TrainingEngine } from "./engine.ts";
 import type { DistillationRecipe } from "./recipe.ts";
