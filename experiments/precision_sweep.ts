@@ -1,4 +1,4 @@
-/** How few bits a private inference can do with: accuracy against the bits of the ring, and against fraction bits. */
+/** How few bits a private inference can do with: accuracy against the bits of the ring, of an opened angle, and against fraction bits. */
 import {
   activationProtocol,
   DEFAULT_LINEAR,
@@ -23,14 +23,23 @@ import { infer } from "./_infer.ts";
 import { kindOf, protocolsOf, samplesOf, type ShippedModel } from "./_models.ts";
 import { classificationRow } from "./accuracy_table.ts";
 
-/** The option that sets the bits of a protocol. */
-type Option = "ringBits" | "fractionBits";
-const FLAGS: Readonly<Record<Option, string>> = { ringBits: "--ring-bits", fractionBits: "--fraction-bits" };
+/** The options that set the bits of a protocol. */
+const OPTIONS = ["ringBits", "fractionBits", "angleBits"] as const;
+type Option = typeof OPTIONS[number];
+const FLAGS: Readonly<Record<Option, string>> = {
+  ringBits: "--ring-bits",
+  fractionBits: "--fraction-bits",
+  angleBits: "--angle-bits",
+};
 
 const BITS: Readonly<Record<Size, Readonly<Record<Option, readonly number[]>>>> = {
-  smoke: { ringBits: [20, 30], fractionBits: [] },
-  quick: { ringBits: [20, 24, 28, 30], fractionBits: [] },
-  full: { ringBits: [16, 18, 20, 22, 24, 26, 28, 29, 30], fractionBits: [8, 10, 12, 14, 16, 18, 20] },
+  smoke: { ringBits: [20, 30], fractionBits: [], angleBits: [4, 10] },
+  quick: { ringBits: [20, 24, 28, 30], fractionBits: [], angleBits: [4, 6, 8, 10] },
+  full: {
+    ringBits: [16, 18, 20, 22, 24, 26, 28, 29, 30],
+    fractionBits: [8, 10, 12, 14, 16, 18, 20],
+    angleBits: [4, 5, 6, 7, 8, 9, 10, 12, 14],
+  },
 };
 /** Networks and their images. */
 const IMAGES: Readonly<Record<Size, Readonly<Record<string, number>>>> = {
@@ -54,18 +63,15 @@ interface PrecisionCell extends Cell {
   readonly images: number;
 }
 
-const optionOf = (protocol: string): Option =>
-  activationProtocol(protocol).takes.includes("ringBits") ? "ringBits" : "fractionBits";
-
-/** Of each network the first one of each kind of activation, by a protocol of each kind of bits. */
+/** Of each network the first one of each kind of activation, for each kind of bits by the first protocol that takes them. */
 function cells(size: Size): PrecisionCell[] {
   return Object.entries(IMAGES[size]).flatMap(([model, images]) => {
     return samplesOf(model, ({ activation }) => kindOf(activation)).flatMap((shipped) => {
       const protocols = protocolsOf(shipped.activation);
-      return (["ringBits", "fractionBits"] as const).flatMap((option) => {
-        const protocol = protocols.find((name) => optionOf(name) === option);
+      return OPTIONS.flatMap((option) => {
+        const protocol = protocols.find((name) => activationProtocol(name).takes.includes(option));
         return protocol === undefined ? [] : BITS[size][option].map((bits) => ({
-          id: `${shipped.name} ${protocol} ${bits}`,
+          id: `${shipped.name} ${protocol} ${bits}${option === "angleBits" ? " of an angle" : ""}`,
           shipped,
           protocol,
           option,
@@ -133,15 +139,16 @@ async function runCell(cell: PrecisionCell): Promise<NewRow> {
 }
 
 const byNetwork = (rows: readonly Row[]): Row[][] => [
-  ...Map.groupBy(rows, (row) => `${row["weights"]} ${row["protocol"]}`).values(),
+  ...Map.groupBy(rows, (row) => `${row["weights"]} ${row["protocol"]} ${row["option"]}`).values(),
 ];
 
 export const precisionSweep = defineExperiment<PrecisionCell>({
   key: "precision_sweep",
   title: "Private accuracy against the bits",
   explanation:
-    "Shipped networks classify the first test images with so many bits of the ring of linear layers (lifted, trigonometric: --ring-bits) " +
-    "or so many fraction bits in words of 64 (honeybadger, relu: --fraction-bits). Without loss: at least " +
+    "Shipped networks classify the first test images with so many bits of the ring of linear layers (lifted, trigonometric: --ring-bits), " +
+    "so many fraction bits in words of 64 (honeybadger, relu: --fraction-bits) or so many opened bits of an angle " +
+    "(trigonometric: --angle-bits). In a ring of few bits the fraction bits follow from it and the audited ranges. Without loss: at least " +
     `${
       100 * LEAST_AGREEMENT
     } % of the classes are those of plaintext, or not significantly fewer (95 % Wilson interval). ` +
@@ -173,7 +180,7 @@ export const precisionSweep = defineExperiment<PrecisionCell>({
   cells,
   run: async (cell) => [await runCell(cell)],
   figures: (rows) =>
-    (["ringBits", "fractionBits"] as const).flatMap((option) => {
+    OPTIONS.flatMap((option) => {
       const own = rows.filter((row) => row["option"] === FLAGS[option] && row["refused"] === "false");
       return own.length === 0 ? [] : [accuracyChart(option, own), agreementChart(option, own)];
     }),
@@ -199,9 +206,14 @@ function summaryOf(rows: readonly Row[]): Record<string, CsvValue> {
 const TITLES: Readonly<Record<Option, string>> = {
   ringBits: "bits of the ring",
   fractionBits: "fraction bits",
+  angleBits: "opened bits of an angle",
 };
 
-const NAMES: Readonly<Record<Option, string>> = { ringBits: "ring", fractionBits: "fraction" };
+const NAMES: Readonly<Record<Option, string>> = {
+  ringBits: "ring",
+  fractionBits: "fraction",
+  angleBits: "angle",
+};
 
 const seriesName = ([row]: readonly Row[]) => `${row["weights"].split("/").at(-1)}, ${row["protocol"]}`;
 

@@ -453,22 +453,24 @@ describe("precision_sweep", () => {
     assertEquals(fewestBits(rows(row(16, true), row(18, true))), 16);
     assertEquals(fewestBits(rows(row(16, true), row(30, false))), null);
   });
-  it("draws ring bits and fraction bits apart, and leaves out what is refused", () => {
+  it("draws ring bits, fraction bits and those of an angle apart, and leaves out what is refused", () => {
     const refused = { ...row(16, false), refused: true, private_images: null, plaintext_same_accuracy: null };
     const own = rows(
       { ...refused, private_accuracy: null, agreement: null, online_bytes: null },
       row(20, false),
       row(24, true),
       row(12, true, { protocol: "honeybadger", option: "--fraction-bits" }),
+      row(8, true, { option: "--angle-bits" }),
     );
     const charts = draw(precisionSweep, own);
-    const names = ["ring", "ring_agreement", "fraction", "fraction_agreement"];
+    const names = ["ring", "fraction", "angle"].flatMap((name) => [name, `${name}_agreement`]);
     assertEquals(charts.map(({ name }) => name), names.map((name) => `precision_sweep_${name}`));
     const points = [[20, 65], [24, 66]].map(([x, y]) => ({ x, y, low: 60, high: 75 }));
     assertEquals(lineSeries(charts[0], "one, lifted")!.points, points);
     assertEquals(lineSeries(charts[0], "")!.points, [{ x: 20, y: 70 }, { x: 24, y: 70 }]);
     const [ring] = precisionSweep.table!(own, reference);
     assertEquals([ring["without loss from"], ring["refused"], ring["kB online there"]], [24, "16", 24]);
+    assertEquals(lineSeries(charts[4], "one, lifted")!.points.map(({ x }) => x), [8]);
   });
 });
 

@@ -88,21 +88,19 @@ it("waves-above-relu wants three seeds of each", () => {
   assertEquals(check("waves-above-relu", twice)[0], "not measured");
 });
 
-it("smallest-ring wants no loss at the widest ring, and says from where on there is none", () => {
-  const widths = (...lossless: readonly (readonly [number, boolean])[]) =>
-    lossless.map(([bits, is_lossless]) => ({
-      ...{ weights: "results/models/one", protocol: "lifted", option: "--ring-bits", bits, is_lossless },
-    }));
-  assertEquals(check("smallest-ring", widths([16, false], [20, true], [24, true], [30, true])), [
-    "holds",
-    "one by lifted: from 20 bits on",
-  ]);
-  assertEquals(check("smallest-ring", widths([24, false], [28, true], [30, true]))[0], "holds");
-  assertEquals(check("smallest-ring", widths([20, true], [24, true], [30, false])), [
-    "fails",
-    "one by lifted: no width",
-  ]);
-});
+for (const [id, option] of [["smallest-ring", "--ring-bits"], ["smallest-angle", "--angle-bits"]] as const) {
+  it(`${id} wants no loss at its number of bits, says from where on there is none, and reads ${option} alone`, () => {
+    const at = (...lossless: readonly (readonly [number, boolean])[]) =>
+      lossless.map(([bits, is_lossless]) => ({
+        ...{ weights: "results/models/one", protocol: "waves", option, bits, is_lossless },
+      }));
+    const most = id === "smallest-ring" ? 30 : 10, rows = at([4, false], [6, true], [8, true], [most, true]);
+    assertEquals(check(id, rows), ["holds", "one by waves: from 6 bits on"]);
+    assertEquals(check(id, at([4, true], [6, true], [most, false])), ["fails", "one by waves: no number"]);
+    assertEquals(check(id, at([most, false], [most + 2, true]))[0], "fails");
+    assertEquals(check(id, rows.map((row) => ({ ...row, option: "--fraction-bits" })))[0], "not measured");
+  });
+}
 
 it("brightness parts ReLU and waves from polynomials", () => {
   const at = (method: string, factor: number, private_accuracy: number) => ({
