@@ -466,7 +466,8 @@ function inWords(message: string): string {
   if (reason === undefined) return message;
   if (before !== undefined) return `${before}: ${reason}`;
   if (path === undefined) return reason;
-  return `cannot ${/read|stat/.test(call) ? "read" : "write"} ${path.split("' -> '").at(-1)}: ${reason}`;
+  const does = /read|stat/.test(call) ? "read" : call === "open" ? call : "write";
+  return `cannot ${does} ${path.split("' -> '").at(-1)}: ${reason}`;
 }
 
 function reportError(error: unknown): void {

@@ -261,6 +261,7 @@ describe("runCommand()", () => {
     for (
       const [run, err] of [
         ['Deno.readFileSync("/")', "cannot read /: Is a directory"],
+        ['Deno.openSync("/no/file")', "cannot open /no/file: No such file or directory"],
         ['Deno.writeFileSync("/no/file", "")', "cannot write /no/file: No such file or directory"],
         [
           'try { Deno.readFileSync("/") } catch (e) { throw new Error("cannot read the image /: " + e.message) }',
