@@ -6,6 +6,7 @@ import { freshDocuments } from "../src/documents/documents.ts";
 import { list, paragraph, table } from "../src/documents/markdown.ts";
 import { withParts } from "../src/documents/parts.ts";
 import { claims } from "../src/report/claims.ts";
+import { Program } from "./support/program.ts";
 
 const pages = async () => [
   ...["README.md", "ARTIFACT.md", "std/README.md", "results/reference/README.md"],
@@ -39,6 +40,30 @@ describe("the documents", () => {
       }
     }
     assertEquals(lost, []);
+  });
+  it("name options that commands have", async () => {
+    const { tasks } = JSON.parse(await Deno.readTextFile("deno.json")) as {
+      tasks: Record<string, { command: string }>;
+    };
+    const helps = await Promise.all(
+      Object.entries(tasks).filter(([, { command }]) => command.includes("src/cli/")).map(async ([name]) => {
+        if (name === "build") return "";
+        await using program = Program.start(name.replace(/:turbo$/, "").replace(":", "_"), ["--help"], {
+          proves: false,
+        });
+        return (await program.succeeds()).stdout;
+      }),
+    );
+    const known = new Set(helps.flatMap((help) => help.match(/--[a-z][a-z-]*/g) ?? []));
+    const unknown: string[] = [];
+    for (const page of await pages()) {
+      const text = await Deno.readTextFile(page);
+      const code = [...text.matchAll(/```sh[^]*?```|`[^`\n]+`/g)].map(([part]) => part).join("\n");
+      for (const [option] of code.matchAll(/(?<![\w-])--[a-z][a-z-]*/g)) {
+        if (!known.has(option)) unknown.push(`${page}: ${option}`);
+      }
+    }
+    assertEquals(unknown, []);
   });
   it("begin with one of at most 10 kB", async () => {
     const { size } = await Deno.stat("README.md");

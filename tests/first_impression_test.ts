@@ -6,6 +6,10 @@ import { type Dataset, holdOut } from "../src/data/dataset.ts";
 import { shapesDataset } from "../src/data/shapes.ts";
 import { Program } from "./support/program.ts";
 
+/** What every run of a network prints alike: traffic, delays, class. */
+const lasting = (text: string): string[] =>
+  text.match(/\d+\.\d+ MB|\d+ one-way delays|^class .*?;|largest logit [\d.]+/gm) ?? [];
+
 describe("without options", () => {
   for (const protocol of ["lifted", "relu", "honeybadger"]) {
     it(`infer has a trained network tell what a drawn picture shows, by ${protocol}`, async () => {
@@ -13,6 +17,11 @@ describe("without options", () => {
       await using program = Program.start("infer", options);
       const { stdout } = await program.succeeds();
       assertMatch(stdout, /^class 1 \(square\), as drawn, as in plaintext; logits differ by at most /m);
+      if (protocol !== "lifted") return;
+      for (const page of ["README.md", "ARTIFACT.md"]) {
+        const [, shown] = /```text\n(convnet [^]*?)```/.exec(await Deno.readTextFile(page))!;
+        assertEquals(lasting(shown), lasting(stdout), page);
+      }
     });
   }
 
@@ -82,6 +91,17 @@ describe("a place that cannot be written", () => {
       await using program = Program.start(name, given);
       await program.failsWith([`cannot write to the folder ${root}/file`], 20_000);
     });
+  }
+});
+
+it("a full disk is named with the folder that has no room", async () => {
+  const root = await Deno.makeTempDir();
+  try {
+    await Deno.symlink("/dev/full", `${root}/.lock`);
+    await using program = Program.start("train", ["--preset", "convnet-pillar-cpu", "--out", root]);
+    await program.failsWith([`cannot write to the folder ${root}`], 20_000);
+  } finally {
+    await Deno.remove(root, { recursive: true });
   }
 });
 

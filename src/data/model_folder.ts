@@ -64,7 +64,8 @@ export async function readModelFolder(folder: string): Promise<Model> {
 export function graphPath(folder: string): string | undefined {
   const path = `${folder}/${GRAPH}`;
   try {
-    return Deno.statSync(path).isFile ? path : undefined;
+    Deno.statSync(path);
+    return path;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
     throw error;

@@ -75,6 +75,10 @@ it("readModelFolder() takes a network that is none of ours from its graph.json, 
         ': "pixels" must hold "channels" (RGB, BGR, grey), and "mean" and "deviation"',
       );
     }
+    await writeModelFolder(folder, description, weights, { graph });
+    await Deno.remove(`${folder}/graph.json`);
+    await Deno.mkdir(`${folder}/graph.json`);
+    await assertRejects(() => readModelFolder(folder), Error, `cannot read the network ${folder}/graph.json`);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -59,8 +59,12 @@ function isLocked(tryLock: () => boolean): boolean {
 }
 
 function keep(folder: string, file: Deno.FsFile): void {
-  file.truncateSync(0);
-  file.writeSync(new TextEncoder().encode(`process ${Deno.pid}\n`));
+  try {
+    file.truncateSync(0);
+    file.writeSync(new TextEncoder().encode(`process ${Deno.pid}\n`));
+  } catch (error) {
+    throw cannotWrite(folder, error as Error);
+  }
   owned.set(resolve(folder), file);
   for (const { name } of Deno.readDirSync(folder)) {
     if (LEFT_BEHIND.test(name)) Deno.removeSync(`${folder}/${name}`);

@@ -1,8 +1,10 @@
 /** What leaves a process: every byte is one that the protocol notes know, and nothing that memory happened to hold. */
 import { assert, assertEquals } from "@std/assert";
 import { it } from "@std/testing/bdd";
+import { REQUEST_TAG } from "../correlations/request.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
+import { trigonometric } from "../models/trigonometric.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { activationLayer, buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
@@ -60,6 +62,32 @@ for (const { activation, linear, scaling } of PROTOCOLS) {
         assertEquals(other.bytes, message.bytes, `${phase} message ${tag} from the ${from} to the ${to}`);
       }
       assertEquals(marked.logits, zeros.logits);
+    });
+  }
+}
+
+for (const harmonics of [2, 3]) {
+  const cases = [
+    { graph: activationLayer(17), weights: new Map(), period: 8 },
+    { graph: odd, weights: smallWeights(odd), period: 7.3 },
+  ];
+  for (const { graph, weights, period } of cases) {
+    it(`trigonometric by ${harmonics} harmonics of period ${period}, other ones in each layer, sends the same bytes whatever ring memory held`, async () => {
+      const wave = trigonometric(period, harmonics, 1),
+        layers = graph.nodes.filter(({ op }) => op === "activation");
+      const functions = Object.fromEntries(layers.map(({ id }, i) => [id, { ...wave, offset: i / 16 }]));
+      const plan = planInference(graph, {
+        activation: "trigonometric",
+        linear: "masked",
+        function: wave,
+        functions,
+      });
+      const images = [seededImage(graph, 3)];
+      const [zeros, marked] = [
+        await recordInference(plan, weights, images, { filling: 0 }),
+        await recordInference(plan, weights, images, { filling: 0xa5 }),
+      ];
+      assertEquals(marked, zeros);
     });
   }
 }
@@ -146,10 +174,22 @@ SHORT.forEach((protocol) =>
         if (phase !== "offline" || from !== "client" || to !== "server") continue;
         add("v", ringBits, new Uint32Array(bytes.slice().buffer).map((word) => word % 2 ** ringBits));
       }
+      for (const { phase, from, to, tag, bytes } of messages) {
+        if (phase === "offline" && from === "dealer" && to === "server" && tag !== REQUEST_TAG) {
+          add("correction", 8, bytes);
+        }
+      }
       for (const { message, name, bits } of packedMessages(plan, messages)) {
         add(name, bits, unpack(message, bits).slice(0, n));
       }
-      assertEquals([...words.keys()], ["v", "image", "re-masked", "first reply", "second reply"]);
+      assertEquals([...words.keys()], [
+        "v",
+        "correction",
+        "image",
+        "re-masked",
+        "first reply",
+        "second reply",
+      ]);
       assertEquals(words.get("v")!.words.length, 2 * QUERIES * n);
       return [...words].flatMap(([name, { words, bits }]) =>
         chiSquares(words, bits).map((value) => ({ name, value }))

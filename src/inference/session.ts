@@ -52,7 +52,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   for (const step of plan.steps) {
     const { work, kind } = step;
     if (!("open" in work)) continue;
-    const layers = kind === "linear" ? layersOf({ ...options, weights }, step) : null, drawn = draw(step);
+    const layers = kind === "linear" ? serverLayers({ ...options, weights }, step) : null, drawn = draw(step);
     open.set(step, await work.open({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
     drawn.finish();
     layers?.forEach(({ weights }) => weights[Symbol.dispose]());
@@ -72,8 +72,8 @@ async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
   }
 }
 
-/** The server's layers of a step. */
-function layersOf({ pool: { ring }, plan, weights }: SessionOptions, step: Step): EncodedLayer[] | null {
+/** Weights and biases of a step at the server; null at the client. */
+function serverLayers({ pool: { ring }, plan, weights }: SessionOptions, step: Step): EncodedLayer[] | null {
   if (weights === null) return null;
   return weights instanceof ServerWeights
     ? weights.layers(ring, step)

@@ -458,9 +458,21 @@ function tracing(): boolean {
   return state === "granted" && Deno.env.get(variable) === "1";
 }
 
+/** What the runtime says of a file: `Is a directory (os error 21): readfile '/a'`, behind a sentence of ours where that names the file. */
+const FILE_ERROR = /^(?:(.*): )?([^:]+) \(os error \d+\)(?:: (\w+) '(.*)')?$/s;
+
+function inWords(message: string): string {
+  const [, before, reason, call, path] = FILE_ERROR.exec(message) ?? [];
+  if (reason === undefined) return message;
+  if (before !== undefined) return `${before}: ${reason}`;
+  if (path === undefined) return reason;
+  const does = /read|stat/.test(call) ? "read" : call === "open" ? call : "write";
+  return `cannot ${does} ${path.split("' -> '").at(-1)}: ${reason}`;
+}
+
 function reportError(error: unknown): void {
   const text = error instanceof Error ? error.message || error.name : String(error);
-  report("error", text);
+  report("error", inWords(text));
   if (tracing() && error instanceof Error) console.error(error.stack);
 }
 

@@ -257,6 +257,25 @@ describe("runCommand()", () => {
     const traced = await runScript(failing, { PRIVATE_INFERENCE_TRACE: "1" });
     assertStringIncludes(traced.err, "    at ");
   });
+  it("says of a file what the system says, and its path once", async () => {
+    for (
+      const [run, err] of [
+        ['Deno.readFileSync("/")', "cannot read /: Is a directory"],
+        ['Deno.openSync("/no/file")', "cannot open /no/file: No such file or directory"],
+        ['Deno.writeFileSync("/no/file", "")', "cannot write /no/file: No such file or directory"],
+        [
+          'try { Deno.readFileSync("/") } catch (e) { throw new Error("cannot read the image /: " + e.message) }',
+          "cannot read the image /: Is a directory",
+        ],
+      ] as const
+    ) {
+      assertEquals(await runScript(script(run.replace('""', "new Uint8Array()"))), {
+        code: 1,
+        out: "",
+        err: `error: ${err}\n`,
+      });
+    }
+  });
   it("passes the exit code of run on and reports rejections that nobody awaits", async () => {
     assertEquals((await runScript(script("return 3;"))).code, 3);
     assertEquals((await runScript(script("return;"))).code, 0);
