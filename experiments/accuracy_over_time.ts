@@ -32,7 +32,9 @@ const NETWORK_NAMES: Readonly<Record<string, string>> = {
   "minionn-bn": "MiniONN-BN",
   resnet18: "ResNet-18",
   resnet20: "ResNet-20",
+  resnet32: "ResNet-32",
   resnet110: "ResNet-110",
+  roundnet: "roundnet",
   "vgg16-bn-avg": "VGG-16",
 };
 

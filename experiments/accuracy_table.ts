@@ -305,7 +305,7 @@ function accuracyChart(rows: readonly Row[]): BarChart {
   const shown = Object.keys(STYLES).filter((protocol) => rows.some((row) => row["protocol"] === protocol));
   const recipes = [...Map.groupBy(rows, (row) => row["recipe"])].map(([recipe, same]) => ({
     recipe,
-    name: nameOf(same[0]),
+    name: `${nameOf(same[0]).replaceAll("-", "\n")}${seedsText(same)}`,
   }));
   return {
     kind: "bars",
@@ -316,7 +316,7 @@ function accuracyChart(rows: readonly Row[]): BarChart {
       spreadText(bySeeds(rows))
     }; of a single training its 95 % Wilson interval over the images.`,
     width: "double",
-    categories: recipes.map(({ name }) => name.replaceAll("-", "\n")),
+    categories: recipes.map(({ name }) => name),
     y: { title: "private accuracy (%)", min: 0, max: 100 },
     markName: "plaintext, same images",
     series: shown.map((protocol) => {
@@ -338,6 +338,12 @@ function accuracyChart(rows: readonly Row[]): BarChart {
       };
     }),
   };
+}
+
+/** A line for what several trainings share a group with; one recipe with one seed needs none. */
+function seedsText(rows: readonly Row[]): string {
+  const seeds = new Set(rows.map((row) => row["training_seed"])).size;
+  return seeds > 1 ? `\n${seeds} seeds` : "";
 }
 
 /** "10000 test images by lifted, the first 1000 by relu". */

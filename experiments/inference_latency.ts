@@ -29,6 +29,7 @@ const MODELS: readonly Model[] = [
   { model: "resnet18", classes: 10, megaMacs: 555 },
   { model: "vgg16-bn-avg", classes: 10, megaMacs: 314 },
   { model: "resnet110", classes: 10, megaMacs: 253 },
+  { model: "roundnet", classes: 10, megaMacs: 86 },
   { model: "convnet", classes: 10, megaMacs: 1 },
   { model: "minionn", classes: 10, megaMacs: 61 },
   { model: "vgg16", classes: 10, megaMacs: 314 },
@@ -55,7 +56,8 @@ interface LatencyCell extends Cell, Model {
 }
 
 /** The networks of the quick run, and those of its first table without delay alone. */
-const QUICK = ["minionn-bn", "resnet32", "resnet18"], QUICK_UNSHAPED = ["vgg16-bn-avg", "resnet110"];
+const QUICK = ["minionn-bn", "resnet32", "resnet18"],
+  QUICK_UNSHAPED = ["vgg16-bn-avg", "resnet110", "roundnet"];
 
 /** Which profiles a combination is measured on. */
 function profilesOf(

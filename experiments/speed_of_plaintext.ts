@@ -15,8 +15,8 @@ interface SpeedCell extends Cell {
 
 const MODELS: Record<Size, readonly string[]> = {
   smoke: ["minionn-bn"],
-  quick: ["minionn-bn", "resnet18", "resnet32"],
-  full: ["minionn-bn", "resnet18", "vgg16-bn-avg", "resnet32", "resnet110", "resnet50-avg"],
+  quick: ["minionn-bn", "resnet18", "resnet32", "roundnet"],
+  full: ["minionn-bn", "resnet18", "vgg16-bn-avg", "resnet32", "resnet110", "roundnet", "resnet50-avg"],
 };
 const PROFILES: Record<Size, readonly string[]> = {
   smoke: ["none"],

@@ -590,7 +590,12 @@ describe("accuracy_table", () => {
   it("draws private accuracy beside plaintext, runs of one recipe together, and the paper's rows apart", () => {
     const [chart] = draw(accuracyTable, ROWS);
     assert(chart.kind === "bars");
-    assertEquals(chart.categories, ["convnet\nrelu", "convnet\nlifted", "convnet\nhoneybadger", "pillar"]);
+    assertEquals(chart.categories, [
+      "convnet\nrelu",
+      "convnet\nlifted\n2 seeds",
+      "convnet\nhoneybadger",
+      "pillar",
+    ]);
     const lifted = chart.series.find(({ name }) => name === "lifted")!;
     assertEquals(lifted.values, [null, { value: 71.5, runs: [71, 72] }, null, {
       value: 71,

@@ -4,7 +4,8 @@
  */
 import { activate, evaluate } from "../models/float_engine.ts";
 import { evaluateFixed, type FixedValue } from "../models/fixed_engine.ts";
-import type { Activation, Weights } from "../models/graph.ts";
+import { isLinear } from "../models/fold.ts";
+import { type Activation, inputsOf, type Node, type Weights } from "../models/graph.ts";
 import { inUnit, unitOfPeriod, weightsInUnits } from "../models/unit.ts";
 import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import type { Ring } from "../ring/ring.ts";
@@ -132,6 +133,7 @@ function addedErrors(
       return { integers: values.map((v) => v * 2 ** fractionBits), fractionBits };
     },
   }, image);
+  const rounding = new Map<string, number>();
   for (const node of plan.graph.nodes) {
     const { values } = opened.get(node.id) ?? {};
     if (values === undefined || node.op === "input") continue;
@@ -146,12 +148,37 @@ function addedErrors(
         ),
       );
     } else {
-      // Exact but for biases, which are rounded to the extra bits of Winograd too: half a unit each, two in a residual sum.
-      const { fractionBits } = followed.get(node.id)!;
-      errors.set(node.id, compared(values, realOf(followed.get(node.id)!), () => 2 ** -fractionBits));
+      const bound = roundingOf(node, followed, weights, rounding);
+      rounding.set(node.id, bound);
+      errors.set(node.id, compared(values, realOf(followed.get(node.id)!), () => bound));
     }
   }
   return errors;
+}
+
+/**
+ * The largest error of a layer that is not an activation. Linear layers are exact but for biases, which are rounded to the extra bits of
+ * Winograd too: half a unit. Averages keep an error, sums add two, a linear layer weighs that of what it reads.
+ */
+function roundingOf(
+  node: Exclude<Node, { op: "input" }>,
+  followed: ReadonlyMap<string, FixedValue>,
+  weights: Weights,
+  known: ReadonlyMap<string, number>,
+): number {
+  const [first, second = 0] = inputsOf(node).map((id) => known.get(id) ?? 0);
+  if (!isLinear(node)) return first + second;
+  const halfUnit = 2 ** -(followed.get(node.id)!.fractionBits + 1);
+  return first === 0
+    ? halfUnit
+    : halfUnit + first * largestGain(weights.get(`${node.id}.weight`)!.data, node.outputs);
+}
+
+/** The largest sum of sizes of the weights of one output; outputs come last. */
+function largestGain(weights: Float32Array, outputs: number): number {
+  const sums = new Float64Array(outputs);
+  weights.forEach((weight, i) => sums[i % outputs] += Math.abs(weight));
+  return Math.max(...sums);
 }
 
 function compared(values: Float64Array, expected: Float64Array, boundOf: (i: number) => number) {

@@ -91,7 +91,14 @@ function liftedNetwork(name: string) {
   };
 }
 
-for (const [name, audited] of [["minionn-bn", true], ["minionn-bn", false], ["resnet20", true]] as const) {
+for (
+  const [name, audited] of [
+    ["minionn-bn", true],
+    ["minionn-bn", false],
+    ["resnet20", true],
+    ["roundnet", true],
+  ] as const
+) {
   it(
     `every layer of lifted ${name} ${
       audited ? "with" : "without"

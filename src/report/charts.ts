@@ -380,8 +380,8 @@ function drawMarkers(ctx: Context, plot: Chart, chart: LineChart): void {
       drawRuns(ctx, point.runs, px + RUNS_ASIDE, y, color);
       drawMarker(ctx, marker, px, py, 3.2, color, role === "points");
       if (point.label !== undefined) {
-        const onLeft = px > (left + right) / 2;
-        drawText(ctx, point.label, px + (onLeft ? -7 : 7), py - 7, {
+        const onLeft = px > (left + right) / 2, aside = onLeft ? -7 : 7 + (point.runs ? RUNS_ASIDE : 0);
+        drawText(ctx, point.label, px + aside, py - 7, {
           size: 9,
           align: onLeft ? "right" : "left",
           rim: true,
