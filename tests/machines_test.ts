@@ -116,17 +116,18 @@ sleep 1
   },
 );
 
-/** Networks that PyTorch wrote, their pictures, and how `import` was told to normalise a byte. */
+/** Networks that PyTorch wrote, their pictures, how `import` was told to normalise a byte, and a link of ours between server and client. */
 const OWN = [
-  { name: "digits", side: 28, colour: GREY, channels: 1, mean: 0.1307, deviation: 0.3081 },
-  { name: "residual", side: 32, colour: RGB, channels: 3, mean: 0, deviation: 1 },
+  { name: "digits", side: 28, colour: GREY, channels: 1, mean: 0.1307, deviation: 0.3081, rttMs: 0 },
+  { name: "residual", side: 32, colour: RGB, channels: 3, mean: 0, deviation: 1, rttMs: 100 },
 ] as const;
 
-for (const { name, side, colour, channels, mean, deviation } of OWN) {
+for (const { name, side, colour, channels, mean, deviation, rttMs } of OWN) {
   (canIsolate ? it : it.ignore)(
     `docs/machines.md takes ${name} of PyTorch to an answer; client and dealer hold no weight`,
     async () => {
       const found = await commands(), root = await Deno.makeTempDir();
+      const link = rttMs === 0 ? "" : `--profile rtt:${rttMs}`;
       const samples = Uint8Array.from({ length: side * side * channels }, (_, i) => (i * 73) % 256);
       try {
         for (const role of ["server", "dealer", "client"]) {
@@ -149,8 +150,8 @@ for role in dealer client; do
   cp $ROOT/server/networks/own/graph.json $ROOT/server/networks/own/model.json $ROOT/$role/networks/own/
 done
 own dealer '${found.own_dealer}' > $ROOT/dealer.log 2>&1 &
-own server '${found.own_server}' > $ROOT/server.log 2>&1 &
-own client '${found.own_client}'
+own server '${found.own_server.trimEnd()} ${link}' > $ROOT/server.log 2>&1 &
+own client '${found.own_client.trimEnd()} ${link}'
 `;
         const running = isolated(script, { ROOT: root, INIT_CWD: root, CHECKOUT: root }).spawn();
         const late = setTimeout(() => running.kill("SIGKILL"), 2 * PATIENCE_MS);
@@ -166,9 +167,12 @@ own client '${found.own_client}'
         const folded = foldBatchNorm(graph, weights);
         const image = Array.from(samples, (value) => (value / 255 - mean) / deviation);
         const logits = [...evaluateLogits(folded.graph, folded.weights, activation, image)];
-        const [, label, logit] = /^client: class (\d), logit (-?\d+\.\d{4}), /m.exec(said) ?? [said];
+        const [, label, logit, onlineMs] =
+          /^client: class (\d), logit (-?\d+\.\d{4}), (\d+\.\d) ms online$/m.exec(said) ?? [said];
         assertEquals(Number(label), logits.indexOf(Math.max(...logits)));
         assertAlmostEquals(Number(logit), Math.max(...logits), 2e-3);
+        // Each layer of `relu` has nine exchanges: of one alone no shaped link takes less.
+        assert(Number(onlineMs) >= 9 * rttMs, said);
       } finally {
         await Deno.remove(root, { recursive: true });
       }
