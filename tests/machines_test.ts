@@ -171,7 +171,7 @@ own client '${found.own_client.trimEnd()} ${link}'
           /^client: class (\d), logit (-?\d+\.\d{4}), (\d+\.\d) ms online$/m.exec(said) ?? [said];
         assertEquals(Number(label), logits.indexOf(Math.max(...logits)));
         assertAlmostEquals(Number(logit), Math.max(...logits), 2e-3);
-        // Each layer of `relu` has nine exchanges: of one alone no shaped link takes less.
+        // A layer of `relu` takes nine one-way delays; there are more than two.
         assert(Number(onlineMs) >= 9 * rttMs, said);
       } finally {
         await Deno.remove(root, { recursive: true });
