@@ -29,7 +29,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   roles: ["ring", "network", "inference", "report", "terminal"],
   fuzzing: [
-    ...["ring", "polynomial", "network", "models", "correlations", "inference", "data", "roles"],
+    ...["ring", "polynomial", "network", "models", "correlations", "inference", "data", "onnx", "roles"],
   ],
   bench: ["ring", "models", "training", "report"],
   reproduction: ["files", "network", "training", "report", "terminal", "folders"],

@@ -9,7 +9,8 @@ await runCommand({
   name: "fuzz",
   summary: "attack server and dealer, and the files that they read",
   notes:
-    "Strangers, holders of keys with wrong messages, relays that alter one frame, model folders with wrong bytes. Nothing may hang, " +
+    "Strangers, impostors with keys of others, holders of keys with wrong messages, relays that alter one frame, model folders and ONNX " +
+    "files with wrong bytes; half of the roles prove themselves by tokens, half by certificates. Nothing may hang, " +
     "throw unheard, keep memory, say a secret or harm another client's session; what does is printed, with exit code 1.",
   time: "a second for ten cases",
   interrupted: "the attacks were ended",
@@ -20,12 +21,13 @@ await runCommand({
   async run({ cases, seed }) {
     const copies = await Deno.makeTempDir();
     onExit(() => Deno.remove(copies, { recursive: true }));
-    const folder = fileURLToPath(new URL("../../results/models/convnet-pillar-shapes", import.meta.url));
+    const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+    const folder = at("results/models/convnet-pillar-shapes"), onnx = at("tests/onnx");
     const progress = new Progress("fuzz", cases, { unit: "cases" });
     const { tallies, findings } = await fuzz(
       cases,
       seed,
-      { folder, copies },
+      { folder, copies, onnx },
       (done) => progress.update(done),
     );
     progress.finish();

@@ -5,17 +5,29 @@ import { CONTROL_TAG, FIGURES_TAG, PLAN_TAG } from "../inference/tags.ts";
 import { REQUEST_TAG } from "../correlations/request.ts";
 import type { SeededRandom } from "../models/seeded_random.ts";
 import { encodeHeader, FrameKind, HEADER_BYTES } from "../network/frame.ts";
-import { connect, type ConnectOptions } from "../network/tcp.ts";
+import { connect, type ConnectOptions, type TcpOptions } from "../network/tcp.ts";
+import { decodeModel } from "../onnx/format.ts";
+import { importOnnx } from "../onnx/import.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import { ask } from "../roles/asking.ts";
-import type { RoleName, Tokens } from "../roles/endpoint.ts";
+import { type RoleName, ROLES } from "../roles/endpoint.ts";
 import { MEETING_TAG, SESSION_TAG } from "../roles/meeting.ts";
 import { type Frame, type Interference, Relay } from "./relay.ts";
 
+/** What each role proves itself by: tokens, or certificates of one authority. */
+export type Keys = Readonly<Record<RoleName, Pick<TcpOptions, "tls" | "tokens">>>;
+
+/** A server and its dealer, their keys, and keys of the same kind that somebody else has made. */
+export interface Deployment {
+  readonly ports: Readonly<Record<"server" | "dealer", number>>;
+  readonly keys: Keys;
+  readonly foreignKeys: Keys;
+}
+
 /** The roles under attack, and what one who attacks them may hold. */
 export interface Target {
-  readonly ports: Readonly<Record<"server" | "dealer", number>>;
-  readonly tokens: Readonly<Record<RoleName, Tokens>>;
+  /** One of each kind of keys. */
+  readonly deployments: readonly Deployment[];
   readonly plan: Plan;
   readonly pool: ConvolutionPool;
   readonly images: readonly Float32Array[];
@@ -23,6 +35,8 @@ export interface Target {
   /** A model folder, and one in which altered copies of its files may be written. */
   readonly folder: string;
   readonly copies: string;
+  /** A folder of ONNX files. */
+  readonly onnx: string;
 }
 
 /** One case: ends when the attacker is done, well or with the error that it was given. */
@@ -60,7 +74,8 @@ function greeting(role: string): Uint8Array<ArrayBuffer> {
 }
 
 /** Somebody without keys. */
-const stranger: Case = async ({ ports }, random) => {
+const stranger: Case = async ({ deployments }, random) => {
+  const { ports } = oneOf(random, deployments);
   const says: readonly (() => Uint8Array<ArrayBuffer>)[] = [
     () => new Uint8Array(0),
     () => bytesOf(random, below(random, 300)),
@@ -88,7 +103,8 @@ const TAGS = [SESSION_TAG, MEETING_TAG, PLAN_TAG, CONTROL_TAG, FIGURES_TAG, REQU
 const LENGTHS = [0, 8, 16, 24, 32, 40, 144];
 
 /** Somebody with the keys of a role, who sends other messages than that role would. */
-const holder: Case = async ({ ports, tokens, timeoutMs }, random) => {
+const holder: Case = async ({ deployments, timeoutMs }, random) => {
+  const { ports, keys } = oneOf(random, deployments);
   const [role, expectedPeer] = oneOf(
     random,
     [["client", "server"], ["client", "dealer"], ["server", "dealer"]] as const,
@@ -97,7 +113,7 @@ const holder: Case = async ({ ports, tokens, timeoutMs }, random) => {
     ...local(ports[expectedPeer]),
     role,
     expectedPeer,
-    tokens: tokens[role],
+    ...keys[role],
     timeoutMs,
   };
   const channel = await connect(options);
@@ -117,8 +133,19 @@ const holder: Case = async ({ ports, tokens, timeoutMs }, random) => {
   }
 };
 
+/** Somebody with the keys of another role, or of another authority. */
+const impostor: Case = async ({ deployments, timeoutMs }, random) => {
+  const { ports, keys, foreignKeys } = oneOf(random, deployments);
+  const role = oneOf(random, ROLES), expectedPeer = oneOf(random, ["server", "dealer"] as const);
+  const another = oneOf(random, ROLES.filter((other) => other !== role));
+  const held = oneOf(random, [keys[another], foreignKeys[role], foreignKeys[another]]);
+  const channel = await connect({ ...local(ports[expectedPeer]), role, expectedPeer, ...held, timeoutMs });
+  channel.close();
+};
+
 /** A whole session, of which one frame is altered on its way: to the server or to the dealer, in either direction. */
-const relay: Case = async ({ ports, tokens, plan, pool, images, timeoutMs }, random) => {
+const relay: Case = async ({ deployments, plan, pool, images, timeoutMs }, random) => {
+  const { ports, keys } = oneOf(random, deployments);
   const between = oneOf(random, ["server", "dealer"] as const);
   let left = below(random, 25);
   const interfere = (passing: Frame): Interference | undefined => {
@@ -142,7 +169,7 @@ const relay: Case = async ({ ports, tokens, plan, pool, images, timeoutMs }, ran
   await using altering = new Relay(ports[between], interfere);
   const at = { ...ports, [between]: altering.port };
   const to = (expectedPeer: "server" | "dealer") => () =>
-    connect({ ...local(at[expectedPeer]), role: "client", expectedPeer, tokens: tokens.client, timeoutMs });
+    connect({ ...local(at[expectedPeer]), role: "client", expectedPeer, ...keys.client, timeoutMs });
   await ask({ pool, plan, connectToServer: to("server"), connectToDealer: to("dealer") }, images);
 };
 
@@ -162,5 +189,20 @@ const modelFolder: Case = async ({ folder, copies }, random) => {
   await readModelFolder(copies);
 };
 
-export const CASES = { stranger, holder, relay, modelFolder } as const;
+/** An ONNX file with a few wrong bytes, or cut off; most of them where its nodes and shapes stand. */
+const onnxFile: Case = async ({ onnx }, random) => {
+  const bytes = await Deno.readFile(
+    `${onnx}/${oneOf(random, ["digits", "residual", "keras", "external"])}.onnx`,
+  );
+  const from = oneOf(random, [0, 0, Math.max(0, bytes.length - 1000)]), until = from + 1000;
+  const spoilt = below(random, 4) === 0 ? bytes.slice(0, below(random, bytes.length)) : new Uint8Array([
+    ...bytes.subarray(0, from),
+    ...altered(random, bytes.subarray(from, until)),
+    ...bytes.subarray(until),
+  ]);
+  const beside = await Deno.readFile(`${onnx}/external.weights`);
+  importOnnx(decodeModel(spoilt, () => beside), "altered");
+};
+
+export const CASES = { stranger, impostor, holder, relay, modelFolder, onnxFile } as const;
 export type CaseName = keyof typeof CASES;

@@ -8,6 +8,7 @@ import { SeededRandom } from "../models/seeded_random.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { planInference } from "../inference/plan.ts";
 import { ServerWeights } from "../inference/server_weights.ts";
+import { certifyRoles } from "../network/authority.ts";
 import { connect, listen } from "../network/tcp.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -15,10 +16,10 @@ import { Ring } from "../ring/ring.ts";
 import { answerAll } from "../roles/answering.ts";
 import { ask } from "../roles/asking.ts";
 import { dealAll } from "../roles/dealing.ts";
-import type { RoleName } from "../roles/endpoint.ts";
+import { type RoleName, ROLES } from "../roles/endpoint.ts";
 import { describeTags } from "../roles/meeting.ts";
 import { pairTokens } from "../roles/tokens.ts";
-import { type CaseName, CASES, type Target } from "./cases.ts";
+import { type CaseName, CASES, type Deployment, type Keys, type Target } from "./cases.ts";
 
 /** Of one kind of case: how many, and how many of them ended without an error. */
 export interface Tally {
@@ -54,11 +55,25 @@ const HANG_MS = 20_000;
 /** Between two looks at whether everything is as it should be. */
 const CHECK_EVERY = 25;
 
-/** Runs `cases`, kinds in turn. The folder holds a model, `copies` may be written to. */
+const withTokens = (): Keys => {
+  const tokens = pairTokens();
+  return {
+    server: { tokens: tokens.server },
+    client: { tokens: tokens.client },
+    dealer: { tokens: tokens.dealer },
+  };
+};
+
+const withCertificates = async (): Promise<Keys> => {
+  const { server, client, dealer } = await certifyRoles(ROLES, 1);
+  return { server: { tls: server }, client: { tls: client }, dealer: { tls: dealer } };
+};
+
+/** Runs `cases`, kinds in turn. The folders hold a model and ONNX files, `copies` may be written to. */
 export async function fuzz(
   cases: number,
   seed: number,
-  folders: { readonly folder: string; readonly copies: string },
+  folders: Pick<Target, "folder" | "copies" | "onnx">,
   onCase: (done: number) => void = () => {},
 ): Promise<FuzzResult> {
   using secrets = new Secrets();
@@ -69,42 +84,45 @@ export async function fuzz(
   using pool = new ConvolutionPool(ring, 1);
   const { graph, weights: floats } = foldBatchNorm(SMALL, randomWeights(SMALL, 1, QUARTIC));
   const plan = planInference(graph, { activation: "lifted", linear: "masked", function: QUARTIC });
-  const tokens = pairTokens(), images = [1, 2].map((seed) => seededImage(graph, seed));
+  const images = [1, 2].map((seed) => seededImage(graph, seed));
   const log = { info: (line: string) => void said.push(line), warn: (line: string) => void said.push(line) };
+  const draining = new AbortController(), timeoutMs = TIMEOUT_MS;
 
-  const listenAs = (role: RoleName) =>
-    listen({
-      host: "127.0.0.1",
-      port: 0,
-      role,
-      tokens: tokens[role],
-      timeoutMs: TIMEOUT_MS,
-      describeTag: describeTags(plan),
-      onDropped: (address, reason) => log.warn(`dropped ${address}: ${reason}`),
-    });
-  const dealerListener = await listenAs("dealer"), serverListener = await listenAs("server");
-  const ports = { server: serverListener.port, dealer: dealerListener.port };
-  const connecting = (role: RoleName, expectedPeer: "server" | "dealer") => () =>
-    connect({
-      ...{ host: "127.0.0.1", port: ports[expectedPeer], role, expectedPeer },
-      ...{ tokens: tokens[role], timeoutMs: TIMEOUT_MS },
-    });
-  const draining = new AbortController();
-  const services = [
-    answerAll(serverListener, {
-      ...{ pool, plan, weights: new ServerWeights(pool, plan, floats), prepare: 2 },
-      connectToDealer: connecting("server", "dealer"),
-    }, { clients: 16, draining, log }),
-    dealAll(dealerListener, { pool, plan, queries: 1000 }, { sessions: 16, draining, log }),
+  const connecting = ({ ports, keys }: Deployment, role: RoleName, expectedPeer: "server" | "dealer") => () =>
+    connect({ host: "127.0.0.1", port: ports[expectedPeer], role, expectedPeer, ...keys[role], timeoutMs });
+  const deploy = async (keys: Keys, foreignKeys: Keys) => {
+    const listenAs = (role: RoleName) =>
+      listen({
+        ...{ host: "127.0.0.1", port: 0, role, ...keys[role], timeoutMs },
+        describeTag: describeTags(plan),
+        onDropped: (address, reason) => log.warn(`dropped ${address}: ${reason}`),
+      });
+    const dealer = await listenAs("dealer"), server = await listenAs("server");
+    const deployment = { ports: { server: server.port, dealer: dealer.port }, keys, foreignKeys };
+    const services = [
+      answerAll(server, {
+        ...{ pool, plan, weights: new ServerWeights(pool, plan, floats), prepare: 2 },
+        connectToDealer: connecting(deployment, "server", "dealer"),
+      }, { clients: 16, draining, log }),
+      dealAll(dealer, { pool, plan, queries: 1000 }, { sessions: 16, draining, log }),
+    ];
+    return { deployment, services, listeners: [server, dealer] };
+  };
+  const deployed = [
+    await deploy(withTokens(), withTokens()),
+    await deploy(await withCertificates(), await withCertificates()),
   ];
+  const deployments = deployed.map(({ deployment }) => deployment);
 
-  const healthy = () =>
+  const healthy = (deployment: Deployment) =>
     ask({
       ...{ pool, plan, prepare: 2 },
-      connectToServer: connecting("client", "server"),
-      connectToDealer: connecting("client", "dealer"),
+      connectToServer: connecting(deployment, "client", "server"),
+      connectToDealer: connecting(deployment, "client", "dealer"),
     }, images);
-  const expected = (await healthy()).queries.map(({ logits }) => logits);
+  // Of each: what it holds for good is there afterwards.
+  const [first] = await Promise.all(deployments.map(healthy));
+  const expected = first.queries.map(({ logits }) => logits);
   const whenQuiet = async () => {
     // Sessions of attackers that are gone end within their time-outs.
     const used = () => ring.bytesInUse;
@@ -114,19 +132,21 @@ export async function fuzz(
   await pause(100);
   const idle = ring.bytesInUse;
   const check = async (after: string) => {
-    try {
-      const { queries } = await within(HANG_MS, healthy());
-      const isRight = queries.every(({ logits }, i) =>
-        logits.every((l, j) => Math.abs(l - expected[i][j]) < 0.1)
-      );
-      if (!isRight) find(`another client's logits were wrong after ${after}`);
-    } catch (error) {
-      find(`another client's session failed after ${after}: ${(error as Error).message}`);
+    for (const deployment of deployments) {
+      try {
+        const { queries } = await within(HANG_MS, healthy(deployment));
+        const isRight = queries.every(({ logits }, i) =>
+          logits.every((l, j) => Math.abs(l - expected[i][j]) < 0.1)
+        );
+        if (!isRight) find(`another client's logits were wrong after ${after}`);
+      } catch (error) {
+        find(`another client's session failed after ${after}: ${(error as Error).message}`);
+      }
     }
     await whenQuiet();
   };
 
-  const target: Target = { ports, tokens, plan, pool, images, timeoutMs: TIMEOUT_MS, ...folders };
+  const target: Target = { deployments, plan, pool, images, timeoutMs, ...folders };
   const names = Object.keys(CASES) as CaseName[],
     tallies = new Map(names.map((kind) => [kind, { cases: 0, endedWell: 0 }]));
   for (let i = 0; i < cases; i++) {
@@ -135,6 +155,7 @@ export async function fuzz(
     try {
       await within(HANG_MS, CASES[kind](target, random));
       tally.endedWell++;
+      if (kind === "impostor") find(`case ${i} (${kind}) was let in with keys of others`);
     } catch (error) {
       const { message } = error as Error;
       said.push(message);
@@ -144,10 +165,11 @@ export async function fuzz(
     onCase(i + 1);
     if (i % CHECK_EVERY === CHECK_EVERY - 1 || i === cases - 1) await check(`case ${i} (${kind})`);
   }
-  serverListener.close();
-  dealerListener.close();
+  deployed.forEach(({ listeners }) => listeners.forEach((listener) => listener.close()));
   draining.abort();
-  await within(HANG_MS, Promise.all(services)).catch(() => find("server or dealer did not end"));
+  await within(HANG_MS, Promise.all(deployed.flatMap(({ services }) => services))).catch(() =>
+    find("server or dealer did not end")
+  );
 
   for (const line of said) {
     if (/\p{C}|^\s+at |\[object|undefined|NaN/u.test(line)) {

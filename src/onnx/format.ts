@@ -21,7 +21,14 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from "onnx-buf";
-import { decodeTensor, encodeTensor, type ExternalData, FLOATS, type OnnxTensor } from "./tensor.ts";
+import {
+  decodeTensor,
+  encodeTensor,
+  type ExternalData,
+  FLOATS,
+  type OnnxTensor,
+  printable,
+} from "./tensor.ts";
 
 export type OnnxAttribute = number | string | readonly number[] | OnnxTensor;
 
@@ -70,11 +77,13 @@ export function decodeModel(bytes: Uint8Array, external: ExternalData): OnnxMode
     inputs: graph.input.map(valueOf).filter(({ name }) => !tensors.has(name)),
     outputs: graph.output.map(valueOf),
     nodes: graph.node.map(({ name, opType, domain, input, output, attribute }) => ({
-      name,
-      op: domain === "" || domain === "ai.onnx" ? opType : `${domain}.${opType}`,
-      inputs: input,
-      outputs: output,
-      attributes: new Map(attribute.map((attribute) => [attribute.name, attributeOf(attribute, external)])),
+      name: printable(name),
+      op: printable(domain === "" || domain === "ai.onnx" ? opType : `${domain}.${opType}`),
+      inputs: input.map(printable),
+      outputs: output.map(printable),
+      attributes: new Map(
+        attribute.map((attribute) => [printable(attribute.name), attributeOf(attribute, external)]),
+      ),
     })),
     tensors,
   };
@@ -89,10 +98,10 @@ function parse(bytes: Uint8Array): ModelProto {
 }
 
 function valueOf({ name, type }: ValueInfoProto): OnnxValue {
-  if (type?.value.case !== "tensorType") throw new SyntaxError(`${name} is no tensor`);
+  if (type?.value.case !== "tensorType") throw new SyntaxError(`${printable(name)} is no tensor`);
   const dimensions = type.value.value.shape?.dim ?? [];
   return {
-    name,
+    name: printable(name),
     shape: dimensions.map(({ value }) =>
       value.case === "dimValue" && value.value > 0n ? Number(value.value) : null
     ),
@@ -107,7 +116,7 @@ function attributeOf(attribute: AttributeProto, external: ExternalData): OnnxAtt
     case AttributeType.INT:
       return Number(attribute.i);
     case AttributeType.STRING:
-      return new TextDecoder().decode(attribute.s);
+      return printable(new TextDecoder().decode(attribute.s));
     case AttributeType.TENSOR:
       return attribute.t ? decodeTensor(attribute.t, external) : "no tensor";
     case AttributeType.FLOATS:

@@ -235,6 +235,23 @@ it("decodeModel() refuses what is no ONNX file, and tensors whose data do not fi
   );
 });
 
+it("decodeModel() refuses names that could steer a terminal", () => {
+  const model = file(DENSE), [node] = model.nodes, tricky = "a\x1b[2Jb", tensors = new Map();
+  const damaged = [
+    { nodes: [{ ...node, name: tricky }] },
+    { nodes: [{ ...node, op: tricky }] },
+    { nodes: [{ ...node, inputs: [tricky] }] },
+    { nodes: [{ ...node, outputs: [tricky] }] },
+    { nodes: [{ ...node, attributes: new Map([[tricky, 1]]) }] },
+    { inputs: [{ ...model.inputs[0], name: tricky }] },
+    { tensors: new Map([[tricky, { kind: "floats", shape: [1], data: new Float32Array(1) } as const]]) },
+  ];
+  for (const change of damaged) {
+    const bytes = encodeModel("net", { ...model, tensors, ...change });
+    assertThrows(() => decodeModel(bytes, nothing), SyntaxError, 'control characters: "a?[2Jb"');
+  }
+});
+
 it("importOnnx() answers damaged files with a sentence or a network whose weights fit", async () => {
   const random = new SeededRandom(1, "damage");
   for (const name of ["digits", "keras", "residual_folded"]) {

@@ -56,10 +56,17 @@ function float16(bits: number): number {
   return word.getFloat16(0);
 }
 
+/** Names of a file stand in messages, where none may steer a terminal. */
+export function printable(text: string): string {
+  if (!/\p{C}/u.test(text)) return text;
+  throw new SyntaxError(`a name in the file has control characters: "${text.replace(/\p{C}/gu, "?")}"`);
+}
+
 /** @throws {SyntaxError} that names the tensor whose data do not have its shape */
 export function decodeTensor(tensor: TensorProto, external: ExternalData): OnnxTensor {
+  const name = printable(tensor.name) || "without a name";
   const refuse = (what: string): never => {
-    throw new SyntaxError(`tensor ${tensor.name || "without a name"}: ${what}`);
+    throw new SyntaxError(`tensor ${name}: ${what}`);
   };
   const shape = tensor.dims.map(Number), size = shape.reduce((product, n) => product * n, 1);
   if (!shape.every((n) => n >= 0) || !Number.isSafeInteger(size)) {
