@@ -132,8 +132,8 @@ function readHeader(
     header = JSON.parse(
       new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(PREFIX_BYTES, dataStart)),
     );
-  } catch (error) {
-    throw new SyntaxError(`safetensors: the header is not JSON: ${(error as Error).message}`);
+  } catch {
+    throw new SyntaxError("safetensors: the header is not JSON");
   }
   if (!isRecord(header)) throw new SyntaxError("safetensors: the header is not a JSON object");
   const entries: Entry[] = [], metadata = new Map<string, string>();
@@ -146,6 +146,7 @@ function readHeader(
 }
 
 function readEntry(name: string, value: unknown): Entry {
+  if (/\p{C}/u.test(name)) throw new SyntaxError("safetensors: a name has control characters");
   const refuse = (what: string): never => {
     throw new SyntaxError(`safetensors: tensor ${name}: ${what}`);
   };

@@ -108,6 +108,8 @@ it("readSafetensors() refuses headers that lie", () => {
   refuse(file({ a: 5 }, 8), "tensor a: its header entry is not an object");
   refuse(file("[]", 0), "not a JSON object");
   refuse(file("{", 0), "not JSON");
+  refuse(file('{"a\\u202e":1}', 0), "control characters");
+
   const long = new Uint8Array(16);
   new DataView(long.buffer).setBigUint64(0, 2n ** 63n, true);
   refuse(long, "header length");

@@ -307,9 +307,11 @@ function cast(file: ImportDraft, node: OnnxNode): void {
 const TURNS: Readonly<Record<string, Layout>> = { "NCHW 0,2,3,1": "NHWC", "NHWC 0,3,1,2": "NCHW" };
 
 function turn(file: ImportDraft, node: OnnxNode): void {
-  const { layout } = file.value(node), perm = String(integers(node, "perm"));
+  const { layout } = file.value(node), same = layout === "flat" ? [0, 1] : [0, 1, 2, 3];
+  // Left out, it turns the axes round.
+  const perm = String(integers(node, "perm") ?? same.toReversed());
   const to = TURNS[`${layout} ${perm}`];
-  const isSame = perm === (layout === "flat" ? "0,1" : "0,1,2,3");
+  const isSame = perm === String(same);
   if (to === undefined && !isSame) {
     refuse(node, `a transposition by ${perm} of a value that lies as ${layout} has no counterpart here`);
   }

@@ -193,6 +193,7 @@ describe("importOnnx() refuses", () => {
     refused(file([["Reshape", "v1 4x12"]]), "a reshaping of [1,3,4,4] to [4,12] is no flattening");
     refused(file([["Squeeze", "v1 axes"]]), "is no flattening; flatten from axis 1 in its place");
     refused(file([["Transpose", "v1", { perm: [0, 3, 2, 1] }]]), "a transposition by 0,3,2,1");
+    refused(file([["Transpose", "v1"]]), "a transposition by 3,2,1,0");
     refused(file([]), "the output v1 has the shape 4 x 4 x 3, which are no logits");
   });
   it("files for several images, of open size, with several inputs or outputs", () => {

@@ -106,7 +106,7 @@ function rawValues(raw: Uint8Array, { bytes, read }: Format): number[] | null {
 function rawBytes(tensor: TensorProto, external: ExternalData): Uint8Array {
   if (tensor.dataLocation !== DataLocation.EXTERNAL) return tensor.rawData;
   const fields = new Map(tensor.externalData.map(({ key, value }) => [key, value]));
-  const file = external(fields.get("location") ?? ""), offset = Number(fields.get("offset") ?? 0);
+  const file = external(printable(fields.get("location") ?? "")), offset = Number(fields.get("offset") ?? 0);
   return file.subarray(offset, offset + Number(fields.get("length") ?? file.length - offset));
 }
 

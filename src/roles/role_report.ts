@@ -1,5 +1,6 @@
 /** How a role reports: a JSON line for the program that started it, a sentence for a person. */
 import process from "node:process";
+import { visible } from "../terminal/visible.ts";
 
 export function reportLine(json: boolean, value: unknown, sentence: string): void {
   console.log(json ? JSON.stringify(value) : sentence);
@@ -22,7 +23,8 @@ export interface Log {
 
 /** On the output stream, or with `json`, whose lines another program reads, all on the error stream. */
 export function logOf(role: string, json: boolean): Log {
-  const line = (level: string, text: string) => `${new Date().toISOString()} ${level} ${role}: ${text}`;
+  const line = (level: string, text: string) =>
+    `${new Date().toISOString()} ${level} ${role}: ${visible(text)}`;
   return {
     info: (text) => (json ? console.error : console.log)(line("info", text)),
     warn: (text) => console.error(line("warn", text)),

@@ -5,6 +5,7 @@
  */
 import { resolve } from "node:path";
 import { parseArgs } from "@std/cli/parse-args";
+import { visible } from "./visible.ts";
 
 interface OptionBase {
   /** One line for `--help`. */
@@ -448,7 +449,7 @@ function report(label: string, text: string): void {
   const start = bold ? (label === "error" ? "\x1b[1;31m" : "\x1b[1;33m") : "",
     end = bold ? "\x1b[0m" : "";
   console.error(
-    `${start}${label}${end}${label === "error" ? ":" : ";"} ${text}`,
+    `${start}${label}${end}${label === "error" ? ":" : ";"} ${visible(text)}`,
   );
 }
 

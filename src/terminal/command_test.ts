@@ -257,6 +257,12 @@ describe("runCommand()", () => {
     const traced = await runScript(failing, { PRIVATE_INFERENCE_TRACE: "1" });
     assertStringIncludes(traced.err, "    at ");
   });
+  it("lets no name in an error steer the terminal", async () => {
+    const { err } = await runScript(
+      script(String.raw`throw new Error("bad \x1b[2Jname\u202e\u009b.\nA second line");`),
+    );
+    assertEquals(err, "error: bad ?[2Jname??.\nA second line\n");
+  });
   it("says of a file what the system says, and its path once", async () => {
     for (
       const [run, err] of [

@@ -1,0 +1,4 @@
+/** Names and values of files that others wrote stand in messages, where none may steer a terminal or hide what follows. */
+export function visible(text: string): string {
+  return text.replace(/[^\P{C}\n]/gu, "?");
+}
