@@ -59,6 +59,7 @@ export const createReferenceEngine: CreateEngine = (graph, activation, { batchSi
     let state = initial;
     return {
       name: "reference",
+      graph,
 
       step: (batch, settings) =>
         Promise.try(() => {

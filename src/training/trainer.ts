@@ -5,7 +5,6 @@
  */
 import type { Dataset } from "../data/dataset.ts";
 import { type FloatTensor, inferShapes, sizeOf, type Weights } from "../models/graph.ts";
-import { buildModel } from "../models/zoo.ts";
 import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { trainingBatches } from "./batches.ts";
 import { taughtSteps } from "./distillation.ts";
@@ -124,7 +123,7 @@ export async function train(
 ): Promise<TrainingResult> {
   const { resumeFrom, onEpoch, evaluate = "each", teacher } = options;
   if (run.distillation && !teacher) throw new RangeError("the recipe has a teacher, but none was opened");
-  const graph = buildModel(run.model, dataset.classes), shapes = inferShapes(graph);
+  const { graph } = engine, shapes = inferShapes(graph);
   const layers = graph.nodes.filter(({ op }) => op === "activation").map(({ id }) => id);
   const task: Task = {
     engine,
