@@ -1,7 +1,7 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
 import { isUnreliable } from "../inference/guard.ts";
 import type { Plan } from "../inference/plan.ts";
-import { classOf, type QueryFigures, type SessionFigures } from "../inference/roles.ts";
+import { classOf, type QueryFigures, type SessionFigures } from "../inference/parties.ts";
 import { checkImage } from "../inference/session.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";

@@ -4,7 +4,7 @@ import { DESCRIPTION } from "../data/model_folder.ts";
 import { isUnreliable } from "../inference/guard.ts";
 import { costOf } from "../inference/cost.ts";
 import type { Plan } from "../inference/plan.ts";
-import { classOf, type QueryFigures } from "../inference/roles.ts";
+import { classOf, type QueryFigures } from "../inference/parties.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";

@@ -18,7 +18,7 @@ import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { costOf } from "./cost.ts";
 import { digestOf, planInference, type Step } from "./plan.ts";
-import { query, serve } from "./roles.ts";
+import { query, serve } from "./parties.ts";
 import { describeTag } from "./tags.ts";
 import { identity, odd, twoActivations } from "../models/_small_networks.ts";
 

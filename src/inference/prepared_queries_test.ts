@@ -16,7 +16,7 @@ import { fixedPointLogits } from "./oracle.ts";
 import { costOf } from "./cost.ts";
 import { planInference } from "./plan.ts";
 import { PreparedQueries } from "./prepared_queries.ts";
-import { query, type QueryOptions, RUN, serve } from "./roles.ts";
+import { query, type QueryOptions, RUN, serve } from "./parties.ts";
 import { CONTROL_TAG } from "./tags.ts";
 import { openSession } from "./session.ts";
 

@@ -1,7 +1,7 @@
 /** What the answers of a session are worth: opened logits beside those of plaintext, and classes beside what images show. */
 import { isUnreliable } from "../inference/guard.ts";
 import type { Plan } from "../inference/plan.ts";
-import { classOf } from "../inference/roles.ts";
+import { classOf } from "../inference/parties.ts";
 import { wilsonInterval } from "../report/statistics.ts";
 
 /** What the plaintext engines give for an image. */

@@ -2,7 +2,7 @@
  * A server, a dealer and several clients as processes on this machine, all at work at once: what a service of them answers. With
  * disturbances there are others beside them, who die at random moments, say nothing, or hang up.
  */
-import type { QueryFigures } from "../inference/roles.ts";
+import type { QueryFigures } from "../inference/parties.ts";
 import { onExit } from "../terminal/command.ts";
 import { Role } from "./processes.ts";
 import { pairTokens } from "./tokens.ts";

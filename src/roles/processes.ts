@@ -1,7 +1,7 @@
 /** Starts dealer, server and client as processes of their own with narrow permissions, and ends them together. */
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { QueryFigures, SessionFigures } from "../inference/roles.ts";
+import type { QueryFigures, SessionFigures } from "../inference/parties.ts";
 import { SHOWN_ELSEWHERE } from "../network/channel.ts";
 import { onExit } from "../terminal/command.ts";
 import { bindToCores } from "./cores.ts";
