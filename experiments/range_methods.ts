@@ -79,6 +79,11 @@ const withRelu = (method: Method, ...roles: readonly ("twin" | "teacher")[]): Me
   ...method(recipe),
   networks: Object.fromEntries(roles.map((role) => [role, recipe])),
 });
+/** Over the first quarter of the epochs. */
+const replacing = (method: Method): Method => (recipe) => ({
+  ...method(recipe),
+  rules: { ...recipe.rules, "replacement": recipe.epochs / 4 },
+});
 const capped = (method: Method): Method => (recipe) => ({
   ...method(recipe),
   rules: { ...recipe.rules, "scale-cap": CAP },
@@ -99,6 +104,7 @@ const METHODS: readonly (readonly [name: string, from: "smoke" | "full" | "long"
   ["degree 6 of 14 bits, PILLAR", "full", pillar("poly:6:14")],
   ["degree 8 of 14 bits, PILLAR", "full", pillar("poly:8:14")],
   ["bent quartic, strong hinge", "long", bent],
+  ["bent quartic, strong hinge, grown out of ReLU", "long", replacing(bent)],
   ["bent quartic, strong hinge, taught by ReLU", "long", withRelu(bent, "teacher")],
   ["bent quartic, strong hinge, from and taught by ReLU", "long", withRelu(bent, "twin", "teacher")],
 ];
