@@ -143,8 +143,8 @@ export const rangeMethods = defineExperiment<RangeCell>({
     "The same networks and schedules with ReLU, with the trigonometric activation, which has no range to keep, and with polynomials " +
     "protected by PILLAR's penalty, by a hinge (the norm of what lies beyond the range, without a gradient inside it), by a cap on " +
     "the scale of batch norms right before an activation, with finer coefficients and higher degrees, and with a quartic that bends " +
-    "half as much again as ReLU, which starts from the trained network with ReLU, has its answers among its targets, or both. " +
-    "Its epochs come on top of those of the network with ReLU. The largest input is that of " +
+    "half as much again as ReLU, which takes the place of a ReLU that fades, or starts from the trained network with ReLU, has its " +
+    "answers among its targets, or both. Its epochs then come on top of those of the network with ReLU. The largest input is that of " +
     "all test images without the clip; beside it, how many times the range of the fit, 5, that is. ConvNet has a dense layer " +
     "before its last activation, and no batch norm there that could be capped.",
   columns: {
