@@ -61,7 +61,7 @@ for (const { activation, linear, isSmall } of PAIRS) {
       const largest = Math.max(1, ...expected.flatMap((logits) => [...logits]).map(Math.abs));
       const errors: number[] = [];
       for (let i = 0; i < 3; i++) {
-        const answers = logitsOfEach(plan, await inference.infer(joined(images)));
+        const answers = logitsOfEach(plan, [...await inference.infer(joined(images))]);
         assertEquals(answers.length, BATCH);
         errors.push(
           Math.max(...answers.flatMap((logits, i) => logits.map((v, k) => Math.abs(v - expected[i][k])))),

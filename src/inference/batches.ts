@@ -45,27 +45,31 @@ export const batchOf = (
   joined(Array.from({ length: batch }, (_, i) => images[(number * batch + i) % images.length]));
 
 /** Opened logits, image by image. */
-export const logitsOfEach = ({ classes }: Plan, logits: ArrayLike<number>): number[][] =>
-  inGroups(Array.from(logits), classes);
+export const logitsOfEach = ({ classes }: Plan, logits: readonly number[]): (readonly number[])[] =>
+  inGroups(logits, classes);
 
 /** What a client makes of the logits of one image, or of all of its views. */
 export interface OpenedAnswer {
-  readonly logits: readonly number[];
+  readonly logits: ArrayLike<number>;
   /** Whether one of the views has logits beyond their public bound: then there is no class. */
   readonly unreliable: boolean;
 }
 
 /** The answers of a query about images of `views` views each. */
-export const answersIn = (plan: Plan, logits: ArrayLike<number>, views: number): OpenedAnswer[] =>
+export const answersIn = (plan: Plan, logits: readonly number[], views: number): OpenedAnswer[] =>
   inGroups(logitsOfEach(plan, logits), views).map((group) => ({
     logits: meanOf(group),
     unreliable: group.some((logits) => isUnreliable(plan, logits)),
   }));
 
 /** The mean of lists, place by place. */
-export const meanOf = (lists: readonly (readonly number[])[]): number[] =>
-  lists.reduce((sum, list) => sum.map((v, k) => v + list[k])).map((v) => v / lists.length);
+export const meanOf = (lists: readonly ArrayLike<number>[]): ArrayLike<number> =>
+  lists.length === 1
+    ? lists[0]
+    : Array.from(lists[0], (_, k) => lists.reduce((sum, list) => sum + list[k], 0) / lists.length);
 
-/** A list in pieces of `size`. */
-export const inGroups = <T>(list: readonly T[], size: number): T[][] =>
-  Array.from({ length: list.length / size }, (_, i) => list.slice(i * size, (i + 1) * size));
+/** A list in pieces of `size`; one of that size, which may have millions of logits, is not copied. */
+export const inGroups = <T>(list: readonly T[], size: number): (readonly T[])[] =>
+  list.length === size
+    ? [list]
+    : Array.from({ length: list.length / size }, (_, i) => list.slice(i * size, (i + 1) * size));
