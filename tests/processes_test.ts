@@ -428,7 +428,14 @@ describe(
       const file = `${root}/images.f32`;
       const run = async (shown: readonly Float32Array[], ...options: string[]) => {
         await writeImageList(file, shown);
-        const { program } = await start(["--images", file, "--check", String(shown.length), "--logits", ...options]);
+        const { program } = await start([
+          "--images",
+          file,
+          "--check",
+          String(shown.length),
+          "--logits",
+          ...options,
+        ]);
         await using _ = program;
         return JSON.parse((await program.succeeds()).stdout) as InferResult;
       };
