@@ -53,7 +53,7 @@ await runCommand({
     "infer --activation honeybadger --linear beaver --repetitions 20 --json",
     "infer --weights results/models/convnet-pillar-range --dataset cifar10 --limit 1000",
     "infer --weights DIR --images FOLDER --labels labels.txt",
-    "infer --weights results/models/roundnet-trig --dataset cifar10 --batch 8 --mirror --profile wan",
+    "infer --weights results/models/roundnet-trig-s1 --dataset cifar10 --batch 8 --mirror --profile wan",
   ],
   interrupted: "the three processes were ended",
   options: {

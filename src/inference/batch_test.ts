@@ -134,6 +134,34 @@ for (const { activation, linear, isSmall } of PAIRS) {
   });
 }
 
+it("a batch by two threads sends what it sends by one", async () => {
+  // More multiplications than a layer needs to be worth a second thread at either width.
+  const graph: Graph = {
+    name: "wide",
+    classes: 3,
+    inputShape: [20, 20, 32],
+    nodes: [
+      { id: "image", op: "input" },
+      { id: "conv", op: "conv", input: "image", kernel: 3, stride: 1, padding: 1, outputs: 48, bias: true },
+      { id: "act", op: "activation", input: "conv" },
+      { id: "pool", op: "averagePool", input: "act", kernel: 4, stride: 4, padding: 0 },
+      { id: "flat", op: "flatten", input: "pool" },
+      { id: "logits", op: "dense", input: "flat", outputs: 3, bias: true },
+    ],
+  };
+  for (const [activation, linear] of [["lifted", "masked"], ["espn", "beaver"]] as const) {
+    const plan = planOf(graph, activation, linear, 2), images = [joined(imagesOf(graph, 2))];
+    // One after the other: the generator of their random numbers is the process's.
+    const one = await recordInference(plan, smallWeights(graph), images, { threads: 1 });
+    const two = await recordInference(plan, smallWeights(graph), images, { threads: 2 });
+    assertEquals(two.logits, one.logits);
+    assertEquals(two.messages.length, one.messages.length);
+    for (const [i, { bytes }] of one.messages.entries()) {
+      assert(bytes.every((byte, k) => byte === two.messages[i].bytes[k]), `message ${i} of ${activation}`);
+    }
+  }
+});
+
 it("plans of other batches have other digests, and one image is what it was without a batch", async () => {
   const digest = async (batch: { batch?: number }) =>
     (await digestOf(
@@ -166,7 +194,7 @@ it("a batch that is none, or too large for a query, is refused with a sentence",
   assertThrows(
     () => plan(activationLayer(2 ** 20), 17),
     RangeError,
-    "has 1048576 numbers an image, 17825792 in a batch of 17, more than the 16777216 of one query; use a batch of at most 16",
+    "has 1048576 numbers an image, 17825792 in a batch of 17, more than the 16777216 of one query; use a smaller batch or a smaller network",
   );
 });
 

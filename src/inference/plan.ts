@@ -91,7 +91,7 @@ export interface Plan {
 /** Nodes that labels can tell apart; those of re-maskings follow, and that of the opening. */
 export const MAX_NODES = 4096;
 
-/** Numbers of a value that a query may have: those of the largest single layer that is offered, and of its messages. */
+/** Numbers that a value of a query may have, all images together: those of the largest layer that `--elements` offers. */
 const MOST_WORDS = 2 ** 24;
 
 /** Plans a private inference of `graph`, whose batch norms are folded. Throws a RangeError where the network does not fit the protocols. */
@@ -206,7 +206,7 @@ function checkBatch(name: string, { lengths }: Layers, batch: number): void {
   if (batch * length <= MOST_WORDS) return;
   throw new RangeError(
     `${name}: ${id} has ${length} numbers an image, ${batch * length} in a batch of ${batch}, ` +
-      `more than the ${MOST_WORDS} of one query; use a batch of at most ${Math.floor(MOST_WORDS / length)}`,
+      `more than the ${MOST_WORDS} of one query; use a smaller batch or a smaller network`,
   );
 }
 
