@@ -194,6 +194,7 @@ describe("train()", () => {
         zeroResidual: false,
         muon: null,
         scaleCap: null,
+        replacement: null,
       },
     };
     const ruled = {
