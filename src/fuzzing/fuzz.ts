@@ -119,7 +119,8 @@ export async function fuzz(
       ...{ pool, plan, prepare: 2 },
       connectToServer: connecting(deployment, "client", "server"),
       connectToDealer: connecting(deployment, "client", "dealer"),
-    }, images);
+    }, (query) =>
+      images[query], images.length);
   // Of each: what it holds for good is there afterwards.
   const [first] = await Promise.all(deployments.map(healthy));
   const expected = first.queries.map(({ logits }) => logits);

@@ -78,6 +78,12 @@ export const PLAN_OPTIONS = {
       } (default: ${DEFAULT_FRACTION_BITS}); ` +
       "the others choose their own, layer by layer",
   },
+  batch: {
+    type: "integer",
+    min: 1,
+    max: 1 << 16,
+    help: "images of one query, which travel together: the delays of one, the bytes of all (default: 1)",
+  },
   ...FUNCTION_OPTIONS,
   ranges: {
     type: "string",
@@ -160,6 +166,14 @@ export const MANY_IMAGES_OPTIONS = {
   limit: { type: "integer", min: 1, help: "of many images, at most so many" },
 } as const;
 
+/** Of who holds images. */
+export const MIRROR_OPTION = {
+  type: "boolean",
+  excludes: ["elements"],
+  help:
+    "ask about each image together with its mirror image and take the mean of their logits; --batch is then even (default: 2)",
+} as const;
+
 /** Of `infer` and the two parties; the dealer holds nothing and deals when both ask. */
 export const PREPARE_OPTION = {
   type: "integer",
@@ -235,6 +249,7 @@ export interface PlanValues {
   readonly fractionBits: number | undefined;
   readonly ringBits: number | undefined;
   readonly angleBits?: number | undefined;
+  readonly batch?: number | undefined;
   readonly polynomial: string | undefined;
   readonly wave: string | undefined;
   readonly ranges: string | undefined;
@@ -286,6 +301,7 @@ export function planFrom(values: PlanValues): Plan {
     ...(values.fractionBits === undefined ? {} : { fractionBits: values.fractionBits }),
     ...(values.ringBits === undefined ? {} : { ringBits: values.ringBits }),
     ...(values.angleBits === undefined ? {} : { angleBits: values.angleBits }),
+    ...(values.batch === undefined ? {} : { batch: values.batch }),
     ...(values.ranges === undefined ? {} : { ranges: parseRangesOption(graph, values.ranges) }),
     force: values.force,
   });
