@@ -2,7 +2,7 @@
 import { ACTIVATION_PROTOCOLS, openDataset } from "../mod.ts";
 import { isThere, RANGE } from "./_train.ts";
 
-export const MODELS_FOLDER = "results/models";
+const MODELS_FOLDER = "results/models";
 
 /** A folder with `model.json`, `weights.safetensors` and `training.json`, as `deno task publish` writes it. */
 export interface ShippedModel {
@@ -117,7 +117,7 @@ export function protocolsOf(activation: string): string[] {
 }
 
 /** Size of an input up to which an activation is what it was made for: where a polynomial was fitted, half a wave; null: any. */
-export function rangeOf(activation: string): number | null {
+export function fittedRangeOf(activation: string): number | null {
   const kind = kindOf(activation);
   if (kind === "trigonometric") return Number(activation.split(":")[1]) / 2;
   return kind === "polynomial" ? RANGE : null;

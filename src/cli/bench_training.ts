@@ -4,9 +4,11 @@
  * not depend on them.
  */
 import { CIFAR, type Dataset } from "../data/dataset.ts";
-import { type Graph, inferShapes } from "../models/graph.ts";
+import { isLinear } from "../models/fold.ts";
+import { type Graph, inferShapes, windowOf } from "../models/graph.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
+import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { median } from "../report/statistics.ts";
 import { parseActivation } from "../training/activations.ts";
 import { trainingBatches } from "../training/batches.ts";
@@ -38,7 +40,7 @@ const SETTINGS: StepSettings = {
   scaleCap: null,
   weightDecay: 5e-4,
   decayNorms: true,
-  clip: 5,
+  clip: FITTED_RANGE,
   penalty: { coefficient: 5e-5, exponent: 10, range: 4.8, reduction: "sum" },
   crossEntropyWeight: 1,
   labelSmoothing: 0,
@@ -126,9 +128,8 @@ function linearShapes(models: readonly string[], batch: number): ConvolutionShap
   for (const graph of models.map((model) => buildModel(model))) {
     const values = inferShapes(graph);
     for (const node of graph.nodes) {
-      if (node.op !== "conv" && node.op !== "dense") continue;
-      const [height, width, inputs] = values.get(node.input)!;
-      const { kernel, stride, padding } = node.op === "conv" ? node : { kernel: 1, stride: 1, padding: 0 };
+      if (!isLinear(node)) continue;
+      const [height, width, inputs] = values.get(node.input)!, { kernel, stride, padding } = windowOf(node);
       const shape = { batch, height, width, inputs, outputs: node.outputs, kernel, stride, padding };
       shapes.set(JSON.stringify(shape), shape);
     }

@@ -2,7 +2,7 @@
 import { isUnreliable } from "../inference/guard.ts";
 import type { Plan } from "../inference/plan.ts";
 import { classOf, type QueryFigures, type SessionFigures } from "../inference/roles.ts";
-import { checkImage } from "../inference/session.ts";
+import { checkEncodable } from "../inference/session.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
@@ -76,7 +76,7 @@ await runCommand({
     });
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
-    for (const image of images) checkImage(pool.ring, plan, image);
+    for (const image of images) checkEncodable(pool.ring, plan, image);
     const common = {
       role: "client",
       timeoutMs: options.timeout * 1000,

@@ -1,6 +1,6 @@
 /** `deno task import`: the network of an ONNX file as a model folder. */
 import { basename, dirname } from "node:path";
-import { DESCRIPTION, graphPath, type ModelDescription, writeModelFolder } from "../data/model_folder.ts";
+import { graphPath, MODEL_FILE, type ModelDescription, writeModelFolder } from "../data/model_folder.ts";
 import { CHANNEL_ORDERS, type PixelFormat } from "../data/pixel_format.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
@@ -106,7 +106,7 @@ await runCommand({
 /** What was trained here is not overwritten; what was imported may be imported again. */
 function checkFree(folder: string): void {
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
-  if (names.includes(DESCRIPTION) && graphPath(folder) === undefined) {
+  if (names.includes(MODEL_FILE) && graphPath(folder) === undefined) {
     throw new Error(`${folder} holds a network already; give another folder`);
   }
 }

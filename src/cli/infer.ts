@@ -1,6 +1,6 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
 import { dirname, join } from "node:path";
-import { DESCRIPTION } from "../data/model_folder.ts";
+import { MODEL_FILE } from "../data/model_folder.ts";
 import { isUnreliable } from "../inference/guard.ts";
 import { costOf } from "../inference/cost.ts";
 import type { Plan } from "../inference/plan.ts";
@@ -184,7 +184,7 @@ await runCommand({
 
 /** The file that tells a client how pictures are normalised. */
 function beside(graph: string | undefined): string[] {
-  return graph === undefined ? [] : [join(dirname(graph), DESCRIPTION)];
+  return graph === undefined ? [] : [join(dirname(graph), MODEL_FILE)];
 }
 
 function planArguments(

@@ -183,7 +183,7 @@ function encodedImage(ring: Ring, plan: Plan, image: ArrayLike<number> | null): 
 }
 
 /** Throws a RangeError where an image does not fit the plan: a client does so before it connects. */
-export function checkImage(ring: Ring, plan: Plan, image: ArrayLike<number>): void {
+export function checkEncodable(ring: Ring, plan: Plan, image: ArrayLike<number>): void {
   encodedImage(ring, plan, image)[Symbol.dispose]();
 }
 

@@ -4,7 +4,7 @@
  */
 import type { QueryFigures } from "../inference/roles.ts";
 import { onExit } from "../terminal/command.ts";
-import { Role } from "./processes.ts";
+import { RoleProcess } from "./processes.ts";
 import { pairTokens } from "./tokens.ts";
 
 export interface LoadOptions {
@@ -43,13 +43,13 @@ const ENDLESS = 100_000;
 const SAMPLE_MS = 10_000;
 
 export async function measureLoad({ plan, clients, seconds, disturbed }: LoadOptions): Promise<LoadFigures> {
-  const tokens = pairTokens(), roles: Role[] = [];
+  const tokens = pairTokens(), roles: RoleProcess[] = [];
   const end = () => roles.forEach((role) => role.kill());
   const forget = onExit(end);
   // Those who die need places of their own.
   const places = clients + (disturbed ? 2 : 0);
   const start = (name: "server" | "client" | "dealer", ...args: string[]) => {
-    const role = new Role(name, [], ["--json", "--with-parent", ...plan, ...args], [], tokens[name]);
+    const role = new RoleProcess(name, [], ["--json", "--with-parent", ...plan, ...args], [], tokens[name]);
     roles.push(role);
     return role;
   };
@@ -124,7 +124,7 @@ class Disturbances {
   #isOn = false;
   readonly #work: Promise<void>[] = [];
 
-  constructor(private readonly client: () => Role, private readonly ports: readonly number[]) {}
+  constructor(private readonly client: () => RoleProcess, private readonly ports: readonly number[]) {}
 
   begin(): void {
     this.#isOn = true;

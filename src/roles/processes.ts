@@ -54,7 +54,7 @@ export class BrokenSession extends Error {
  * queries before if there are any.
  */
 export async function runInference(run: InferenceRun): Promise<InferenceRunFigures> {
-  const roles: Role[] = [];
+  const roles: RoleProcess[] = [];
   let over = false;
   const tokens = pairTokens(), queries: QueryFigures[] = [];
   let setup = { ms: 0, bytes: 0 };
@@ -70,7 +70,7 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
     reads: readonly string[] = [],
   ) => {
     if (over) throw new Error("the session was ended");
-    const role = new Role(
+    const role = new RoleProcess(
       name,
       run.fastKernels ? [FAST_KERNELS] : [],
       [...common, ...args],
@@ -157,7 +157,7 @@ function readable(path: string): string {
 const rss = (report: Record<string, unknown>) => report["peakRssMB"] as number;
 
 /** One role's process: reads its JSON lines, keeps what it says on the error stream. */
-export class Role {
+export class RoleProcess {
   onLine: ((line: Record<string, unknown>) => void) | undefined;
   readonly #child: Deno.ChildProcess;
   readonly #lines: AsyncIterator<Record<string, unknown>>;

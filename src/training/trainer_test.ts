@@ -5,7 +5,8 @@ import type { FloatTensor } from "../models/graph.ts";
 import type { Batch, EngineState, StepReport, StepSettings, TrainingEngine } from "./engine.ts";
 import { presetOf } from "./presets.ts";
 import type { Run } from "./recipe.ts";
-import { divergenceText, type EpochRow, rangeOf, train, type TrainingCheckpoint } from "./trainer.ts";
+import { rangeOf } from "./recipe.ts";
+import { divergenceText, type EpochRow, train, type TrainingCheckpoint } from "./trainer.ts";
 
 const IMAGES = 12, BATCH = 4, STEPS = IMAGES / BATCH;
 
