@@ -12,7 +12,7 @@ import type { Width } from "../ring/tensor.ts";
 import { type Candidate, measure, type Timing } from "../bench/measure.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
 import { floatConvolution } from "../bench/tensorflow_convolution.ts";
-import { runCommand } from "../terminal/command.ts";
+import { runCommand, UsageError } from "../terminal/command.ts";
 import { formatTable } from "../terminal/table.ts";
 
 /** Height and width, inputs, outputs, kernel, stride. */
@@ -239,14 +239,16 @@ if (import.meta.main) {
       models: {
         type: "list",
         choices: MODEL_NAMES,
-        default: NETWORKS,
-        help: "networks whose linear layers to run",
+        help: `networks whose linear layers to run (default: ${NETWORKS.join()})`,
       },
       seconds: { type: "number", min: 0.01, max: 600, default: 1, help: "time for each row" },
       fastKernels: { type: "boolean", help: "without bounds checks: unsafe, see below" },
       json: { type: "boolean", help: "print rows as JSON" },
     },
     async run(options) {
+      if (options.models !== undefined && !options.only.includes("networks")) {
+        throw new UsageError("--models are measured by --only networks, which is not among what was given");
+      }
       if (options.fastKernels) return await withUnsafeFlags();
       const ring = await Ring.open();
       const rows: Record<string, unknown>[] = [];
@@ -272,7 +274,7 @@ if (import.meta.main) {
         show("layers, ms", ["layer", ...columns], part);
       }
       if (options.only.includes("networks")) {
-        const part = options.models.map((model) =>
+        const part = (options.models ?? NETWORKS).map((model) =>
           benchSequence(ring, model, linearLayers(model), options.seconds * 5)
         );
         show("all linear layers in order, ms", ["layer", "weights MB", ...columns], part);

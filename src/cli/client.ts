@@ -19,6 +19,7 @@ import {
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
+  SEED_OPTION,
   THREADS_OPTION,
 } from "../options/inference_options.ts";
 import { ask } from "../roles/asking.ts";
@@ -40,12 +41,7 @@ await runCommand({
     image: IMAGE_OPTION,
     drawn: DRAWN_OPTION,
     ...MANY_IMAGES_OPTIONS,
-    seed: {
-      type: "integer",
-      min: 0,
-      default: 1,
-      help: "seed of the random image that is used without --image",
-    },
+    seed: SEED_OPTION,
     repetitions: {
       type: "integer",
       min: 1,

@@ -42,16 +42,14 @@ await runCommand({
     ...ENGINE_OPTIONS,
     each: {
       type: "boolean",
+      needs: ["json"],
+      excludes: ["clip"],
       help: "with --json: of each image whether its class is right, by TensorFlow.js",
     },
     json: { type: "boolean", help: "print one JSON object on one line" },
   },
   async run({ weights: folder, json, clip: clipped, ...options }) {
     checkFinished(folder);
-    if (options.each && !json) throw new UsageError("--each is part of the result of --json");
-    if (options.each && clipped) {
-      throw new UsageError("--each is measured without the clip; leave out --clip");
-    }
     const { model, graph, activation, weights, classNames, pixels } = await readModelFolder(folder);
     const trained = await readDescription(folder), name = options.dataset ?? trained?.run.dataset;
     if (name === undefined) {

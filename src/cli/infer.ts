@@ -11,7 +11,7 @@ import { fixedPointLogits } from "../inference/oracle.ts";
 import { DATA_FOLDER } from "../data/cifar.ts";
 import type { Classification, InferResult } from "../reproduction/command_results.ts";
 import { median, quartiles } from "../report/statistics.ts";
-import { runCommand, UsageError } from "../terminal/command.ts";
+import { runCommand } from "../terminal/command.ts";
 import {
   ACTIVATION_OPTION,
   formatRangesOption,
@@ -64,6 +64,7 @@ await runCommand({
     labels: {
       type: "path",
       value: "FILE",
+      needs: ["images"],
       help: "what --images show: a line an image, in their order, with the number or the name of its class",
     },
     check: {
@@ -73,20 +74,18 @@ await runCommand({
       help:
         "compare the first N images with the fixed-point engine too, up to 3 s each (default: one image yes, many no)",
     },
-    logits: { type: "boolean", help: "with --json: the logits of every query too, and those of plaintext" },
+    logits: {
+      type: "boolean",
+      needs: ["json"],
+      help: "with --json: the logits of every query too, and those of plaintext",
+    },
   },
   async run(given) {
     const options = await withDefaults(given);
-    if (options.logits && !options.json) throw new UsageError("--logits is part of the result of --json");
     const profile = profileFrom(options.profile);
     const { model, plan } = await networkAndPlan(options);
     sayPrecision(plan);
     const isMany = asksMany(options);
-    if (isMany && (options.repetitions !== undefined || options.warmUp !== undefined)) {
-      throw new UsageError(
-        "--repetitions and --warm-up are for one image; many images are asked about once each",
-      );
-    }
     const { images, names, labels, note } = await imagesFrom(options, {
       ...model,
       pixels: pixelsOf(model, model.graph, options.graph),
@@ -211,12 +210,9 @@ function planArguments(
 function imageArguments(
   { image, images, drawn, dataset, data, limit, seed }: ImageChoice,
 ): string[] {
-  const given = Object.entries({ image, images, drawn, dataset, data, limit }).filter(([, value]) =>
-    value !== undefined
+  return Object.entries({ image, images, drawn, dataset, data, limit, seed }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, String(value)]
   );
-  return given.length === 0
-    ? ["--seed", String(seed)]
-    : given.flatMap(([name, value]) => [`--${name}`, String(value)]);
 }
 
 /** One image in double precision; many in batches, in single precision. */

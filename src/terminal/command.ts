@@ -16,6 +16,8 @@ interface OptionBase {
   readonly hidden?: boolean;
   /** Options that it would make do nothing: both together are refused. */
   readonly excludes?: readonly string[];
+  /** Options without which it would do nothing: one of them must be given too. */
+  readonly needs?: readonly string[];
 }
 
 /** A flag: `--json`. */
@@ -284,7 +286,7 @@ export function parseCommand<const S extends OptionSpecs>(
   const rest = parsed["_"] as (string | number)[];
   if (rest.length > 0) throw new UsageError(`"${rest[0]}" is not an option`);
 
-  refuseTogether([...specs.values()].filter(({ name }) => isGiven(parsed[kebab(name)])));
+  checkTogether([...specs.values()].filter(({ name }) => isGiven(parsed[kebab(name)])));
 
   const values: Record<string, unknown> = {};
   for (const [flag, { name, option }] of specs) {
@@ -332,11 +334,17 @@ function withNegativeValues(args: readonly string[], valued: readonly string[]):
 
 const isGiven = (value: unknown) => value === true || (Array.isArray(value) && value.length > 0);
 
-function refuseTogether(given: readonly { readonly name: string; readonly option: Option }[]): void {
-  for (const { name, option } of given) {
-    const other = given.find((one) => option.excludes?.includes(one.name));
-    if (other === undefined) continue;
-    throw new UsageError(`--${kebab(name)} and --${kebab(other.name)} were both given; give one`);
+/** Refuses what would make another option do nothing, and what would do nothing without another. */
+function checkTogether(given: readonly { readonly name: string; readonly option: Option }[]): void {
+  const names = given.map(({ name }) => name);
+  for (const { name, option: { excludes = [], needs } } of given) {
+    const other = names.find((one) => excludes.includes(one));
+    if (other !== undefined) {
+      throw new UsageError(`--${kebab(name)} and --${kebab(other)} were both given; give one`);
+    }
+    if (needs === undefined || needs.some((one) => names.includes(one))) continue;
+    const flags = needs.map((one) => `--${kebab(one)}`).join(" or ");
+    throw new UsageError(`--${kebab(name)} does nothing without ${flags}; give that too, or leave it out`);
   }
 }
 
