@@ -14,6 +14,7 @@ import { openTensorflow } from "../models/tensorflow_backend.ts";
 import { floatConvolution } from "../bench/tensorflow_convolution.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
 import { formatTable } from "../terminal/table.ts";
+import { FAST_KERNELS } from "../terminal/v8_flags.ts";
 
 /** Height and width, inputs, outputs, kernel, stride. */
 const SHAPES: readonly (readonly [number, number, number, number, number])[] = [
@@ -53,9 +54,6 @@ const VARIANTS: readonly { readonly name: string; readonly width: Width; readonl
 ];
 const SMALL_RANGE = 300;
 
-/** Flags of `--fast-kernels`, read by V8 when the process starts. */
-const UNSAFE_FLAGS = "--no-wasm-bounds-checks,--experimental-wasm-revectorize";
-
 /** Runs this command again with the flags that V8 reads at its start. */
 async function withUnsafeFlags(): Promise<number> {
   const args = Deno.args.filter((arg) => arg !== "--fast-kernels");
@@ -64,7 +62,7 @@ async function withUnsafeFlags(): Promise<number> {
       "run",
       "--allow-read",
       "--no-prompt",
-      `--v8-flags=${UNSAFE_FLAGS}`,
+      FAST_KERNELS,
       import.meta.filename!,
       ...args,
     ],

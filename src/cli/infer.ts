@@ -33,10 +33,11 @@ import {
   withDefaults,
 } from "../options/network_and_plan.ts";
 import { type Answer, classify, compareLogits } from "../roles/answers.ts";
-import { BrokenSession, FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
+import { BrokenSession, type InferenceRunFigures, runInference } from "../roles/processes.ts";
 import { Progress } from "../terminal/progress.ts";
 import { asksMany, type ImageChoice, imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
+import { FAST_KERNELS } from "../terminal/v8_flags.ts";
 
 await runCommand({
   name: "infer",
