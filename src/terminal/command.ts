@@ -288,36 +288,29 @@ export function parseCommand<const S extends OptionSpecs>(
 
   checkTogether([...specs.values()].filter(({ name }) => isGiven(parsed[kebab(name)])));
 
-  const values: Record<string, unknown> = {};
-  for (const [flag, { name, option }] of specs) {
-    if (option.type === "boolean") {
-      values[name] = parsed[flag] === true;
-      continue;
-    }
-    const given = parsed[flag] as string[];
-    if (given.includes("")) {
-      throw new UsageError(
-        `--${flag} lacks its value: it accepts ${accepted(option)}`,
-      );
-    }
-    if (option.type === "list" || option.type === "paths") {
-      const list = given.flatMap((value) => parseValue(flag, option, value) as string[]);
-      values[name] = given.length > 0 ? [...new Set(list)] : option.default && [...option.default];
-    } else if (given.length > 1) {
-      throw new UsageError(
-        `--${flag} was given ${given.length} times but accepts one value`,
-      );
-    } else if (given.length === 1) {
-      values[name] = parseValue(flag, option, given[0]);
-    } else if ("required" in option && option.required) {
-      throw new UsageError(
-        `--${flag} is needed: it accepts ${accepted(option)}`,
-      );
-    } else {
-      values[name] = option.default;
-    }
+  const values = [...specs].map(([flag, { name, option }]) => [name, valueOf(flag, option, parsed[flag])]);
+  return Object.fromEntries(values) as OptionValues<S>;
+}
+
+/** The value of an option that was given once, several times (a list of texts), or not at all. */
+function valueOf(flag: string, option: Option, found: unknown): unknown {
+  if (option.type === "boolean") return found === true;
+  const given = found as string[];
+  if (given.includes("")) {
+    throw new UsageError(`--${flag} lacks its value: it accepts ${accepted(option)}`);
   }
-  return values as OptionValues<S>;
+  if (option.type === "list" || option.type === "paths") {
+    const list = given.flatMap((value) => parseValue(flag, option, value) as string[]);
+    return given.length > 0 ? [...new Set(list)] : option.default && [...option.default];
+  }
+  if (given.length > 1) {
+    throw new UsageError(`--${flag} was given ${given.length} times but accepts one value`);
+  }
+  if (given.length === 1) return parseValue(flag, option, given[0]);
+  if ("required" in option && option.required) {
+    throw new UsageError(`--${flag} is needed: it accepts ${accepted(option)}`);
+  }
+  return option.default;
 }
 
 /** `--name -1` as `--name=-1`: a number behind an option that takes a value is that value, not an option. */
