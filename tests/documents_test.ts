@@ -67,7 +67,7 @@ describe("the documents", () => {
   });
   it("begin with one of at most 10 kB", async () => {
     const { size } = await Deno.stat("README.md");
-    assert(size <= 10_240, `README.md has ${size} bytes`);
+    assert(size <= 10_000, `README.md has ${size} bytes`);
   });
 });
 
