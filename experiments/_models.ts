@@ -1,4 +1,5 @@
 /** The trained networks that are shipped under `results/models/`, and images to ask them about. */
+import { sha256 } from "../src/files/sha256.ts";
 import { ACTIVATION_PROTOCOLS, openDataset } from "../mod.ts";
 import { isThere, RANGE } from "./_train.ts";
 
@@ -63,8 +64,7 @@ export const hasRanges = ({ folder }: ShippedModel): boolean =>
 /** Names the settings of a training apart from its seed: trainings that have it in common are runs of one recipe. */
 export async function recipeDigest({ run: { seed: _, ...recipe } }: ShippedModel): Promise<string> {
   const text = JSON.stringify(Object.entries(recipe).sort(([a], [b]) => a < b ? -1 : 1));
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return new Uint8Array(digest).toHex().slice(0, 12);
+  return (await sha256(text)).slice(0, 12);
 }
 
 /**

@@ -11,6 +11,7 @@ import type { EvaluateResult, TrainResult } from "../src/reproduction/command_re
 import { type Cell, runJson, type Size } from "../src/reproduction/experiment.ts";
 import { FITTED_RANGE } from "../mod.ts";
 import { replaceFile } from "../src/files/replace_file.ts";
+import { sha256 } from "../src/files/sha256.ts";
 import { machineText } from "../src/report/environment.ts";
 
 /** What differs between the trainings of the experiments. */
@@ -243,8 +244,4 @@ async function digestOf(...folders: string[]): Promise<string> {
     }
   }
   return await sha256(texts.join("\n"));
-}
-
-async function sha256(text: string): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
 }

@@ -10,6 +10,7 @@ import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import { replaceFile } from "../files/replace_file.ts";
+import { sha256 } from "../files/sha256.ts";
 import { CHANNEL_ORDERS, type PixelFormat } from "./pixel_format.ts";
 
 /** What `model.json` says. */
@@ -90,8 +91,7 @@ export const readModelDescription = async (folder: string): Promise<ModelDescrip
 /** Size and SHA-256 of the weights of a folder, as `sha256sum` prints it. */
 export async function weightsFile(folder: string): Promise<{ bytes: number; sha256: string }> {
   const file = await readFile(folder, WEIGHTS);
-  const digest = await crypto.subtle.digest("SHA-256", file);
-  return { bytes: file.length, sha256: new Uint8Array(digest).toHex() };
+  return { bytes: file.length, sha256: await sha256(file) };
 }
 
 /** Errors of `work` say in which file. */

@@ -2,6 +2,7 @@
  * Server and dealer of a small network in this process, under attack: a case may end in an error of one sentence, for whoever made it;
  * everybody else's session must end well, nothing may hang, throw unheard, keep memory or say a secret.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { SeededRandom } from "../models/seeded_random.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
@@ -118,8 +119,6 @@ function checkSaid(line: string, secrets: Secrets, find: (what: string) => void)
   }
   if (secrets.isIn(line)) find(`a secret was said: ${line}`);
 }
-
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 class Late extends Error {}
 

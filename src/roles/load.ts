@@ -2,6 +2,7 @@
  * A server, a dealer and several clients as processes on this machine, all at work at once: what a service of them answers. With
  * disturbances there are others beside them, who die at random moments, say nothing, or hang up.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import type { QueryFigures } from "../inference/roles.ts";
 import { onExit } from "../terminal/command.ts";
 import { RoleProcess } from "./role_process.ts";
@@ -68,7 +69,7 @@ export async function measureLoad({ plan, clients, seconds, disturbed }: LoadOpt
     const sampling = setInterval(async () => serverRssMB.push(await residentMB(server.pid)), SAMPLE_MS);
     const disturbing = new Disturbances(client, [serverPort, dealerPort]);
     if (disturbed) disturbing.begin();
-    await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+    await pause(1000 * seconds);
     clearInterval(sampling);
     await disturbing.end();
     const endMs = performance.now(),
@@ -171,5 +172,3 @@ class Disturbances {
     connection.close();
   }
 }
-
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

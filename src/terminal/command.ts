@@ -110,7 +110,8 @@ function fromUser(path: string): string {
   return resolve(state === "granted" && Deno.env.get(variable) || ".", path);
 }
 
-const kebab = (name: string) => name.replace(/[A-Z]/g, (c) => "-" + c.toLowerCase());
+/** `oneWayMs` as it is written behind two dashes: `one-way-ms`. */
+export const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => "-" + c.toLowerCase());
 
 /** Number of insertions, deletions, replacements and swaps of neighbours between two words. */
 function editDistance(a: string, b: string): number {
