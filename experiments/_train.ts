@@ -49,6 +49,7 @@ const NO_RULES = {
   "zero-residual": "off",
   "muon": "off",
   "scale-cap": "off",
+  "replacement": "off",
 } as const;
 
 export type Rules = { readonly [Rule in keyof typeof NO_RULES]?: string | number };

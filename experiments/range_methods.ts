@@ -79,6 +79,11 @@ const withRelu = (method: Method, ...roles: readonly ("twin" | "teacher")[]): Me
   ...method(recipe),
   networks: Object.fromEntries(roles.map((role) => [role, recipe])),
 });
+/** Over the first quarter of the epochs. */
+const replacing = (method: Method): Method => (recipe) => ({
+  ...method(recipe),
+  rules: { ...recipe.rules, "replacement": recipe.epochs / 4 },
+});
 const capped = (method: Method): Method => (recipe) => ({
   ...method(recipe),
   rules: { ...recipe.rules, "scale-cap": CAP },
@@ -99,6 +104,7 @@ const METHODS: readonly (readonly [name: string, from: "smoke" | "full" | "long"
   ["degree 6 of 14 bits, PILLAR", "full", pillar("poly:6:14")],
   ["degree 8 of 14 bits, PILLAR", "full", pillar("poly:8:14")],
   ["bent quartic, strong hinge", "long", bent],
+  ["bent quartic, strong hinge, grown out of ReLU", "long", replacing(bent)],
   ["bent quartic, strong hinge, taught by ReLU", "long", withRelu(bent, "teacher")],
   ["bent quartic, strong hinge, from and taught by ReLU", "long", withRelu(bent, "twin", "teacher")],
 ];
@@ -137,8 +143,8 @@ export const rangeMethods = defineExperiment<RangeCell>({
     "The same networks and schedules with ReLU, with the trigonometric activation, which has no range to keep, and with polynomials " +
     "protected by PILLAR's penalty, by a hinge (the norm of what lies beyond the range, without a gradient inside it), by a cap on " +
     "the scale of batch norms right before an activation, with finer coefficients and higher degrees, and with a quartic that bends " +
-    "half as much again as ReLU, which starts from the trained network with ReLU, has its answers among its targets, or both. " +
-    "Its epochs come on top of those of the network with ReLU. The largest input is that of " +
+    "half as much again as ReLU, which takes the place of a ReLU that fades, or starts from the trained network with ReLU, has its " +
+    "answers among its targets, or both. Its epochs then come on top of those of the network with ReLU. The largest input is that of " +
     "all test images without the clip; beside it, how many times the range of the fit, 5, that is. ConvNet has a dense layer " +
     "before its last activation, and no batch norm there that could be capped.",
   columns: {

@@ -194,6 +194,7 @@ describe("trainingOf()", () => {
         zeroResidual: false,
         muon: null,
         scaleCap: null,
+        replacement: null,
       },
     };
     const ruled = {

@@ -38,6 +38,7 @@ const SETTINGS: StepSettings = {
   decayBiases: true,
   muon: null,
   scaleCap: null,
+  reluPart: 0,
   weightDecay: 5e-4,
   decayNorms: true,
   clip: FITTED_RANGE,

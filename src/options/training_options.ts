@@ -1,7 +1,7 @@
 /** Options of `train` that make its recipe: a preset, or the usual one of a network, and what replaces its fields. */
 import { DATASET_NAMES } from "../data/open_dataset.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
-import { ACTIVATION_SYNTAX } from "../training/activations.ts";
+import { ACTIVATION_SYNTAX, parseActivation } from "../training/activations.ts";
 import type { Augmentation } from "../training/batches.ts";
 import { defaultRecipe, PENALTY, presetOf, withActivation } from "../training/presets.ts";
 import type { PenaltyRecipe, Recipe } from "../training/recipe.ts";
@@ -78,6 +78,13 @@ export const RECIPE_OPTIONS = {
     value: "X|off",
     help: "bound of the inputs of activations, in training only",
   },
+  replacement: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "X|off",
+    help: "epochs over which a polynomial takes the place of ReLU, in training only",
+  },
   beta: {
     type: "string",
     pattern: NUMBER_OR_OFF,
@@ -139,6 +146,7 @@ export function recipeFrom(options: RecipeOptions): Recipe {
     labelSmoothing: options.labelSmoothing ?? recipe.labelSmoothing,
     gradientNorm: numberOrOff(options.gradientNorm, recipe.gradientNorm),
     clip: numberOrOff(options.clip, recipe.clip),
+    replacement: replacementFrom(options.replacement, recipe),
     penalty: penaltyFrom(options, recipe.penalty),
   };
 }
@@ -158,6 +166,16 @@ function tailFrom(text: string | undefined, { tailAverage, average }: Recipe): n
     throw new UsageError("the preset has a moving average already; --tail-average does not go with it");
   }
   return part;
+}
+
+function replacementFrom(text: string | undefined, { replacement, activation }: Recipe): number | null {
+  const epochs = numberOrOff(text, replacement);
+  if (epochs === null) return null;
+  if (!(epochs > 0)) throw new UsageError(`--replacement accepts epochs above 0, got "${text}"`);
+  if (parseActivation(activation).kind !== "polynomial") {
+    throw new UsageError(`--replacement goes with a polynomial, not with ${activation}`);
+  }
+  return epochs;
 }
 
 function numberOrOff(text: string | undefined, otherwise: number | null): number | null {

@@ -20,6 +20,8 @@ export interface StepSettings {
   readonly scaleCap: number | null;
   /** Inputs of activations are clipped to [-clip, clip] before the polynomial, in training only; null: no clip. */
   readonly clip: number | null;
+  /** Part r of ReLU in the activation, which trains as r relu + (1 - r) f while a polynomial f takes its place; 0: f alone. */
+  readonly reluPart: number;
   /**
    * Penalty beta * (1/L) * sum over layers of sum over batch and elements of (x / range)^exponent; or, as a hinge, of the
    * Euclidean norm of x - clamp(x, +-range) over a shard, averaged over the shards.

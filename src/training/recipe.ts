@@ -31,6 +31,8 @@ export interface Recipe {
   readonly scaleCap: number | null;
   /** Bound of activation inputs in training; null: no clip. */
   readonly clip: number | null;
+  /** Epochs from the start over which a polynomial takes the place of ReLU, step by step on a line; null: it stands there at once. */
+  readonly replacement: number | null;
   readonly penalty: PenaltyRecipe | null;
   readonly labelSmoothing: number;
   /** Largest Euclidean norm of the gradient; null: unbounded. */
@@ -62,6 +64,7 @@ export const PLAIN_FIELDS = {
   decayBiases: true,
   muon: null,
   scaleCap: null,
+  replacement: null,
   tailAverage: null,
   whitening: false,
   zeroResidual: false,

@@ -115,6 +115,7 @@ class NetworkPass implements Pass {
     readonly clip: number | null,
     readonly isTraining = false,
     readonly penalty: Pass["penalty"] = null,
+    readonly reluPart = 0,
   ) {
     this.shapes = inferShapes(graph);
   }
@@ -236,12 +237,12 @@ function forwardShards(
   settings: StepSettings,
   shards: number,
 ): ShardPass[] {
-  const { clip, crossEntropyWeight, labelSmoothing } = settings;
+  const { clip, crossEntropyWeight, labelSmoothing, reluPart } = settings;
   return Array.from({ length: shards }, (_, shard) => {
     const cut = (values: Float32Array) =>
       values.subarray(shard * values.length / shards, (shard + 1) * values.length / shards);
     const penalty = penaltyOfShard(graph, settings, size / shards, size);
-    const pass = new NetworkPass(graph, activation, parameters, size / shards, clip, true, penalty);
+    const pass = new NetworkPass(graph, activation, parameters, size / shards, clip, true, penalty, reluPart);
     const logits = pass.forward(cut(images)), factor = crossEntropyWeight / size;
     return { pass, logits, ...crossEntropy(logits, cut(targets), graph.classes, labelSmoothing, factor) };
   });

@@ -32,6 +32,7 @@ const SETTINGS: StepSettings = {
   decayBiases: true,
   muon: null,
   scaleCap: null,
+  reluPart: 0,
   clip: null,
   penalty: null,
   crossEntropyWeight: 1,

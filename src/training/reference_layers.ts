@@ -32,6 +32,8 @@ export interface Pass {
   readonly shapes: ReadonlyMap<string, Shape>;
   /** Inputs of activations are clipped to [-clip, clip]; null: no clip. */
   readonly clip: number | null;
+  /** Part of ReLU in activations. */
+  readonly reluPart: number;
   /** The penalty on the inputs of an activation, and its factor; null: none. */
   readonly penalty:
     | PenaltyShape & { readonly isHinge: boolean; readonly factor: (elements: number) => number }
@@ -165,12 +167,12 @@ export function momentsOf(x: Values, channels: number): Moments {
 export const activation: Layer<ActivationNode> = {
   forward(node, [x], pass) {
     const f = functionOf(node, pass);
-    return x.map((v) => valueAt(f, clipped(v, pass)));
+    return x.map((v) => mixed(valueAt, f, clipped(v, pass), pass));
   },
   backward(node, [x], dy, [dx], pass) {
     const f = functionOf(node, pass), { clip } = pass;
     x.forEach((v, i) => {
-      if (Math.abs(v) <= (clip ?? Infinity)) dx[i] += dy[i] * derivativeAt(f, v);
+      if (Math.abs(v) <= (clip ?? Infinity)) dx[i] += dy[i] * mixed(derivativeAt, f, v, pass);
     });
     addPenaltyGradient(x, dx, pass);
     if (f.kind !== "trigonometric" || !pass.parameter(node, "fourier")) return;
@@ -185,6 +187,12 @@ export const activation: Layer<ActivationNode> = {
 };
 
 const clipped = (v: number, { clip }: Pass) => clip === null ? v : Math.max(-clip, Math.min(clip, v));
+
+const RELU: Activation = { kind: "relu" };
+
+/** Of the function f and ReLU, each by its part. */
+const mixed = (of: (f: Activation, x: number) => number, f: Activation, x: number, { reluPart }: Pass) =>
+  reluPart * of(RELU, x) + (1 - reluPart) * of(f, x);
 
 /** The function of a layer, with its own numbers where it learns them. */
 function functionOf(node: ActivationNode, pass: Pass): Activation {

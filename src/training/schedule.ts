@@ -50,7 +50,7 @@ export function stepSettings(
   stepsPerEpoch: number,
 ): StepSettings {
   const { momentum, nesterov, weightDecay, decayNorms, decayBiases, muon, scaleCap, clip } = recipe;
-  const { labelSmoothing, gradientNorm } = recipe;
+  const { labelSmoothing, gradientNorm, replacement } = recipe, time = epoch + step / stepsPerEpoch;
   const learningRate = learningRateAt(recipe, epoch, step / stepsPerEpoch);
   return {
     learningRate,
@@ -64,7 +64,8 @@ export function stepSettings(
     clip,
     labelSmoothing,
     gradientNorm,
-    ...penaltySettings(recipe.penalty, epoch + step / stepsPerEpoch),
+    reluPart: replacement === null ? 0 : Math.max(0, 1 - time / replacement),
+    ...penaltySettings(recipe.penalty, time),
   };
 }
 

@@ -54,6 +54,15 @@ it("stepSettings() leaves penalty and cross entropy alone where no warm-up is as
   assertEquals([unmodified.penalty, unmodified.clip, unmodified.crossEntropyWeight], [null, null, 1]);
 });
 
+it("stepSettings() puts the polynomial in the place of ReLU on a line over the epochs of the replacement", () => {
+  const recipe = { ...presetOf("convnet-pillar"), replacement: 2 };
+  const parts = [[0, 0], [0, 5], [1, 0], [1, 9], [2, 0], [7, 3]].map(([epoch, step]) =>
+    stepSettings(recipe, epoch, step, 10).reluPart
+  );
+  for (const [i, part] of [1, 0.75, 0.5, 0.05, 0, 0].entries()) assertAlmostEquals(parts[i], part, 1e-12);
+  assertEquals(stepSettings({ ...recipe, replacement: null }, 0, 0, 10).reluPart, 0);
+});
+
 it("averageDecay() is that of torchvision's script for the ImageNet run", () => {
   assertAlmostEquals(averageDecay(presetOf("imagenet-resnet50-pillar")), 1 - 2e-5 * 1024 * 32 / 600, 1e-12);
 });

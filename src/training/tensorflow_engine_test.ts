@@ -19,6 +19,7 @@ const SETTINGS: StepSettings = {
   decayBiases: true,
   muon: null,
   scaleCap: null,
+  reluPart: 0,
   weightDecay: 5e-4,
   decayNorms: true,
   clip: 5,

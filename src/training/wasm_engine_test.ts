@@ -20,6 +20,7 @@ const PLAIN: StepSettings = {
   decayBiases: true,
   muon: null,
   scaleCap: null,
+  reluPart: 0,
   weightDecay: 0,
   decayNorms: false,
   clip: 1.5,

@@ -2,9 +2,9 @@
 
 /**
  * Bytes of the settings: clip, bound of the record, 1 / penalty range, exponent (an integer), the numbers of f, penalty range,
- * those of f'.
+ * those of f', part of ReLU.
  */
-export const SETTINGS = { clip: 0, bound: 4, inverseRange: 8, exponent: 12, value: 16, range: 60, slope: 64, end: 128 };
+export const SETTINGS = { clip: 0, bound: 4, inverseRange: 8, exponent: 12, value: 16, range: 60, slope: 64, reluPart: 104, end: 128 };
 /** Exponents that are none. */
 export const NO_PENALTY = 0, HINGE = 1;
 /** Largest degree of a polynomial with code of its own; its numbers fill the room between `value` and `range`. */

@@ -136,6 +136,20 @@ const ACTIVATIONS: Activation[] = [
   })),
 ];
 
+/**
+ * r relu + a polynomial of the largest degree, whose numbers have the factor 1 - r already: a polynomial of lower degree has zeros there,
+ * which an epoch or two can afford.
+ */
+const RELU_PART = `const reluPart = v128.load32_splat(settings, ${SETTINGS.reluPart});`;
+ACTIVATIONS.push({
+  name: "Mixture",
+  constants: `${RELU_PART} ${splats("c", MAX_DEGREE, SETTINGS.value)}`,
+  derivativeConstants: `${RELU_PART} ${splats("d", MAX_DEGREE - 1, SETTINGS.slope)}`,
+  value: `f32x4.relaxed_madd(f32x4.pmax(c, f32x4.splat(0)), reluPart, ${horner("c", MAX_DEGREE, "c")})`,
+  derivative: (dy) =>
+    `f32x4.mul(${dy}, f32x4.add(v128.and(reluPart, f32x4.gt(v, f32x4.splat(0))), ${horner("d", MAX_DEGREE - 1, "v")}))`,
+});
+
 /** Harmonics with code of their own. */
 const HARMONICS = [1, 2, 3];
 

@@ -48,7 +48,7 @@ export function differentiate(
   activate: ActivationOperation,
   { images, targets }: Shard,
   batchSize: number,
-  { clip, penalty, crossEntropyWeight, labelSmoothing }: StepSettings,
+  { clip, penalty, crossEntropyWeight, labelSmoothing, reluPart }: StepSettings,
 ): Part {
   // Values of the forward pass that are still wanted when TensorFlow.js has dropped it.
   const inputs: tf.Tensor[] = [], statistics: tf.NamedTensorMap = {};
@@ -72,7 +72,8 @@ export function differentiate(
           const sum = tf.sum(penaltyOf(penalty)(x)), elements = x.size / images.shape[0] * batchSize;
           penalties.push(penalty.reduction === "sum" ? sum : tf.div(sum, elements));
         }
-        return activate(clipped(x, clip), weights.get(`${id}.fourier`));
+        const c = clipped(x, clip), y = activate(c, weights.get(`${id}.fourier`));
+        return reluPart > 0 ? tf.add(tf.mul(tf.relu(c), reluPart), tf.mul(y, 1 - reluPart)) : y;
       },
     }));
     const sum = tf.losses.softmaxCrossEntropy(targets, logits, undefined, labelSmoothing, tf.Reduction.SUM);

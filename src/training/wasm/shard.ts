@@ -87,8 +87,8 @@ export class Shard {
 
   /** Forward and backward; `batchSize` counts the images of all shards. */
   train(images: Float32Array, targets: Float32Array, batchSize: number, settings: StepSettings): ShardReport {
-    const { clip, penalty } = settings, pass = { settings, batchSize };
-    this.#activation.start(clip, rangeOf({ clip }), penalty);
+    const { clip, penalty, reluPart } = settings, pass = { settings, batchSize };
+    this.#activation.start(clip, rangeOf({ clip }), penalty, reluPart);
     clearRecords(this.#memory);
     this.#load(images);
     this.#forward();

@@ -27,8 +27,8 @@ export const FOURIER_SUMS = 4;
 const FUNCTION_KERNELS = { relu: "Relu", sigmoid: "Sigmoid" };
 
 export class ShardActivation {
-  /** The part of the kernels' names that names it. */
-  readonly name: string;
+  readonly #name: string;
+  #reluPart = 0;
   readonly #numbers: FunctionNumbers;
   readonly #learned: LearnedWaves | undefined;
   /** By layer: sums of the gradients that reach a learned activation, of a shard so far. */
@@ -36,10 +36,15 @@ export class ShardActivation {
 
   constructor(readonly memory: ShardMemory, graph: Graph, activation: Activation) {
     const { name, ...numbers } = kernelOf(activation);
-    this.name = name;
+    this.#name = name;
     this.#numbers = numbers;
     this.#learned = learnedWaves(graph, activation, memory.layout);
     this.#sums = (this.#learned?.offsets ?? []).map(() => new Float64Array(FOURIER_SUMS));
+  }
+
+  /** The part of the kernels' names that names what {@linkcode start} asked for. */
+  get name(): string {
+    return this.#reluPart > 0 ? "Mixture" : this.#name;
   }
 
   get isLearned(): boolean {
@@ -47,7 +52,7 @@ export class ShardActivation {
   }
 
   /** Writes what the kernels of a pass read. */
-  start(clip: number | null, bound: number, penalty: StepSettings["penalty"]): void {
+  start(clip: number | null, bound: number, penalty: StepSettings["penalty"], reluPart = 0): void {
     const { floats, words, plan } = this.memory;
     const exponent = !penalty ? NO_PENALTY : penalty.reduction === "hinge" ? HINGE : penalty.exponent;
     floats[(plan.settings + SETTINGS.clip) / 4] = clip ?? Infinity;
@@ -55,7 +60,8 @@ export class ShardActivation {
     floats[(plan.settings + SETTINGS.inverseRange) / 4] = penalty ? 1 / penalty.range : 0;
     words[(plan.settings + SETTINGS.exponent) / 4] = exponent;
     floats[(plan.settings + SETTINGS.range) / 4] = penalty?.range ?? 0;
-    this.#write(this.#numbers);
+    floats[(plan.settings + SETTINGS.reluPart) / 4] = this.#reluPart = reluPart;
+    this.#write(reluPart > 0 ? mixed(this.#numbers, reluPart) : this.#numbers);
     for (const sums of this.#sums) sums.fill(0);
   }
 
@@ -115,6 +121,13 @@ function kernelOf(activation: Activation): FunctionNumbers & { readonly name: st
   while (coefficients.length < 2) coefficients.push(0);
   const slope = coefficients.slice(1).map((c, k) => (k + 1) * c);
   return { name: `Polynomial${coefficients.length - 1}`, value: coefficients, slope };
+}
+
+/** The numbers of all degrees that the kernels of the mixture read. */
+function mixed({ value, slope }: FunctionNumbers, reluPart: number): FunctionNumbers {
+  const padded = (numbers: readonly number[], length: number) =>
+    Array.from({ length }, (_, k) => (1 - reluPart) * (numbers[k] ?? 0));
+  return { value: padded(value, MAX_DEGREE + 1), slope: padded(slope, MAX_DEGREE) };
 }
 
 function learnedWaves(

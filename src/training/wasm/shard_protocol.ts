@@ -149,6 +149,7 @@ const SETTING_CODES: Codes<Omit<StepSettings, "penalty">> = {
   muon: LIMIT,
   scaleCap: LIMIT,
   clip: LIMIT,
+  reluPart: NUMBER,
   crossEntropyWeight: NUMBER,
   labelSmoothing: NUMBER,
   gradientNorm: LIMIT,
