@@ -1,7 +1,7 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
 import { dirname, join } from "node:path";
 import { MODEL_FILE } from "../data/model_folder.ts";
-import { isUnreliable } from "../inference/guard.ts";
+import { answersIn, inGroups, meanOf, viewsOf } from "../inference/batches.ts";
 import { costOf } from "../inference/cost.ts";
 import type { Plan } from "../inference/plan.ts";
 import { classOf, type QueryFigures } from "../inference/roles.ts";
@@ -18,6 +18,7 @@ import {
   INFER_OPTIONS,
   LINK_OPTIONS,
   MANY_IMAGES_OPTIONS,
+  MIRROR_OPTION,
   NETWORK_OPTION,
   PLAN_OPTIONS,
   PREPARE_OPTION,
@@ -35,7 +36,7 @@ import {
 import { type Answer, classify, compareLogits } from "../roles/answers.ts";
 import { BrokenSession, type InferenceRunFigures, runInference } from "../roles/processes.ts";
 import { Progress } from "../terminal/progress.ts";
-import { asksMany, type ImageChoice, imagesFrom, pixelsOf } from "../options/query_images.ts";
+import { asksMany, batchFrom, type ImageChoice, imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
 import { FAST_KERNELS } from "../terminal/v8_flags.ts";
 
@@ -45,13 +46,15 @@ await runCommand({
   notes:
     "Server, client and dealer run with narrow permissions over loopback TCP, shaped as --profile says. The logits are " +
     "compared with plaintext engines in floating and fixed point. Of many images each is asked about once, in one session. With --prepare N the correlations of N queries are dealt before " +
-    "the first of them runs; when they are used up, those of the next N.",
+    "the first of them runs; when they are used up, those of the next N. With --batch B a query is of B images: one alone " +
+    "fills it by itself, and the last of many is filled up with the first ones again, which do not count.",
   time: "seconds; ResNet-50 a minute; 10,000 images of ConvNet two minutes est., of MiniONN-BN ten",
   examples: [
     "infer --model resnet18 --activation espn --profile wan",
     "infer --activation honeybadger --linear beaver --repetitions 20 --json",
     "infer --weights results/models/convnet-pillar-range --dataset cifar10 --limit 1000",
     "infer --weights DIR --images FOLDER --labels labels.txt",
+    "infer --weights results/models/roundnet-trig-s1 --dataset cifar10 --batch 8 --mirror --profile wan",
   ],
   interrupted: "the three processes were ended",
   options: {
@@ -62,6 +65,7 @@ await runCommand({
     ...INFER_OPTIONS,
     prepare: PREPARE_OPTION,
     ...MANY_IMAGES_OPTIONS,
+    mirror: MIRROR_OPTION,
     labels: {
       type: "path",
       value: "FILE",
@@ -82,7 +86,7 @@ await runCommand({
     },
   },
   async run(given) {
-    const options = await withDefaults(given);
+    const options = { ...await withDefaults(given), batch: batchFrom(given) };
     const profile = profileFrom(options.profile);
     const { model, plan } = await networkAndPlan(options);
     sayPrecision(plan);
@@ -92,21 +96,22 @@ await runCommand({
       pixels: pixelsOf(model, model.graph, options.graph),
     });
     const plain = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
+    const views = images.flatMap((image) => viewsOf(image, plan.graph.inputShape, options.mirror));
+    const viewsOfEach = views.length / images.length, imagesOfQuery = plan.batch / viewsOfEach;
     const warmUp = options.warmUp ?? (isMany ? 0 : 2),
-      queries = warmUp + (options.repetitions ?? (isMany ? images.length : 5));
+      queries = warmUp + (options.repetitions ?? (isMany ? Math.ceil(images.length / imagesOfQuery) : 5));
     const progressOf = (what: string, total: number, unit: string) =>
       options.json ? null : new Progress(`${plan.graph.name}, ${what}`, total, { unit });
-    const plaintext = isMany ? progressOf("plaintext", images.length, "images") : null;
-    const float = await floatLogits(
-      plain,
-      images,
-      (done) => plaintext?.update(done),
-    );
+    const plaintext = isMany ? progressOf("plaintext", views.length, "images") : null;
+    const float = inGroups(
+      await floatLogits(plain, views, (done) => plaintext?.update(done)),
+      viewsOfEach,
+    ).map(meanOf);
     plaintext?.finish();
     const checked = Math.min(options.check ?? (isMany ? 0 : 1), images.length);
     // Of many images one may leave the range of fixed point; the others still count.
-    const fixed = images.slice(0, checked).map((image) =>
-      orNull(isMany, () => fixedPointLogits(plan, plain.weights, image))
+    const fixed = inGroups(views.slice(0, checked * viewsOfEach), viewsOfEach).map((group) =>
+      orNull(isMany, () => meanOf(group.map((image) => fixedPointLogits(plan, plain.weights, image))))
     );
 
     // From the first answer on, so that the start of the processes is in no estimate.
@@ -133,8 +138,9 @@ await runCommand({
       bindsCores: options.threads === 1,
       queries,
       onQuery() {
-        progress ??= progressOf(options.activation, queries, isMany ? "images" : "queries");
-        progress?.update(++done, "", [done - 1, queries - 1]);
+        const [total, each] = isMany ? [images.length, imagesOfQuery] : [queries, 1];
+        progress ??= progressOf(options.activation, total, isMany ? "images" : "queries");
+        progress?.update(Math.min(++done * each, total), "", [done - 1, queries - 1]);
       },
     }).catch((error) => {
       // What was measured before stays.
@@ -145,11 +151,13 @@ await runCommand({
     progress?.finish();
 
     const image = plan.wires.get(plan.input)!;
-    const all = figures.queries.map(({ logits }, i): Answer => {
-      const asked = i % images.length;
-      return { logits, float: float[asked], fixed: fixed[asked] };
-    });
-    const answers = all.slice(warmUp), measured = figures.queries.slice(warmUp);
+    const all = figures.queries.flatMap(({ logits }) => answersIn(plan, logits, viewsOfEach))
+      .slice(0, isMany ? images.length : Infinity)
+      .map((opened, i): Answer => {
+        const asked = i % images.length;
+        return { ...opened, float: float[asked], fixed: fixed[asked] };
+      });
+    const answers = all.slice(warmUp * imagesOfQuery), measured = figures.queries.slice(warmUp);
     const result = {
       model: plan.graph.name,
       classes: plan.classes,
@@ -159,6 +167,9 @@ await runCommand({
       ringBits: image.ringBits,
       fractionBits: image.fractionBits,
       repetitions: measured.length,
+      batch: plan.batch,
+      mirror: options.mirror,
+      imagesPerSecond: answers.length / secondsOf(measured),
       threads: options.threads,
       prepare: options.prepare,
       weights: options.weights ?? null,
@@ -168,10 +179,8 @@ await runCommand({
       ...summarise(figures, warmUp),
       checked,
       ...compareLogits(all),
-      ...verdict(plan, figures.queries, isMany),
-      classification: isMany
-        ? { ...classify(plan, answers, labels), imagesPerSecond: speedOf(measured) }
-        : null,
+      ...verdict(all, isMany),
+      classification: isMany ? classify(answers, labels) : null,
       paperExchanges: costOf(plan).paperExchanges,
       flags: options.fastKernels ? [FAST_KERNELS] : [],
       ...options.logits ? { answers: logitsOf(answers) } : {},
@@ -201,6 +210,7 @@ function planArguments(
     options.fractionBits === undefined ? [] : ["--fraction-bits", String(options.fractionBits)],
     options.ringBits === undefined ? [] : ["--ring-bits", String(options.ringBits)],
     options.angleBits === undefined ? [] : ["--angle-bits", String(options.angleBits)],
+    options.batch === undefined ? [] : ["--batch", String(options.batch)],
     options.ranges === undefined ? [] : ["--ranges", formatRangesOption(graph, options.ranges)],
     options.force ? ["--force"] : [],
     activationProtocol(options.activation).computes ? [] : functionArguments(formatFunctions(graph, options)),
@@ -209,20 +219,21 @@ function planArguments(
 
 /** Which images the client is to take. */
 function imageArguments(
-  { image, images, drawn, dataset, data, limit, seed }: ImageChoice,
+  { image, images, drawn, dataset, data, limit, seed, mirror }: ImageChoice,
 ): string[] {
-  return Object.entries({ image, images, drawn, dataset, data, limit, seed }).flatMap(([name, value]) =>
-    value === undefined ? [] : [`--${name}`, String(value)]
-  );
+  const chosen = Object.entries({ image, images, drawn, dataset, data, limit, seed }).flatMap((
+    [name, value],
+  ) => value === undefined ? [] : [`--${name}`, String(value)]);
+  return mirror ? [...chosen, "--mirror"] : chosen;
 }
 
-/** One image in double precision; many in batches, in single precision. */
+/** One image, and its mirror image, in double precision; many in batches, in single precision. */
 async function floatLogits(
   { graph, weights, activation }: PlainNetwork,
   images: readonly Float32Array[],
   onImages: (done: number) => void,
 ): Promise<readonly ArrayLike<number>[]> {
-  if (images.length === 1) return [evaluateLogits(graph, weights, activation, images[0])];
+  if (images.length <= 2) return images.map((image) => evaluateLogits(graph, weights, activation, image));
   // Loaded here only: it brings TensorFlow.js with it.
   const { plaintextLogits } = await import("../options/plaintext_logits.ts");
   return await plaintextLogits(graph, weights, activation, images, onImages);
@@ -268,21 +279,20 @@ function orNull<T>(forgive: boolean, compute: () => T): T | null {
 }
 
 /** The class that the client reports of one image: none where the logits of a query are beyond their public bound. */
-function verdict(plan: Plan, queries: readonly QueryFigures[], isMany: boolean) {
-  const unreliable = queries.some(({ logits }) => isUnreliable(plan, logits));
-  return { unreliable, class: unreliable || isMany ? null : classOf(queries.at(-1)!.logits) };
+function verdict(answers: readonly Answer[], isMany: boolean) {
+  const unreliable = answers.some(({ unreliable }) => unreliable);
+  return { unreliable, class: unreliable || isMany ? null : classOf(answers.at(-1)!.logits) };
 }
 
-/** Images a second over offline and online phases. */
-function speedOf(queries: readonly QueryFigures[]): number {
-  return 1000 * queries.length /
-    queries.reduce((sum, { offlineMs, onlineMs }) => sum + offlineMs + onlineMs, 0);
+/** Of the offline and online phases. */
+function secondsOf(queries: readonly QueryFigures[]): number {
+  return queries.reduce((sum, { offlineMs, onlineMs }) => sum + offlineMs + onlineMs, 0) / 1000;
 }
 
 /** The opened logits of the measured queries beside those of the plaintext engines, as JSON can hold them. */
 function logitsOf(answers: readonly Answer[]) {
   return answers.map(({ logits, float, fixed }) => ({
-    logits,
+    logits: Array.from(logits),
     float: Array.from(float),
     fixed: fixed ? Array.from(fixed) : null,
   }));
@@ -293,7 +303,9 @@ function print(result: InferResult, names: readonly string[]): void {
     mb = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
   const { setup, offline, online, heldBytes, bytesSent, computeMs, peakRssMB } = result;
   console.log(
-    `${result.model} (${result.classes} classes), ${result.activation} + ${result.linear}, network ${result.profile}\n`,
+    `${result.model} (${result.classes} classes), ${result.activation} + ${result.linear}, network ${result.profile}${
+      batchText(result)
+    }\n`,
   );
   console.log(formatTable([
     { phase: "set-up, once", time: ms(setup.ms), traffic: mb(setup.bytes), note: "masked weights" },
@@ -330,12 +342,25 @@ function print(result: InferResult, names: readonly string[]): void {
   if (result.grossErrors > 0) {
     console.log(`${result.grossErrors} queries with a gross error, left out below unless all had one`);
   }
-  if (result.classification !== null) printClasses(result.classification, result.classNames, names);
+  if (result.classification !== null) {
+    printClasses(result.classification, result.imagesPerSecond, result.classNames, names);
+  } else if (result.batch > 1) {
+    console.log(`${result.imagesPerSecond.toPrecision(3)} images a second, offline phase included`);
+  }
   console.log(
     `${result.classification === null ? `${classText(result)}; ` : ""}logits differ by at most ${
       result.maxAbsError.toExponential(1)
     } from floating point, ${fixedText(result)} (largest logit ${result.largestLogit.toFixed(3)})`,
   );
+}
+
+/** What a query is of; nothing where that is one image. */
+function batchText({ batch, mirror }: InferResult): string {
+  if (batch === 1) return "";
+  const images = mirror ? batch / 2 : batch;
+  return `, ${images} ${images === 1 ? "image" : "images"}${
+    mirror ? " and as many mirror images" : ""
+  } a query`;
 }
 
 /** Nothing where the roles were ended before they could say. */
@@ -352,7 +377,8 @@ function fixedText({ checked, oracleMaxAbsError: error }: InferResult): string {
 
 /** Of many images the accuracy, or, where it is not known what they show, the class of each. */
 function printClasses(
-  { images, classes, plaintextClasses, agree, accuracy, imagesPerSecond }: Classification,
+  { images, classes, plaintextClasses, agree, accuracy }: Classification,
+  imagesPerSecond: number,
   classNames: readonly string[] | null,
   names: readonly string[],
 ): void {
