@@ -78,4 +78,4 @@ export { answer } from "./src/roles/answering.ts";
 export { ask } from "./src/roles/asking.ts";
 export { dealOnce } from "./src/roles/dealing.ts";
 export { openInProcess } from "./src/inference/in_process.ts";
-export { classOf } from "./src/inference/roles.ts";
+export { classOf } from "./src/inference/parties.ts";

@@ -7,11 +7,13 @@ import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { MODEL_NAMES } from "../src/models/zoo.ts";
 import { encodeHeader, type FrameHeader, FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
 import { NETWORK_PROFILES } from "../src/network/profiles.ts";
+import { MOST_PENDING } from "../src/network/reception.ts";
 import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../src/protocols/registry.ts";
+import { identityOptions } from "./support/keys.ts";
 import { type FolderOptions, writeFolder } from "./support/model_folders.ts";
 import { GREY, png } from "./support/png.ts";
 import { residentMB } from "./support/process_list.ts";
-import { END_MS, Program, within } from "./support/program.ts";
+import { END_MS, poll, Program, within } from "./support/program.ts";
 import { type Frame, type Interference, isLayer, Relay } from "../src/fuzzing/relay.ts";
 import { moment, ROLE_NAMES, type RoleName, type RolesOptions, startRoles } from "./support/roles.ts";
 
@@ -466,15 +468,31 @@ describe("a stranger", () => {
       assertEquals((await program.ended(END_MS)).code, 0);
     }
   });
-  it("costs little: a thousand silent ones cost the server less than 64 MB", async () => {
-    await using server = Program.start("server", ["--model", "convnet", "--listen", "127.0.0.1:0"]);
-    const port = await server.port(), before = await residentMB(server.pid);
-    const silent: Deno.TcpConn[] = [];
-    for (let i = 0; i < 1000; i++) silent.push(await Deno.connect({ hostname: "127.0.0.1", port }));
-    const grown = await residentMB(server.pid) - before;
-    silent.forEach((connection) => connection.close());
-    assert(grown < 64, `grew by ${grown} MB`);
-  });
+  for (const role of ["server", "dealer"] as const) {
+    for (const proof of ["tokens", "certificates"] as const) {
+      it(`costs the ${role} with ${proof} little: a thousand silent ones take less than 64 MB`, async () => {
+        const identity = proof === "tokens" ? [] : (await identityOptions())[role];
+        const options = ["--model", "convnet", "--listen", "127.0.0.1:0", ...identity];
+        await using program = Program.start(role, options);
+        using silent = new DisposableStack();
+        const port = await program.port(), before = await residentMB(program.pid);
+        let grown = 0;
+        for (let i = 0; i < 1000; i++) {
+          silent.use(await Deno.connect({ hostname: "127.0.0.1", port }));
+          if (i % 50 === 0) grown = Math.max(grown, await residentMB(program.pid) - before);
+        }
+        // Each was heard, and all but those that still may speak were dropped for it.
+        const dropped = () => program.said.split(" dropped 127.0.0.1:").length - 1;
+        await within(
+          20_000,
+          poll(() => Promise.resolve(dropped() >= 1000 - MOST_PENDING || undefined)),
+          "the last of them",
+        );
+        grown = Math.max(grown, await residentMB(program.pid) - before);
+        assert(grown < 64, `grew by ${grown} MB`);
+      });
+    }
+  }
   it("in a server's place ends the client with a sentence", async () => {
     for (const said of Object.values(bytes)) {
       using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });

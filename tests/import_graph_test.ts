@@ -22,7 +22,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   training: ["ring", "polynomial", "models", "data"],
   report: ["files"],
   terminal: [],
-  folders: ["files", "data", "report", "training"],
+  folders: ["files", "models", "data", "report", "training"],
   options: [
     ...["polynomial", "network", "models", "protocols", "inference", "data", "training"],
     ...["terminal", "folders"],

@@ -2,11 +2,11 @@
 import { fileURLToPath } from "node:url";
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
-import { readModelFolder } from "../src/data/model_folder.ts";
+import { readModelFolder, weightsFile } from "../src/data/model_folder.ts";
 import { evaluateLogits } from "../src/models/float_engine.ts";
 import { foldBatchNorm } from "../src/models/fold.ts";
 import { GREY, png } from "./support/png.ts";
-import { Program } from "./support/program.ts";
+import { assertOneSentence, Program } from "./support/program.ts";
 
 const PATIENCE_MS = 120_000;
 const file = (name: string) => fileURLToPath(new URL(`onnx/${name}.onnx`, import.meta.url));
@@ -165,6 +165,97 @@ describe("a network from an ONNX file", () => {
       `how digits takes pictures stands in the model.json that belongs beside ${root}/bare/graph.json: `,
     );
   });
+});
+
+it("a residual network of PyTorch goes on with waves: import, train --from, audit, infer", async () => {
+  const folder = await Deno.makeTempDir(), imported = `${folder}/residual`, out = `${folder}/waves`;
+  const classes = ["triangle", "square"].concat(Array.from({ length: 8 }, (_, i) => `class ${i}`));
+  const recipe = "--limit 64 --batch 16 --epochs 2 --seed 3 --dataset shapes".split(" ");
+  const waves = ["--activation", "trig:10:1:2", "--pooling", "average"];
+  const train = (to: string, ...args: string[]) =>
+    ["train", ...args, "--out", to, "--results", `${folder}/results`] as const;
+  const description = async (of: string) => JSON.parse(await Deno.readTextFile(`${of}/model.json`));
+  try {
+    await succeeds(
+      "import",
+      file("residual"),
+      "--out",
+      imported,
+      "--channels",
+      "BGR",
+      "--mean",
+      "0.4,0.5,0.6",
+    );
+    const from = ["--from", imported];
+    const trained = await succeeds(...train(out, ...from, ...recipe, ...waves));
+    assertStringIncludes(trained, "residual on shapes, trig:10:1:2: 2 epochs in ");
+    const { run: begun } = JSON.parse(await Deno.readTextFile(`${out}/training.json`));
+    const { pixels } = await description(imported), { sha256 } = await weightsFile(imported);
+    assertEquals([begun.model, begun.from, begun.pixels, begun.pooling], [
+      "residual",
+      sha256,
+      pixels,
+      "average",
+    ]);
+    assertMatch(begun.graph, /^[0-9a-f]{64}$/);
+    const found = await description(out);
+    assertEquals([found.model, found.activation.period, found.pixels], ["residual", 10, pixels]);
+    const { graph, weights } = await readModelFolder(out);
+    assertEquals(graph.nodes.find(({ id }) => id === "maxpool.pool1")!.op, "averagePool");
+    // Batch norms are nodes of this file, and measure anew.
+    const before = (await readModelFolder(imported)).weights.get("bn1.mean")!;
+    assert(weights.get("bn1.mean")!.data.some((v, i) => v !== before.data[i]));
+
+    assertStringIncludes(
+      await succeeds("audit", "--weights", out, "--dataset", "shapes", "--images", "8", "--write"),
+      "residual fits 30 ring bits",
+    );
+    const query = ["--weights", out, "--drawn", "1", "--repetitions", "1", "--warm-up", "0", "--json"];
+    const result = JSON.parse(await succeeds("infer", ...query));
+    assertEquals([result.model, result.activation, result.argmaxAgrees], ["residual", "trigonometric", true]);
+
+    // The recipe again, with what it began from: the same bits, also by a run that was resumed at its end.
+    await succeeds(...train(`${folder}/again`, "--repeat", out, ...from));
+    await succeeds(...train(`${folder}/again`, "--repeat", out, ...from, "--resume"));
+    assertEquals(await weightsFile(`${folder}/again`), await weightsFile(out));
+    // It ships with its architecture.
+    await succeeds("publish", "--weights", out, "--out", `${folder}/shipped`);
+    assertEquals((await readModelFolder(`${folder}/shipped`)).graph, graph);
+
+    await Deno.writeTextFile(`${folder}/names.txt`, classes.join("\n"));
+    const named = ["--out", `${folder}/named`, "--class-names", `${folder}/names.txt`];
+    await succeeds("import", file("residual"), ...named);
+    await succeeds("import", file("digits"), "--out", `${folder}/digits`);
+    const refused = async (message: string, ...args: readonly string[]) => {
+      const { code, stderr } = await run(...train(`${folder}/refused`, ...args));
+      assertEquals([code, assertOneSentence(stderr).includes(message)], [1, true], stderr);
+    };
+    await refused(
+      "no protocol computes trig:10:1:2 in a network with max pooling (maxpool.pool1 of residual)",
+      ...from,
+      ...recipe,
+      ...waves.slice(0, 2),
+    );
+    await refused("class 0 of", "--from", `${folder}/named`, ...recipe);
+    await refused(
+      "shapes has images of 32 x 32 x 1, not of 28 x 28 x 1",
+      "--from",
+      `${folder}/digits`,
+      ...recipe,
+    );
+    await refused("was trained with from ", "--repeat", out);
+    await refused("was trained with from ", "--repeat", out, "--from", out);
+    await refused(
+      "--from holds residual, but --preset or --model asks for convnet",
+      ...from,
+      "--model",
+      "convnet",
+    );
+    const { code, stderr } = await run("import", file("residual"), "--out", out);
+    assertEquals([code, assertOneSentence(stderr).includes("holds a network already")], [1, true], stderr);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 it("import says in one sentence what it cannot take", async () => {

@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { REQUEST_TAG } from "../src/correlations/request.ts";
-import { RUN } from "../src/inference/roles.ts";
+import { RUN } from "../src/inference/parties.ts";
 import { CONTROL_TAG } from "../src/inference/tags.ts";
 import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
 import { type Frame, type Interference, isLayer } from "../src/fuzzing/relay.ts";

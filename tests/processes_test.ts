@@ -20,6 +20,7 @@ import { REQUEST_TAG } from "../src/correlations/request.ts";
 import { seededImage } from "../src/models/weights.ts";
 import { buildModel } from "../src/models/zoo.ts";
 import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
+import { KEY_FILES } from "../src/roles/endpoint.ts";
 import { pairTokens } from "../src/roles/tokens.ts";
 import type { InferResult } from "../src/reproduction/command_results.ts";
 import { identityOptions, TOKENS, tokensOption } from "./support/keys.ts";
@@ -148,6 +149,40 @@ describe("roles on several machines", () => {
       await using roles = await startRoles({ ...identities, client });
       await roles.client.failsWith([/no TLS session with server|lost the connection to|stopped: /]);
       await roles.server.line(/ warn server: dropped 127\.0\.0\.1:\d+: /, true);
+    }
+  });
+  it("trust their own authority alone, and none that this machine trusts besides", async () => {
+    const identities = await identityOptions(), others = await identityOptions();
+    const caOf = ([, folder]: string[]) => `${folder}/${KEY_FILES.ca}`;
+    const start = (name: RoleName, env: Record<string, string>, ...args: string[]) =>
+      Program.start(name, ["--model", "convnet", ...args], { env });
+    const listen = ["--listen", "127.0.0.1:0"], trusted = { DENO_CERT: caOf(others.server) };
+    // It does trust it: without an authority of its own, a program takes the other server's certificate.
+    await using other = start("server", {}, ...listen, ...others.server);
+    const at = `127.0.0.1:${await other.port()}`;
+    const trusting = `import tls from "node:tls";
+      const [host, port] = "${at}".split(":");
+      tls.connect({ host, port: Number(port), servername: "server.private-inference" }, () => Deno.exit(7));`;
+    const { code } = await new Deno.Command(Deno.execPath(), { args: ["eval", trusting], env: trusted })
+      .output();
+    assertEquals(code, 7);
+    await using client = start("client", trusted, "--connect", at, "--once", ...identities.client);
+    await client.failsWith(["no TLS session with server at 127.0.0.1"]);
+
+    // A client of theirs who knows the authority of this server, which must not know its own.
+    const mixed = await Deno.makeTempDir();
+    try {
+      for (const file of [KEY_FILES.cert, KEY_FILES.key]) {
+        await Deno.copyFile(`${others.client[1]}/${file}`, `${mixed}/${file}`);
+      }
+      await Deno.copyFile(caOf(identities.client), `${mixed}/${KEY_FILES.ca}`);
+      await using server = start("server", trusted, ...listen, ...identities.server);
+      const to = `127.0.0.1:${await server.port()}`;
+      await using stranger = start("client", {}, "--connect", to, "--once", "--identity", mixed);
+      await server.line(/ warn server: dropped 127\.0\.0\.1:\d+: /, true);
+      await stranger.failsWith([/no TLS session with server|lost the connection to|closed the connection/]);
+    } finally {
+      await Deno.remove(mixed, { recursive: true });
     }
   });
   it("refuse a role without TLS", async () => {

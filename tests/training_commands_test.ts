@@ -4,6 +4,7 @@ import { it } from "@std/testing/bdd";
 import { readModelFolder, weightsFile, writeModelFolder } from "../src/data/model_folder.ts";
 import { randomWeights } from "../src/models/weights.ts";
 import { buildModel } from "../src/models/zoo.ts";
+import { isTrainable } from "../src/training/initial.ts";
 import { QUARTIC } from "../src/polynomial/polynomial.ts";
 import { GREY, png } from "./support/png.ts";
 import { assertOneSentence, Program } from "./support/program.ts";
@@ -114,6 +115,42 @@ it("train --repeat takes every setting from a folder and gives the same bits, an
     }
     const nowhere = await failure("train", train("third", "--repeat", `${folder}/results`));
     assertStringIncludes(nowhere, "training.json is missing");
+  }));
+
+it("train --from begins with the weights of a folder, by default with their activation, and refuses what does not fit them", () =>
+  inFolder(async (folder) => {
+    const relu = "results/models/convnet-relu-shapes", out = `${folder}/run`;
+    const place = ["--out", out, "--results", `${folder}/results`];
+    const from = [
+      "--from",
+      relu,
+      ..."--dataset shapes --limit 64 --batch 32 --epochs 1".split(" "),
+      ...place,
+    ];
+    // At this rate nothing moves but the running statistics.
+    await using kept = Program.start("train", [...from, "--lr", "0"]);
+    await kept.succeeds();
+    const [before, after] = [await readModelFolder(relu), await readModelFolder(out)];
+    assertEquals(after.activation, { kind: "relu" });
+    for (const [name, tensor] of before.weights) {
+      if (isTrainable(name)) assertEquals(after.weights.get(name), tensor);
+    }
+    for (const split of ["train", "val"]) {
+      for (const name of ["cat", "dog"]) {
+        await Deno.mkdir(`${folder}/data/${split}/${name}`, { recursive: true });
+        const picture = png({ width: 32, height: 32, colour: GREY, samples: new Uint8Array(32 * 32) });
+        await Deno.writeFile(`${folder}/data/${split}/${name}/1.png`, picture);
+      }
+    }
+    const others = ["--from", relu, "--dataset", "folder", "--data", `${folder}/data`, ...place.slice(2)];
+    const refused = async (message: string, ...args: readonly string[]) =>
+      assertStringIncludes(await failure("train", args), message);
+    await refused("folder has 2 classes, not 10", ...others, "--out", `${folder}/other`);
+    await refused("leave them out with --from", ...from, "--whitening", "on");
+    await refused("the activation hermite has batch norms of its own", ...from, "--activation", "hermite");
+    await refused("of ours, resnet50-avg has averages", ...from, "--pooling", "average");
+    await refused("--from and --twin both say what training starts from; give one", ...from, "--twin", relu);
+    await refused("holds a run with learningRate 0, this one has 0.05", ...from, "--activation", "relu");
   }));
 
 it("publish halves large weights and nothing else, keeps small ones bit for bit, and ships no search run", () =>

@@ -1,6 +1,6 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
 import { answersIn, batchOf, type OpenedAnswer, viewsOf } from "../inference/batches.ts";
-import { classOf, type QueryFigures, type SessionFigures } from "../inference/roles.ts";
+import { classOf, type QueryFigures, type SessionFigures } from "../inference/parties.ts";
 import { checkEncodable } from "../inference/session.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";

@@ -2,7 +2,7 @@
 import { type Dataset, holdOut, normalise, sliceSplit, type Split } from "../data/dataset.ts";
 import { type Model, readModelFolder } from "../data/model_folder.ts";
 import { DATASET_NAMES, openDataset } from "../data/open_dataset.ts";
-import { classOf } from "../inference/roles.ts";
+import { classOf } from "../inference/parties.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { plaintextLogits } from "../options/plaintext_logits.ts";

@@ -4,6 +4,7 @@ import { graphPath, MODEL_FILE, type ModelDescription, writeModelFolder } from "
 import { CHANNEL_ORDERS, type PixelFormat } from "../data/pixel_format.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
+import { TRAINING_FILE } from "../folders/training_folder.ts";
 import { planInference } from "../inference/plan.ts";
 import { countModel } from "../models/counts.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
@@ -106,7 +107,8 @@ await runCommand({
 /** What was trained here is not overwritten; what was imported may be imported again. */
 function checkFree(folder: string): void {
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
-  if (names.includes(MODEL_FILE) && graphPath(folder) === undefined) {
+  const isImported = graphPath(folder) !== undefined && !names.includes(TRAINING_FILE);
+  if (names.includes(MODEL_FILE) && !isImported) {
     throw new Error(`${folder} holds a network already; give another folder`);
   }
 }

@@ -4,7 +4,7 @@ import { MODEL_FILE } from "../data/model_folder.ts";
 import { answersIn, inGroups, meanOf, viewsOf } from "../inference/batches.ts";
 import { costOf } from "../inference/cost.ts";
 import type { Plan } from "../inference/plan.ts";
-import { classOf, type QueryFigures } from "../inference/roles.ts";
+import { classOf, type QueryFigures } from "../inference/parties.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";

@@ -1,7 +1,7 @@
 /** `deno task publish`: a trained network as it ships, small; what is measured of it is measured after that. */
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readModelFolder, weightsFile, writeModelFolder } from "../data/model_folder.ts";
+import { graphPath, readModelFolder, weightsFile, writeModelFolder } from "../data/model_folder.ts";
 import { replaceFile } from "../files/replace_file.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
@@ -43,10 +43,11 @@ await runCommand({
     const to = out ?? fileURLToPath(new URL(`../../results/models/${basename(folder)}`, import.meta.url));
     ownFolder(to);
     // Ranges are those of the weights before they are rounded.
-    const { graph: _, weights, ranges: __, ...description } = await readModelFolder(folder);
+    const { graph, weights, ranges: _, ...description } = await readModelFolder(folder);
     const numbers = [...weights.values()].reduce((sum, { data }) => sum + data.length, 0);
     const type = 4 * numbers > LARGEST_F32 ? "F16" : "F32";
-    await writeModelFolder(to, description, weights, { type });
+    const own = graphPath(folder) === undefined ? {} : { graph };
+    await writeModelFolder(to, description, weights, { type, ...own });
     replaceFile(`${to}/${TRAINING_FILE}`, await Deno.readFile(`${folder}/${TRAINING_FILE}`));
 
     const result = { folder: to, type, ...await weightsFile(to) };
@@ -56,9 +57,7 @@ await runCommand({
       `${model} written to ${to}: ${type}, ${(result.bytes / 1e6).toFixed(2)} MB, SHA-256 ${result.sha256}`,
     );
     if (activation === "relu") return;
-    const audit = `deno task audit --model ${model} --weights ${
-      shellQuoted(to)
-    } --dataset ${dataset} --write`;
+    const audit = `deno task audit --weights ${shellQuoted(to)} --dataset ${dataset} --write`;
     console.log(`Next, the ranges that scales are taken from: ${audit}`);
   },
 });

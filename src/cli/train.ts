@@ -1,22 +1,16 @@
 /** `deno task train`: trains a network so that its activations can be polynomials (PILLAR), or with ReLU. */
 import { type Dataset, holdOut } from "../data/dataset.ts";
-import { type Model, readModelFolder } from "../data/model_folder.ts";
 import { openDataset } from "../data/open_dataset.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
-import { buildModel } from "../models/zoo.ts";
+import type { Graph } from "../models/graph.ts";
+import { protocolFor } from "../protocols/registry.ts";
 import type { TrainResult } from "../reproduction/command_results.ts";
 import { currentCommit, machineText, originText } from "../report/environment.ts";
-import { parseActivation } from "../training/activations.ts";
+import { EXACT_SIGMOID, parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
 import { stateOf } from "../training/initial.ts";
 import { PRESETS } from "../training/presets.ts";
-import {
-  type DistillationRecipe,
-  firstDifference,
-  PLAIN_FIELDS,
-  type Recipe,
-  type Run,
-} from "../training/recipe.ts";
+import { type DistillationRecipe, firstDifference, PLAIN_FIELDS, type Run } from "../training/recipe.ts";
 import { startOf } from "../training/start.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
@@ -39,6 +33,16 @@ import {
   writeResult,
 } from "../folders/training_folder.ts";
 import { reportNotes } from "../terminal/report_notes.ts";
+import {
+  beginning,
+  givenWeights,
+  inferringProtocol,
+  networkOf,
+  type StartingNetwork,
+  startingNetwork,
+  type TrainedNetwork,
+  trainedNetwork,
+} from "../options/starting_network.ts";
 import { RECIPE_OPTIONS, recipeFrom } from "../options/training_options.ts";
 import { checkWritable } from "../folders/writable.ts";
 
@@ -67,6 +71,7 @@ await runCommand({
     "train --model convnet --dataset cifar10 --activation hermite",
     "train --preset convnet-pillar-cpu --resume",
     "train --repeat results/models/convnet-relu --out runs/again",
+    "train --from networks/digits --activation trig:10:1:2 --pooling average --dataset folder --data DIR",
   ],
   interrupted: "the last whole epoch is kept: give the same command with --resume to go on",
   options: {
@@ -75,6 +80,11 @@ await runCommand({
       type: "path",
       value: "DIR",
       help: "the training that this folder's training.json describes, in place of all options of a recipe",
+    },
+    from: {
+      type: "path",
+      value: "DIR",
+      help: "start from this network, ours or one that import wrote, with its activation or another",
     },
     twin: {
       type: "path",
@@ -135,13 +145,12 @@ await runCommand({
   },
   async run(options) {
     const choice = engineChoice(options), repeated = await repeatedRun(options);
-    const recipe = repeated ?? recipeFrom(options);
-    const twin = options.twin === undefined ? undefined : await twinFrom(options.twin, recipe);
+    const start = await startingNetwork(options), recipe = repeated ?? recipeFrom(options, start);
     const teacher = options.teacher === undefined ? undefined : await trainedNetwork(options.teacher);
     const run: Run = {
       ...recipe,
-      twin: twin?.digest ?? null,
-      distillation: distillationFrom(options, teacher?.digest, repeated),
+      ...await beginning(start),
+      distillation: distillationFrom(options, teacher?.sha256, repeated),
       seed: repeated?.seed ?? options.seed ?? 1,
       engine: choice.engine,
       backend: choice.backend,
@@ -154,15 +163,15 @@ await runCommand({
     else ownFolder(out);
     checkWritable(options.results);
     const stored = openRun(out, run, options.resume), resumeFrom = stored?.checkpoint;
-    const dataset = await datasetOf(run, options.data);
+    const dataset = await datasetOf(run, options.data, start);
     reportNotes(dataset);
+    if (start) checkClassNames(start.folder, start.classNames, dataset);
     checkClassNames(out, stored?.classNames, dataset);
-    if (teacher) checkTeacher(options.teacher!, teacher, dataset);
-    const { graph, activation, finish } = trainingGraph(
-      buildModel(run.model, dataset.classes),
-      run.activation,
-    );
-    const state = resumeFrom?.state ?? startOf(graph, run, dataset, twin?.weights);
+    if (teacher) checkTeacher(teacher, run, dataset);
+    const network = networkOf(run, start, dataset.classes);
+    const { graph, activation, finish } = trainingGraph(network, run.activation);
+    const given = start && givenWeights(start, run);
+    const state = resumeFrom?.state ?? startOf(graph, run, dataset, given);
     const engine = await openEngine(choice, graph, activation, run.batch, state);
     const taught = teacher &&
       await openEngine(choice, teacher.graph, teacher.activation, run.batch, stateOf(teacher.weights));
@@ -177,7 +186,7 @@ await runCommand({
     const done = resumeFrom?.history.length ?? 0;
     const earlier = stored?.origins ?? [];
     const origins = done < run.epochs ? withOrigin(earlier, circumstances, done) : earlier;
-    const labels = { origins, classNames: dataset.classNames ?? null };
+    const classNames = dataset.classNames ?? start?.classNames ?? null, labels = { origins, classNames };
     claimLog(out, options.results);
     onExit(() => releaseLog(out, options.results));
     if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] }, labels);
@@ -206,14 +215,16 @@ await runCommand({
     await writeResult(out, {
       run,
       dataset,
+      classNames,
       origins,
+      graph: start?.isOwn ? network : undefined,
       result: { ...result, weights: finish(result.weights) },
     });
 
     if (options.json) {
       console.log(JSON.stringify(resultLine(out, run, dataset.train.count, result)));
     } else if (result.diverged) throw new Error(divergenceText(result.diverged));
-    else print(out, run, result);
+    else print(out, run, network, result);
   },
 });
 
@@ -236,7 +247,7 @@ async function repeatedRun(
   return { ...PLAIN_FIELDS, ...trained.run };
 }
 
-/** What the options of engine, twin and teacher must say, since they are no settings of a recipe. */
+/** What the options of engine and other networks must say, since they are no settings of a recipe. */
 function checkRepeated(folder: string, repeated: Run, run: Run): void {
   const difference = firstDifference(repeated, run);
   if (difference === undefined) return;
@@ -244,25 +255,7 @@ function checkRepeated(folder: string, repeated: Run, run: Run): void {
   throw new UsageError(
     `${folder} was trained with ${field} ${first ?? "off"}, this would be with ${
       second ?? "off"
-    }; give --engine, --backend, --twin and --teacher to match`,
-  );
-}
-
-/** A trained network, and the digest of its weights. */
-interface TrainedNetwork extends Model {
-  readonly digest: string;
-}
-
-async function trainedNetwork(folder: string): Promise<TrainedNetwork> {
-  const model = await readModelFolder(folder), bytes = await Deno.readFile(`${folder}/weights.safetensors`);
-  return { ...model, digest: new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex() };
-}
-
-async function twinFrom(folder: string, { model }: Recipe): Promise<TrainedNetwork> {
-  const found = await trainedNetwork(folder);
-  if (found.model === model && found.activation.kind === "relu") return found;
-  throw new UsageError(
-    `--twin must hold ${model} with ReLU, ${folder} holds ${found.model} with ${found.activation.kind}`,
+    }; give --engine, --backend, --from, --twin and --teacher to match`,
   );
 }
 
@@ -282,10 +275,15 @@ function distillationFrom(
   throw new UsageError("options of the teacher are given without one; give --teacher DIR as well");
 }
 
-function checkTeacher(folder: string, { graph, classNames, pixels }: TrainedNetwork, dataset: Dataset): void {
+function checkTeacher(
+  { folder, graph, classNames, pixels }: TrainedNetwork,
+  run: Run,
+  dataset: Dataset,
+): void {
   checkClassNames(folder, classNames, dataset);
-  const { inputShape, classes } = graph;
-  if (!pixels && inputShape.join() === dataset.shape.join() && classes === dataset.classes) return;
+  const { inputShape, classes } = graph,
+    isSeenAlike = firstDifference(pixels ?? null, run.pixels) === undefined;
+  if (isSeenAlike && inputShape.join() === dataset.shape.join() && classes === dataset.classes) return;
   throw new UsageError(
     `--teacher must take the images of ${dataset.name} as they are trained on and know its ${dataset.classes} classes; ` +
       `${folder} takes [${inputShape}] and knows ${classes}`,
@@ -297,10 +295,11 @@ function runName(preset: string | undefined, { dataset, model, activation, seed 
   return `${preset ?? `${dataset}-${model}-${activation}`}-seed${seed}`.replaceAll(":", "-");
 }
 
-async function datasetOf(run: Run, folder: string | undefined) {
-  const { inputShape: shape } = buildModel(run.model);
+async function datasetOf(run: Run, folder: string | undefined, start: StartingNetwork | undefined) {
+  const { inputShape: shape } = networkOf(run, start), classes = start?.graph.classes;
   const limit = run.limit === null ? {} : { train: run.limit, test: run.limit };
-  const dataset = await openDataset(run.dataset, { folder, shape, limit });
+  const pixels = run.pixels ?? undefined;
+  const dataset = await openDataset(run.dataset, { folder, shape, pixels, classes, limit });
   return run.holdOut ? holdOut(dataset) : dataset;
 }
 
@@ -332,7 +331,7 @@ function resultLine(out: string, run: Run, trainImages: number, result: Training
   };
 }
 
-function print(out: string, run: Run, { history }: TrainingResult): void {
+function print(out: string, run: Run, network: Graph, { history }: TrainingResult): void {
   const { test, clipped, trainAccuracy } = history.at(-1)!, { seconds, imagesPerSecond } = speedOf(history);
   const row = (inference: string, metrics: Metrics | null) =>
     metrics === null ? [] : [{
@@ -352,8 +351,14 @@ function print(out: string, run: Run, { history }: TrainingResult): void {
   );
   const images = `${splitOf(run)} images`;
   console.log(formatTable([...row(`${images}, as inferred`, test), ...row(`${images}, clipped`, clipped)]));
-  const next = parseActivation(run.activation).kind === "sigmoid"
-    ? `deno task evaluate --weights ${shellQuoted(out)} (no protocol computes ${run.activation})`
-    : `deno task infer --weights ${shellQuoted(out)}`;
-  console.log(`\nWritten to ${out}: ${next}`);
+  console.log(`\nWritten to ${out}: ${nextCommand(out, run, network)}`);
+}
+
+function nextCommand(out: string, { activation }: Run, network: Graph): string {
+  const weights = `--weights ${shellQuoted(out)}`;
+  if (activation === EXACT_SIGMOID) {
+    return `deno task evaluate ${weights} (no protocol computes ${activation})`;
+  }
+  const { name } = inferringProtocol(network, activation), usual = protocolFor(parseActivation(activation));
+  return `deno task infer ${weights}${name === usual.name ? "" : ` --activation ${name}`}`;
 }

@@ -130,9 +130,7 @@ async function readFile(folder: string, name: string): Promise<Uint8Array<ArrayB
     return await Deno.readFile(`${folder}/${name}`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      throw new Error(
-        `${folder} is not a model folder: ${name} is missing; leave out --weights for seeded random weights`,
-      );
+      throw new Error(`${folder} is not a model folder: ${name} is missing`);
     }
     throw error;
   }

@@ -9,6 +9,7 @@ import { readCheckpoint, writeCheckpoint } from "../data/checkpoint.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { writeModelFolder } from "../data/model_folder.ts";
 import { replaceFile } from "../files/replace_file.ts";
+import type { Graph } from "../models/graph.ts";
 import { formatCsv, type NewRow, parseCsv } from "../report/csv.ts";
 import { parseActivation } from "../training/activations.ts";
 import type { Metrics } from "../training/evaluation.ts";
@@ -163,19 +164,27 @@ export function saveCheckpoint(
 /** Writes what a run has found, with the network's own weights: a diverged one leaves no model behind. */
 export async function writeResult(
   out: string,
-  { run, dataset, origins, result }: {
+  { run, dataset, classNames, origins, graph, result }: {
     run: Run;
     dataset: Dataset;
+    classNames: readonly string[] | null;
     origins: readonly Origin[];
+    /** Of a network that is none of ours. */
+    graph: Graph | undefined;
     result: TrainingResult;
   },
 ): Promise<void> {
   const { diverged, history, weights, layers, lastSteps } = result;
   if (!diverged) {
-    const activation = parseActivation(run.activation);
-    const { classes, classNames } = dataset;
-    const description = { model: run.model, classes, activation, ...classNames && { classNames } };
-    await writeModelFolder(out, description, weights);
+    const { model, pixels } = run, { classes } = dataset, activation = parseActivation(run.activation);
+    const description = {
+      model,
+      classes,
+      activation,
+      ...classNames && { classNames },
+      ...pixels && { pixels },
+    };
+    await writeModelFolder(out, description, weights, graph && { graph });
   }
   const images = {
     name: dataset.name,

@@ -29,7 +29,7 @@ import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
 import { digestOf, planInference } from "./plan.ts";
 import { recordInference } from "./_recorded.ts";
-import { query, serve } from "./roles.ts";
+import { query, serve } from "./parties.ts";
 import { checkEncodable } from "./session.ts";
 import { describeTag } from "./tags.ts";
 

@@ -14,12 +14,15 @@ import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts
 import { freshSeed, Seed } from "../random/stream.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
-import { everything, smallWeights } from "../models/_small_networks.ts";
+import { scratchOf } from "../ring/scratch.ts";
+import { everything, odd, smallWeights } from "../models/_small_networks.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { planInference } from "./plan.ts";
 import { openSession } from "./session.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
+// Working memory of convolutions grows on demand and stays.
+scratchOf(ring).reserve(1 << 24);
 const SEXTIC: Polynomial = {
   kind: "polynomial",
   coefficients: [837, 2048, 966, 0, -48, 0, 1],
@@ -72,8 +75,14 @@ for (const { activation, linear } of PAIRS.filter(({ scaling }) => scaling.kind 
 }
 
 it("a session runs on a source that knows no dealer", async () => {
-  for (const [activation, linear] of [["espn", "masked"], ["relu", "beaver"]] as const) {
-    const plan = planOf(tiny, activation, linear, QUARTIC), weights = smallWeights(tiny);
+  for (
+    const [graph, activation, linear] of [
+      [tiny, "espn", "masked"],
+      [tiny, "relu", "beaver"],
+      [odd, "honeybadger", "masked"],
+    ] as const
+  ) {
+    const plan = planOf(graph, activation, linear, QUARTIC), weights = smallWeights(graph);
     const sources = productSources(ring, plan.steps),
       [peer, clientPeer] = memoryPair(),
       before = ring.bytesInUse;
@@ -89,7 +98,7 @@ it("a session runs on a source that knows no dealer", async () => {
       }),
     ]);
     for (const seed of [1, 2]) {
-      const image = seededImage(tiny, seed),
+      const image = seededImage(graph, seed),
         [atServer, atClient] = await Promise.all([server.prepare(), client.prepare()]);
       const [, { logits }] = await Promise.all([atServer.run(null), atClient.run(image)]);
       const expected = fixedPointLogits(plan, weights, image);

@@ -18,9 +18,9 @@ import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { costOf } from "./cost.ts";
 import { digestOf, planInference, type Step } from "./plan.ts";
-import { query, serve } from "./roles.ts";
+import { query, serve } from "./parties.ts";
 import { describeTag } from "./tags.ts";
-import { identity, twoActivations } from "../models/_small_networks.ts";
+import { identity, odd, twoActivations } from "../models/_small_networks.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
 const SEXTIC: Polynomial = {
@@ -31,7 +31,7 @@ const SEXTIC: Polynomial = {
 const QUADRATIC: Polynomial = { kind: "polynomial", coefficients: [479, 512, 96], precision: 10 };
 
 function network(model: string, polynomial: Polynomial) {
-  const graph = buildModel(model);
+  const graph = model === odd.name ? odd : buildModel(model);
   return { original: graph, ...foldBatchNorm(graph, randomWeights(graph, 1, polynomial)) };
 }
 const planOf = (graph: Graph, polynomial: Polynomial, ringBits: number) =>
@@ -43,6 +43,7 @@ for (
   const [model, polynomial, ringBits, tolerance] of [
     ["convnet", QUARTIC, 30, 0.02],
     ["convnet", QUARTIC, 24, 0.1],
+    ["odd", QUARTIC, 30, 0.02],
     ["convnet", QUADRATIC, 30, 0.02],
     ["convnet", SEXTIC, 30, 0.05],
     ["minionn-bn", QUARTIC, 30, 0.05],

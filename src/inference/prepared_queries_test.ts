@@ -2,9 +2,9 @@
 import { fromDealer } from "../correlations/source.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { it } from "@std/testing/bdd";
+import { odd } from "../models/_small_networks.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
-import { buildModel } from "../models/zoo.ts";
 import type { Channel } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
@@ -16,16 +16,15 @@ import { fixedPointLogits } from "./oracle.ts";
 import { costOf } from "./cost.ts";
 import { planInference } from "./plan.ts";
 import { PreparedQueries } from "./prepared_queries.ts";
-import { query, type QueryOptions, RUN, serve } from "./roles.ts";
+import { query, type QueryOptions, RUN, serve } from "./parties.ts";
 import { CONTROL_TAG } from "./tags.ts";
 import { openSession } from "./session.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
-const original = buildModel("convnet");
-const { graph, weights } = foldBatchNorm(original, randomWeights(original, 1, QUARTIC));
+const { graph, weights } = foldBatchNorm(odd, randomWeights(odd, 1, QUARTIC));
 const planOf = (activation: string) =>
   planInference(graph, { activation, linear: "masked", function: QUARTIC });
-const plan = planOf("lifted"), image = seededImage(original, 5);
+const plan = planOf("lifted"), image = seededImage(odd, 5);
 
 /** The links of a session: server and client to each other, and to their dealer. */
 function links() {

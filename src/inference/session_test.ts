@@ -29,7 +29,7 @@ import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { costOf } from "./cost.ts";
 import { digestOf, planInference } from "./plan.ts";
-import { query, serve } from "./roles.ts";
+import { query, serve } from "./parties.ts";
 import { openSession } from "./session.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);

@@ -16,14 +16,15 @@ import { explain } from "./explain.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { digestOf, planInference, type PlanOptions } from "./plan.ts";
-import { twoActivations } from "../models/_small_networks.ts";
+import { odd, twoActivations } from "../models/_small_networks.ts";
 
 const ring = await Ring.open();
 // Working memory of convolutions grows on demand and stays: as much as the largest network here takes, before anything is counted.
 scratchOf(ring).reserve(1 << 24);
 
 function network(model: string, f: Trigonometric) {
-  const graph = withLearnedActivations(buildModel(model), f), weights = new Map(randomWeights(graph, 1, f));
+  const plain = model === odd.name ? odd : buildModel(model), graph = withLearnedActivations(plain, f);
+  const weights = new Map(randomWeights(graph, 1, f));
   return { original: graph, ...foldBatchNorm(graph, weights) };
 }
 const planOf = (graph: Graph, f: Trigonometric, more: Partial<PlanOptions> = {}) =>
@@ -36,6 +37,7 @@ for (
     ["convnet", fittedWave(8, 1, 1), 30, 0.02],
     ["convnet", fittedWave(10, 1, 1.5), 30, 0.02],
     ["convnet", fittedWave(12, 3, 1), 24, 0.1],
+    ["odd", fittedWave(10, 1, 1.5), 30, 0.02],
     ["minionn-bn", fittedWave(10, 1, 1), 30, 0.05],
     ["vgg16-bn-avg", fittedWave(16, 2, 1), 30, 0.1],
     ["resnet20", fittedWave(6, 1, 1), 30, 0.1],

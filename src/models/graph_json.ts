@@ -40,9 +40,15 @@ const FIELDS: Readonly<Record<Node["op"], Readonly<Record<string, Kind>>>> = {
 /** Nodes of a network, and numbers of one of its values: 64 MiB as they are shared. */
 const MOST_NODES = 4000, MOST_WORDS = 2 ** 23;
 
+/** The architecture alone: no marks for tables, no numbers where learned activations start. */
 export function formatGraph({ name, classes, inputShape, nodes }: Graph): string {
-  return JSON.stringify({ name, classes, inputShape, nodes }, null, 2) + "\n";
+  return JSON.stringify({ name, classes, inputShape, nodes: nodes.map(fieldsInOrder) }, null, 2) + "\n";
 }
+
+const fieldsInOrder = (node: Node): Record<string, unknown> =>
+  Object.fromEntries(
+    ["id", "op", ...Object.keys(FIELDS[node.op])].map((name) => [name, node[name as keyof Node]]),
+  );
 
 /** @throws {SyntaxError} that says what is wrong and where */
 export function parseGraph(text: string): Graph {
@@ -89,9 +95,7 @@ function parseNode(value: unknown, index: number): Node {
       `${at} (${op}): "${name}" must be ${kinds[name].words}, found ${show(fields[name])}`,
     );
   }
-  return Object.fromEntries(
-    ["id", "op", ...names.slice(1)].map((name) => [name, fields[name]]),
-  ) as unknown as Node;
+  return fieldsInOrder(fields as unknown as Node) as unknown as Node;
 }
 
 /** An object with these fields and no other: one that is not understood may matter. */

@@ -46,14 +46,17 @@ export function trigonometricAt({ period, offset, amplitudes }: Trigonometric, x
   return amplitudes.reduce((sum, b, k) => sum + b * Math.cos((2 * k + 1) * angle), x / 2 + offset);
 }
 
-/** The network whose activations carry the learned numbers of `activation`, or the network as it is where none are learned. */
+/** The network whose activations carry the learned numbers of `activation`, or none where it learns none. */
 export function withLearnedActivations(graph: Graph, activation: Activation): Graph {
-  if (activation.kind !== "trigonometric" || !activation.learned) return graph;
-  const fourier = [activation.offset, ...activation.amplitudes];
-  return {
-    ...graph,
-    nodes: graph.nodes.map((node) => node.op === "activation" ? { ...node, fourier } : node),
-  };
+  const isLearned = activation.kind === "trigonometric" && activation.learned;
+  if (!isLearned && !graph.nodes.some((node) => node.op === "activation" && node.fourier)) return graph;
+  const own = isLearned ? { fourier: [activation.offset, ...activation.amplitudes] } : {};
+  const nodes = graph.nodes.map((node) => {
+    if (node.op !== "activation") return node;
+    const { fourier: _, ...rest } = node;
+    return { ...rest, ...own };
+  });
+  return { ...graph, nodes };
 }
 
 /** The function of one activation layer, with its learned numbers where it has any. */

@@ -57,6 +57,52 @@ describe("importOnnx() reads what ONNX Runtime computes", () => {
   });
 });
 
+it("a state dict of PyTorch is the same network by the mapping of docs/onnx.md", async () => {
+  // What PyTorch does not fold has the names and the layout of its state dict in the file.
+  for (
+    const [name, flattened, eps] of [["digits", [4, 4, 11], 1e-3], ["residual", [1, 1, 24], 1e-5]] as const
+  ) {
+    const model = decodeModel(await foreign(name), nothing), { graph, weights } = importOnnx(model, name);
+    const state = (id: string) => {
+      const tensor = model.tensors.get(id)!;
+      assert(tensor.kind === "floats");
+      return Array.from(tensor.data);
+    };
+    const mapped = new Map<string, number[]>();
+    for (const node of graph.nodes) {
+      if (node.op === "conv" || node.op === "dense") {
+        const from = state(`${node.id}.weight`),
+          { outputs } = node,
+          kernel = node.op === "conv" ? node.kernel : 1;
+        const inputs = from.length / outputs / kernel ** 2;
+        const [height, width, channels] =
+          inputs === flattened[0] * flattened[1] * flattened[2] && node.op === "dense"
+            ? flattened
+            : [1, 1, inputs];
+        const to: number[] = [];
+        for (let window = 0; window < kernel ** 2; window++) {
+          for (let pixel = 0; pixel < height * width; pixel++) {
+            for (let c = 0; c < channels; c++) {
+              const input = c * height * width + pixel;
+              for (let o = 0; o < outputs; o++) to.push(from[(o * inputs + input) * kernel ** 2 + window]);
+            }
+          }
+        }
+        mapped.set(`${node.id}.weight`, to);
+        if (node.bias) mapped.set(`${node.id}.bias`, state(`${node.id}.bias`));
+      } else if (node.op === "batchNorm") {
+        const variance = state(`${node.id}.running_var`);
+        const scale = state(`${node.id}.weight`).map((w, c) =>
+          Math.fround(w * Math.sqrt((variance[c] + 1e-5) / (variance[c] + eps)))
+        );
+        mapped.set(`${node.id}.scale`, scale).set(`${node.id}.offset`, state(`${node.id}.bias`));
+        mapped.set(`${node.id}.mean`, state(`${node.id}.running_mean`)).set(`${node.id}.variance`, variance);
+      }
+    }
+    assertEquals(mapped, new Map([...weights].map(([id, { data }]) => [id, Array.from(data)])), name);
+  }
+});
+
 it("importOnnx() reads files of old versions, which name their weights among the inputs", async () => {
   const model = file(DENSE), kernel = { name: "kernel", shape: [3, 2, 3, 3] };
   const { text: _, ...tensors } = Object.fromEntries(model.tensors);

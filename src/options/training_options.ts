@@ -1,12 +1,12 @@
 /** Options of `train` that make its recipe: a preset, or the usual one of a network, and what replaces its fields. */
 import { DATASET_NAMES } from "../data/open_dataset.ts";
-import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
-import { ACTIVATION_SYNTAX, parseActivation } from "../training/activations.ts";
+import { MODEL_NAMES } from "../models/zoo.ts";
+import { ACTIVATION_SYNTAX, formatActivation, parseActivation } from "../training/activations.ts";
 import type { Augmentation } from "../training/batches.ts";
 import { defaultRecipe, PENALTY, presetOf, withActivation } from "../training/presets.ts";
 import type { PenaltyRecipe, Recipe } from "../training/recipe.ts";
-import { trainingGraph } from "../training/training_graph.ts";
 import { type OptionSpecs, type OptionValues, UsageError } from "../terminal/command.ts";
+import { checkRecipe, type StartingNetwork } from "./starting_network.ts";
 
 const ON_OFF = ["on", "off"] as const;
 const NUMBER_OR_OFF = /^(off|\d*\.?\d+(e[+-]?\d+)?)$/i;
@@ -71,6 +71,11 @@ export const RECIPE_OPTIONS = {
     value: "X|off",
     help: "largest scale of a batch norm right before an activation",
   },
+  pooling: {
+    type: "string",
+    choices: ["average"],
+    help: "averages in the place of max pooling, which no protocol computes beside trig",
+  },
   clip: {
     type: "string",
     pattern: NUMBER_OR_OFF,
@@ -109,21 +114,22 @@ export const RECIPE_OPTIONS = {
 type RecipeOptions = OptionValues<typeof RECIPE_OPTIONS>;
 
 /**
- * The recipe that the options ask for.
+ * The recipe that the options ask for; without a preset a network keeps the activation that it has.
  *
+ * @param start the network that training starts from, unless that is the seed
  * @throws {Error} one sentence for an unknown name or options that contradict each other
  */
-export function recipeFrom(options: RecipeOptions): Recipe {
-  const { preset, model, activation } = options;
-  if (preset === undefined && model === undefined) {
-    throw new UsageError("--preset or --model is needed, for example --preset convnet-pillar-cpu");
-  }
-  const base = preset === undefined ? defaultRecipe(model!) : presetOf(preset);
+export function recipeFrom(options: RecipeOptions, start?: StartingNetwork): Recipe {
+  const { preset, pooling = null } = options, base = baseRecipe(options, start);
+  const kept = preset === undefined && start && !start.isTwin
+    ? formatActivation(start.activation)
+    : undefined;
+  const activation = options.activation ?? kept;
   const recipe = activation === undefined ? base : withActivation(base, activation);
-  trainingGraph(buildModel(model ?? recipe.model), recipe.activation); // refuses what it does not know, or cannot train
-  return {
+  const wanted: Recipe = {
     ...recipe,
-    model: model ?? recipe.model,
+    model: options.model ?? recipe.model,
+    pooling,
     dataset: options.dataset ?? recipe.dataset,
     epochs: options.epochs ?? recipe.epochs,
     batch: options.batch ?? recipe.batch,
@@ -149,6 +155,17 @@ export function recipeFrom(options: RecipeOptions): Recipe {
     replacement: replacementFrom(options.replacement, recipe),
     penalty: penaltyFrom(options, recipe.penalty),
   };
+  checkRecipe(wanted, start);
+  return wanted;
+}
+
+function baseRecipe({ preset, model }: RecipeOptions, start: StartingNetwork | undefined): Recipe {
+  if (preset !== undefined) return presetOf(preset);
+  const name = model ?? start?.model;
+  if (name !== undefined) return defaultRecipe(name);
+  throw new UsageError(
+    "--preset, --model or --from is needed, for example --preset convnet-pillar-cpu",
+  );
 }
 
 const onOr = (text: typeof ON_OFF[number] | undefined, otherwise: boolean): boolean =>

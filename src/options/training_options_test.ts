@@ -88,10 +88,15 @@ it("recipeFrom() answers mistakes in one sentence", () => {
   for (
     const [args, sentence] of [
       [["--preset=convnet-piller"], 'unknown preset "convnet-piller"; presets: '],
-      [["--dataset=shapes"], "--preset or --model is needed"],
+      [["--dataset=shapes"], "--preset, --model or --from is needed"],
       [["--model=convnet", "--activation=cubic"], 'unknown activation "cubic"'],
       [["--model=convnet", "--activation=relu", "--penalty-range=4"], "the penalty is off"],
       [["--model=convnet", "--penalty-exponent=5"], "accepts even numbers"],
+      [
+        ["--model=resnet50", "--activation=trig:8:1:1"],
+        "in a network with max pooling (stemPool of resnet50)",
+      ],
+      [["--model=resnet50", "--pooling=average"], "of ours, resnet50-avg has averages"],
     ] as const
   ) {
     assertThrows(() => recipe(...args), Error, sentence);

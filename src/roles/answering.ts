@@ -1,6 +1,6 @@
 /** The server's side: clients side by side, each in a session of its own. */
 import type { Plan } from "../inference/plan.ts";
-import { serve, type ServeOptions } from "../inference/roles.ts";
+import { serve, type ServeOptions } from "../inference/parties.ts";
 import type { ServerWeights } from "../inference/server_weights.ts";
 import { ProtocolError } from "../network/channel.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";

@@ -1,6 +1,6 @@
 /** What the answers of a session are worth: opened logits beside those of plaintext, and classes beside what images show. */
 import type { OpenedAnswer } from "../inference/batches.ts";
-import { classOf } from "../inference/roles.ts";
+import { classOf } from "../inference/parties.ts";
 import { wilsonInterval } from "../report/statistics.ts";
 
 /** What the plaintext engines give for an image. */

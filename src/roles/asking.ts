@@ -1,6 +1,6 @@
 /** The client's side: one session of queries. */
 import type { Plan } from "../inference/plan.ts";
-import { query, type QueryOptions, type SessionFigures } from "../inference/roles.ts";
+import { query, type QueryOptions, type SessionFigures } from "../inference/parties.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import { joinMeeting, meetAtDealer, withinSession } from "./meeting.ts";

@@ -3,7 +3,7 @@
  * disturbances there are others beside them, who die at random moments, say nothing, or hang up.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import type { QueryFigures } from "../inference/roles.ts";
+import type { QueryFigures } from "../inference/parties.ts";
 import { onExit } from "../terminal/command.ts";
 import { RoleProcess } from "./role_process.ts";
 import { pairTokens } from "./tokens.ts";

@@ -6,7 +6,7 @@ import { everything, odd, smallWeights } from "../models/_small_networks.ts";
 import { runDealer } from "../inference/dealer.ts";
 import { fixedPointLogits } from "../inference/oracle.ts";
 import { type Plan, planInference } from "../inference/plan.ts";
-import { query, serve } from "../inference/roles.ts";
+import { query, serve } from "../inference/parties.ts";
 import { ServerWeights } from "../inference/server_weights.ts";
 import { openSession } from "../inference/session.ts";
 import { joined } from "../inference/batches.ts";

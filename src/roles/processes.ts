@@ -1,5 +1,5 @@
 /** Starts dealer, server and client as processes of their own with narrow permissions, and ends them together. */
-import type { QueryFigures, SessionFigures } from "../inference/roles.ts";
+import type { QueryFigures, SessionFigures } from "../inference/parties.ts";
 import { SHOWN_ELSEWHERE } from "../network/channel.ts";
 import { onExit } from "../terminal/command.ts";
 import { FAST_KERNELS } from "../terminal/v8_flags.ts";

@@ -81,6 +81,8 @@ export interface EvaluationReport {
 
 export interface TrainingEngine {
   readonly name: string;
+  /** What it trains. */
+  readonly graph: Graph;
   /**
    * Takes a step. The next one may be asked for while it runs, and follows it; further ones, saving, loading,
    * evaluation and inference only when it is done. A batch must not change before its promise has settled.

@@ -1,11 +1,18 @@
 /** Everything that decides the outcome of a training run, as plain data that can be stored and compared. */
+import type { PixelFormat } from "../data/pixel_format.ts";
 import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import type { Augmentation } from "./batches.ts";
 
 /** How a network is trained. A preset is a recipe with a name. */
 export interface Recipe {
-  /** Identifier of the network, see `src/models/zoo.ts`. */
+  /** Identifier of the network, see `src/models/zoo.ts`, or the name that a network from elsewhere has in its `graph.json`. */
   readonly model: string;
+  /** SHA-256 of that `graph.json`; null: the network is one of ours. */
+  readonly graph: string | null;
+  /** How a network from elsewhere takes pictures; null: as ours do. */
+  readonly pixels: PixelFormat | null;
+  /** What takes the place of max pooling; null: it stays. */
+  readonly pooling: "average" | null;
   /** Identifier of the data: `cifar10`, `cifar100`, `shapes`, `folder`. */
   readonly dataset: string;
   /** Activation as on the command line, for example `relu` or `poly:4:10` (degree, bits of the coefficients). */
@@ -52,13 +59,19 @@ export interface Recipe {
   readonly whitening: boolean;
   /** Whether the last batch norm of a residual block starts with scale 0, the block as its shortcut. */
   readonly zeroResidual: boolean;
-  /** SHA-256 of the weights of the ReLU twin that training starts from; null: from the seed. */
+  /** SHA-256 of the weights that training starts from, as they are; null: from the seed, or from a twin. */
+  readonly from: string | null;
+  /** SHA-256 of the weights of the ReLU twin that training starts from, each activation in a unit of its own; null: it does not. */
   readonly twin: string | null;
   readonly distillation: DistillationRecipe | null;
 }
 
 /** What a recipe does that says nothing of these fields: those that were stored before there were such. */
 export const PLAIN_FIELDS = {
+  from: null,
+  graph: null,
+  pixels: null,
+  pooling: null,
   schedule: "cosine",
   nesterov: false,
   decayBiases: true,

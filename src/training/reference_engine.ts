@@ -60,6 +60,7 @@ export const createReferenceEngine: CreateEngine = (graph, activation, { batchSi
     let state = initial;
     return {
       name: "reference",
+      graph,
 
       step: (batch, settings) =>
         Promise.try(() => {

@@ -17,19 +17,25 @@ import type { Run } from "./recipe.ts";
 /** Images whose patches are looked at, and pixels from one patch to the next. */
 const IMAGES = 500, PATCH_STEP = 4;
 
-/**
- * The state before the first step; see the recipe's `whitening`, `zeroResidual` and `twin`.
- *
- * @param twin trained weights of the same network with ReLU
- */
+/** Trained weights of the same network: as they are, or those of its twin with ReLU. */
+export interface GivenWeights {
+  readonly weights: Weights;
+  readonly isTwin: boolean;
+}
+
+/** The state before the first step; see the recipe's `whitening`, `zeroResidual`, `from` and `twin`. */
 export function startOf(
   graph: Graph,
   { seed, whitening, zeroResidual }: Pick<Run, "seed" | "whitening" | "zeroResidual">,
   dataset: Dataset,
-  twin?: Weights,
+  given?: GivenWeights,
 ): EngineState {
-  if (twin) return stateOf(rescaledTwin(graph, twin, dataset));
   const { weights, momentum } = initialState(graph, seed), changed = new Map(weights);
+  if (given) {
+    const own = given.isTwin ? rescaledTwin(graph, given.weights, dataset) : given.weights;
+    // What they lack is a learned activation's, which starts where it always does.
+    return stateOf(new Map([...weights].map(([name, drawn]) => [name, own.get(name) ?? drawn])));
+  }
   if (whitening) whiten(graph, changed, dataset);
   if (zeroResidual) {
     for (const name of lastResidualScales(graph)) {

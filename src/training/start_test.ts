@@ -5,6 +5,7 @@ import { buildModel } from "../models/zoo.ts";
 import { initialState } from "./initial.ts";
 import { principalDirections } from "./principal_directions.ts";
 import { startOf } from "./start.ts";
+import { trainingGraph } from "./training_graph.ts";
 
 const DATASET = await openDataset("shapes", { limit: { train: 64, test: 2 } });
 const PLAIN = { seed: 3, whitening: false, zeroResidual: false };
@@ -70,4 +71,14 @@ it("startOf() sets the last scale of each residual block to 0", () => {
     [1, 2, 3].map((block) => `stage${stage}.block${block}.bn2.scale`)
   );
   assertEquals(zero.map(([name]) => name), blocks);
+});
+
+it("startOf() begins with given weights, and what they lack where it always begins", () => {
+  const { graph } = trainingGraph(buildModel("convnet"), "trig:10:1:2:learned");
+  const given = initialState(buildModel("convnet"), 4).weights;
+  const { weights } = startOf(graph, PLAIN, DATASET, { weights: given, isTwin: false });
+  for (const [name, { data }] of weights) {
+    const from = name.endsWith(".fourier") ? initialState(graph, 3).weights : given;
+    assertEquals(data, from.get(name)!.data, name);
+  }
 });

@@ -58,6 +58,7 @@ export const createTensorflowEngine: CreateEngine = async (
 
   return {
     name: `tfjs-${backend}`,
+    graph,
 
     async step(batch, settings) {
       checkBatch(graph, batch, batchSize);

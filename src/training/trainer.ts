@@ -5,7 +5,6 @@
  */
 import type { Dataset } from "../data/dataset.ts";
 import { type FloatTensor, inferShapes, sizeOf, type Weights } from "../models/graph.ts";
-import { buildModel } from "../models/zoo.ts";
 import { trainingBatches } from "./batches.ts";
 import { taughtSteps } from "./distillation.ts";
 import type { EngineState, StepReport, TrainingEngine } from "./engine.ts";
@@ -120,7 +119,7 @@ export async function train(
 ): Promise<TrainingResult> {
   const { resumeFrom, onEpoch, evaluate = "each", teacher } = options;
   if (run.distillation && !teacher) throw new RangeError("the recipe has a teacher, but none was opened");
-  const graph = buildModel(run.model, dataset.classes), shapes = inferShapes(graph);
+  const { graph } = engine, shapes = inferShapes(graph);
   const layers = graph.nodes.filter(({ op }) => op === "activation").map(({ id }) => id);
   const task: Task = {
     engine,

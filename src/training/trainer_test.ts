@@ -2,6 +2,7 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/as
 import { it } from "@std/testing/bdd";
 import type { Dataset, Split } from "../data/dataset.ts";
 import type { FloatTensor } from "../models/graph.ts";
+import { buildModel } from "../models/zoo.ts";
 import type { Batch, EngineState, StepReport, StepSettings, TrainingEngine } from "./engine.ts";
 import { presetOf } from "./presets.ts";
 import type { Run } from "./recipe.ts";
@@ -43,6 +44,7 @@ const RUN: Run = {
 /** An engine of one weight that moves with the pixels, the settings and its momentum, and notes every call. */
 class FakeEngine implements TrainingEngine {
   readonly name = "fake";
+  readonly graph = buildModel("convnet");
   readonly calls: string[] = [];
   readonly settings: StepSettings[] = [];
   readonly evaluated: number[] = [];

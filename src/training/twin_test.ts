@@ -40,7 +40,7 @@ it("rescaledTwin() computes what the twin does, with inputs of activations withi
 it("a network whose activations go into residual sums is refused", () => {
   const graph = buildModel("resnet20"), run = { seed: 1, whitening: false, zeroResidual: false };
   assertThrows(
-    () => startOf(graph, run, DATASET, initialState(graph, 1).weights),
+    () => startOf(graph, run, DATASET, { weights: initialState(graph, 1).weights, isTwin: true }),
     RangeError,
     "resnet20 cannot start from a twin: act1 is read by add stage1.block1.add",
   );
