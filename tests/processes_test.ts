@@ -27,6 +27,7 @@ import { writeFolder } from "./support/model_folders.ts";
 import { png, RGB } from "./support/png.ts";
 import { childrenOf, isAlive, type Process, residentMB } from "./support/process_list.ts";
 import { END_MS, poll, Program, within } from "./support/program.ts";
+import { viewsOf } from "../src/inference/batches.ts";
 import { isLayer } from "../src/fuzzing/relay.ts";
 import { moment, ROLE_NAMES, type RoleName, startRoles } from "./support/roles.ts";
 
@@ -58,6 +59,22 @@ describe(
       );
     });
 
+    it("answer a batch as one query, if all three know of it", async () => {
+      const client = ["--seed", "2", "--repetitions", "2"];
+      await using roles = await startRoles({ all: ["--batch", "2"], client });
+      const [answers, server] = await Promise.all(
+        [roles.client, roles.server].map(async (role) => (await role.succeeds()).stdout),
+      );
+      assertMatch(
+        answers,
+        /^(client: query 1 of 2: class (\d), .*\n)(client: query 1 of 2: class \2, .*\n)(client: query 2 of 2: class \2, .*\n){2}$/,
+      );
+      assertMatch(server, /^server: 2 queries answered$/m);
+      await using mirrored = await startRoles({ all: ["--batch", "2"], client: ["--mirror"] });
+      assertMatch((await mirrored.client.succeeds()).stdout, /^client: class \d, logit .*\n$/);
+      await using different = await startRoles({ server: ["--batch", "2"] });
+      await different.client.failsWith(["different plans", "batch"]);
+    });
     it("refuse one another with different tokens: who connects ends, who listens says so and waits on", async () => {
       const others = pairTokens();
       await using roles = await startRoles({
@@ -406,6 +423,49 @@ describe(
       assertEquals(classification!.plaintextClasses, classes);
       assertEquals([classification!.images, classification!.accuracy], [3, null]);
     });
+    it("classifies a list of images in batches, the last one filled up with what does not count, by themselves and with mirror images", async () => {
+      const graph = buildModel("convnet"), images = [1, 2, 3].map((seed) => seededImage(graph, seed));
+      const file = `${root}/images.f32`;
+      const run = async (shown: readonly Float32Array[], ...options: string[]) => {
+        await writeImageList(file, shown);
+        const { program } = await start([
+          "--images",
+          file,
+          "--check",
+          String(shown.length),
+          "--logits",
+          ...options,
+        ]);
+        await using _ = program;
+        return JSON.parse((await program.succeeds()).stdout) as InferResult;
+      };
+      const views = images.flatMap((image) => viewsOf(image, graph.inputShape, true));
+      const single = await run(views),
+        batch = await run(images, "--batch", "2"),
+        mirrored = await run(images, "--batch", "4", "--mirror");
+      assertEquals([single, batch, mirrored].map((run) => run.repetitions), [6, 2, 2]);
+      for (const { answers, checked, classification, oneWayDelays, grossErrors } of [batch, mirrored]) {
+        assertEquals([answers!.length, checked, classification!.images, grossErrors], [3, 3, 3, 0]);
+        assertEquals(oneWayDelays, single.oneWayDelays);
+      }
+      const bytes = ({ server, client }: InferResult["bytesSent"]) => server + client;
+      assertLess(bytes(mirrored.bytesSent), 4 * bytes(single.bytesSent) + 1);
+      assertGreater(bytes(mirrored.bytesSent), 3.8 * bytes(single.bytesSent));
+      const allowed = ROUNDING * single.largestLogit;
+      for (const i of images.keys()) {
+        const [plain, turned] = [2 * i, 2 * i + 1].map((view) => single.answers![view]);
+        for (const k of plain.float.keys()) {
+          for (const engine of ["logits", "float", "fixed"] as const) {
+            const [a, b] = [plain[engine]![k]!, turned[engine]![k]!],
+              slack = engine === "logits" ? allowed : 1e-4;
+            assertAlmostEquals(batch.answers![i][engine]![k]!, a, slack);
+            assertAlmostEquals(mirrored.answers![i][engine]![k]!, (a + b) / 2, slack);
+          }
+        }
+      }
+      await using odd = Program.start("infer", ["--batch", "3", "--mirror"]);
+      await odd.failsWith(["--batch must be even, not 3"]);
+    });
     it("classifies a folder of pictures and says how many are right, or what each shows", async () => {
       const folder = `${root}/pictures`, labels = `${root}/labels.txt`;
       const weights = fileURLToPath(new URL("../results/models/convnet-pillar-shapes", import.meta.url));
@@ -638,6 +698,9 @@ const FIGURES = {
   exchanges: "number",
   bytesSent: { server: "number", client: "number" },
   setup: { ms: "number", bytes: "number" },
+  batch: "number",
+  mirror: "boolean",
+  imagesPerSecond: "number",
   prepare: "number",
   offline: { ms: "number", bytes: "number", partyBytes: "number" },
   heldBytes: { server: "number", client: "number" },

@@ -1,6 +1,5 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
-import { isUnreliable } from "../inference/guard.ts";
-import type { Plan } from "../inference/plan.ts";
+import { answersIn, batchOf, type OpenedAnswer, viewsOf } from "../inference/batches.ts";
 import { classOf, type QueryFigures, type SessionFigures } from "../inference/roles.ts";
 import { checkEncodable } from "../inference/session.ts";
 import { connect } from "../network/tcp.ts";
@@ -14,6 +13,7 @@ import {
   IMAGE_OPTION,
   LINK_OPTIONS,
   MANY_IMAGES_OPTIONS,
+  MIRROR_OPTION,
   PLAN_OPTIONS,
   planFrom,
   PREPARE_OPTION,
@@ -25,7 +25,7 @@ import {
 import { ask } from "../roles/asking.ts";
 import { confine } from "../roles/confinement.ts";
 import { describeTags } from "../roles/meeting.ts";
-import { imagesFrom, pixelsBeside } from "../options/query_images.ts";
+import { batchFrom, imagesFrom, pixelsBeside } from "../options/query_images.ts";
 import { withReconnections } from "../roles/reconnection.ts";
 import { logOf, ONCE_OPTION, peakRssMB, tokensFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
 
@@ -41,13 +41,14 @@ await runCommand({
     image: IMAGE_OPTION,
     drawn: DRAWN_OPTION,
     ...MANY_IMAGES_OPTIONS,
+    mirror: MIRROR_OPTION,
     seed: SEED_OPTION,
     repetitions: {
       type: "integer",
       min: 1,
       // Those of `infer`, and its warm-up.
       max: 101_000,
-      help: "queries, each with fresh correlations (default: one an image)",
+      help: "queries, each with fresh correlations (default: every image once)",
     },
     connect: connectOption(7700, "address of the server"),
     dealer: connectOption(7701, "address of the dealer"),
@@ -61,7 +62,7 @@ await runCommand({
   },
   async run(options) {
     if (options.withParent) void tokensFromParent();
-    const plan = planFrom(options),
+    const plan = planFrom({ ...options, batch: batchFrom(options) }),
       profile = profileFrom(options.profile),
       log = logOf("client", options.json);
     sayPrecision(plan);
@@ -80,8 +81,13 @@ await runCommand({
       describeTag: describeTags(plan),
       ...identity,
     };
-    const total = options.repetitions ?? images.length, answers: QueryFigures[] = [];
-    const asked = Array.from({ length: total }, (_, i) => images[i % images.length]);
+    const views = images.flatMap((image) => viewsOf(image, plan.graph.inputShape, options.mirror)),
+      viewsOfEach = views.length / images.length,
+      queries = options.repetitions ?? Math.ceil(views.length / plan.batch);
+    // Every image once, or as often as wanted; what else a query had room for is dropped.
+    const total = options.repetitions === undefined ? images.length : queries * plan.batch / viewsOfEach;
+    const answers: OpenedAnswer[] = [];
+    let answered = 0;
     const asking = {
       pool,
       plan,
@@ -90,30 +96,35 @@ await runCommand({
       prepare: options.prepare,
       onSetup: (setup: SessionFigures["setup"]) => options.json && console.log(JSON.stringify({ setup })),
       onQuery: (figures: QueryFigures) => {
-        answers.push(figures);
+        answered++;
         if (options.json) console.log(JSON.stringify({ query: figures }));
-        else if (total > 1) {
-          const what = names?.[(answers.length - 1) % images.length] ?? `query ${answers.length} of ${total}`;
-          console.log(`client: ${what}: ${verdictOf(plan, figures)}`);
+        for (const answer of answersIn(plan, figures.logits, viewsOfEach).slice(0, total - answers.length)) {
+          answers.push(answer);
+          const what = names?.[(answers.length - 1) % images.length] ?? `query ${answered} of ${queries}`;
+          if (!options.json) {
+            console.log(`client: ${total > 1 ? `${what}: ` : ""}${verdictOf(answer, figures.onlineMs)}`);
+          }
         }
       },
     };
     // A session begun anew takes over nothing but the list of what is left.
-    const session = () => ask(asking, asked.slice(answers.length));
+    const session = () => {
+      const before = answered;
+      return ask(asking, (query) => batchOf(views, plan, before + query), queries - before);
+    };
+    if (note !== null && !options.json) console.log(`client: ${note}`);
     confine(pool);
     if (options.once) await session();
-    else await withReconnections(session, () => answers.length, log);
-    if (note !== null && !options.json) console.log(`client: ${note}`);
-    const last = answers.at(-1)!, unreliable = answers.some(({ logits }) => isUnreliable(plan, logits));
+    else await withReconnections(session, () => answered, log);
+    const last = answers.at(-1)!, unreliable = answers.some(({ unreliable }) => unreliable);
     const report = { unreliable, class: unreliable ? null : classOf(last.logits), peakRssMB: peakRssMB() };
     if (options.json) console.log(JSON.stringify(report));
-    else if (total === 1) console.log(`client: ${verdictOf(plan, last)}`);
   },
 });
 
-function verdictOf(plan: Plan, { logits, onlineMs }: QueryFigures): string {
+function verdictOf({ logits, unreliable }: OpenedAnswer, onlineMs: number): string {
   const label = classOf(logits);
-  const verdict = isUnreliable(plan, logits)
+  const verdict = unreliable
     ? "unreliable: logits beyond their public bound, no class"
     : `class ${label}, logit ${logits[label].toFixed(4)}`;
   return `${verdict}, ${onlineMs.toFixed(1)} ms online`;

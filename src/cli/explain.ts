@@ -14,6 +14,8 @@ import { imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
 
 const { weights, modelSeed, image, drawn, seed, json } = INFER_OPTIONS;
+// Images of a batch go through the same layers, each by itself: one is enough to explain.
+const { batch: _, ...plan } = PLAN_OPTIONS;
 
 await runCommand({
   name: "explain",
@@ -21,7 +23,7 @@ await runCommand({
   notes: "A debugging run: it opens every intermediate value, so all parties run in one process. " +
     "Never run it on an image or a network that must stay private.",
   options: {
-    ...PLAN_OPTIONS,
+    ...plan,
     model: NETWORK_OPTION,
     activation: ACTIVATION_OPTION,
     weights,

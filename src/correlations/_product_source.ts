@@ -3,7 +3,8 @@
  * party's own words, in plain integers. Both parties and the seeds live in one process; it protects nothing.
  */
 import { freshSeed, Seed } from "../random/stream.ts";
-import { extraBits, outputSize } from "../ring/convolution.ts";
+import { extraBits, inputLength, outputSize } from "../ring/convolution.ts";
+import { imagesIn } from "../ring/images.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
 import {
@@ -80,22 +81,24 @@ export class Products {
     const b = sum(this.#session.get(weights)!),
       { height, width, inputs, kernel, stride, padding, outputs } = spec;
     const a = sum({ server: own.server.get(input), client: own.client.get(input) });
-    const out = outputSize(spec), result: bigint[] = [];
-    for (let i = 0; i < out.height; i++) {
-      for (let j = 0; j < out.width; j++) {
-        for (let o = 0; o < outputs; o++) {
-          let total = 0n;
-          for (let u = 0; u < kernel; u++) {
-            for (let v = 0; v < kernel; v++) {
-              const row = i * stride + u - padding, column = j * stride + v - padding;
-              if (row < 0 || column < 0 || row >= height || column >= width) continue;
-              for (let c = 0; c < inputs; c++) {
-                total += a[(row * width + column) * inputs + c] *
-                  b[((u * kernel + v) * inputs + c) * outputs + o];
+    const out = outputSize(spec), result: bigint[] = [], length = inputLength(spec);
+    for (let image = 0; image < imagesIn(input.words, length); image++) {
+      for (let i = 0; i < out.height; i++) {
+        for (let j = 0; j < out.width; j++) {
+          for (let o = 0; o < outputs; o++) {
+            let total = 0n;
+            for (let u = 0; u < kernel; u++) {
+              for (let v = 0; v < kernel; v++) {
+                const row = i * stride + u - padding, column = j * stride + v - padding;
+                if (row < 0 || column < 0 || row >= height || column >= width) continue;
+                for (let c = 0; c < inputs; c++) {
+                  total += a[image * length + (row * width + column) * inputs + c] *
+                    b[((u * kernel + v) * inputs + c) * outputs + o];
+                }
               }
             }
+            result.push(BigInt.asIntN(bits, total << BigInt(extraBits(spec))));
           }
-          result.push(BigInt.asIntN(bits, total << BigInt(extraBits(spec))));
         }
       }
     }

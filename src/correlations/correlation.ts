@@ -7,7 +7,8 @@
  * nothing per query but a seed.
  */
 import type { ConvolutionSpec } from "../ring/convolution.ts";
-import { outputSize } from "../ring/convolution.ts";
+import { inputLength, outputSize } from "../ring/convolution.ts";
+import { imagesIn } from "../ring/images.ts";
 import type { Ring } from "../ring/ring.ts";
 import { RingTensor, type Width } from "../ring/tensor.ts";
 
@@ -56,7 +57,10 @@ export interface Product {
 /** Word `index` of a party's own numbers. */
 export type OwnWord = (own: Own, index: number) => bigint;
 
-/** The product of masked weights, which are own words of the session, with the mask of an input, times 2^extraBits of the layer. */
+/**
+ * The product of masked weights, which are own words of the session, with the mask of an input, times 2^extraBits of the layer: image by
+ * image, each with words of its own.
+ */
 export interface DealtConvolution<B extends Width = Width> {
   readonly kind: "convolution";
   readonly name: string;
@@ -90,9 +94,11 @@ export const own = <B extends Bits>(
 
 /** Numbers of a correlation. */
 export const lengthOf = (correlation: Correlation): number =>
-  correlation.kind === "convolution" ? outputLength(correlation.spec) : correlation.words;
+  correlation.kind === "convolution"
+    ? imagesIn(correlation.input.words, inputLength(correlation.spec)) * outputLength(correlation.spec)
+    : correlation.words;
 
-/** Words of the output of a layer. */
+/** Words of the output of a layer, for one image. */
 export function outputLength(spec: ConvolutionSpec): number {
   const { height, width } = outputSize(spec);
   return height * width * spec.outputs;

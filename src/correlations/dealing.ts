@@ -1,5 +1,6 @@
 /** The dealer's work: own numbers of both parties expanded from their seeds, dealt ones computed, shared and sent as corrections. */
 import type { Seed, Stream } from "../random/stream.ts";
+import { convolveImages } from "../ring/images.ts";
 import type { ConvolutionPool, RunnableConvolution } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
@@ -61,7 +62,8 @@ export class Dealing implements Disposable {
           if (correlation.kind === "dealt") {
             correlation.fill(ring, correlation.from.map((own) => masks.get(own)!), numbers);
           } else {
-            this.#convolutions.get(correlation)!.run(masks.get(correlation.input)!.address, numbers.address);
+            const convolution = this.#convolutions.get(correlation)!;
+            convolveImages(convolution, masks.get(correlation.input)!, numbers);
           }
           // The client's share is of its stream; what is left is the server's.
           using share = tensorFor(ring, lengthOf(correlation), correlation.bits);

@@ -170,7 +170,8 @@ const relay: Case = async ({ deployments, plan, pool, images, timeoutMs }, rando
   const at = { ...ports, [between]: altering.port };
   const to = (expectedPeer: "server" | "dealer") => () =>
     connect({ ...local(at[expectedPeer]), role: "client", expectedPeer, ...keys.client, timeoutMs });
-  await ask({ pool, plan, connectToServer: to("server"), connectToDealer: to("dealer") }, images);
+  const asking = { pool, plan, connectToServer: to("server"), connectToDealer: to("dealer") };
+  await ask(asking, (query) => images[query], images.length);
 };
 
 /** A folder of weights with a few wrong bytes, or cut off. */

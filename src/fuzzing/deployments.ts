@@ -68,11 +68,15 @@ export class Deployments {
 
   /** The logits of a client that asks about both images. */
   async ask(deployment: Deployment): Promise<readonly (readonly number[])[]> {
-    const { queries } = await ask({
-      ...{ pool: this.pool, plan: this.plan, prepare: 2 },
-      connectToServer: this.#connecting(deployment, "client", "server"),
-      connectToDealer: this.#connecting(deployment, "client", "dealer"),
-    }, this.images);
+    const { queries } = await ask(
+      {
+        ...{ pool: this.pool, plan: this.plan, prepare: 2 },
+        connectToServer: this.#connecting(deployment, "client", "server"),
+        connectToDealer: this.#connecting(deployment, "client", "dealer"),
+      },
+      (query) => this.images[query],
+      this.images.length,
+    );
     return queries.map(({ logits }) => logits);
   }
 

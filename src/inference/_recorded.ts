@@ -3,7 +3,7 @@
  * memory filled before its first use: two records that differ in the filling alone differ where memory left a process that no
  * message was written to. A marker under a mask looks uniform, so looking for the marker would not be enough.
  */
-import { fromDealer } from "../correlations/source.ts";
+import { fromDealer, type Source } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
 import type { Channel } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
@@ -34,6 +34,8 @@ export interface RecordingOptions {
   readonly seed?: number;
   /** Draws the same numbers at every call: every query has the masks of the one before, which tests of masks must see. */
   readonly constantMasks?: boolean;
+  /** The second of two images in a query has the masks of the first. */
+  readonly sharedMasks?: boolean;
   /** Byte that fills fresh ring memory. */
   readonly filling?: number;
   readonly threads?: number;
@@ -44,7 +46,7 @@ export async function recordInference(
   plan: Plan,
   weights: Weights,
   images: readonly ArrayLike<number>[],
-  { seed = 1, constantMasks = false, filling = 0, threads = 1 }: RecordingOptions = {},
+  { seed = 1, constantMasks = false, sharedMasks = false, filling = 0, threads = 1 }: RecordingOptions = {},
 ): Promise<Recording> {
   using _randomness = seededRandomness(seed, constantMasks);
   const ring = filledRing(await Ring.open(), filling);
@@ -60,12 +62,15 @@ export async function recordInference(
     client: dealerOfClient,
     queries: images.length,
   });
+  const sourceOf = sharedMasks ? withSharedMasks : (source: Source) => source;
+  const serverSource = fromDealer(ring, "server", dealerAtServer),
+    clientSource = fromDealer(ring, "client", dealerAtClient);
   const parties = await Promise.all([
     openSession({
       role: "server",
       pool,
       peer: server,
-      source: fromDealer(ring, "server", dealerAtServer),
+      source: (digest) => sourceOf(serverSource(digest)),
       plan,
       weights,
     }),
@@ -73,7 +78,7 @@ export async function recordInference(
       role: "client",
       pool,
       peer: client,
-      source: fromDealer(ring, "client", dealerAtClient),
+      source: (digest) => sourceOf(clientSource(digest)),
       plan,
       weights: null,
     }),
@@ -89,6 +94,24 @@ export async function recordInference(
   await Promise.all([...parties.map((party) => party.end()), dealing]);
   return { messages: log.messages, logits };
 }
+
+/** A source whose queries repeat the first half of everything that is drawn. */
+const withSharedMasks = (source: Source): Source => ({
+  ...source,
+  async query(number) {
+    const draw = await source.query(number);
+    return (step) => {
+      const drawn = draw(step), own = drawn.own.bind(drawn), share = drawn.share.bind(drawn);
+      const halved = <T extends { readonly bytes: Uint8Array }>(tensor: T): T => {
+        tensor.bytes.copyWithin(tensor.bytes.length / 2, 0, tensor.bytes.length / 2);
+        return tensor;
+      };
+      drawn.own = (...parameters) => halved(own(...parameters));
+      drawn.share = async (...parameters) => halved(await share(...parameters));
+      return drawn;
+    };
+  },
+});
 
 /** What was sent, link by link. */
 class Log {

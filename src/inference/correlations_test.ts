@@ -39,13 +39,19 @@ const tiny: Graph = {
     ),
 };
 const seeds = () => ({ server: new Seed(freshSeed()), client: new Seed(freshSeed()) });
-const planOf = (graph: Graph, activation: string, linear: string, f: Polynomial) =>
-  planInference(graph, { activation, linear, function: f, refuses: refusesUndeclared });
+const planOf = (graph: Graph, activation: string, linear: string, f: Polynomial, batch = 1) =>
+  planInference(graph, { activation, linear, function: f, refuses: refusesUndeclared, batch });
 
 for (const { activation, linear } of PAIRS.filter(({ scaling }) => scaling.kind === "uniform")) {
-  for (const [graph, f] of [[activationLayer(70), SEXTIC], [tiny, QUARTIC]] as const) {
-    it(`what is dealt for ${activation} with ${linear} on ${graph.name} is what its products say, word for word`, async () => {
-      const { steps } = planOf(graph, activation, linear, f), session = seeds(), query = seeds();
+  for (
+    const [graph, f, batch] of [[activationLayer(70), SEXTIC, 1], [tiny, QUARTIC, 1], [
+      tiny,
+      QUARTIC,
+      2,
+    ]] as const
+  ) {
+    it(`what is dealt for ${activation} with ${linear} on ${batch} images by ${graph.name} is what its products say, word for word`, async () => {
+      const { steps } = planOf(graph, activation, linear, f, batch), session = seeds(), query = seeds();
       const expected = new Products(ring, steps, session).query(query);
       using dealing = new Dealing(pool, steps, session);
       const dealt = new Map<number, Uint8Array[]>();

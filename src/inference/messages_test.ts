@@ -23,12 +23,13 @@ import {
   smallWeights,
   twoActivations,
 } from "../models/_small_networks.ts";
+import { joined } from "./batches.ts";
 import { type Plan, planInference } from "./plan.ts";
 
 const ring = await Ring.open();
 
-const planOf = (graph: Graph, activation: string, linear = "masked") =>
-  planInference(graph, { activation, linear, function: activationProtocol(activation).usual });
+const planOf = (graph: Graph, activation: string, linear = "masked", batch = 1) =>
+  planInference(graph, { activation, linear, function: activationProtocol(activation).usual, batch });
 
 function convNet() {
   const graph = buildModel("convnet");
@@ -44,14 +45,23 @@ const NETWORKS = [
   convNet(),
   { graph: everything, weights: smallWeights(everything) },
 ];
+const QUERIES_OF = [
+  ...NETWORKS.map((network) => ({ ...network, batch: 1 })),
+  ...[odd, residual, branching, everything].map((graph) => ({
+    graph,
+    weights: smallWeights(graph),
+    batch: 3,
+  })),
+];
 
 for (const { activation, linear, scaling } of PROTOCOLS) {
-  for (const { graph, weights } of NETWORKS) {
+  for (const { graph, weights, batch } of QUERIES_OF) {
     // Small rings have no comparisons, so no max pooling.
     if (graph === everything && scaling.kind === "ring") continue;
     const name = graph.nodes.length === 2 ? `${graph.inputShape.join(" x ")} activations` : graph.name;
-    it(`${activation} with ${linear} on ${name} sends the same bytes whatever ring memory held before`, async () => {
-      const plan = planOf(graph, activation, linear), image = seededImage(graph, 3);
+    it(`${activation} with ${linear} on ${name} for ${batch} images sends the same bytes whatever ring memory held before`, async () => {
+      const plan = planOf(graph, activation, linear, batch),
+        image = joined(Array.from({ length: batch }, (_, i) => Float32Array.from(seededImage(graph, 3 + i))));
       const [zeros, marked] = [
         await recordInference(plan, weights, [image, image], { filling: 0 }),
         await recordInference(plan, weights, [image, image], { filling: 0xa5 }),
@@ -123,10 +133,13 @@ function packedMessages(plan: Plan, messages: readonly RecordedMessage[]) {
   ].filter(({ name }) => name !== "logits");
 }
 
-const CASES = SHORT.flatMap((protocol) => [1, 17, 300, 784].map((n) => ({ protocol, n })));
-for (const { protocol, n } of CASES) {
-  it(`${protocol} fills the messages of ${n} words up with zeros, and nobody can undo a mask with them`, async () => {
-    const plan = planOf(twoActivations(n), protocol),
+const CASES = SHORT.flatMap((protocol) =>
+  [[1, 1], [17, 1], [300, 1], [784, 1], [17, 3], [300, 3]].map(([one, batch]) => ({ protocol, one, batch }))
+);
+for (const { protocol, one, batch } of CASES) {
+  it(`${protocol} fills the messages of ${batch} x ${one} words up with zeros, and nobody can undo a mask with them`, async () => {
+    const n = batch * one,
+      plan = planOf(twoActivations(one), protocol, "masked", batch),
       image = Float32Array.from({ length: n }, (_, i) => Math.sin(i + 1));
     const { messages } = await recordInference(plan, identity, Array(6).fill(image));
     const packed = packedMessages(plan, messages);

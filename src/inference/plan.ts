@@ -31,6 +31,8 @@ export interface PlanOptions {
   readonly ringBits?: number;
   /** Bits of an opened angle, where the protocol takes them. */
   readonly angleBits?: number;
+  /** Images of one query, 1 if left out: every value holds the words of all of them, one after another. */
+  readonly batch?: number;
   /** Audited ranges: scales in small rings follow from them, and a bound of the logits. */
   readonly ranges?: Ranges;
   /** Plan although a range leaves less than one bit of head-room. */
@@ -78,6 +80,8 @@ export interface Plan {
   readonly input: string;
   readonly output: string;
   readonly opened: string;
+  /** Images of one query; words and logits of each. */
+  readonly batch: number;
   readonly inputLength: number;
   readonly classes: number;
   /** What all three roles must agree on. */
@@ -86,6 +90,9 @@ export interface Plan {
 
 /** Nodes that labels can tell apart; those of re-maskings follow, and that of the opening. */
 export const MAX_NODES = 4096;
+
+/** Numbers that a value of a query may have, all images together: those of the largest layer that `--elements` offers. */
+const MOST_WORDS = 2 ** 24;
 
 /** Plans a private inference of `graph`, whose batch norms are folded. Throws a RangeError where the network does not fit the protocols. */
 export function planInference(graph: Graph, options: PlanOptions): Plan {
@@ -102,7 +109,8 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
       `${graph.name}: ${graph.nodes.length} nodes, but the tags of messages have room for fewer than ${MAX_NODES}; use a smaller network`,
     );
   }
-  const layers = layersOf(graph);
+  const layers = layersOf(graph), { batch = 1 } = options;
+  checkBatch(graph.name, layers, batch);
   const unit = protocol.unitOf?.(options.function) ?? 1, units = unitsOf(graph, unit);
   const functionOf = (node: string) => {
     const f = protocol.computes ?? options.functions?.[node] ?? options.function;
@@ -115,7 +123,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
     layers,
     functionOf,
   });
-  const draft = new Draft(graph, layers, scales, units), weights = draft.weightBits;
+  const draft = new Draft(graph, layers, scales, units, batch), weights = draft.weightBits;
 
   const remasked = new Map<string, string>();
   /** The value in re-masked form, by a step of its own where no step before has made it so. */
@@ -189,12 +197,25 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
   return draft.finish(options, opened, [protocol.name, linear.name, scales.basis]);
 }
 
+/** Throws a RangeError where a value of all images together would be too large. */
+function checkBatch(name: string, { lengths }: Layers, batch: number): void {
+  if (!Number.isInteger(batch) || batch < 1) {
+    throw new RangeError(`${name}: a query has one image or more, not ${batch}`);
+  }
+  const [id, length] = [...lengths].reduce((a, b) => b[1] > a[1] ? b : a);
+  if (batch * length <= MOST_WORDS) return;
+  throw new RangeError(
+    `${name}: ${id} has ${length} numbers an image, ${batch * length} in a batch of ${batch}, ` +
+      `more than the ${MOST_WORDS} of one query; use a smaller batch or a smaller network`,
+  );
+}
+
 const rangesInUnits = (ranges: Ranges, units: ReadonlyMap<string, number>): Ranges =>
   Object.fromEntries(Object.entries(ranges).map(([id, range]) => [id, range / units.get(id)!]));
 
 /** A sum over windows, on shares; the division is in the scale, and its rest is a factor of the weights that read it. */
 function averagePool(layer: Layer & { readonly kind: "averagePool" }, input: Wire): LocalStep {
-  const bits = poolingBits(layer), words = windowWords(layer.windows);
+  const bits = poolingBits(layer), words = windowWords(layer.windows, input.words);
   const output: Wire = {
     ...input,
     words,
@@ -235,9 +256,10 @@ class Draft {
     private readonly layers: Layers,
     scales: Scales,
     private readonly units: ReadonlyMap<string, number>,
+    private readonly batch: number,
   ) {
     this.#wires.set(layers.input, {
-      words: layers.inputLength,
+      words: batch * layers.inputLength,
       width: scales.width,
       ringBits: scales.ringBits,
       fractionBits: scales.imageBits,
@@ -261,8 +283,9 @@ class Draft {
   /** Returns the first value that the step makes. */
   add(kind: Step["kind"], reads: readonly string[], writes: readonly string[], work: Step["work"]): string {
     writes.forEach((id, i) => {
-      const wire = work.outputs[i], length = this.layers.lengths.get(id) ?? wire.words;
+      const wire = work.outputs[i], known = this.layers.lengths.get(id);
       if (this.#wires.has(id)) throw new RangeError(`${this.graph.name}: two steps make ${id}`);
+      const length = known === undefined ? wire.words : this.batch * known;
       if (wire.words !== length) {
         throw new RangeError(`${this.graph.name}: ${id} has ${length} numbers, its step makes ${wire.words}`);
       }
@@ -328,6 +351,7 @@ class Draft {
       input: layers.input,
       output: layers.output,
       opened,
+      batch: this.batch,
       inputLength: layers.inputLength,
       classes: graph.classes,
       basis: [...basis, graph.nodes, graph.inputShape, graph.classes, steps.map(describeAll)],

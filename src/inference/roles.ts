@@ -28,6 +28,7 @@ export interface QueryFigures {
   /** One-way delays on the critical path, by logical time; overlapping messages count once. */
   readonly oneWayDelays: number;
   readonly bytesSent: { readonly server: number; readonly client: number };
+  /** Those of every image of the query, one after another. */
   readonly logits: readonly number[];
 }
 
@@ -97,10 +98,10 @@ export interface QueryOptions {
   readonly onQuery?: (figures: QueryFigures) => void;
 }
 
-/** Classifies the images that `imageOf` gives for the queries 0...repetitions - 1, each with fresh correlations. */
+/** Classifies what `imagesOf` gives for the queries 0...repetitions - 1, one image or a batch, each query with fresh correlations. */
 export async function query(
   options: Omit<RoleOptions, "weights">,
-  imageOf: (query: number) => ArrayLike<number>,
+  imagesOf: (query: number) => ArrayLike<number>,
   repetitions: number,
   { prepare = 1, onSetup, onQuery }: QueryOptions = {},
 ): Promise<SessionFigures> {
@@ -123,7 +124,7 @@ export async function query(
         offline.push(await prepareOne(options, stock));
       }
     }
-    const figures = { ...offline[number], ...await runOne(stock.take(number), peer, imageOf(number)) };
+    const figures = { ...offline[number], ...await runOne(stock.take(number), peer, imagesOf(number)) };
     queries.push(figures);
     onQuery?.(figures);
   }
@@ -160,14 +161,14 @@ async function prepareOne(
 async function runOne(
   prepared: PreparedQuery,
   peer: Channel,
-  image: ArrayLike<number>,
+  images: ArrayLike<number>,
 ): Promise<Omit<QueryFigures, keyof OfflineFigures>> {
   await sendNumbers(peer, CONTROL_TAG, [RUN, prepared.number]);
   checkNumber((await receiveNumbers(peer, CONTROL_TAG, 1))[0], prepared.number, "began");
 
   const sent = peer.sent.bytes, received = peer.received.bytes, exchanges = peer.exchanges;
   const delays = peer.oneWayDelays;
-  const { logits, time } = await prepared.run(image);
+  const { logits, time } = await prepared.run(images);
   const traffic = {
     client: peer.sent.bytes - sent,
     server: peer.received.bytes - received,

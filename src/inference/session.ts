@@ -67,7 +67,7 @@ async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
   if (mine.some((byte, i) => byte !== theirs[i])) {
     throw new ProtocolError(
       "server and client were started with different plans; use the same version, model, classes, activation, linear protocol, " +
-        "polynomial, fraction bits, ring bits and ranges on both sides",
+        "polynomial, fraction bits, ring bits, batch and ranges on both sides",
     );
   }
 }
@@ -139,14 +139,14 @@ export class PreparedQuery {
     private readonly online: ReadonlyMap<Step, Prepared["online"]>,
   ) {}
 
-  /** The online phase. The client brings the image, NHWC floats, and receives the logits; the server gets null. */
-  async run(image: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }> {
+  /** The online phase. The client brings the images, NHWC floats one after another, and receives their logits; the server gets null. */
+  async run(images: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }> {
     const { plan, observe } = this.options;
     if (this.#used) {
       throw new ProtocolError("the correlations of this query were used before; prepare another one");
     }
     const start = performance.now(), waited = this.peer.milliseconds;
-    const late: Halves = this.#encoded(image);
+    const late: Halves = this.#encoded(images);
     this.#used = true;
     for (const step of plan.steps) {
       const inputs = step.reads.map((id) => late.get(id));
@@ -163,28 +163,35 @@ export class PreparedQuery {
     };
   }
 
-  /** The image as the client's late half; the server has none. */
-  #encoded(image: ArrayLike<number> | null): Halves {
+  /** The images as the client's late half; the server has none. */
+  #encoded(images: ArrayLike<number> | null): Halves {
     const { role, pool: { ring }, plan } = this.options;
-    return role === "server" ? new Map() : new Map([[plan.input, encodedImage(ring, plan, image)]]);
+    return role === "server" ? new Map() : new Map([[plan.input, encoded(ring, plan, images, plan.batch)]]);
   }
 }
 
-function encodedImage(ring: Ring, plan: Plan, image: ArrayLike<number> | null): RingTensor<Width> {
-  if (image?.length !== plan.inputLength) {
+/** The numbers of `count` images. */
+function encoded(
+  ring: Ring,
+  plan: Plan,
+  images: ArrayLike<number> | null,
+  count: number,
+): RingTensor<Width> {
+  const shape = plan.graph.inputShape.join(" x "), length = count * plan.inputLength;
+  if (images?.length !== length) {
     throw new RangeError(
-      `the image has ${image?.length ?? 0} numbers, the network takes ${
-        plan.graph.inputShape.join(" x ")
-      } = ${plan.inputLength}`,
+      `the image has ${images?.length ?? 0} numbers, the network takes ${
+        count === 1 ? shape : `${count} images of ${shape}`
+      } = ${length}`,
     );
   }
   const { width, fractionBits, ringBits } = plan.wires.get(plan.input)!;
-  return encodeWords(ring, width, image, fractionBits, "image", ringBits);
+  return encodeWords(ring, width, images, fractionBits, "image", ringBits);
 }
 
 /** Throws a RangeError where an image does not fit the plan: a client does so before it connects. */
 export function checkEncodable(ring: Ring, plan: Plan, image: ArrayLike<number>): void {
-  encodedImage(ring, plan, image)[Symbol.dispose]();
+  encoded(ring, plan, image, 1)[Symbol.dispose]();
 }
 
 const lateHalves = async (

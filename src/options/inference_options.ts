@@ -81,6 +81,12 @@ export const PLAN_OPTIONS = {
       } (default: ${DEFAULT_FRACTION_BITS}); ` +
       "the others choose their own, layer by layer",
   },
+  batch: {
+    type: "integer",
+    min: 1,
+    max: 1 << 16,
+    help: "images of one query, which travel together: the delays of one, the bytes of all (default: 1)",
+  },
   ...FUNCTION_OPTIONS,
   ranges: {
     type: "string",
@@ -177,6 +183,14 @@ export const MANY_IMAGES_OPTIONS = {
   },
 } as const;
 
+/** Of who holds images. */
+export const MIRROR_OPTION = {
+  type: "boolean",
+  excludes: ["elements"],
+  help:
+    "ask about each image together with its mirror image and take the mean of their logits; --batch is then even (default: 2)",
+} as const;
+
 /** Of `infer` and the two parties; the dealer holds nothing and deals when both ask. */
 export const PREPARE_OPTION = {
   type: "integer",
@@ -249,6 +263,7 @@ export interface PlanValues {
   readonly fractionBits: number | undefined;
   readonly ringBits: number | undefined;
   readonly angleBits?: number | undefined;
+  readonly batch?: number | undefined;
   readonly polynomial: string | undefined;
   readonly wave: string | undefined;
   readonly ranges: string | undefined;
@@ -297,6 +312,7 @@ export function planFrom(values: PlanValues): Plan {
     ...(values.fractionBits === undefined ? {} : { fractionBits: values.fractionBits }),
     ...(values.ringBits === undefined ? {} : { ringBits: values.ringBits }),
     ...(values.angleBits === undefined ? {} : { angleBits: values.angleBits }),
+    ...(values.batch === undefined ? {} : { batch: values.batch }),
     ...(values.ranges === undefined ? {} : { ranges: parseRangesOption(graph, values.ranges) }),
     force: values.force,
   });

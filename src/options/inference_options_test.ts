@@ -1,13 +1,15 @@
-import { assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { parseCommand, UsageError } from "../terminal/command.ts";
 import {
   GRAPH_OPTION,
   INFER_OPTIONS,
   MANY_IMAGES_OPTIONS,
+  MIRROR_OPTION,
   NETWORK_OPTION,
   PLAN_OPTIONS,
 } from "./inference_options.ts";
+import { batchFrom } from "./query_images.ts";
 
 const options = {
   ...PLAN_OPTIONS,
@@ -15,6 +17,7 @@ const options = {
   ...MANY_IMAGES_OPTIONS,
   model: NETWORK_OPTION,
   graph: GRAPH_OPTION,
+  mirror: MIRROR_OPTION,
 };
 
 for (
@@ -24,6 +27,7 @@ for (
     ["--elements=8", "--classes=10"],
     ["--elements=8", "--weights=DIR"],
     ["--elements=8", "--model-seed=2"],
+    ["--mirror", "--elements=8"],
     ["--weights=DIR", "--model-seed=2"],
     ["--image=a.png", "--seed=2"],
     ["--drawn=3", "--seed=2"],
@@ -50,3 +54,13 @@ for (const [option, others] of [["--data", "--dataset"], ["--limit", "--images o
     assertThrows(() => parseCommand({ name: "infer", options }, args), UsageError, said);
   });
 }
+it("an image and its mirror image are a batch of two unless more are asked for, and an even one", () => {
+  const batch = (batch: number | undefined, mirror: boolean) => batchFrom({ batch, mirror });
+  assertEquals([batch(undefined, false), batch(3, false), batch(undefined, true), batch(6, true)], [
+    undefined,
+    3,
+    2,
+    6,
+  ]);
+  assertThrows(() => batch(1, true), UsageError, "--batch must be even, not 1");
+});

@@ -6,6 +6,7 @@ import { decodedShape, inFormat, ownFormat, type PixelFormat } from "../data/pix
 import { checkClassNames } from "../folders/training_folder.ts";
 import type { Graph } from "../models/graph.ts";
 import { seededImage } from "../models/weights.ts";
+import { UsageError } from "../terminal/command.ts";
 import { DEFAULT_SEED } from "./inference_options.ts";
 
 export interface QueryImages {
@@ -28,6 +29,19 @@ export interface ImageChoice {
   readonly dataset?: string | undefined;
   readonly data?: string | undefined;
   readonly limit?: number | undefined;
+  readonly mirror?: boolean;
+}
+
+/** Images of a query: an image and its mirror image are two, which travel together. */
+export function batchFrom(
+  { batch, mirror }: { readonly batch: number | undefined; readonly mirror: boolean },
+) {
+  if (mirror && batch !== undefined && batch % 2 !== 0) {
+    throw new UsageError(
+      `--mirror asks about an image and its mirror image together, so --batch must be even, not ${batch}`,
+    );
+  }
+  return mirror ? batch ?? 2 : batch;
 }
 
 /** The network that the images are for; what its classes are called, where it is known. */

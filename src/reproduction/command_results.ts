@@ -36,8 +36,6 @@ export interface Classification {
   }[];
   /** Null: it is not known what the images show. */
   readonly accuracy: { readonly private: Accuracy; readonly plaintext: Accuracy } | null;
-  /** Over the offline and online phases together. */
-  readonly imagesPerSecond: number;
 }
 
 type OfParties<T> = { readonly server: T; readonly client: T };
@@ -52,6 +50,11 @@ export interface InferResult {
   readonly ringBits: number;
   readonly fractionBits: number;
   readonly repetitions: number;
+  /** Images of a query; mirrored ones are among them. */
+  readonly batch: number;
+  readonly mirror: boolean;
+  /** Over the offline and online phases together; an image and its mirror image are one. */
+  readonly imagesPerSecond: number;
   readonly threads: number;
   readonly prepare: number;
   readonly weights: string | null;

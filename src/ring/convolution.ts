@@ -12,7 +12,7 @@ import type { Ring } from "./ring.ts";
 import { scratchOf } from "./scratch.ts";
 import type { Width } from "./tensor.ts";
 
-export { type ConvolutionSpec, outputAlong, outputSize } from "./convolution_plan.ts";
+export { type ConvolutionSpec, inputLength, outputAlong, outputSize } from "./convolution_plan.ts";
 
 /**
  * Fraction bits that the result has beyond the product's: Winograd's transforms yield 4z modulo 2^width, the direct

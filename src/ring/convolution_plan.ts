@@ -19,6 +19,9 @@ export interface ConvolutionSpec {
 export const outputAlong = (size: number, kernel: number, stride: number, padding: number): number =>
   Math.floor((size + 2 * padding - kernel) / stride) + 1;
 
+/** Words of one image that is read. */
+export const inputLength = ({ height, width, inputs }: ConvolutionSpec): number => height * width * inputs;
+
 /** Height and width of the result. */
 export function outputSize(
   { height, width, kernel, stride, padding }: ConvolutionSpec,

@@ -55,7 +55,7 @@ export class Ring {
     if (address + size > this.bytes.length) {
       throw new RangeError(
         `ring memory is full: ${mebibytes(this.#used)} in use of ${mebibytes(this.bytes.length)}, ` +
-          `${mebibytes(size)} more wanted; use a smaller network or fewer prepared queries`,
+          `${mebibytes(size)} more wanted; use a smaller network, a smaller batch or fewer prepared queries`,
       );
     }
     this.#top = address + size;

@@ -1,6 +1,5 @@
 /** What the answers of a session are worth: opened logits beside those of plaintext, and classes beside what images show. */
-import { isUnreliable } from "../inference/guard.ts";
-import type { Plan } from "../inference/plan.ts";
+import type { OpenedAnswer } from "../inference/batches.ts";
 import { classOf } from "../inference/roles.ts";
 import { wilsonInterval } from "../report/statistics.ts";
 
@@ -12,9 +11,7 @@ export interface Expected {
 }
 
 /** Logits as a party opened them, and as they should be. */
-export interface Answer extends Expected {
-  readonly logits: readonly number[];
-}
+export interface Answer extends OpenedAnswer, Expected {}
 
 /** Opened logits against the plaintext engines; those with a gross error are counted and left out. */
 export function compareLogits(answers: readonly Answer[]) {
@@ -70,8 +67,8 @@ function distance(
 }
 
 /** The classes of many images, one an answer, and how right they are where it is known what the images show. */
-export function classify(plan: Plan, answers: readonly Answer[], labels: readonly number[] | null) {
-  const classes = answers.map(({ logits }) => isUnreliable(plan, logits) ? null : classOf(logits)),
+export function classify(answers: readonly Answer[], labels: readonly number[] | null) {
+  const classes = answers.map(({ logits, unreliable }) => unreliable ? null : classOf(logits)),
     plaintextClasses = answers.map(({ float }) => classOf(float));
   const accuracy = (found: readonly (number | null)[], labels: readonly number[]) => {
     const right = found.filter((label, i) => label === labels[i]).length;

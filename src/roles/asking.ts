@@ -12,8 +12,12 @@ export interface AskingOptions extends QueryOptions {
   readonly connectToDealer: () => Promise<FramedChannel>;
 }
 
-/** Has each of `images` classified, in a session of its own; what is answered before it breaks off is told by `onQuery`. */
-export const ask = (options: AskingOptions, images: readonly ArrayLike<number>[]): Promise<SessionFigures> =>
+/** Asks about what `imagesOf` gives for each query, in a session of their own; what is answered before it breaks off is told by `onQuery`. */
+export const ask = (
+  options: AskingOptions,
+  imagesOf: (query: number) => ArrayLike<number>,
+  queries: number,
+): Promise<SessionFigures> =>
   withinSession(options.pool, async ({ pool, hold }) => {
     const { plan, connectToServer, connectToDealer } = options, peer = hold(await connectToServer());
     const dealer = await meetAtDealer(
@@ -21,5 +25,5 @@ export const ask = (options: AskingOptions, images: readonly ArrayLike<number>[]
       await joinMeeting(peer),
       async () => hold(await connectToDealer()),
     );
-    return await query({ pool, peer, dealer, plan }, (i) => images[i], images.length, options);
+    return await query({ pool, peer, dealer, plan }, imagesOf, queries, options);
   });

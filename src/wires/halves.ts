@@ -1,6 +1,7 @@
 /** What parties do with halves of values without a message: each half on its own, with the same code at every role and width. */
 import type { Role } from "../correlations/correlation.ts";
 import { outputAlong } from "../ring/convolution.ts";
+import { eachImage, imagesIn } from "../ring/images.ts";
 import type { Ring } from "../ring/ring.ts";
 import { RingTensor, type Width } from "../ring/tensor.ts";
 import { arithmetic } from "./arithmetic.ts";
@@ -13,21 +14,30 @@ export interface Windows {
   readonly stride: number;
 }
 
-/** Sums over windows; the division by their size is in the scale of `output`. */
-export function sumWindows(
-  x: Half,
-  { shape: [height, width, channels], kernel, stride }: Windows,
-  output: Wire,
-): Half {
+/** Sums over the windows of every image; the division by their size is in the scale of `output`. */
+export function sumWindows(x: Half, windows: Windows, output: Wire): Half {
   if (!x) return undefined;
+  const { shape: [height, width, channels], kernel, stride } = windows,
+    { poolSum } = arithmetic(x.ring, x.width);
   const sums = new RingTensor(x.ring, x.width, output.words, output.fractionBits);
-  arithmetic(x.ring, x.width).poolSum(x.address, sums.address, height, width, channels, kernel, stride);
+  eachImage(
+    imagesOf(windows, x.length),
+    x,
+    sums,
+    (from, to) => poolSum(from, to, height, width, channels, kernel, stride),
+  );
   return sums;
 }
 
-/** Words that {@linkcode sumWindows} makes. */
-export const windowWords = ({ shape: [height, width, channels], kernel, stride }: Windows): number =>
-  outputAlong(height, kernel, stride, 0) * outputAlong(width, kernel, stride, 0) * channels;
+const imagesOf = ({ shape: [height, width, channels] }: Windows, words: number): number =>
+  imagesIn(words, height * width * channels);
+
+/** Words that {@linkcode sumWindows} makes of `words`. */
+export function windowWords(windows: Windows, words: number): number {
+  const { shape: [height, width, channels], kernel, stride } = windows;
+  return imagesOf(windows, words) * outputAlong(height, kernel, stride, 0) *
+    outputAlong(width, kernel, stride, 0) * channels;
+}
 
 /** A residual sum at the scale of `output`, that of the finer summand: the coarser one is shifted left, which is exact. */
 export function addHalves(halves: readonly Half[], wires: readonly Wire[], output: Wire): Half {

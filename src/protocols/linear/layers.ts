@@ -1,7 +1,8 @@
 /** The convolutions of a linear group as every protocol handles them. */
 import { type DealtConvolution, outputLength, type Own } from "../../correlations/correlation.ts";
 import type { Drawn } from "../../correlations/drawn.ts";
-import { type ConvolutionSpec, extraBits } from "../../ring/convolution.ts";
+import { type ConvolutionSpec, extraBits, inputLength } from "../../ring/convolution.ts";
+import { convolveImages, imagesIn } from "../../ring/images.ts";
 import type { RunnableConvolution } from "../../ring/pool.ts";
 import { RingTensor, type Width } from "../../ring/tensor.ts";
 import { arithmetic } from "../../wires/arithmetic.ts";
@@ -12,11 +13,11 @@ import type { EncodedLayer, LinearGroup, LinearLayer } from "../protocol.ts";
 export const weightsOf = ({ kernel, inputs, outputs }: ConvolutionSpec): number =>
   kernel * kernel * inputs * outputs;
 
-/** What a layer makes of a wire: the scales of input and weights add up, and nothing is truncated. */
+/** What a layer makes of a wire, image by image: the scales of input and weights add up, and nothing is truncated. */
 export function outputWire(input: Wire, { spec, weightBits }: LinearLayer, clientLate: boolean): Wire {
   const extra = extraBits(spec);
   return {
-    words: outputLength(spec),
+    words: imagesIn(input.words, inputLength(spec)) * outputLength(spec),
     width: input.width,
     ringBits: input.ringBits,
     fractionBits: input.fractionBits + weightBits + extra,
@@ -44,12 +45,8 @@ export function convolve(
   x: RingTensor<Width>,
   { words, fractionBits }: Wire,
 ): RingTensor<Width> {
-  const { height, width, inputs } = convolution.spec;
-  if (x.length !== height * width * inputs) {
-    throw new RangeError(`a convolution of ${height * width * inputs} numbers does not read ${x.length}`);
-  }
   const y = new RingTensor(x.ring, x.width, words, fractionBits);
-  convolution.run(x.address, y.address);
+  convolveImages(convolution, x, y);
   return y;
 }
 

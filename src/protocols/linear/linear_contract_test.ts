@@ -1,8 +1,8 @@
-/** One suite for every linear protocol at both widths: exact products, costs as declared, nothing sent unmasked. */
+/** One suite for every linear protocol at both widths, for one image and for several: exact products, costs as declared, nothing sent unmasked. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { dealtBytes, outputLength } from "../../correlations/correlation.ts";
-import { Convolution, type ConvolutionSpec } from "../../ring/convolution.ts";
+import { Convolution, type ConvolutionSpec, inputLength } from "../../ring/convolution.ts";
 import { encodeWords } from "../../ring/fixed_point.ts";
 import { Ring } from "../../ring/ring.ts";
 import { RingTensor, type Width } from "../../ring/tensor.ts";
@@ -64,10 +64,11 @@ function planned(
   protocol: LinearProtocol,
   group: string,
   { width, ringBits, inputBits, weightBits }: typeof RINGS[number],
+  images = 1,
 ) {
   const { inputs, specs } = GROUPS[group];
   const input: Wire = {
-    words: inputs,
+    words: images * inputs,
     width,
     ringBits,
     fractionBits: inputBits,
@@ -88,9 +89,9 @@ async function run(
   protocol: LinearProtocol,
   group: string,
   words: typeof RINGS[number],
-  options: ChainOptions & { readonly constant?: number } = {},
+  options: ChainOptions & { readonly constant?: number; readonly images?: number } = {},
 ) {
-  const { input, layers, chain } = planned(protocol, group, words);
+  const { input, layers, chain } = planned(protocol, group, words, options.images);
   const x = options.constant === undefined
     ? numbers(input.words, 4, 1)
     : new Float64Array(input.words).fill(options.constant);
@@ -114,15 +115,23 @@ for (const protocol of LINEAR_PROTOCOLS) {
     const at = `${words.width}-bit words`;
     for (const group of Object.keys(GROUPS)) {
       it(`${protocol.name} computes ${group} exactly on ${at}, bias included, in every query of a session`, async () => {
-        for (const queries of [1, 3]) {
-          const { outputs, x, layers, chain } = await run(protocol, group, words, { queries });
+        for (const [queries, images] of [[1, 1], [3, 1], [2, 3]]) {
+          const { outputs, x, layers, chain } = await run(protocol, group, words, { queries, images });
           for (const [i, { spec }] of layers.entries()) {
             using weights = weightsFor(spec, words.width, words.weightBits, i);
             using convolution = new Convolution(ring, words.width, spec, weights.address);
             using input = encodeWords(ring, words.width, x, words.inputBits, "x");
             using bias = encodeWords(ring, words.width, numbers(spec.outputs, 1, i), words.inputBits, "bias");
-            using expected = new RingTensor(ring, words.width, outputLength(spec));
-            convolution.run(input.address, expected.address);
+            const from = inputLength(spec), to = outputLength(spec);
+            using expected = new RingTensor(ring, words.width, images * to);
+            for (let image = 0; image < images; image++) {
+              // By itself, in memory of its own.
+              using one = new RingTensor(ring, words.width, from),
+                made = new RingTensor(ring, words.width, to);
+              one.bytes.set(input.view(image * from, from).bytes);
+              convolution.run(one.address, made.address);
+              expected.view(image * to, to).bytes.set(made.bytes);
+            }
             const wire = chain.at(-1)!.outputs[i],
               at = (t: RingTensor<Width>, i: number) => t.width === 64 ? t.int64[i] : BigInt(t.uint32[i]);
             assertEquals(
@@ -137,11 +146,13 @@ for (const protocol of LINEAR_PROTOCOLS) {
       });
 
       it(`${protocol.name} on ${group} of ${at} sends and deals what its lists say`, async () => {
-        const { traffic, chain, dealtBytes: dealt } = await run(protocol, group, words);
-        for (const phase of ["session", "offline", "online"] as const) {
-          assertEquals(traffic[phase], expectedTraffic(chain, phase), phase);
+        for (const images of [1, 3]) {
+          const { traffic, chain, dealtBytes: dealt } = await run(protocol, group, words, { images });
+          for (const phase of ["session", "offline", "online"] as const) {
+            assertEquals(traffic[phase], expectedTraffic(chain, phase), phase);
+          }
+          assertEquals(dealt, dealtBytes(chain.flatMap(({ query }) => query)));
         }
-        assertEquals(dealt, dealtBytes(chain.flatMap(({ query }) => query)));
       });
     }
 
@@ -168,6 +179,18 @@ for (const protocol of LINEAR_PROTOCOLS) {
     await assertRejects(() => again("server"), Error, "used before");
   });
 }
+
+it("a linear protocol refuses words that are no whole images", () => {
+  const { input, layers } = planned(LINEAR_PROTOCOLS[0], "a dense layer", RINGS[0]);
+  const read = remask({ ...input, words: input.words + 1 }).outputs[0];
+  for (const protocol of LINEAR_PROTOCOLS) {
+    assertThrows(
+      () => protocol.plan({ name: "net: fc", input: read, layers }),
+      RangeError,
+      "71 words are no images of 70",
+    );
+  }
+});
 
 it("a linear protocol that reads re-masked values refuses others with a sentence", () => {
   const { input, layers } = planned(LINEAR_PROTOCOLS[0], "a dense layer", RINGS[0]);

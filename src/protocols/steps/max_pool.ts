@@ -5,6 +5,7 @@
  */
 import { add, subtract } from "../../ring/arithmetic.ts";
 import { outputAlong } from "../../ring/convolution.ts";
+import { imagesIn } from "../../ring/images.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { partOf } from "../../wires/halves.ts";
 import type { Wire } from "../../wires/wire.ts";
@@ -28,10 +29,10 @@ const PADDING = -(1n << 40n);
 const pooled = ({ kernel, stride, padding }: MaxPoolSpec, size: number) =>
   outputAlong(size, kernel, stride, padding);
 
-/** Lengths of the comparisons, in order. */
-function comparisons(spec: MaxPoolSpec): number[] {
-  const rows = spec.height * pooled(spec, spec.width) * spec.channels;
-  const columns = pooled(spec, spec.height) * pooled(spec, spec.width) * spec.channels;
+/** Lengths of the comparisons of `images`, in order. */
+function comparisons(spec: MaxPoolSpec, images: number): number[] {
+  const rows = images * spec.height * pooled(spec, spec.width) * spec.channels;
+  const columns = images * pooled(spec, spec.height) * pooled(spec, spec.width) * spec.channels;
   return [...Array(spec.kernel - 1).fill(rows), ...Array(spec.kernel - 1).fill(columns)];
 }
 
@@ -43,8 +44,9 @@ export function maxPool(name: string, input: Wire, spec: MaxPoolSpec, fractionBi
         `(resnet50-avg), or another activation protocol`,
     );
   }
-  const wire = { ...input, width: 64 } as const, lengths = comparisons(spec), steps = lengths.map(reluOf);
-  const outputs = pooled(spec, spec.height) * pooled(spec, spec.width) * spec.channels;
+  const images = imagesIn(input.words, spec.height * spec.width * spec.channels);
+  const wire = { ...input, width: 64 } as const, steps = comparisons(spec, images).map(reluOf);
+  const outputs = images * pooled(spec, spec.height) * pooled(spec, spec.width) * spec.channels;
   return {
     spec: { ...spec, fractionBits },
     outputs: [wire64(outputs, fractionBits)],
@@ -59,7 +61,7 @@ export function maxPool(name: string, input: Wire, spec: MaxPoolSpec, fractionBi
         early: [undefined],
         online: once("max pooling", async ([late]) => {
           using x = part(late);
-          return [await pool(party, spec, held, x)];
+          return [await pool(party, spec, images, held, x)];
         }),
       };
     }),
@@ -69,6 +71,7 @@ export function maxPool(name: string, input: Wire, spec: MaxPoolSpec, fractionBi
 async function pool(
   party: Party,
   spec: MaxPoolSpec,
+  images: number,
   steps: readonly Evaluate[],
   x: RingTensor,
 ): Promise<RingTensor> {
@@ -77,7 +80,7 @@ async function pool(
     party,
     spec,
     steps.slice(0, half),
-    (j) => gather(party, x, height, width, channels, outWidth, spec, j),
+    (j) => gather(party, x, images * height, width, channels, outWidth, spec, j),
   );
   // Columns are rows whose "channels" are whole rows of the image.
   // Awaited here: `rows` must live until the columns are done.
@@ -85,7 +88,7 @@ async function pool(
     party,
     spec,
     steps.slice(half),
-    (i) => gather(party, rows, 1, height, outWidth * channels, pooled(spec, height), spec, i),
+    (i) => gather(party, rows, images, height, outWidth * channels, pooled(spec, height), spec, i),
   );
 }
 
