@@ -46,7 +46,8 @@ await runCommand({
     repetitions: {
       type: "integer",
       min: 1,
-      max: 100_000,
+      // Those of `infer`, and its warm-up.
+      max: 101_000,
       help: "queries, each with fresh correlations (default: every image once)",
     },
     connect: connectOption(7700, "address of the server"),

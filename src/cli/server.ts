@@ -145,7 +145,7 @@ function checkRoom(
   const room = Math.max(1, mostSessions(ring, plan, prepare));
   if (clients <= room) return;
   throw new Error(
-    `memory has room for ${room} sessions with --prepare ${prepare}, not for --clients ${clients}; lower one of them`,
+    `memory has room for ${room} sessions with --prepare ${prepare}, not for --clients ${clients}; lower one of them, or --batch`,
   );
 }
 

@@ -162,6 +162,7 @@ for (const protocol of LINEAR_PROTOCOLS) {
           const counts = new Float64Array(256), tap = countingBytes(counts, role)!;
           await run(protocol, "a first layer", words, {
             constant: 1.5,
+            images: 2,
             isShared: false,
             tap,
             ...(weak ? { weaken: zeroMasks } : {}),
