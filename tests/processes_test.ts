@@ -643,6 +643,13 @@ describe(
     /** A session that lasts. */
     const LONG = ["--repetitions", "1000", "--profile", "rtt:200"];
 
+    onLinux("tells each of its roles the time-out, the dealer too", async () => {
+      const { program } = await start([...LONG, "--timeout", "77"]);
+      await using _ = program;
+      for (const { args } of Object.values(await rolesOf(program))) {
+        assertEquals(args[args.indexOf("--timeout") + 1], "77", args.join(" "));
+      }
+    });
     onLinux("gives the roles no more rights than they need", async () => {
       const image = `${root}/image.png`, weights = `${root}/narrow-weights`;
       await writeFolder(weights);

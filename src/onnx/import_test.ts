@@ -46,6 +46,48 @@ describe("importOnnx() reads what ONNX Runtime computes", () => {
     });
   }
 
+  it("in whatever operations means, flattenings and what is left out are written", async () => {
+    const model = decodeModel(await foreign("residual_folded"), nothing);
+    const pooling = model.nodes.find(({ op }) => op === "GlobalAveragePool")!;
+    const flatten = model.nodes.find(({ op }) => op === "Flatten")!, logits = model.outputs[0].name;
+    const node = (op: string, inputs: readonly string[], output: string, attributes = {}): OnnxNode => ({
+      ...{ name: op, op, inputs, outputs: [output], attributes: new Map(Object.entries(attributes)) },
+    });
+    const [image] = pooling.inputs, [flat] = flatten.outputs;
+    const ways: Readonly<Record<string, readonly OnnxNode[]>> = {
+      "ReduceMean, Squeeze": [
+        node("ReduceMean", [image], "means", { axes: [2, 3], keepdims: 1 }),
+        node("Squeeze", ["means", "the axes"], flat),
+      ],
+      "ReduceMean that flattens": [node("ReduceMean", [image], flat, { axes: [-1, -2], keepdims: 0 })],
+      "AveragePool, Dropout, Reshape": [
+        node("AveragePool", [image], "means", { kernel_shape: [8, 8], strides: [8, 8] }),
+        node("Dropout", ["means"], "kept"),
+        node("Reshape", ["kept", "the shape"], flat),
+      ],
+    };
+    const axes: OnnxTensor = { kind: "integers", shape: [2], data: [2, 3] };
+    const shape: OnnxTensor = { kind: "integers", shape: [2], data: [1, -1] };
+    const tensors = new Map([...model.tensors, ["the axes", axes], ["the shape", shape]]);
+    for (const [way, instead] of Object.entries(ways)) {
+      // Our export writes no attributes that are no integers; those of Gemm are 1.
+      const nodes = model.nodes.flatMap((node) => {
+        if (node === pooling || node === flatten) return node === pooling ? instead : [];
+        return [{
+          ...node,
+          attributes: new Map([...node.attributes].filter(([name]) => !/^(alpha|beta)$/.test(name))),
+        }];
+      });
+      const last = node("LogSoftmax", [logits], "scores", { axis: 1 });
+      const outputs = [{ ...model.outputs[0], name: "scores" }];
+      const error = await errorOf(
+        encodeModel("net", { ...model, tensors, nodes: [...nodes, last], outputs }),
+        way,
+      );
+      assert(error <= 1e-5, `${way}: ${error} of the largest logit`);
+    }
+  });
+
   it("also where all of it is in half floats, and where weights lie in a file of their own", async () => {
     for (const name of ["half", "external"]) {
       const error = await errorOf(await foreign(name), name, (file) => {
