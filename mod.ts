@@ -12,7 +12,7 @@ export { foldBatchNorm, foldGraph } from "./src/models/fold.ts";
 export { evaluate, evaluateLogits } from "./src/models/float_engine.ts";
 export { floatForward, measureRanges, type Ranges, rangesOf } from "./src/models/ranges.ts";
 export { checkWeights, randomWeights, seededImage } from "./src/models/weights.ts";
-export { layerActivation, type Trigonometric, trigonometric } from "./src/models/trigonometric.ts";
+export { fittedWave, layerActivation, type Trigonometric } from "./src/models/trigonometric.ts";
 export { readSafetensors, writeSafetensors } from "./src/models/safetensors.ts";
 
 export type { Dataset, Split } from "./src/data/dataset.ts";

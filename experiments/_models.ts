@@ -1,8 +1,9 @@
 /** The trained networks that are shipped under `results/models/`, and images to ask them about. */
+import { sha256 } from "../src/files/sha256.ts";
 import { ACTIVATION_PROTOCOLS, openDataset } from "../mod.ts";
 import { isThere, RANGE } from "./_train.ts";
 
-export const MODELS_FOLDER = "results/models";
+const MODELS_FOLDER = "results/models";
 
 /** A folder with `model.json`, `weights.safetensors` and `training.json`, as `deno task publish` writes it. */
 export interface ShippedModel {
@@ -63,8 +64,7 @@ export const hasRanges = ({ folder }: ShippedModel): boolean =>
 /** Names the settings of a training apart from its seed: trainings that have it in common are runs of one recipe. */
 export async function recipeDigest({ run: { seed: _, ...recipe } }: ShippedModel): Promise<string> {
   const text = JSON.stringify(Object.entries(recipe).sort(([a], [b]) => a < b ? -1 : 1));
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return new Uint8Array(digest).toHex().slice(0, 12);
+  return (await sha256(text)).slice(0, 12);
 }
 
 /**
@@ -117,7 +117,7 @@ export function protocolsOf(activation: string): string[] {
 }
 
 /** Size of an input up to which an activation is what it was made for: where a polynomial was fitted, half a wave; null: any. */
-export function rangeOf(activation: string): number | null {
+export function fittedRangeOf(activation: string): number | null {
   const kind = kindOf(activation);
   if (kind === "trigonometric") return Number(activation.split(":")[1]) / 2;
   return kind === "polynomial" ? RANGE : null;

@@ -11,6 +11,7 @@ import type { EvaluateResult, TrainResult } from "../src/reproduction/command_re
 import { type Cell, runJson, type Size } from "../src/reproduction/experiment.ts";
 import { FITTED_RANGE } from "../mod.ts";
 import { replaceFile } from "../src/files/replace_file.ts";
+import { sha256 } from "../src/files/sha256.ts";
 import { machineText } from "../src/report/environment.ts";
 
 /** What differs between the trainings of the experiments. */
@@ -98,7 +99,7 @@ export const figureRecipe = (size: Size, degree: number, coefficient: number): R
   batch: 256,
   learningRate: 0.1,
   weightDecay: 1e-4,
-  clip: 5,
+  clip: RANGE,
   penalty: { coefficient, range: 5, exponent: 10, warmUp: "none", reduction: "sum" },
 });
 
@@ -143,7 +144,7 @@ export function isThere(path: string): boolean {
   }
 }
 
-export const PERMISSIONS = ["--allow-read", "--allow-write=runs", "--allow-env", "--allow-sys"];
+export const TRAINING_RIGHTS = ["--allow-read", "--allow-write=runs", "--allow-env", "--allow-sys"];
 
 /** Options of `train` for a recipe. */
 export function optionsOf(recipe: Recipe, dataset: string, seed: number): string[] {
@@ -176,10 +177,10 @@ export function optionsOf(recipe: Recipe, dataset: string, seed: number): string
 }
 
 /** Trains a recipe, or finds that it has been done. */
-export async function train(recipe: Recipe, seed: number): Promise<Training> {
-  const folder = await weightsOf(recipe, seed), file = `${folder}.json`;
+export async function trainingOf(recipe: Recipe, seed: number): Promise<Training> {
+  const folder = await trainingFolder(recipe, seed), file = `${folder}.json`;
   if (isThere(file)) return JSON.parse(await Deno.readTextFile(file));
-  for (const network of Object.values(recipe.networks ?? {})) await train(network, seed);
+  for (const network of Object.values(recipe.networks ?? {})) await trainingOf(network, seed);
   const training = await trainNow(await allOptionsOf(recipe, seed), folder);
   replaceFile(file, JSON.stringify(training));
   return training;
@@ -189,7 +190,7 @@ export async function train(recipe: Recipe, seed: number): Promise<Training> {
  * Where the weights of a training lie: `runs/training/<digest of options, training code and machine>`. Of the machine, since
  * rows say on which one the times of a training were measured.
  */
-export async function weightsOf(recipe: Recipe, seed: number): Promise<string> {
+export async function trainingFolder(recipe: Recipe, seed: number): Promise<string> {
   codeDigest ??= digestOf("src/training", "src/data");
   const digest = await sha256(
     JSON.stringify([await allOptionsOf(recipe, seed), await codeDigest, machineText()]),
@@ -199,7 +200,7 @@ export async function weightsOf(recipe: Recipe, seed: number): Promise<string> {
 
 async function allOptionsOf(recipe: Recipe, seed: number): Promise<string[]> {
   const networks = Object.entries(recipe.networks ?? {}).map(async ([role, network]) =>
-    `--${role}=${await weightsOf(network, seed)}`
+    `--${role}=${await trainingFolder(network, seed)}`
   );
   return [...optionsOf(recipe, sweepDataset(), seed), ...await Promise.all(networks)];
 }
@@ -207,23 +208,23 @@ async function allOptionsOf(recipe: Recipe, seed: number): Promise<string[]> {
 async function trainNow(options: readonly string[], folder: string): Promise<Training> {
   const place = ["--out", folder, "--results", "runs/training/logs", "--resume", "--wait"];
   const protocol = ["--hold-out", "--evaluate", "last", "--json"];
-  const result = await runJson([...PERMISSIONS, "src/cli/train.ts", ...options, ...place, ...protocol], {
+  const result = await runJson([...TRAINING_RIGHTS, "src/cli/train.ts", ...options, ...place, ...protocol], {
     timeoutSeconds: 4 * 3600,
   }) as TrainResult;
   const { diverged, lastInputs, trainAccuracy, evaluation, trainImages, imagesPerSecond, seconds } = result;
   const found = { diverged, lastInputs, trainImages, imagesPerSecond, seconds };
   return diverged
     ? { ...found, trainAccuracy: null, heldOut: null, test: null }
-    : { ...found, trainAccuracy, heldOut: evaluation, test: await evaluate(folder) };
+    : { ...found, trainAccuracy, heldOut: evaluation, test: await evaluateFolder(folder) };
 }
 
 /** Measures the weights of a folder on the test images of its dataset. */
-export const evaluate = async (
+export const evaluateFolder = async (
   folder: string,
   ...options: readonly ("--clip" | "--each")[]
 ): Promise<EvaluateResult> =>
   await runJson([
-    ...PERMISSIONS,
+    ...TRAINING_RIGHTS,
     "src/cli/evaluate.ts",
     ...["--weights", folder, "--range", String(RANGE), "--json"],
     ...options,
@@ -244,8 +245,4 @@ async function digestOf(...folders: string[]): Promise<string> {
     }
   }
   return await sha256(texts.join("\n"));
-}
-
-async function sha256(text: string): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
 }

@@ -1,5 +1,5 @@
 /** The accuracy of trained networks in private inference beside plaintext: the paper's accuracy table. */
-import { evaluate as evaluateNodes, readModelFolder, weightsFile } from "../mod.ts";
+import { evaluate, readModelFolder, weightsFile } from "../mod.ts";
 import type { Classification, EvaluateResult } from "../src/reproduction/command_results.ts";
 import {
   type BarChart,
@@ -16,18 +16,18 @@ import {
 import { mean, pairedDifference, wilsonInterval } from "../src/report/statistics.ts";
 import { infer } from "./_infer.ts";
 import {
+  fittedRangeOf,
   hasRanges,
   kindOf,
   methodOf,
   protocolsOf,
-  rangeOf,
   recipeDigest,
   reluTwinOf,
   type ShippedModel,
   shippedModels,
   testImages,
 } from "./_models.ts";
-import { evaluate, sweepDataset } from "./_train.ts";
+import { evaluateFolder, sweepDataset } from "./_train.ts";
 import { datasetName, finiteOr, meanOf, runsText, spreadText } from "./_training_rows.ts";
 
 /** Images of a private run by the first protocol of an activation, and by the others; null: all test images. */
@@ -149,7 +149,7 @@ export const accuracyTable = defineExperiment<AccuracyCell>({
     const isFull = size === "full",
       test = await plaintext(shipped, isFull),
       whole = wilsonInterval(Math.round(test.accuracy * test.images / 100), test.images);
-    const largest = finiteOr(test.outOfRangeMax), range = rangeOf(shipped.activation);
+    const largest = finiteOr(test.outOfRangeMax), range = fittedRangeOf(shipped.activation);
     note(`${images ?? "all"} private inferences`);
     const run = await infer(
       ...["--model", shipped.model, "--weights", shipped.folder, "--activation", protocol],
@@ -190,7 +190,7 @@ const measured = new Map<string, Promise<EvaluateResult>>();
 
 /** All protocols of a network share the measurement in plaintext. */
 function plaintext({ folder }: ShippedModel, each: boolean): Promise<EvaluateResult> {
-  const known = measured.get(folder) ?? evaluate(folder, ...each ? ["--each"] as const : []);
+  const known = measured.get(folder) ?? evaluateFolder(folder, ...each ? ["--each"] as const : []);
   measured.set(folder, known);
   return known;
 }
@@ -232,7 +232,7 @@ export async function describeDepartures(
   const { images } = await testImages(dataset, shown.at(-1)!.image + 1);
   const { graph, weights, activation } = await readModelFolder(folder);
   const texts = shown.map(({ image, private: found, plaintext, gap }) => {
-    const values = evaluateNodes(graph, weights, activation, images[image]);
+    const values = evaluate(graph, weights, activation, images[image]);
     const inputs = graph.nodes.flatMap((node) => node.op === "activation" ? [values.get(node.input)!] : []);
     const largest = inputs.reduce((max, layer) => layer.reduce((m, x) => Math.max(m, Math.abs(x)), max), 0);
     return `image ${image}: ${found ?? "none"} for ${plaintext}, gap ${gap.toPrecision(2)}, input ${

@@ -6,7 +6,7 @@ import {
   type Row,
   type Size,
 } from "../src/reproduction/experiment.ts";
-import { evaluate, train, type TrainingCell, weightsOf } from "./_train.ts";
+import { evaluateFolder, type TrainingCell, trainingFolder, trainingOf } from "./_train.ts";
 import {
   accuracyOf,
   coefficientText,
@@ -77,9 +77,11 @@ export const clipAtInference = defineExperiment<ClipCell>({
   },
   cells,
   async run({ recipe, run, from, variant }, { seed }) {
-    const trainingSeed = seed + run - 1, { test, diverged } = await train(recipe, trainingSeed);
+    const trainingSeed = seed + run - 1, { test, diverged } = await trainingOf(recipe, trainingSeed);
     const conditionsOf = recipeRow(recipe, trainingSeed);
-    const clipped = diverged ? null : await evaluate(await weightsOf(recipe, trainingSeed), "--clip");
+    const clipped = diverged
+      ? null
+      : await evaluateFolder(await trainingFolder(recipe, trainingSeed), "--clip");
     return ([["clip", clipped], ["no clip", test]] as const).map(([inference, measurement]) => ({
       from,
       variant,

@@ -16,9 +16,9 @@ import {
   figureRecipe,
   type Recipe,
   secondsOf,
-  train,
   TRAINING_MB,
   type TrainingCell,
+  trainingOf,
   unmodifiedRecipe,
 } from "./_train.ts";
 import {
@@ -137,7 +137,7 @@ export const degreeSweep = defineExperiment<DegreeCell>({
   cells,
   async run(cell, { seed }) {
     const { recipe, run, series, fittedDegree } = cell;
-    const trainingSeed = seed + run - 1, training = await train(recipe, trainingSeed);
+    const trainingSeed = seed + run - 1, training = await trainingOf(recipe, trainingSeed);
     return degreesOf(cell).map((degree) => ({
       series,
       degree,

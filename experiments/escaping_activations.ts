@@ -12,9 +12,9 @@ import {
   RANGE,
   type Recipe,
   secondsOf,
-  train,
   TRAINING_MB,
   type TrainingCell,
+  trainingOf,
   unmodifiedRecipe,
 } from "./_train.ts";
 import { finiteOr, recipeRow } from "./_training_rows.ts";
@@ -71,7 +71,7 @@ export const escapingActivations = defineExperiment<TrainingCell>({
     }];
   },
   async run({ recipe }, { seed }) {
-    const { lastInputs, diverged } = await train(recipe, seed);
+    const { lastInputs, diverged } = await trainingOf(recipe, seed);
     const { model, dataset, epochs, training_seed, activation, batch, learning_rate, weight_decay } =
       recipeRow(recipe, seed);
     return lastInputs.flatMap((layers, step) =>

@@ -6,8 +6,8 @@ import {
   type Recipe,
   scheduleOf,
   secondsOf,
-  train,
   type TrainingCell,
+  trainingOf,
 } from "./_train.ts";
 import {
   accuracyOf,
@@ -156,7 +156,7 @@ export const rangeMethods = defineExperiment<RangeCell>({
   cells,
   async run({ recipe, run, method }, { seed }) {
     const trainingSeed = seed + run - 1,
-      row = trainingRow(recipe, trainingSeed, await train(recipe, trainingSeed));
+      row = trainingRow(recipe, trainingSeed, await trainingOf(recipe, trainingSeed));
     const largest = Number(row["largest_input"] ?? NaN);
     return [{
       method,

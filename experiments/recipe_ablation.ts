@@ -1,6 +1,6 @@
 /** Short trainings with each rule that is not the paper's alone, and with all of them. */
 import { type BarChart, defineExperiment, type Row, type Size } from "../src/reproduction/experiment.ts";
-import { type Recipe, type Rules, scheduleOf, secondsOf, train, type TrainingCell } from "./_train.ts";
+import { type Recipe, type Rules, scheduleOf, secondsOf, type TrainingCell, trainingOf } from "./_train.ts";
 import {
   accuracyOf,
   conditions,
@@ -82,7 +82,7 @@ export const recipeAblation = defineExperiment<AblationCell>({
   columns: { variant: "which rules", rules: "the same as options of train", ...TRAINING_COLUMNS },
   cells,
   async run({ recipe, run, variant }, { seed }) {
-    const trainingSeed = seed + run - 1, training = await train(recipe, trainingSeed);
+    const trainingSeed = seed + run - 1, training = await trainingOf(recipe, trainingSeed);
     return [{ variant, rules: rulesText(recipe.rules), ...trainingRow(recipe, trainingSeed, training) }];
   },
   figures: (rows) => [accuracyChart(rows)],

@@ -9,7 +9,7 @@ import {
   type Row,
   type Size,
 } from "../src/reproduction/experiment.ts";
-import { figureRecipe, secondsOf, train, TRAINING_MB, type TrainingCell } from "./_train.ts";
+import { figureRecipe, secondsOf, TRAINING_MB, type TrainingCell, trainingOf } from "./_train.ts";
 import {
   accuracyOf,
   authorsOf,
@@ -72,7 +72,7 @@ export const regularisationSweep = defineExperiment<RegularisationCell>({
   cells: regularisationCells,
   async run({ recipe, run }, { seed }) {
     const trainingSeed = seed + run - 1;
-    return [trainingRow(recipe, trainingSeed, await train(recipe, trainingSeed))];
+    return [trainingRow(recipe, trainingSeed, await trainingOf(recipe, trainingSeed))];
   },
   figures: (rows, reference) => [
     accuracyChart(rows, reference),

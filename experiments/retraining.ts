@@ -1,8 +1,9 @@
 /** Whether a shipped network comes out again, to the last bit, when its training is repeated from its training.json. */
 import { weightsFile } from "../mod.ts";
+import type { TrainResult } from "../src/reproduction/command_results.ts";
 import { type Cell, defineExperiment, runJson, type Size } from "../src/reproduction/experiment.ts";
 import { kindOf, samplesOf, type ShippedModel } from "./_models.ts";
-import { PERMISSIONS, TRAINING_MB } from "./_train.ts";
+import { TRAINING_MB, TRAINING_RIGHTS } from "./_train.ts";
 
 interface RetrainingCell extends Cell {
   readonly shipped: ShippedModel;
@@ -45,10 +46,10 @@ export const retraining = defineExperiment<RetrainingCell>({
     const out = await Deno.makeTempDir({ dir: "runs", prefix: "retraining-" });
     try {
       const { seconds } = await runJson([
-        ...PERMISSIONS,
+        ...TRAINING_RIGHTS,
         "src/cli/train.ts",
         ...["--repeat", folder, "--out", `${out}/run`, "--results", out, "--evaluate", "last", "--json"],
-      ], { timeoutSeconds: 4 * 3600 }) as { seconds: number };
+      ], { timeoutSeconds: 4 * 3600 }) as TrainResult;
       const [first, second] = [await weightsFile(folder), await weightsFile(`${out}/run`)];
       return [{
         weights: folder,

@@ -1,6 +1,14 @@
 /** PILLAR with each of its parts taken away in turn. */
 import { type BarChart, defineExperiment, type Row, type Size } from "../src/reproduction/experiment.ts";
-import { type Recipe, scheduleOf, secondsOf, train, TRAINING_MB, type TrainingCell } from "./_train.ts";
+import {
+  RANGE,
+  type Recipe,
+  scheduleOf,
+  secondsOf,
+  TRAINING_MB,
+  type TrainingCell,
+  trainingOf,
+} from "./_train.ts";
 import {
   accuracyOf,
   conditions,
@@ -28,7 +36,7 @@ function wholeRecipe(size: Size): Recipe {
     batch: 256,
     learningRate: 0.1,
     weightDecay: 1e-4,
-    clip: 5,
+    clip: RANGE,
     penalty: { coefficient: 1e-5, range: 4.8, exponent: 10, warmUp: "short", reduction: "sum" },
   };
 }
@@ -89,7 +97,7 @@ export const trainingAblation = defineExperiment<AblationCell>({
   cells: ablationCells,
   async run({ recipe, run, variant }, { seed }) {
     const trainingSeed = seed + run - 1;
-    return [{ variant, ...trainingRow(recipe, trainingSeed, await train(recipe, trainingSeed)) }];
+    return [{ variant, ...trainingRow(recipe, trainingSeed, await trainingOf(recipe, trainingSeed)) }];
   },
   figures: (rows) => [accuracyChart(rows), ...rangeChart(rows)],
   table: (rows) =>

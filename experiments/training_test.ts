@@ -18,10 +18,10 @@ import { csvText } from "../src/report/csv.ts";
 import { readReference } from "../src/report/results.ts";
 import { writeFolder } from "../tests/support/model_folders.ts";
 import {
+  fittedRangeOf,
   kindOf,
   methodOf,
   protocolsOf,
-  rangeOf,
   recipeDigest,
   reluTwinOf,
   type ShippedModel,
@@ -29,11 +29,11 @@ import {
 import {
   figureRecipe,
   optionsOf,
-  train,
   type Training,
   type TrainingCell,
+  trainingFolder,
+  trainingOf,
   unmodifiedRecipe,
-  weightsOf,
 } from "./_train.ts";
 import { accuracyOf, chosen, spreadText, trainingRow } from "./_training_rows.ts";
 import { accuracyOverTime } from "./accuracy_over_time.ts";
@@ -168,7 +168,7 @@ describe("the training experiments", () => {
   });
 });
 
-describe("train()", () => {
+describe("trainingOf()", () => {
   it("asks the command for every setting of its recipe", () => {
     const options = {
       ...RECIPE_OPTIONS,
@@ -216,17 +216,17 @@ describe("train()", () => {
   });
   it("keeps a result by recipe, seed and training code, and does not train again", async () => {
     const recipe = { ...figureRecipe("smoke", 4, 1e-5), model: "none" }, seed = 123_456;
-    const folder = await weightsOf(recipe, seed), result = trained(1, 2);
+    const folder = await trainingFolder(recipe, seed), result = trained(1, 2);
     const twin = { ...recipe, activation: "relu" }, other = { ...twin, learningRate: 1 };
-    const different = [recipe, { ...recipe, clip: null }].map((recipe) => weightsOf(recipe, seed + 1));
+    const different = [recipe, { ...recipe, clip: null }].map((recipe) => trainingFolder(recipe, seed + 1));
     const behind = [{ twin }, { twin: other }, { teacher: twin }].map((networks) =>
-      weightsOf({ ...recipe, networks }, seed)
+      trainingFolder({ ...recipe, networks }, seed)
     );
     assertEquals(new Set([folder, ...await Promise.all([...different, ...behind])]).size, 6);
     await Deno.mkdir("runs/training", { recursive: true });
     await Deno.writeTextFile(`${folder}.json`, JSON.stringify(result));
     try {
-      assertEquals(await train(recipe, seed), result);
+      assertEquals(await trainingOf(recipe, seed), result);
     } finally {
       await Deno.remove(`${folder}.json`);
     }
@@ -563,7 +563,7 @@ describe("accuracy_table", () => {
     const found = ["relu", "gelu:4:10", "hermite", "trig:16:2:1", "sigmoid:exact"].map((activation) => [
       kindOf(activation),
       protocolsOf(activation).at(0),
-      rangeOf(activation),
+      fittedRangeOf(activation),
     ]);
     const wave = ACTIVATION_PROTOCOLS.find(({ name }) => name === "trigonometric")?.name;
     assertEquals(found, [

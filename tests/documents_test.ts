@@ -45,16 +45,14 @@ describe("the documents", () => {
     const { tasks } = JSON.parse(await Deno.readTextFile("deno.json")) as {
       tasks: Record<string, { command: string }>;
     };
-    const helps = await Promise.all(
-      Object.entries(tasks).filter(([, { command }]) => command.includes("src/cli/")).map(async ([name]) => {
-        if (name === "build") return "";
-        await using program = Program.start(name.replace(/:turbo$/, "").replace(":", "_"), ["--help"], {
-          proves: false,
-        });
-        return (await program.succeeds()).stdout;
-      }),
-    );
-    const known = new Set(helps.flatMap((help) => help.match(/--[a-z][a-z-]*/g) ?? []));
+    const known = new Set<string>();
+    // One after another: of thirty at once one may wait for a minute where the machine is busy.
+    for (const [name, { command }] of Object.entries(tasks)) {
+      if (name === "build" || !command.includes("src/cli/")) continue;
+      const file = name.replace(/:turbo$/, "").replace(":", "_");
+      await using program = Program.start(file, ["--help"], { proves: false });
+      for (const [flag] of (await program.succeeds()).stdout.matchAll(/--[a-z][a-z-]*/g)) known.add(flag);
+    }
     const unknown: string[] = [];
     for (const page of await pages()) {
       const text = await Deno.readTextFile(page);
@@ -67,7 +65,7 @@ describe("the documents", () => {
   });
   it("begin with one of at most 10 kB", async () => {
     const { size } = await Deno.stat("README.md");
-    assert(size <= 10_240, `README.md has ${size} bytes`);
+    assert(size <= 10_000, `README.md has ${size} bytes`);
   });
 });
 

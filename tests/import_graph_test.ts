@@ -113,7 +113,9 @@ it("the folders of src import each other in one direction only", async () => {
       const target = new URL(specifier, `file:///${path}`).pathname.split("/");
       const room = target[1] === "src" ? target[2] : target[1];
       if (!specifier.startsWith(".") || room === folder) continue;
-      if (!MAY_IMPORT[folder].includes(room)) wrong.push(`${path} imports ${specifier}`);
+      // Of the experiments the list of them alone, which names no single one.
+      const isAllowed = room !== "experiments" || target.slice(1).join("/") === "experiments/mod.ts";
+      if (!MAY_IMPORT[folder].includes(room) || !isAllowed) wrong.push(`${path} imports ${specifier}`);
     }
   }
   assertEquals(wrong, []);
@@ -138,6 +140,52 @@ it("no file of src imports itself through others, types included", async () => {
   };
   for (const path of imports.keys()) walk(path, []);
   assertEquals(circles, []);
+});
+
+/** Functions, constants and classes by name, and the files that export them; the words of every file that may read them. */
+async function exported(): Promise<{ names: Map<string, string[]>; words: Map<string, Set<string>> }> {
+  const names = new Map<string, string[]>(), words = new Map<string, Set<string>>();
+  const export_ = /^export (?:async )?(?:const|function\*?|class) (\w+)/gm;
+  for (const folder of ["src", "experiments", "tests"]) {
+    for await (const path of sources(folder)) {
+      const code = (await read(path)).replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+      words.set(path, new Set(code.match(/\w+/g)));
+      if (isTest(path) || folder === "tests") continue;
+      for (const [, name] of code.matchAll(export_)) names.set(name, [...names.get(name) ?? [], path]);
+    }
+  }
+  words.set("mod.ts", new Set((await read("mod.ts")).match(/\w+/g)));
+  return { names, words };
+}
+
+it("nothing is exported that no other file reads", async () => {
+  const { names, words } = await exported(), published = await read("mod.ts"), dead: string[] = [];
+  for (const [name, files] of names) {
+    for (const file of files) {
+      // Numbers of a protocol stand in one list: `export const END = 0, PREPARE = 1, RUN = 2`.
+      const list = new RegExp(`^export const ${name} = [^,]*((?:, \\w+ = [^,]*)+);$`, "m").exec(
+        await read(file),
+      );
+      const all = [name, ...list?.[1].match(/(?<=, )\w+/g) ?? []];
+      const isRead = [...words].some(([path, found]) => path !== file && all.some((one) => found.has(one)));
+      if (!isRead && !published.includes(`export * from "./${file}"`)) dead.push(`${file}: ${name}`);
+    }
+  }
+  assertEquals(dead, []);
+});
+
+/** What several engines compute, each in its own way. */
+const OF_EVERY_ENGINE = [
+  ...["add", "batchNorm", "convolve", "copy", "crossEntropy", "differentiate", "maxPool", "penaltyOf"],
+  ...["planConvolution", "update"],
+];
+
+it("a name is one function, but for what every engine computes and the words of the two worker pools", async () => {
+  const double = [...(await exported()).names].filter(([name, files]) =>
+    files.length > 1 && !OF_EVERY_ENGINE.includes(name) &&
+    !files.every((file) => /(pool|shard)_protocol\.ts$/.test(file))
+  );
+  assertEquals(double, []);
 });
 
 /**

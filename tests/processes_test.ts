@@ -553,8 +553,8 @@ describe(
       assertGreater(accuracy!.private.percent, 80);
       for (
         const [mistake, sentence] of [
-          [["--repetitions", "2"], "many images are asked about once each"],
-          [["--labels", "labels.txt"], "--labels says what --images show, which is not given"],
+          [["--repetitions", "2"], "--repetitions and --dataset were both given"],
+          [["--labels", "labels.txt"], "--labels does nothing without --images"],
           [["--drawn", "1"], "--drawn and --dataset were both given"],
         ] as const
       ) {

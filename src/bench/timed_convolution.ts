@@ -2,9 +2,9 @@
 import {
   type ConvolutionShape,
   instantiateConvolutionKernels,
-  outputSize,
   planConvolution,
   RESERVED_BYTES,
+  sideOf,
 } from "../training/convolution.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 
@@ -26,7 +26,7 @@ export function placeConvolution(
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
   const plan = planConvolution(instantiateConvolutionKernels(memory, modules), shape, options);
   const { batch, height, width, inputs, outputs, kernel } = shape;
-  const outHeight = outputSize(height, shape), outWidth = outputSize(width, shape);
+  const outHeight = sideOf(height, shape), outWidth = sideOf(width, shape);
   let top = RESERVED_BYTES;
   const block = (bytes: number) => {
     const at = top;

@@ -1,11 +1,12 @@
 /** `deno task audit`: how much room a small ring has for a network, on calibration images. */
 import { writeDescription } from "../data/model_folder.ts";
+import { DATASET_NAMES } from "../data/open_dataset.ts";
 import { audit, type AuditedScale } from "../inference/audit.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { DEFAULT_ACTIVATION, DEFAULT_LINEAR, WAVE_ACTIVATION } from "../protocols/registry.ts";
 import { fastForward, seededImages, trainingImages } from "../options/audit_images.ts";
-import { runCommand, UsageError } from "../terminal/command.ts";
+import { runCommand } from "../terminal/command.ts";
 import {
   formatRangesOption,
   INFER_OPTIONS,
@@ -18,7 +19,6 @@ import { formatTable } from "../terminal/table.ts";
 
 const { classes, ringBits, polynomial, wave } = PLAN_OPTIONS,
   { weights, modelSeed, json } = INFER_OPTIONS;
-const SEEDED = "seeded";
 
 await runCommand({
   name: "audit",
@@ -42,21 +42,16 @@ await runCommand({
     modelSeed,
     dataset: {
       type: "string",
-      default: SEEDED,
-      value: "NAME",
-      help:
-        `whose training images to calibrate on: ${SEEDED} (random images), cifar10, cifar100, shapes, folder`,
+      choices: DATASET_NAMES,
+      help: "whose training images to calibrate on (default: random images from a seed)",
     },
-    data: { type: "path", value: "DIR", help: "folder of the dataset" },
+    data: { type: "path", value: "DIR", needs: ["dataset"], help: "folder of the dataset" },
     images: { type: "integer", min: 1, max: 100_000, default: 100, help: "images to calibrate on" },
-    write: { type: "boolean", help: "store the ranges in the model folder" },
+    write: { type: "boolean", needs: ["weights"], help: "store the ranges in the model folder" },
     force: { type: "boolean", help: "end well, and write, even if the ring has too little room" },
     json,
   },
   async run(options) {
-    if (options.write && options.weights === undefined) {
-      throw new UsageError("--write stores ranges in the folder of --weights, which is not given");
-    }
     if (options.write) ownFolder(options.weights!);
     const { model, plan } = await networkAndPlan({
       ...options,
@@ -72,7 +67,7 @@ await runCommand({
       plan,
       foldBatchNorm(model.graph, model.weights).weights,
     );
-    const images = options.dataset === SEEDED
+    const images = options.dataset === undefined
       ? seededImages(graph, options.images)
       : await trainingImages(graph, options.images, {
         name: options.dataset,

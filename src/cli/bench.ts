@@ -12,8 +12,9 @@ import type { Width } from "../ring/tensor.ts";
 import { type Candidate, measure, type Timing } from "../bench/measure.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
 import { floatConvolution } from "../bench/tensorflow_convolution.ts";
-import { runCommand } from "../terminal/command.ts";
+import { runCommand, UsageError } from "../terminal/command.ts";
 import { formatTable } from "../terminal/table.ts";
+import { FAST_KERNELS } from "../terminal/v8_flags.ts";
 
 /** Height and width, inputs, outputs, kernel, stride. */
 const SHAPES: readonly (readonly [number, number, number, number, number])[] = [
@@ -53,9 +54,6 @@ const VARIANTS: readonly { readonly name: string; readonly width: Width; readonl
 ];
 const SMALL_RANGE = 300;
 
-/** Flags of `--fast-kernels`, read by V8 when the process starts. */
-const UNSAFE_FLAGS = "--no-wasm-bounds-checks,--experimental-wasm-revectorize";
-
 /** Runs this command again with the flags that V8 reads at its start. */
 async function withUnsafeFlags(): Promise<number> {
   const args = Deno.args.filter((arg) => arg !== "--fast-kernels");
@@ -64,7 +62,7 @@ async function withUnsafeFlags(): Promise<number> {
       "run",
       "--allow-read",
       "--no-prompt",
-      `--v8-flags=${UNSAFE_FLAGS}`,
+      FAST_KERNELS,
       import.meta.filename!,
       ...args,
     ],
@@ -239,14 +237,16 @@ if (import.meta.main) {
       models: {
         type: "list",
         choices: MODEL_NAMES,
-        default: NETWORKS,
-        help: "networks whose linear layers to run",
+        help: `networks whose linear layers to run (default: ${NETWORKS.join()})`,
       },
       seconds: { type: "number", min: 0.01, max: 600, default: 1, help: "time for each row" },
       fastKernels: { type: "boolean", help: "without bounds checks: unsafe, see below" },
       json: { type: "boolean", help: "print rows as JSON" },
     },
     async run(options) {
+      if (options.models !== undefined && !options.only.includes("networks")) {
+        throw new UsageError("--models are measured by --only networks, which is not among what was given");
+      }
       if (options.fastKernels) return await withUnsafeFlags();
       const ring = await Ring.open();
       const rows: Record<string, unknown>[] = [];
@@ -272,7 +272,7 @@ if (import.meta.main) {
         show("layers, ms", ["layer", ...columns], part);
       }
       if (options.only.includes("networks")) {
-        const part = options.models.map((model) =>
+        const part = (options.models ?? NETWORKS).map((model) =>
           benchSequence(ring, model, linearLayers(model), options.seconds * 5)
         );
         show("all linear layers in order, ms", ["layer", "weights MB", ...columns], part);

@@ -4,9 +4,11 @@
  * not depend on them.
  */
 import { CIFAR, type Dataset } from "../data/dataset.ts";
-import { type Graph, inferShapes } from "../models/graph.ts";
+import { isLinear } from "../models/fold.ts";
+import { type Graph, inferShapes, windowOf } from "../models/graph.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
+import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { median } from "../report/statistics.ts";
 import { parseActivation } from "../training/activations.ts";
 import { trainingBatches } from "../training/batches.ts";
@@ -39,7 +41,7 @@ const SETTINGS: StepSettings = {
   reluPart: 0,
   weightDecay: 5e-4,
   decayNorms: true,
-  clip: 5,
+  clip: FITTED_RANGE,
   penalty: { coefficient: 5e-5, exponent: 10, range: 4.8, reduction: "sum" },
   crossEntropyWeight: 1,
   labelSmoothing: 0,
@@ -121,15 +123,73 @@ async function timeSteps(
   }
 }
 
+/** Of a network, rounded; per second of whole training steps. */
+interface ModelSpeed {
+  readonly model: string;
+  readonly stepMs: number;
+  readonly imagesPerSecond: number;
+  readonly best: number;
+  readonly gaugeGflops: number;
+  readonly atNominalPace: number;
+  readonly tfjs?: number;
+}
+
+async function timeModel(
+  model: string,
+  options: {
+    readonly batchSize: number;
+    readonly workers: number;
+    readonly stepsOfRound: number | undefined;
+  },
+  gauge: Gauge,
+): Promise<ModelSpeed> {
+  const { medianMs, bestMs } = await timeSteps(createWasmEngine, buildModel(model), {
+    ...options,
+    rounds: ROUNDS,
+    between: () => gauge.read(GAUGE_MS),
+  });
+  const gflops = gauge.take(), speed = 1000 * options.batchSize / medianMs;
+  return {
+    model,
+    stepMs: rounded(medianMs),
+    imagesPerSecond: rounded(speed),
+    best: rounded(1000 * options.batchSize / bestMs),
+    gaugeGflops: rounded(gflops),
+    atNominalPace: rounded(speed * NOMINAL_GFLOPS / gflops),
+  };
+}
+
+/** Images per second of the other engine. */
+async function timeInTensorflow(model: string, batch: number): Promise<number> {
+  const { createTensorflowEngine } = await import("../training/tensorflow_engine.ts");
+  const batchSize = Math.min(batch, TFJS_BATCH);
+  const { medianMs } = await timeSteps(
+    (graph, activation, options) =>
+      createTensorflowEngine(graph, activation, { ...options, backend: "wasm" }),
+    buildModel(model),
+    { batchSize, stepsOfRound: TFJS_STEPS },
+  );
+  return rounded(1000 * batchSize / medianMs);
+}
+
+const rowOf = ({ model, stepMs, imagesPerSecond, best, gaugeGflops, atNominalPace, tfjs }: ModelSpeed) => ({
+  model,
+  "step ms": stepMs,
+  "images/s": imagesPerSecond,
+  "best images/s": best,
+  "gauge GFLOP/s": gaugeGflops,
+  [`images/s at ${NOMINAL_GFLOPS}`]: atNominalPace,
+  ...(tfjs === undefined ? {} : { "tfjs images/s": tfjs, ratio: rounded(imagesPerSecond / tfjs) }),
+});
+
 /** The different convolutions and dense layers of some networks. */
 function linearShapes(models: readonly string[], batch: number): ConvolutionShape[] {
   const shapes = new Map<string, ConvolutionShape>();
   for (const graph of models.map((model) => buildModel(model))) {
     const values = inferShapes(graph);
     for (const node of graph.nodes) {
-      if (node.op !== "conv" && node.op !== "dense") continue;
-      const [height, width, inputs] = values.get(node.input)!;
-      const { kernel, stride, padding } = node.op === "conv" ? node : { kernel: 1, stride: 1, padding: 0 };
+      if (!isLinear(node)) continue;
+      const [height, width, inputs] = values.get(node.input)!, { kernel, stride, padding } = windowOf(node);
       const shape = { batch, height, width, inputs, outputs: node.outputs, kernel, stride, padding };
       shapes.set(JSON.stringify(shape), shape);
     }
@@ -161,6 +221,16 @@ function timeKernels(modules: readonly WebAssembly.Module[], shape: ConvolutionS
     weightGradient: speed("weightGradient"),
   };
 }
+
+const kernelRow = (k: KernelSpeed) => ({
+  layer: `${k.kernel}x${k.kernel}${
+    k.stride > 1 ? `/${k.stride}` : ""
+  } ${k.inputs}->${k.outputs} @${k.height}`,
+  method: k.method,
+  forward: rounded(k.forward),
+  "input gradient": rounded(k.inputGradient),
+  "weight gradient": rounded(k.weightGradient),
+});
 
 function fusesMultiplyAdd(modules: readonly WebAssembly.Module[]): boolean {
   const kernels: ConvolutionKernels = instantiateConvolutionKernels(
@@ -199,76 +269,40 @@ await runCommand({
   async run({ models, batch, workers, steps, noTfjs, noKernels, json }) {
     const say = json ? () => {} : console.log;
     const modules = await loadConvolutionModules(), fma = fusesMultiplyAdd(modules);
-    const rows: Record<string, unknown>[] = [];
-    const imagesPerSecond: Record<string, number> = {}, best: Record<string, number> = {};
-    const gaugeGflops: Record<string, number> = {}, atNominalPace: Record<string, number> = {};
-    const tfjs: Record<string, number> = {};
-    const gauge = await Gauge.open(workers);
+    const gauge = await Gauge.open(workers), speeds: ModelSpeed[] = [];
     for (const model of models) {
-      const graph = buildModel(model), row: Record<string, unknown> = { model };
-      const timing = await timeSteps(createWasmEngine, graph, {
-        batchSize: batch,
-        workers,
-        stepsOfRound: steps === undefined ? undefined : Math.ceil(steps / ROUNDS),
-        rounds: ROUNDS,
-        between: () => gauge.read(GAUGE_MS),
-      });
-      const gflops = gauge.take(), speed = 1000 * batch / timing.medianMs;
-      imagesPerSecond[model] = rounded(speed);
-      best[model] = rounded(1000 * batch / timing.bestMs);
-      gaugeGflops[model] = rounded(gflops);
-      atNominalPace[model] = rounded(speed * NOMINAL_GFLOPS / gflops);
-      Object.assign(row, {
-        "step ms": rounded(timing.medianMs),
-        "images/s": imagesPerSecond[model],
-        "best images/s": best[model],
-        "gauge GFLOP/s": gaugeGflops[model],
-        [`images/s at ${NOMINAL_GFLOPS}`]: atNominalPace[model],
-      });
-      if (!noTfjs) {
-        const { createTensorflowEngine } = await import("../training/tensorflow_engine.ts");
-        const batchSize = Math.min(batch, TFJS_BATCH);
-        const { medianMs } = await timeSteps(
-          (graph, activation, options) =>
-            createTensorflowEngine(graph, activation, { ...options, backend: "wasm" }),
-          graph,
-          { batchSize, stepsOfRound: TFJS_STEPS },
-        );
-        tfjs[model] = rounded(1000 * batchSize / medianMs);
-        Object.assign(row, {
-          "tfjs images/s": tfjs[model],
-          ratio: rounded(imagesPerSecond[model] / tfjs[model]),
-        });
-      }
-      rows.push(row);
+      const stepsOfRound = steps === undefined ? undefined : Math.ceil(steps / ROUNDS);
+      const speed = await timeModel(model, { batchSize: batch, workers, stepsOfRound }, gauge);
+      speeds.push(noTfjs ? speed : { ...speed, tfjs: await timeInTensorflow(model, batch) });
     }
     gauge.close();
     say(`training steps, batch ${batch}, ${workers} worker${workers > 1 ? "s" : ""}, ${ACTIVATION}, median:`);
-    say(formatTable(rows));
+    say(formatTable(speeds.map(rowOf)));
     say(
       `gauge: GFLOP/s a thread of the direct 3x3 convolution of 64 channels, in turns with the steps and on as many ` +
         `threads;\n"at ${NOMINAL_GFLOPS}": images/s scaled to that nominal gauge, to compare machines or moments`,
     );
-    const kernels = noKernels
-      ? []
-      : linearShapes(models, Math.max(1, batch >> 1)).map((s) => timeKernels(modules, s));
+    const images = Math.max(1, batch >> 1);
+    const kernels = noKernels ? [] : linearShapes(models, images).map((s) => timeKernels(modules, s));
     if (kernels.length > 0) {
-      say(`\nconvolution kernels, ${Math.max(1, batch >> 1)} images, one thread, best GFLOP/s:`);
-      say(formatTable(kernels.map((k) => ({
-        layer: `${k.kernel}x${k.kernel}${
-          k.stride > 1 ? `/${k.stride}` : ""
-        } ${k.inputs}->${k.outputs} @${k.height}`,
-        method: k.method,
-        forward: rounded(k.forward),
-        "input gradient": rounded(k.inputGradient),
-        "weight gradient": rounded(k.weightGradient),
-      }))));
+      say(`\nconvolution kernels, ${images} images, one thread, best GFLOP/s:`);
+      say(formatTable(kernels.map(kernelRow)));
     }
     if (json) {
       const settings = { batch, workers, activation: ACTIVATION, fma, v8: Deno.version.v8 };
-      console.log(
-        JSON.stringify({ imagesPerSecond, best, gaugeGflops, atNominalPace, tfjs, ...settings, kernels }),
-      );
+      const by = (figure: (speed: ModelSpeed) => number | undefined) =>
+        Object.fromEntries(
+          speeds.flatMap((speed) => figure(speed) === undefined ? [] : [[speed.model, figure(speed)]]),
+        );
+      console.log(JSON.stringify({
+        imagesPerSecond: by(({ imagesPerSecond }) => imagesPerSecond),
+        best: by(({ best }) => best),
+        gaugeGflops: by(({ gaugeGflops }) => gaugeGflops),
+        atNominalPace: by(({ atNominalPace }) => atNominalPace),
+        tfjs: by(({ tfjs }) => tfjs),
+        ...settings,
+        kernels,
+      }));
     }
   },
 });

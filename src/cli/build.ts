@@ -11,6 +11,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { replaceFile } from "../files/replace_file.ts";
+import { sha256 } from "../files/sha256.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const OUTPUT = new URL("build/", ROOT);
@@ -49,7 +50,7 @@ async function findModules(): Promise<Module[]> {
     for (const file of files.filter((file) => !file.startsWith("_"))) {
       const url = new URL(file, folder);
       const text = Deno.readTextFileSync(url);
-      const fingerprint = await hash([compiler, ...OPTIONS, ...MEMORY, text, ...helpers].join("\0"));
+      const fingerprint = await sha256([compiler, ...OPTIONS, ...MEMORY, text, ...helpers].join("\0"));
       modules.push({ name: `${subject.name}_${file.split(".")[0]}`, url, text, fingerprint });
     }
   }
@@ -63,10 +64,6 @@ function listFiles(folder: URL): string[] {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return [];
     throw error;
   }
-}
-
-async function hash(text: string): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
 }
 
 const wasmFile = (module: Module) => new URL(`${module.name}.wasm`, OUTPUT);

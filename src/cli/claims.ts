@@ -26,10 +26,11 @@ await runCommand({
       help: "claims about these experiments only",
     },
     partial: { type: "boolean", help: "accept claims that the CSVs have no rows for" },
-    verbose: { type: "boolean", help: "print the sentences too" },
+    verbose: { type: "boolean", excludes: ["json"], help: "print the sentences too" },
     json: { type: "boolean", help: "print one JSON object a line in place of the table" },
     matrix: {
       type: "boolean",
+      excludes: ["results", "only", "partial", "verbose", "json"],
       help: "print what smoke, quick and full decide, as Markdown, and check nothing",
     },
   },

@@ -1,7 +1,7 @@
 /** `deno task client`: holds an image and has it classified without showing it. */
 import { answersIn, batchOf, type OpenedAnswer, viewsOf } from "../inference/batches.ts";
 import { classOf, type QueryFigures, type SessionFigures } from "../inference/parties.ts";
-import { checkImage } from "../inference/session.ts";
+import { checkEncodable } from "../inference/session.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
@@ -19,6 +19,7 @@ import {
   PREPARE_OPTION,
   profileFrom,
   sayPrecision,
+  SEED_OPTION,
   THREADS_OPTION,
 } from "../options/inference_options.ts";
 import { ask } from "../roles/asking.ts";
@@ -41,16 +42,12 @@ await runCommand({
     drawn: DRAWN_OPTION,
     ...MANY_IMAGES_OPTIONS,
     mirror: MIRROR_OPTION,
-    seed: {
-      type: "integer",
-      min: 0,
-      default: 1,
-      help: "seed of the random image that is used without --image",
-    },
+    seed: SEED_OPTION,
     repetitions: {
       type: "integer",
       min: 1,
-      max: 100_000,
+      // Those of `infer`, and its warm-up.
+      max: 101_000,
       help: "queries, each with fresh correlations (default: every image once)",
     },
     connect: connectOption(7700, "address of the server"),
@@ -77,7 +74,7 @@ await runCommand({
     });
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
-    for (const image of images) checkImage(pool.ring, plan, image);
+    for (const image of images) checkEncodable(pool.ring, plan, image);
     const common = {
       role: "client",
       timeoutMs: options.timeout * 1000,

@@ -4,11 +4,12 @@ import { type Model, readModelFolder } from "../data/model_folder.ts";
 import { DATASET_NAMES, openDataset } from "../data/open_dataset.ts";
 import { classOf } from "../inference/parties.ts";
 import { foldBatchNorm } from "../models/fold.ts";
+import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { plaintextLogits } from "../options/plaintext_logits.ts";
 import { evaluateSplit } from "../training/evaluation.ts";
 import { formatActivation } from "../training/activations.ts";
 import { stateOf } from "../training/initial.ts";
-import { rangeOf } from "../training/trainer.ts";
+import { rangeOf } from "../training/recipe.ts";
 import type { EvaluateResult } from "../reproduction/command_results.ts";
 import { runCommand, UsageError } from "../terminal/command.ts";
 import { formatTable } from "../terminal/table.ts";
@@ -36,21 +37,19 @@ await runCommand({
       type: "number",
       min: 0.1,
       max: 1000,
-      help: "larger inputs are out of range (default: the clip of the training, or 5)",
+      help: `larger inputs are out of range (default: the clip of the training, or ${FITTED_RANGE})`,
     },
     ...ENGINE_OPTIONS,
     each: {
       type: "boolean",
+      needs: ["json"],
+      excludes: ["clip"],
       help: "with --json: of each image whether its class is right, by TensorFlow.js",
     },
     json: { type: "boolean", help: "print one JSON object on one line" },
   },
   async run({ weights: folder, json, clip: clipped, ...options }) {
     checkFinished(folder);
-    if (options.each && !json) throw new UsageError("--each is part of the result of --json");
-    if (options.each && clipped) {
-      throw new UsageError("--each is measured without the clip; leave out --clip");
-    }
     const { model, graph, activation, weights, classNames, pixels } = await readModelFolder(folder);
     const trained = await readDescription(folder), name = options.dataset ?? trained?.run.dataset;
     if (name === undefined) {

@@ -1,6 +1,6 @@
 /** `deno task fit`: the best polynomial with coefficients of a given precision. */
 import { FUNCTIONS, integerFit } from "../polynomial/integer_fit.ts";
-import { formatPolynomial } from "../polynomial/polynomial.ts";
+import { FITTED_RANGE, formatPolynomial } from "../polynomial/polynomial.ts";
 import { runCommand } from "../terminal/command.ts";
 
 await runCommand({
@@ -20,7 +20,13 @@ await runCommand({
       default: 10,
       help: "bits after the point of each coefficient",
     },
-    range: { type: "number", min: 0.1, max: 100, default: 5, help: "the fit is on [-range, range]" },
+    range: {
+      type: "number",
+      min: 0.1,
+      max: 100,
+      default: FITTED_RANGE,
+      help: "the fit is on [-range, range]",
+    },
     function: {
       type: "string",
       choices: Object.keys(FUNCTIONS) as (keyof typeof FUNCTIONS)[],

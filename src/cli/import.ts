@@ -1,10 +1,10 @@
 /** `deno task import`: the network of an ONNX file as a model folder. */
 import { basename, dirname } from "node:path";
-import { DESCRIPTION, graphPath, type ModelDescription, writeModelFolder } from "../data/model_folder.ts";
+import { graphPath, MODEL_FILE, type ModelDescription, writeModelFolder } from "../data/model_folder.ts";
 import { CHANNEL_ORDERS, type PixelFormat } from "../data/pixel_format.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
-import { DESCRIPTION as TRAINING } from "../folders/training_folder.ts";
+import { TRAINING_FILE } from "../folders/training_folder.ts";
 import { planInference } from "../inference/plan.ts";
 import { countModel } from "../models/counts.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
@@ -107,8 +107,8 @@ await runCommand({
 /** What was trained here is not overwritten; what was imported may be imported again. */
 function checkFree(folder: string): void {
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
-  const isImported = graphPath(folder) !== undefined && !names.includes(TRAINING);
-  if (names.includes(DESCRIPTION) && !isImported) {
+  const isImported = graphPath(folder) !== undefined && !names.includes(TRAINING_FILE);
+  if (names.includes(MODEL_FILE) && !isImported) {
     throw new Error(`${folder} holds a network already; give another folder`);
   }
 }

@@ -1,6 +1,6 @@
 /** `deno task infer`: a private inference by three processes on this machine, checked against plaintext engines. */
 import { dirname, join } from "node:path";
-import { DESCRIPTION } from "../data/model_folder.ts";
+import { MODEL_FILE } from "../data/model_folder.ts";
 import { answersIn, inGroups, meanOf, viewsOf } from "../inference/batches.ts";
 import { costOf } from "../inference/cost.ts";
 import type { Plan } from "../inference/plan.ts";
@@ -11,7 +11,7 @@ import { fixedPointLogits } from "../inference/oracle.ts";
 import { DATA_FOLDER } from "../data/cifar.ts";
 import type { Classification, InferResult } from "../reproduction/command_results.ts";
 import { median, quartiles } from "../report/statistics.ts";
-import { runCommand, UsageError } from "../terminal/command.ts";
+import { type OptionSpecs, type OptionValues, runCommand } from "../terminal/command.ts";
 import {
   ACTIVATION_OPTION,
   formatRangesOption,
@@ -34,10 +34,52 @@ import {
   withDefaults,
 } from "../options/network_and_plan.ts";
 import { type Answer, classify, compareLogits } from "../roles/answers.ts";
-import { BrokenSession, FAST_KERNELS, type InferenceRunFigures, runInference } from "../roles/processes.ts";
+import {
+  BrokenSession,
+  type InferenceRun,
+  type InferenceRunFigures,
+  runInference,
+} from "../roles/processes.ts";
 import { Progress } from "../terminal/progress.ts";
 import { asksMany, batchFrom, type ImageChoice, imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
+import { FAST_KERNELS } from "../terminal/v8_flags.ts";
+
+const OPTIONS = {
+  ...PLAN_OPTIONS,
+  model: NETWORK_OPTION,
+  activation: ACTIVATION_OPTION,
+  ...LINK_OPTIONS,
+  ...INFER_OPTIONS,
+  prepare: PREPARE_OPTION,
+  ...MANY_IMAGES_OPTIONS,
+  mirror: MIRROR_OPTION,
+  labels: {
+    type: "path",
+    value: "FILE",
+    needs: ["images"],
+    help: "what --images show: a line an image, in their order, with the number or the name of its class",
+  },
+  check: {
+    type: "integer",
+    min: 0,
+    max: 100_000,
+    help:
+      "compare the first N images with the fixed-point engine too, up to 3 s each (default: one image yes, many no)",
+  },
+  logits: {
+    type: "boolean",
+    needs: ["json"],
+    help: "with --json: the logits of every query too, and those of plaintext",
+  },
+} as const satisfies OptionSpecs;
+
+/** What is given, with a shipped network where none is. */
+type Options = Omit<OptionValues<typeof OPTIONS>, "model" | "activation"> & {
+  readonly model: string;
+  readonly graph: string | undefined;
+  readonly activation: string;
+};
 
 await runCommand({
   name: "infer",
@@ -56,144 +98,144 @@ await runCommand({
     "infer --weights results/models/roundnet-trig-s1 --dataset cifar10 --batch 8 --mirror --profile wan",
   ],
   interrupted: "the three processes were ended",
-  options: {
-    ...PLAN_OPTIONS,
-    model: NETWORK_OPTION,
-    activation: ACTIVATION_OPTION,
-    ...LINK_OPTIONS,
-    ...INFER_OPTIONS,
-    prepare: PREPARE_OPTION,
-    ...MANY_IMAGES_OPTIONS,
-    mirror: MIRROR_OPTION,
-    labels: {
-      type: "path",
-      value: "FILE",
-      help: "what --images show: a line an image, in their order, with the number or the name of its class",
-    },
-    check: {
-      type: "integer",
-      min: 0,
-      max: 100_000,
-      help:
-        "compare the first N images with the fixed-point engine too, up to 3 s each (default: one image yes, many no)",
-    },
-    logits: { type: "boolean", help: "with --json: the logits of every query too, and those of plaintext" },
-  },
+  options: OPTIONS,
   async run(given) {
-    const options = { ...await withDefaults(given), batch: batchFrom(given) };
-    if (options.logits && !options.json) throw new UsageError("--logits is part of the result of --json");
-    const profile = profileFrom(options.profile);
-    const { model, plan } = await networkAndPlan(options);
-    sayPrecision(plan);
-    const isMany = asksMany(options);
-    if (isMany && (options.repetitions !== undefined || options.warmUp !== undefined)) {
-      throw new UsageError(
-        "--repetitions and --warm-up are for one image; many images are asked about once each",
-      );
-    }
-    const { images, names, labels, note } = await imagesFrom(options, {
-      ...model,
-      pixels: pixelsOf(model, model.graph, options.graph),
-    });
-    const plain = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
-    const views = images.flatMap((image) => viewsOf(image, plan.graph.inputShape, options.mirror));
-    const viewsOfEach = views.length / images.length, imagesOfQuery = plan.batch / viewsOfEach;
-    const warmUp = options.warmUp ?? (isMany ? 0 : 2),
-      queries = warmUp + (options.repetitions ?? (isMany ? Math.ceil(images.length / imagesOfQuery) : 5));
-    const progressOf = (what: string, total: number, unit: string) =>
-      options.json ? null : new Progress(`${plan.graph.name}, ${what}`, total, { unit });
-    const plaintext = isMany ? progressOf("plaintext", views.length, "images") : null;
-    const float = inGroups(
-      await floatLogits(plain, views, (done) => plaintext?.update(done)),
-      viewsOfEach,
-    ).map(meanOf);
-    plaintext?.finish();
-    const checked = Math.min(options.check ?? (isMany ? 0 : 1), images.length);
-    // Of many images one may leave the range of fixed point; the others still count.
-    const fixed = inGroups(views.slice(0, checked * viewsOfEach), viewsOfEach).map((group) =>
-      orNull(isMany, () => meanOf(group.map((image) => fixedPointLogits(plan, plain.weights, image))))
-    );
-
-    // From the first answer on, so that the start of the processes is in no estimate.
-    let progress = null as Progress | null, done = 0;
-    let broken: BrokenSession | null = null;
-    const figures = await runInference({
-      plan: [...planArguments(plan, options), "--threads", String(options.threads)],
-      server: model.folder === null ? [] : ["--weights", model.folder],
-      client: imageArguments(options),
-      parties: [
-        ...["--profile", options.profile],
-        ...["--prepare", String(options.prepare)],
-      ],
-      timeout: options.timeout,
-      reads: {
-        server: model.folder === null ? [] : [model.folder],
-        client: [
-          options.image ?? options.images ?? options.data ?? (options.dataset ? DATA_FOLDER : []),
-          beside(options.graph),
-        ].flat(),
-        all: options.graph === undefined ? [] : [options.graph],
-      },
-      fastKernels: options.fastKernels,
-      bindsCores: options.threads === 1,
-      queries,
-      onQuery() {
-        const [total, each] = isMany ? [images.length, imagesOfQuery] : [queries, 1];
-        progress ??= progressOf(options.activation, total, isMany ? "images" : "queries");
-        progress?.update(Math.min(++done * each, total), "", [done - 1, queries - 1]);
-      },
-    }).catch((error) => {
-      // What was measured before stays.
-      if (!(error instanceof BrokenSession) || error.figures.queries.length <= warmUp) throw error;
-      broken = error;
-      return error.figures;
-    });
-    progress?.finish();
-
-    const image = plan.wires.get(plan.input)!;
-    const all = figures.queries.flatMap(({ logits }) => answersIn(plan, logits, viewsOfEach))
-      .slice(0, isMany ? images.length : Infinity)
-      .map((opened, i): Answer => {
-        const asked = i % images.length;
-        return { ...opened, float: float[asked], fixed: fixed[asked] };
-      });
-    const answers = all.slice(warmUp * imagesOfQuery), measured = figures.queries.slice(warmUp);
-    const result = {
-      model: plan.graph.name,
-      classes: plan.classes,
-      activation: options.activation,
-      linear: options.linear,
-      profile: profile.name,
-      ringBits: image.ringBits,
-      fractionBits: image.fractionBits,
-      repetitions: measured.length,
-      batch: plan.batch,
-      mirror: options.mirror,
-      imagesPerSecond: answers.length / secondsOf(measured),
-      threads: options.threads,
-      prepare: options.prepare,
-      weights: options.weights ?? null,
-      note,
-      label: isMany ? null : labels?.[0] ?? null,
-      classNames: model.classNames ?? null,
-      ...summarise(figures, warmUp),
-      checked,
-      ...compareLogits(all),
-      ...verdict(all, isMany),
-      classification: isMany ? classify(answers, labels) : null,
-      paperExchanges: costOf(plan).paperExchanges,
-      flags: options.fastKernels ? [FAST_KERNELS] : [],
-      ...options.logits ? { answers: logitsOf(answers) } : {},
-    } satisfies InferResult;
-    if (options.json) console.log(JSON.stringify(result));
-    else print(result, names ?? []);
+    const question = await questionOf({ ...await withDefaults(given), batch: batchFrom(given) });
+    const expected = await plaintextOf(question);
+    const { figures, broken } = await ask(question);
+    const result = resultOf(question, expected, figures);
+    if (question.options.json) console.log(JSON.stringify(result));
+    else print(result, question.names ?? []);
     if (broken !== null) throw broken;
   },
 });
 
+/** What is asked: the network under its plan, the images, and how often. */
+async function questionOf(options: Options) {
+  const profile = profileFrom(options.profile);
+  const { model, plan } = await networkAndPlan(options);
+  sayPrecision(plan);
+  const isMany = asksMany(options);
+  const { images, ...about } = await imagesFrom(options, {
+    ...model,
+    pixels: pixelsOf(model, model.graph, options.graph),
+  });
+  const views = images.flatMap((image) => viewsOf(image, plan.graph.inputShape, options.mirror));
+  const viewsOfEach = views.length / images.length, imagesOfQuery = plan.batch / viewsOfEach;
+  const warmUp = options.warmUp ?? (isMany ? 0 : 2),
+    asked = options.repetitions ?? (isMany ? Math.ceil(images.length / imagesOfQuery) : 5);
+  const counts = { images: images.length, viewsOfEach, imagesOfQuery, warmUp, queries: warmUp + asked };
+  return { options, profile, model, plan, isMany, views, ...about, ...counts };
+}
+
+type Question = Awaited<ReturnType<typeof questionOf>>;
+
+/** The line of progress of a question; none beside JSON. */
+function progressOf({ options, plan }: Question, what: string, total: number, unit: string) {
+  return options.json ? null : new Progress(`${plan.graph.name}, ${what}`, total, { unit });
+}
+
+/** The logits of every image in the clear, and, of the first ones, in fixed point. */
+async function plaintextOf(question: Question) {
+  const { options, model, plan, isMany, images, views, viewsOfEach } = question;
+  const plain = plainNetwork(plan, foldBatchNorm(model.graph, model.weights).weights);
+  const progress = isMany ? progressOf(question, "plaintext", views.length, "images") : null;
+  const float = await floatLogits(plain, views, (done) => progress?.update(done));
+  progress?.finish();
+  const checked = Math.min(options.check ?? (isMany ? 0 : 1), images);
+  // Of many images one may leave the range of fixed point; the others still count.
+  const fixed = inGroups(views.slice(0, checked * viewsOfEach), viewsOfEach).map((group) =>
+    orNull(isMany, () => meanOf(group.map((image) => fixedPointLogits(plan, plain.weights, image))))
+  );
+  return { float: inGroups(float, viewsOfEach).map(meanOf), fixed };
+}
+
+/** Runs the three roles. A session that breaks off leaves the figures of the queries before, where some of them count. */
+async function ask(
+  question: Question,
+): Promise<{ figures: InferenceRunFigures; broken: BrokenSession | null }> {
+  const { options, model, plan, isMany, images, imagesOfQuery, warmUp, queries } = question;
+  const [total, each] = isMany ? [images, imagesOfQuery] : [queries, 1];
+  // From the first answer on, so that the start of the processes is in no estimate.
+  let progress = null as Progress | null, done = 0;
+  const running = runInference({
+    plan: [...planArguments(plan, options), "--threads", String(options.threads)],
+    server: model.folder === null ? [] : ["--weights", model.folder],
+    client: imageArguments(options),
+    parties: ["--profile", options.profile, "--prepare", String(options.prepare)],
+    timeout: options.timeout,
+    reads: readsOf(question),
+    fastKernels: options.fastKernels,
+    bindsCores: options.threads === 1,
+    queries,
+    onQuery() {
+      progress ??= progressOf(question, options.activation, total, isMany ? "images" : "queries");
+      progress?.update(Math.min(++done * each, total), "", [done - 1, queries - 1]);
+    },
+  });
+  try {
+    return { figures: await running, broken: null };
+  } catch (error) {
+    if (!(error instanceof BrokenSession) || error.figures.queries.length <= warmUp) throw error;
+    return { figures: error.figures, broken: error };
+  } finally {
+    progress?.finish();
+  }
+}
+
+/** Files and folders that each role may read. */
+function readsOf({ options, model }: Question): InferenceRun["reads"] {
+  const pictures = options.image ?? options.images ?? options.data ?? (options.dataset ? DATA_FOLDER : []);
+  return {
+    server: model.folder === null ? [] : [model.folder],
+    client: [pictures, beside(options.graph)].flat(),
+    all: options.graph === undefined ? [] : [options.graph],
+  };
+}
+
+/** The figures of the queries that count, and what their answers are worth. */
+function resultOf(
+  { options, profile, model, plan, isMany, images, viewsOfEach, imagesOfQuery, warmUp, ...about }: Question,
+  { float, fixed }: Awaited<ReturnType<typeof plaintextOf>>,
+  figures: InferenceRunFigures,
+) {
+  const { ringBits, fractionBits } = plan.wires.get(plan.input)!;
+  const all = figures.queries.flatMap(({ logits }) => answersIn(plan, logits, viewsOfEach))
+    .slice(0, isMany ? images : Infinity)
+    .map((opened, i): Answer => ({ ...opened, float: float[i % images], fixed: fixed[i % images] }));
+  const answers = all.slice(warmUp * imagesOfQuery), measured = figures.queries.slice(warmUp);
+  return {
+    model: plan.graph.name,
+    classes: plan.classes,
+    activation: options.activation,
+    linear: options.linear,
+    profile: profile.name,
+    ringBits,
+    fractionBits,
+    repetitions: measured.length,
+    batch: plan.batch,
+    mirror: options.mirror,
+    imagesPerSecond: answers.length / secondsOf(measured),
+    threads: options.threads,
+    prepare: options.prepare,
+    weights: options.weights ?? null,
+    note: about.note,
+    label: isMany ? null : about.labels?.[0] ?? null,
+    classNames: model.classNames ?? null,
+    ...summarise(figures, warmUp),
+    checked: fixed.length,
+    ...compareLogits(all),
+    ...verdict(all, isMany),
+    classification: isMany ? classify(answers, about.labels) : null,
+    paperExchanges: costOf(plan).paperExchanges,
+    flags: options.fastKernels ? [FAST_KERNELS] : [],
+    ...options.logits ? { answers: logitsOf(answers) } : {},
+  } satisfies InferResult;
+}
+
 /** The file that tells a client how pictures are normalised. */
 function beside(graph: string | undefined): string[] {
-  return graph === undefined ? [] : [join(dirname(graph), DESCRIPTION)];
+  return graph === undefined ? [] : [join(dirname(graph), MODEL_FILE)];
 }
 
 function planArguments(
@@ -221,12 +263,9 @@ function planArguments(
 function imageArguments(
   { image, images, drawn, dataset, data, limit, seed, mirror }: ImageChoice,
 ): string[] {
-  const given = Object.entries({ image, images, drawn, dataset, data, limit }).filter(([, value]) =>
-    value !== undefined
-  );
-  const chosen = given.length === 0
-    ? ["--seed", String(seed)]
-    : given.flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const chosen = Object.entries({ image, images, drawn, dataset, data, limit, seed }).flatMap((
+    [name, value],
+  ) => value === undefined ? [] : [`--${name}`, String(value)]);
   return mirror ? [...chosen, "--mirror"] : chosen;
 }
 

@@ -3,7 +3,7 @@ import type { LoadResult } from "../reproduction/command_results.ts";
 import { quantile } from "../report/statistics.ts";
 import { LINK_OPTIONS, PLAN_OPTIONS, planFrom } from "../options/inference_options.ts";
 import { measureLoad } from "../roles/load.ts";
-import { runCommand } from "../terminal/command.ts";
+import { kebab, runCommand } from "../terminal/command.ts";
 
 await runCommand({
   name: "load",
@@ -45,7 +45,7 @@ await runCommand({
     }
     const times = all.map(({ offlineMs, onlineMs }) => offlineMs + onlineMs),
       online = all.map(({ onlineMs }) => onlineMs);
-    const result: LoadResult = {
+    const result = {
       model: plan.graph.name,
       activation: options.activation,
       clients: options.clients,
@@ -59,7 +59,7 @@ await runCommand({
       lost,
       disturbances,
       ...{ answered: queries.answered, dealt: queries.dealt },
-    };
+    } satisfies LoadResult;
     if (options.json) console.log(JSON.stringify(result));
     else print(result);
     return lost.length === 0 ? 0 : 1;
@@ -69,7 +69,7 @@ await runCommand({
 /** The options of the plan as they were given. */
 function given(options: Readonly<Record<string, unknown>>): string[] {
   return Object.keys(PLAN_OPTIONS).flatMap((name) => {
-    const value = options[name], flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    const value = options[name], flag = `--${kebab(name)}`;
     return value === undefined || value === false ? [] : [value === true ? flag : `${flag}=${value}`];
   });
 }

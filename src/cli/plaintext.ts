@@ -30,10 +30,10 @@ async function byTensorflow(
   { graph, weights, activation, image, repetitions, warmUp }: Work,
 ): Promise<number[]> {
   // Loaded here only: whoever times ONNX Runtime has no use for it.
-  const { createTensorflowEngine } = await import("../models/tensorflow_engine.ts");
+  const { createTensorflowNetwork } = await import("../models/tensorflow_engine.ts");
   const { openTensorflow } = await import("../models/tensorflow_backend.ts");
   await openTensorflow();
-  const engine = createTensorflowEngine(graph, weights, activation), times: number[] = [];
+  const engine = createTensorflowNetwork(graph, weights, activation), times: number[] = [];
   for (let i = 0; i < warmUp + repetitions; i++) {
     const start = performance.now();
     engine.run(image);

@@ -5,7 +5,7 @@ import { graphPath, readModelFolder, weightsFile, writeModelFolder } from "../da
 import { replaceFile } from "../files/replace_file.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
-import { checkFinished, DESCRIPTION, readDescription } from "../folders/training_folder.ts";
+import { checkFinished, readDescription, TRAINING_FILE } from "../folders/training_folder.ts";
 import { runCommand } from "../terminal/command.ts";
 
 /** Weights that take more are rounded to half the bytes; smaller ones stay as training left them, bit for bit. */
@@ -33,7 +33,7 @@ await runCommand({
     checkFinished(folder);
     const trained = await readDescription(folder);
     if (trained === undefined) {
-      throw new Error(`${folder} does not say how it was trained: ${DESCRIPTION} is missing`);
+      throw new Error(`${folder} does not say how it was trained: ${TRAINING_FILE} is missing`);
     }
     if (trained.run.holdOut) {
       throw new Error(
@@ -48,7 +48,7 @@ await runCommand({
     const type = 4 * numbers > LARGEST_F32 ? "F16" : "F32";
     const own = graphPath(folder) === undefined ? {} : { graph };
     await writeModelFolder(to, description, weights, { type, ...own });
-    replaceFile(`${to}/${DESCRIPTION}`, await Deno.readFile(`${folder}/${DESCRIPTION}`));
+    replaceFile(`${to}/${TRAINING_FILE}`, await Deno.readFile(`${folder}/${TRAINING_FILE}`));
 
     const result = { folder: to, type, ...await weightsFile(to) };
     if (json) return void console.log(JSON.stringify(result));

@@ -70,7 +70,7 @@ await runCommand({
       max: 2 ** 32 - 1,
       help: "seed of everything that is repeatable",
     },
-    verbose: { type: "boolean", help: "print the sentences of the claims too" },
+    verbose: { type: "boolean", excludes: ["shard"], help: "print the sentences of the claims too" },
   },
   interrupted: "finished cells are kept, --resume continues from them",
   async run({ size, only, resume, long, shard: shardText, results, seed, verbose }) {

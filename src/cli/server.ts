@@ -20,6 +20,7 @@ import {
 import {
   activationFunction,
   checkModel,
+  DEFAULT_SEED,
   formatRangesOption,
   GRAPH_OPTION,
   graphFrom,
@@ -151,12 +152,12 @@ function checkRoom(
 /** Folded weights from a folder, or seeded random ones. */
 async function loadWeights(
   plan: Plan,
-  options: PlanValues & { readonly weights: string | undefined; readonly modelSeed: number },
+  options: PlanValues & { readonly weights: string | undefined; readonly modelSeed: number | undefined },
 ): Promise<Weights> {
   const wanted = activationFunction(plan);
   if (options.weights === undefined) {
     const graph = graphFrom(options);
-    const weights = usableRandomWeights(graph, options.modelSeed, wanted);
+    const weights = usableRandomWeights(graph, options.modelSeed ?? DEFAULT_SEED, wanted);
     return plainNetwork(plan, foldBatchNorm(graph, weights).weights).weights;
   }
   const folder = options.weights, model = await readModelFolder(folder);

@@ -14,15 +14,22 @@ import { type DistillationRecipe, firstDifference, PLAIN_FIELDS, type Run } from
 import { startOf } from "../training/start.ts";
 import { divergenceText, train, type TrainingProgress, type TrainingResult } from "../training/trainer.ts";
 import { trainingGraph } from "../training/training_graph.ts";
-import { onExit, runCommand, UsageError } from "../terminal/command.ts";
+import { onExit, type OptionSpecs, type OptionValues, runCommand, UsageError } from "../terminal/command.ts";
 import { ownFolder, ownFolderInTurn } from "../folders/own_folder.ts";
 import { formatDuration, Progress } from "../terminal/progress.ts";
 import { formatTable } from "../terminal/table.ts";
-import { ENGINE_OPTIONS, engineChoice, fusedMultiplyAdd, openEngine } from "../options/training_engine.ts";
+import {
+  ENGINE_OPTIONS,
+  type EngineChoice,
+  engineChoice,
+  fusedMultiplyAdd,
+  openEngine,
+} from "../options/training_engine.ts";
 import {
   checkClassNames,
   claimLog,
   openRun,
+  type Origin,
   readDescription,
   releaseLog,
   saveCheckpoint,
@@ -49,6 +56,76 @@ import { checkWritable } from "../folders/writable.ts";
 /** Weight and temperature of a teacher that is given without them. */
 const TEACHER = { weight: 0.5, temperature: 1 };
 
+const OPTIONS = {
+  ...RECIPE_OPTIONS,
+  repeat: {
+    type: "path",
+    value: "DIR",
+    help: "the training that this folder's training.json describes, in place of all options of a recipe",
+  },
+  from: {
+    type: "path",
+    value: "DIR",
+    help: "start from this network, ours or one that import wrote, with its activation or another",
+  },
+  twin: {
+    type: "path",
+    value: "DIR",
+    help: "start from this network with ReLU, each activation in a unit of its own",
+  },
+  teacher: {
+    type: "path",
+    value: "DIR",
+    help: "mix the answers of this network into the targets, to the same images",
+  },
+  teacherWeight: {
+    type: "number",
+    min: 0,
+    max: 1,
+    help: `weight of its answers beside the labels (default: ${TEACHER.weight})`,
+  },
+  teacherTemperature: {
+    type: "number",
+    min: 0.1,
+    max: 100,
+    help: `by which its logits are divided (default: ${TEACHER.temperature})`,
+  },
+  seed: {
+    type: "integer",
+    min: 0,
+    max: 2 ** 31 - 1,
+    help: "of weights, order, augmentation (default: 1)",
+  },
+  ...ENGINE_OPTIONS,
+  data: { type: "path", value: "DIR", help: "folder of the dataset" },
+  limit: { type: "integer", min: 2, help: "at most so many images for training, and for evaluation" },
+  holdOut: { type: "boolean", help: "evaluate on the last tenth of the training images" },
+  evaluate: {
+    type: "string",
+    choices: ["each", "last"],
+    default: "each",
+    help: "epochs after which to evaluate",
+  },
+  alsoClipped: { type: "boolean", help: "evaluate with the clip as well, to show what it hides" },
+  out: {
+    type: "path",
+    value: "DIR",
+    help: "folder of the run (default: runs/ and a name that says what)",
+  },
+  results: {
+    type: "path",
+    value: "DIR",
+    default: "results/training",
+    help: "folder of the CSV, one row an epoch",
+  },
+  wait: {
+    type: "boolean",
+    help: "where another process writes to the folder of the run, wait for its end",
+  },
+  resume: { type: "boolean", help: "go on where the run in --out stopped, or begin it" },
+  json: { type: "boolean", help: "print one JSON object on one line; a divergence is a result" },
+} as const satisfies OptionSpecs;
+
 await runCommand({
   name: "train",
   summary: "train a network with polynomial activations (PILLAR or AESPA) or with ReLU",
@@ -74,90 +151,11 @@ await runCommand({
     "train --from networks/digits --activation trig:10:1:2 --pooling average --dataset folder --data DIR",
   ],
   interrupted: "the last whole epoch is kept: give the same command with --resume to go on",
-  options: {
-    ...RECIPE_OPTIONS,
-    repeat: {
-      type: "path",
-      value: "DIR",
-      help: "the training that this folder's training.json describes, in place of all options of a recipe",
-    },
-    from: {
-      type: "path",
-      value: "DIR",
-      help: "start from this network, ours or one that import wrote, with its activation or another",
-    },
-    twin: {
-      type: "path",
-      value: "DIR",
-      help: "start from this network with ReLU, each activation in a unit of its own",
-    },
-    teacher: {
-      type: "path",
-      value: "DIR",
-      help: "mix the answers of this network into the targets, to the same images",
-    },
-    teacherWeight: {
-      type: "number",
-      min: 0,
-      max: 1,
-      help: `weight of its answers beside the labels (default: ${TEACHER.weight})`,
-    },
-    teacherTemperature: {
-      type: "number",
-      min: 0.1,
-      max: 100,
-      help: `by which its logits are divided (default: ${TEACHER.temperature})`,
-    },
-    seed: {
-      type: "integer",
-      min: 0,
-      max: 2 ** 31 - 1,
-      help: "of weights, order, augmentation (default: 1)",
-    },
-    ...ENGINE_OPTIONS,
-    data: { type: "path", value: "DIR", help: "folder of the dataset" },
-    limit: { type: "integer", min: 2, help: "at most so many images for training, and for evaluation" },
-    holdOut: { type: "boolean", help: "evaluate on the last tenth of the training images" },
-    evaluate: {
-      type: "string",
-      choices: ["each", "last"],
-      default: "each",
-      help: "epochs after which to evaluate",
-    },
-    alsoClipped: { type: "boolean", help: "evaluate with the clip as well, to show what it hides" },
-    out: {
-      type: "path",
-      value: "DIR",
-      help: "folder of the run (default: runs/ and a name that says what)",
-    },
-    results: {
-      type: "path",
-      value: "DIR",
-      default: "results/training",
-      help: "folder of the CSV, one row an epoch",
-    },
-    wait: {
-      type: "boolean",
-      help: "where another process writes to the folder of the run, wait for its end",
-    },
-    resume: { type: "boolean", help: "go on where the run in --out stopped, or begin it" },
-    json: { type: "boolean", help: "print one JSON object on one line; a divergence is a result" },
-  },
+  options: OPTIONS,
   async run(options) {
-    const choice = engineChoice(options), repeated = await repeatedRun(options);
-    const start = await startingNetwork(options), recipe = repeated ?? recipeFrom(options, start);
+    const choice = engineChoice(options), start = await startingNetwork(options);
     const teacher = options.teacher === undefined ? undefined : await trainedNetwork(options.teacher);
-    const run: Run = {
-      ...recipe,
-      ...await beginning(start),
-      distillation: distillationFrom(options, teacher?.sha256, repeated),
-      seed: repeated?.seed ?? options.seed ?? 1,
-      engine: choice.engine,
-      backend: choice.backend,
-      holdOut: repeated?.holdOut ?? options.holdOut,
-      limit: repeated?.limit ?? options.limit ?? null,
-    };
-    if (repeated !== undefined) checkRepeated(options.repeat!, repeated, run);
+    const run = await runOf(options, choice, start, teacher);
     const out = options.out ?? `runs/${runName(options.preset, run)}`;
     if (options.wait) await ownFolderInTurn(out);
     else ownFolder(out);
@@ -175,27 +173,12 @@ await runCommand({
     const engine = await openEngine(choice, graph, activation, run.batch, state);
     const taught = teacher &&
       await openEngine(choice, teacher.graph, teacher.activation, run.batch, stateOf(teacher.weights));
-    const circumstances = {
-      workers: choice.workers,
-      flags: choice.flags,
-      fma: await fusedMultiplyAdd(choice),
-      commit: await currentCommit(),
-      machine: machineText(),
-      v8: Deno.version.v8,
-    };
     const done = resumeFrom?.history.length ?? 0;
-    const earlier = stored?.origins ?? [];
-    const origins = done < run.epochs ? withOrigin(earlier, circumstances, done) : earlier;
+    const origins = await originsOf(choice, stored?.origins ?? [], done, run.epochs);
     const classNames = dataset.classNames ?? start?.classNames ?? null, labels = { origins, classNames };
     claimLog(out, options.results);
     onExit(() => releaseLog(out, options.results));
     if (!resumeFrom) saveCheckpoint(out, { run, state, average: null, history: [] }, labels);
-    const others = earlier.map(originText).filter((origin) => origin !== originText(circumstances));
-    if (others.length > 0) {
-      console.error(
-        `earlier epochs were trained with other code or on another machine: ${others.join("; ")}`,
-      );
-    }
     const progress = options.json
       ? null
       : new Progress(`${run.model}, ${run.activation}`, run.epochs, { unit: "epochs" });
@@ -227,6 +210,50 @@ await runCommand({
     else print(out, run, network, result);
   },
 });
+
+/** Everything that decides the outcome, as it is asked for. */
+async function runOf(
+  options: OptionValues<typeof OPTIONS>,
+  { engine, backend }: EngineChoice,
+  start: StartingNetwork | undefined,
+  teacher: TrainedNetwork | undefined,
+): Promise<Run> {
+  const repeated = await repeatedRun(options), recipe = repeated ?? recipeFrom(options, start);
+  const run: Run = {
+    ...recipe,
+    ...await beginning(start),
+    distillation: distillationFrom(options, teacher?.sha256, repeated),
+    seed: repeated?.seed ?? options.seed ?? 1,
+    engine,
+    backend,
+    holdOut: repeated?.holdOut ?? options.holdOut,
+    limit: repeated?.limit ?? options.limit ?? null,
+  };
+  if (repeated !== undefined) checkRepeated(options.repeat!, repeated, run);
+  return run;
+}
+
+/** By what code and where the epochs are trained, those before the `done`-th and those that are left; others than now are told. */
+async function originsOf(
+  choice: EngineChoice,
+  earlier: readonly Origin[],
+  done: number,
+  epochs: number,
+): Promise<readonly Origin[]> {
+  const now = {
+    workers: choice.workers,
+    flags: choice.flags,
+    fma: await fusedMultiplyAdd(choice),
+    commit: await currentCommit(),
+    machine: machineText(),
+    v8: Deno.version.v8,
+  };
+  const others = earlier.map(originText).filter((origin) => origin !== originText(now));
+  if (others.length > 0) {
+    console.error(`earlier epochs were trained with other code or on another machine: ${others.join("; ")}`);
+  }
+  return done < epochs ? withOrigin(earlier, now, done) : earlier;
+}
 
 /** The run of the folder that is to be repeated; undefined where none is. */
 async function repeatedRun(

@@ -24,7 +24,7 @@ const DIGEST_BYTES = 32;
 const REQUEST_BYTES = 8 + DIGEST_BYTES;
 
 /** Asks for material of the plan with this digest; resolves to this party's seed, or null for `end`. */
-export async function ask(
+export async function requestSeed(
   dealer: Channel,
   request: Request,
   digest: Uint8Array,

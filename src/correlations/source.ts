@@ -7,7 +7,7 @@ import { Seed } from "../random/stream.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { Correlation, Role, StepCorrelations } from "./correlation.ts";
 import { StepDraw } from "./drawn.ts";
-import { ask, type Request } from "./request.ts";
+import { type Request, requestSeed } from "./request.ts";
 
 /** This party's half of what a step draws in the set-up of a session, or in a query. */
 export type Draw = (step: StepCorrelations) => StepDraw;
@@ -27,7 +27,7 @@ export type Refuses = (correlation: Correlation) => string | null;
 /** A party's source at the dealer at the other end of a channel; every request carries the digest of the party's plan. */
 export const fromDealer = (ring: Ring, role: Role, dealer: Channel) => (digest: Uint8Array): Source => {
   const drawing = async (request: Request, list: "session" | "query"): Promise<Draw> => {
-    const seed = new Seed((await ask(dealer, request, digest))!);
+    const seed = new Seed((await requestSeed(dealer, request, digest))!);
     return (step) => {
       const { label } = step, receive = (bytes: Uint8Array) => dealer.receive(label, bytes);
       return new StepDraw(ring, role, step[list], seed.stream(label), role === "server" ? receive : null);
@@ -36,6 +36,6 @@ export const fromDealer = (ring: Ring, role: Role, dealer: Channel) => (digest: 
   return {
     session: () => drawing({ kind: "session" }, "session"),
     query: (number) => drawing({ kind: "query", number }, "query"),
-    end: async () => void await ask(dealer, { kind: "end" }, digest),
+    end: async () => void await requestSeed(dealer, { kind: "end" }, digest),
   };
 };

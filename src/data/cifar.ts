@@ -2,6 +2,7 @@
  * CIFAR-10 and CIFAR-100 in the official binary version. A record is one or two label bytes and the planes
  * red, green, blue of 32 x 32 pixels. Every file is held to its SHA-256 whenever it is read.
  */
+import { sha256 } from "../files/sha256.ts";
 import { CIFAR, type Dataset, type Split } from "./dataset.ts";
 import { download, type OnProgress } from "./download.ts";
 import { shellQuoted } from "./shell_quoted.ts";
@@ -173,13 +174,13 @@ async function readChecked(
 /** What is wrong with the bytes of a file, if anything is. */
 async function damageOf(
   set: CifarSet,
-  { records, sha256 }: CifarFile,
+  { records, sha256: expected }: CifarFile,
   bytes: Uint8Array<ArrayBuffer>,
 ): Promise<string | undefined> {
   const size = records * (set.labelBytes + PIXELS);
   if (bytes.length !== size) return `has ${bytes.length} bytes instead of ${size}`;
-  const actual = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
-  if (actual !== sha256) return `is damaged (its SHA-256 is ${actual})`;
+  const actual = await sha256(bytes);
+  if (actual !== expected) return `is damaged (its SHA-256 is ${actual})`;
 }
 
 /** Records of all files, planes turned into pixels. */

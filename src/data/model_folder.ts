@@ -10,6 +10,7 @@ import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import { replaceFile } from "../files/replace_file.ts";
+import { sha256 } from "../files/sha256.ts";
 import { CHANNEL_ORDERS, type PixelFormat } from "./pixel_format.ts";
 
 /** What `model.json` says. */
@@ -31,7 +32,7 @@ export interface Model extends ModelDescription {
 }
 
 /** What says which network and which activation, how it takes pictures, and its audited ranges: public. */
-export const DESCRIPTION = "model.json";
+export const MODEL_FILE = "model.json";
 const GRAPH = "graph.json", WEIGHTS = "weights.safetensors";
 
 /** Reads a model folder; errors name the file and what is wrong with it. */
@@ -39,7 +40,7 @@ export async function readModelFolder(folder: string): Promise<Model> {
   const description = await readModelDescription(folder);
   const { model, classes } = description, bytes = await readFile(folder, WEIGHTS);
   const path = graphPath(folder), own = path === undefined ? undefined : readGraph(path);
-  const graph = naming(`${folder}/${DESCRIPTION}`, () => {
+  const graph = naming(`${folder}/${MODEL_FILE}`, () => {
     const graph = withLearnedActivations(own ?? buildModel(model, classes), description.activation);
     if (graph.name !== model || graph.classes !== classes) {
       throw new Error(
@@ -85,13 +86,12 @@ export function readGraph(path: string): Graph {
 
 /** Reads `model.json` alone. */
 export const readModelDescription = async (folder: string): Promise<ModelDescription> =>
-  parseDescription(`${folder}/${DESCRIPTION}`, await readFile(folder, DESCRIPTION));
+  parseDescription(`${folder}/${MODEL_FILE}`, await readFile(folder, MODEL_FILE));
 
 /** Size and SHA-256 of the weights of a folder, as `sha256sum` prints it. */
 export async function weightsFile(folder: string): Promise<{ bytes: number; sha256: string }> {
   const file = await readFile(folder, WEIGHTS);
-  const digest = await crypto.subtle.digest("SHA-256", file);
-  return { bytes: file.length, sha256: new Uint8Array(digest).toHex() };
+  return { bytes: file.length, sha256: await sha256(file) };
 }
 
 /** Errors of `work` say in which file. */
@@ -122,7 +122,7 @@ export function writeDescription(
   { model, classes, activation, ranges, classNames, pixels }: ModelDescription,
 ): void {
   const description = { model, classes, activation, ranges, classNames, pixels };
-  replaceFile(`${folder}/${DESCRIPTION}`, JSON.stringify(description, null, 2) + "\n");
+  replaceFile(`${folder}/${MODEL_FILE}`, JSON.stringify(description, null, 2) + "\n");
 }
 
 async function readFile(folder: string, name: string): Promise<Uint8Array<ArrayBuffer>> {

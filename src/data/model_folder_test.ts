@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import type { Graph } from "../models/graph.ts";
-import { trigonometric, withLearnedActivations } from "../models/trigonometric.ts";
+import { fittedWave, withLearnedActivations } from "../models/trigonometric.ts";
 import { randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import { readModelFolder, writeModelFolder } from "./model_folder.ts";
@@ -9,8 +9,8 @@ import { readModelFolder, writeModelFolder } from "./model_folder.ts";
 it("readModelFolder() gives back a network that learned its waves, and refuses a wave that is none", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    const activation = trigonometric(10, 1, 2, true), model = "convnet";
-    const weights = randomWeights(buildModel(model), 1, trigonometric(10, 1, 2));
+    const activation = fittedWave(10, 1, 2, true), model = "convnet";
+    const weights = randomWeights(buildModel(model), 1, fittedWave(10, 1, 2));
     for (const layer of ["act1", "act2", "act3"]) {
       weights.set(`${layer}.fourier`, { shape: [2], data: Float32Array.of(1, -2) });
     }

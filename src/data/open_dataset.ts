@@ -52,7 +52,10 @@ export async function openDataset(name: string, options: OpenOptions = {}): Prom
 
 async function read(name: string, options: OpenOptions): Promise<Dataset> {
   const { folder, seed, limit = {}, shape = [224, 224, 3] } = options;
-  if (name === "shapes") return shapesDataset({ seed, ...limit });
+  if (name === "shapes") {
+    if (folder !== undefined) throw new Error("shapes are drawn, not read: leave out --data");
+    return shapesDataset({ seed, ...limit });
+  }
   if (name === "folder") {
     if (folder === undefined) throw new Error("an image folder needs its place: --data DIR");
     // Loaded here only, since it brings the image decoder with it.

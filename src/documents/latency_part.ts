@@ -1,4 +1,4 @@
-/** The five rows that open the README: ResNet-18 by every protocol, beside the public code. */
+/** The rows that open the README: ResNet-18, one by each protocol, beside the public code. */
 import { numberOf, type Row } from "../report/csv.ts";
 import { PUBLIC_PROTOCOLS } from "../report/public_code.ts";
 import { where } from "../report/claims.ts";
@@ -41,7 +41,7 @@ function latencyRow(row: Row, own: readonly Row[], theirs: readonly Row[]): Read
     "no delay, ms": digits(ms("none")),
     "LAN, ms": digits(ms("lan")),
     "WAN, s": seconds(ms("wan")),
-    "public code, no delay, ms": digits(reference && 1000 * numberOf(reference, "median_s")),
+    "public code, ms": digits(reference && 1000 * numberOf(reference, "median_s")),
   };
 }
 

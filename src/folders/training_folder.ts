@@ -23,7 +23,7 @@ import {
 } from "../training/trainer.ts";
 
 /** Says how the network of a folder came about. */
-export const DESCRIPTION = "training.json";
+export const TRAINING_FILE = "training.json";
 const CHECKPOINT = "checkpoint.safetensors", LOG = "log.csv";
 
 /** Where and how a run is carried out: recorded beside the result, without influence on it. */
@@ -203,16 +203,16 @@ export async function writeResult(
     lastSteps,
     history,
   };
-  replaceFile(`${out}/${DESCRIPTION}`, JSON.stringify(description, null, 2) + "\n");
+  replaceFile(`${out}/${TRAINING_FILE}`, JSON.stringify(description, null, 2) + "\n");
 }
 
 /** What `train` has written into a folder; undefined if it has written nothing there. */
 export async function readDescription(folder: string): Promise<{ run: Run } | undefined> {
   try {
-    return JSON.parse(await Deno.readTextFile(`${folder}/${DESCRIPTION}`));
+    return JSON.parse(await Deno.readTextFile(`${folder}/${TRAINING_FILE}`));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw new Error(`${folder}/${DESCRIPTION} cannot be read: ${(error as Error).message}`);
+    throw new Error(`${folder}/${TRAINING_FILE} cannot be read: ${(error as Error).message}`);
   }
 }
 

@@ -1,4 +1,5 @@
 /** What people and programs do to the roles that they should not: each kind of case as one function, from the numbers of a seed. */
+import { setTimeout as pause } from "node:timers/promises";
 import { readModelFolder } from "../data/model_folder.ts";
 import type { Plan } from "../inference/plan.ts";
 import { CONTROL_TAG, FIGURES_TAG, PLAN_TAG } from "../inference/tags.ts";
@@ -46,7 +47,6 @@ const below = (random: SeededRandom, n: number) => random.nextUint32() % n;
 const oneOf = <T>(random: SeededRandom, list: readonly T[]): T => list[below(random, list.length)];
 const bytesOf = (random: SeededRandom, n: number) =>
   Uint8Array.from({ length: n }, () => random.nextUint32());
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const local = (port: number) => ({ host: "127.0.0.1", port });
 
 /** A few bits of a copy turned. */

@@ -2,24 +2,12 @@
  * Server and dealer of a small network in this process, under attack: a case may end in an error of one sentence, for whoever made it;
  * everybody else's session must end well, nothing may hang, throw unheard, keep memory or say a secret.
  */
-import { foldBatchNorm } from "../models/fold.ts";
-import type { Graph } from "../models/graph.ts";
+import { setTimeout as pause } from "node:timers/promises";
 import { SeededRandom } from "../models/seeded_random.ts";
-import { randomWeights, seededImage } from "../models/weights.ts";
-import { planInference } from "../inference/plan.ts";
-import { ServerWeights } from "../inference/server_weights.ts";
-import { certifyRoles } from "../network/authority.ts";
-import { connect, listen } from "../network/tcp.ts";
-import { QUARTIC } from "../polynomial/polynomial.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
-import { answerAll } from "../roles/answering.ts";
-import { ask } from "../roles/asking.ts";
-import { dealAll } from "../roles/dealing.ts";
-import { type RoleName, ROLES } from "../roles/endpoint.ts";
-import { describeTags } from "../roles/meeting.ts";
-import { pairTokens } from "../roles/tokens.ts";
-import { type CaseName, CASES, type Deployment, type Keys, type Target } from "./cases.ts";
+import { type CaseName, CASES, type Target } from "./cases.ts";
+import { Deployments } from "./deployments.ts";
 
 /** Of one kind of case: how many, and how many of them ended without an error. */
 export interface Tally {
@@ -34,40 +22,12 @@ export interface FuzzResult {
   readonly findings: readonly string[];
 }
 
-/** A convolution, an activation and a dense layer in a few hundred words. */
-const SMALL: Graph = {
-  name: "small",
-  classes: 3,
-  inputShape: [6, 6, 1],
-  nodes: [
-    { id: "image", op: "input" },
-    { id: "conv", op: "conv", input: "image", kernel: 3, stride: 1, padding: 0, outputs: 2, bias: true },
-    { id: "act", op: "activation", input: "conv" },
-    { id: "flat", op: "flatten", input: "act" },
-    { id: "logits", op: "dense", input: "flat", outputs: 3, bias: true },
-  ],
-};
-
 /** Of the roles; an attacker that falls silent is waited for as long. */
 const TIMEOUT_MS = 1000;
 /** No case of a role that works takes as long. */
 const HANG_MS = 20_000;
 /** Between two looks at whether everything is as it should be. */
 const CHECK_EVERY = 25;
-
-const withTokens = (): Keys => {
-  const tokens = pairTokens();
-  return {
-    server: { tokens: tokens.server },
-    client: { tokens: tokens.client },
-    dealer: { tokens: tokens.dealer },
-  };
-};
-
-const withCertificates = async (): Promise<Keys> => {
-  const { server, client, dealer } = await certifyRoles(ROLES, 1);
-  return { server: { tls: server }, client: { tls: client }, dealer: { tls: dealer } };
-};
 
 /** Runs `cases`, kinds in turn. The folders hold a model and ONNX files, `copies` may be written to. */
 export async function fuzz(
@@ -79,109 +39,86 @@ export async function fuzz(
   using secrets = new Secrets();
   using unheard = new Unheard();
   const findings: string[] = [], said: string[] = [];
-  const find = (what: string) => void findings.push(what);
-  const random = new SeededRandom(seed, "fuzz"), ring = await Ring.open();
-  using pool = new ConvolutionPool(ring, 1);
-  const { graph, weights: floats } = foldBatchNorm(SMALL, randomWeights(SMALL, 1, QUARTIC));
-  const plan = planInference(graph, { activation: "lifted", linear: "masked", function: QUARTIC });
-  const images = [1, 2].map((seed) => seededImage(graph, seed));
-  const log = { info: (line: string) => void said.push(line), warn: (line: string) => void said.push(line) };
-  const draining = new AbortController(), timeoutMs = TIMEOUT_MS;
+  const find = (what: string) => void findings.push(what), say = (line: string) => void said.push(line);
+  const random = new SeededRandom(seed, "fuzz");
+  using pool = new ConvolutionPool(await Ring.open(), 1);
+  const deployments = new Deployments(pool, TIMEOUT_MS, { info: say, warn: say });
+  await deployments.open();
+  const others = new Others(deployments, find);
+  await others.begin();
 
-  const connecting = ({ ports, keys }: Deployment, role: RoleName, expectedPeer: "server" | "dealer") => () =>
-    connect({ host: "127.0.0.1", port: ports[expectedPeer], role, expectedPeer, ...keys[role], timeoutMs });
-  const deploy = async (keys: Keys, foreignKeys: Keys) => {
-    const listenAs = (role: RoleName) =>
-      listen({
-        ...{ host: "127.0.0.1", port: 0, role, ...keys[role], timeoutMs },
-        describeTag: describeTags(plan),
-        onDropped: (address, reason) => log.warn(`dropped ${address}: ${reason}`),
-      });
-    const dealer = await listenAs("dealer"), server = await listenAs("server");
-    const deployment = { ports: { server: server.port, dealer: dealer.port }, keys, foreignKeys };
-    const services = [
-      answerAll(server, {
-        ...{ pool, plan, weights: new ServerWeights(pool, plan, floats), prepare: 2 },
-        connectToDealer: connecting(deployment, "server", "dealer"),
-      }, { clients: 16, draining, log }),
-      dealAll(dealer, { pool, plan, queries: 1000 }, { sessions: 16, draining, log }),
-    ];
-    return { deployment, services, listeners: [server, dealer] };
-  };
-  const deployed = [
-    await deploy(withTokens(), withTokens()),
-    await deploy(await withCertificates(), await withCertificates()),
-  ];
-  const deployments = deployed.map(({ deployment }) => deployment);
-
-  const healthy = (deployment: Deployment) =>
-    ask({
-      ...{ pool, plan, prepare: 2 },
-      connectToServer: connecting(deployment, "client", "server"),
-      connectToDealer: connecting(deployment, "client", "dealer"),
-    }, (query) =>
-      images[query], images.length);
-  // Of each: what it holds for good is there afterwards.
-  const [first] = await Promise.all(deployments.map(healthy));
-  const expected = first.queries.map(({ logits }) => logits);
-  const whenQuiet = async () => {
-    // Sessions of attackers that are gone end within their time-outs.
-    const used = () => ring.bytesInUse;
-    for (let waited = 0; used() > idle && waited < HANG_MS; waited += 50) await pause(50);
-    if (used() > idle) find(`${used() - idle} bytes of ring memory were kept`);
-  };
-  await pause(100);
-  const idle = ring.bytesInUse;
-  const check = async (after: string) => {
-    for (const deployment of deployments) {
-      try {
-        const { queries } = await within(HANG_MS, healthy(deployment));
-        const isRight = queries.every(({ logits }, i) =>
-          logits.every((l, j) => Math.abs(l - expected[i][j]) < 0.1)
-        );
-        if (!isRight) find(`another client's logits were wrong after ${after}`);
-      } catch (error) {
-        find(`another client's session failed after ${after}: ${(error as Error).message}`);
-      }
-    }
-    await whenQuiet();
-  };
-
-  const target: Target = { deployments, plan, pool, images, timeoutMs, ...folders };
+  const { plan, images, timeoutMs } = deployments;
+  const target: Target = { deployments: deployments.all, plan, pool, images, timeoutMs, ...folders };
   const names = Object.keys(CASES) as CaseName[],
     tallies = new Map(names.map((kind) => [kind, { cases: 0, endedWell: 0 }]));
   for (let i = 0; i < cases; i++) {
-    const kind = names[i % names.length], tally = tallies.get(kind)!;
+    const kind = names[i % names.length], tally = tallies.get(kind)!, name = `case ${i} (${kind})`;
     tally.cases++;
     try {
       await within(HANG_MS, CASES[kind](target, random));
       tally.endedWell++;
-      if (kind === "impostor") find(`case ${i} (${kind}) was let in with keys of others`);
+      if (kind === "impostor") find(`${name} was let in with keys of others`);
     } catch (error) {
-      const { message } = error as Error;
-      said.push(message);
-      if (error instanceof Late) find(`case ${i} (${kind}) did not end`);
+      say((error as Error).message);
+      if (error instanceof Late) find(`${name} did not end`);
     }
-    for (const what of unheard.take()) find(`case ${i} (${kind}) threw where nobody heard: ${what}`);
+    for (const what of unheard.take()) find(`${name} threw where nobody heard: ${what}`);
     onCase(i + 1);
-    if (i % CHECK_EVERY === CHECK_EVERY - 1 || i === cases - 1) await check(`case ${i} (${kind})`);
+    if (i % CHECK_EVERY === CHECK_EVERY - 1 || i === cases - 1) await others.check(name);
   }
-  deployed.forEach(({ listeners }) => listeners.forEach((listener) => listener.close()));
-  draining.abort();
-  await within(HANG_MS, Promise.all(deployed.flatMap(({ services }) => services))).catch(() =>
-    find("server or dealer did not end")
-  );
-
-  for (const line of said) {
-    if (/\p{C}|^\s+at |\[object|undefined|NaN/u.test(line)) {
-      find(`no sentence for a person: ${JSON.stringify(line)}`);
-    }
-    if (secrets.isIn(line)) find(`a secret was said: ${line}`);
-  }
+  await within(HANG_MS, deployments.close()).catch(() => find("server or dealer did not end"));
+  said.forEach((line) => checkSaid(line, secrets, find));
   return { tallies: [...tallies].map(([kind, tally]) => ({ kind, ...tally })), findings };
 }
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+/** Clients that mean well beside the attackers: their answers stay right, and nothing is kept of those who are gone. */
+class Others {
+  #expected: readonly (readonly number[])[] = [];
+  #idle = 0;
+
+  constructor(
+    private readonly deployments: Deployments,
+    private readonly find: (what: string) => void,
+  ) {}
+
+  /** Of each deployment: what it holds for good is there afterwards. */
+  async begin(): Promise<void> {
+    const { all, pool } = this.deployments;
+    [this.#expected] = await Promise.all(all.map((one) => this.deployments.ask(one)));
+    await pause(100);
+    this.#idle = pool.ring.bytesInUse;
+  }
+
+  async check(after: string): Promise<void> {
+    for (const deployment of this.deployments.all) {
+      try {
+        const logits = await within(HANG_MS, this.deployments.ask(deployment));
+        const isRight = logits.every((all, i) =>
+          all.every((logit, j) => Math.abs(logit - this.#expected[i][j]) < 0.1)
+        );
+        if (!isRight) this.find(`another client's logits were wrong after ${after}`);
+      } catch (error) {
+        this.find(`another client's session failed after ${after}: ${(error as Error).message}`);
+      }
+    }
+    await this.#checkMemory();
+  }
+
+  /** Sessions of attackers that are gone end within their time-outs. */
+  async #checkMemory(): Promise<void> {
+    const kept = () => this.deployments.pool.ring.bytesInUse - this.#idle;
+    for (let waited = 0; kept() > 0 && waited < HANG_MS; waited += 50) await pause(50);
+    if (kept() > 0) this.find(`${kept()} bytes of ring memory were kept`);
+  }
+}
+
+/** What is said must be a sentence for a person, and no secret. */
+function checkSaid(line: string, secrets: Secrets, find: (what: string) => void): void {
+  if (/\p{C}|^\s+at |\[object|undefined|NaN/u.test(line)) {
+    find(`no sentence for a person: ${JSON.stringify(line)}`);
+  }
+  if (secrets.isIn(line)) find(`a secret was said: ${line}`);
+}
 
 class Late extends Error {}
 

@@ -30,7 +30,7 @@ import { openInProcess } from "./in_process.ts";
 import { digestOf, planInference } from "./plan.ts";
 import { recordInference } from "./_recorded.ts";
 import { query, serve } from "./parties.ts";
-import { checkImage } from "./session.ts";
+import { checkEncodable } from "./session.ts";
 import { describeTag } from "./tags.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1), BATCH = 3;
@@ -200,8 +200,8 @@ it("a batch that is none, or too large for a query, is refused with a sentence",
 
 it("a query of a batch takes all of its images, a check before it one", async () => {
   const plan = planOf(odd, "lifted", "masked", 2), image = seededImage(odd, 1);
-  checkImage(ring, plan, image);
-  assertThrows(() => checkImage(ring, plan, image.slice(1)), RangeError, "takes 28 x 28 x 1 = 784");
+  checkEncodable(ring, plan, image);
+  assertThrows(() => checkEncodable(ring, plan, image.slice(1)), RangeError, "takes 28 x 28 x 1 = 784");
   const inference = await openInProcess(ring, plan, smallWeights(odd), 1);
   const [, client] = await Promise.all([inference.server.prepare(), inference.client.prepare()]);
   await assertRejects(() => client.run(image), RangeError, "takes 2 images of 28 x 28 x 1 = 1568");

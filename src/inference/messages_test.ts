@@ -4,7 +4,7 @@ import { it } from "@std/testing/bdd";
 import { REQUEST_TAG } from "../correlations/request.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
-import { trigonometric } from "../models/trigonometric.ts";
+import { fittedWave } from "../models/trigonometric.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { activationLayer, buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
@@ -83,7 +83,7 @@ for (const harmonics of [2, 3]) {
   ];
   for (const { graph, weights, period } of cases) {
     it(`trigonometric by ${harmonics} harmonics of period ${period}, other ones in each layer, sends the same bytes whatever ring memory held`, async () => {
-      const wave = trigonometric(period, harmonics, 1),
+      const wave = fittedWave(period, harmonics, 1),
         layers = graph.nodes.filter(({ op }) => op === "activation");
       const functions = Object.fromEntries(layers.map(({ id }, i) => [id, { ...wave, offset: i / 16 }]));
       const plan = planInference(graph, {

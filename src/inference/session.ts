@@ -190,7 +190,7 @@ function encoded(
 }
 
 /** Throws a RangeError where an image does not fit the plan: a client does so before it connects. */
-export function checkImage(ring: Ring, plan: Plan, image: ArrayLike<number>): void {
+export function checkEncodable(ring: Ring, plan: Plan, image: ArrayLike<number>): void {
   encoded(ring, plan, image, 1)[Symbol.dispose]();
 }
 

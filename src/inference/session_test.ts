@@ -2,7 +2,7 @@
 import { fromDealer } from "../correlations/source.ts";
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
-import { ask } from "../correlations/request.ts";
+import { requestSeed } from "../correlations/request.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Activation, Graph } from "../models/graph.ts";
@@ -157,8 +157,12 @@ async function dealerFor(queries: number) {
   return { server, client, running, digest: await digestOf(plan) };
 }
 
-const both = (server: Channel, client: Channel, request: Parameters<typeof ask>[1], digest: Uint8Array) =>
-  Promise.all([ask(server, request, digest), ask(client, request, digest)]);
+const both = (
+  server: Channel,
+  client: Channel,
+  request: Parameters<typeof requestSeed>[1],
+  digest: Uint8Array,
+) => Promise.all([requestSeed(server, request, digest), requestSeed(client, request, digest)]);
 
 it("the dealer refuses parties with another plan before it hands out a seed", async () => {
   const { server, client, running, digest } = await dealerFor(1);
@@ -170,7 +174,7 @@ it("the dealer refuses parties with another plan before it hands out a seed", as
 
 it("the dealer refuses to hand out the same correlations twice and names them", async () => {
   const { server, client, running, digest } = await dealerFor(2);
-  const askBoth = (request: Parameters<typeof ask>[1]) => both(server, client, request, digest);
+  const askBoth = (request: Parameters<typeof requestSeed>[1]) => both(server, client, request, digest);
   await askBoth({ kind: "session" });
   await askBoth({ kind: "query", number: 0 });
   const again = assertRejects(() => running, ProtocolError, "query 0 were handed out before");
@@ -180,7 +184,7 @@ it("the dealer refuses to hand out the same correlations twice and names them", 
 
 it("the dealer says what ran out when more queries are asked for than agreed", async () => {
   const { server, client, running, digest } = await dealerFor(1);
-  const askBoth = (request: Parameters<typeof ask>[1]) => both(server, client, request, digest);
+  const askBoth = (request: Parameters<typeof requestSeed>[1]) => both(server, client, request, digest);
   await askBoth({ kind: "session" });
   const out = assertRejects(
     () => running,

@@ -5,7 +5,7 @@ import { activate, evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
 import type { Graph, Trigonometric } from "../models/graph.ts";
 import { floatForward, measureRanges, rangesOf } from "../models/ranges.ts";
-import { layerActivation, trigonometric, withLearnedActivations } from "../models/trigonometric.ts";
+import { fittedWave, layerActivation, withLearnedActivations } from "../models/trigonometric.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { activationLayer, buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
@@ -34,13 +34,13 @@ const largest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
 
 for (
   const [model, f, ringBits, tolerance] of [
-    ["convnet", trigonometric(8, 1, 1), 30, 0.02],
-    ["convnet", trigonometric(10, 1, 1.5), 30, 0.02],
-    ["convnet", trigonometric(12, 3, 1), 24, 0.1],
-    ["odd", trigonometric(10, 1, 1.5), 30, 0.02],
-    ["minionn-bn", trigonometric(10, 1, 1), 30, 0.05],
-    ["vgg16-bn-avg", trigonometric(16, 2, 1), 30, 0.1],
-    ["resnet20", trigonometric(6, 1, 1), 30, 0.1],
+    ["convnet", fittedWave(8, 1, 1), 30, 0.02],
+    ["convnet", fittedWave(10, 1, 1.5), 30, 0.02],
+    ["convnet", fittedWave(12, 3, 1), 24, 0.1],
+    ["odd", fittedWave(10, 1, 1.5), 30, 0.02],
+    ["minionn-bn", fittedWave(10, 1, 1), 30, 0.05],
+    ["vgg16-bn-avg", fittedWave(16, 2, 1), 30, 0.1],
+    ["resnet20", fittedWave(6, 1, 1), 30, 0.1],
   ] as const
 ) {
   const name = `${model} of period ${f.period}, ${f.amplitudes.length} harmonics and ${ringBits} ring bits`;
@@ -61,7 +61,7 @@ for (
 }
 
 it("trigonometric computes each layer's own numbers, and the digest covers them", async () => {
-  const f = trigonometric(10, 1, 1, true), { original, graph, weights } = network("convnet", f);
+  const f = fittedWave(10, 1, 1, true), { original, graph, weights } = network("convnet", f);
   const own = new Map(weights);
   ["act1", "act2", "act3"].forEach((id, i) =>
     own.set(`${id}.fourier`, { shape: [2], data: Float32Array.of(1 + i / 4, -1.5 - i / 8) })
@@ -80,7 +80,7 @@ it("trigonometric computes each layer's own numbers, and the digest covers them"
 });
 
 it("trigonometric makes no gross error in 300 inferences of ConvNet", async () => {
-  const f = trigonometric(10, 1, 1.5),
+  const f = fittedWave(10, 1, 1.5),
     { original, graph, weights } = network("convnet", f),
     plan = planOf(graph, f);
   const inference = await openInProcess(ring, plan, weights, 300);
@@ -98,7 +98,7 @@ it("every network takes at most 24 dealt bytes per activation at one harmonic an
       planInference(graph, { activation: "lifted", linear: "masked", function: QUARTIC }),
     );
     for (const harmonics of [1, 2]) {
-      const plan = planOf(graph, trigonometric(8, harmonics, 1)),
+      const plan = planOf(graph, fittedWave(8, harmonics, 1)),
         { activation, total, oneWayDelays } = costOf(plan);
       const count = graph.nodes.filter(({ op }) => op === "activation")
         .reduce((sum, { id }) => sum + plan.wires.get(id)!.words, 0);
@@ -114,7 +114,7 @@ it("every network takes at most 24 dealt bytes per activation at one harmonic an
 
 it("beyond the ring the wave stays right, and half the ring is missing from the line as often as the note says", async () => {
   const n = 2 ** 15,
-    f = trigonometric(8, 1, 1),
+    f = fittedWave(8, 1, 1),
     plan = planOf(activationLayer(n), f),
     { limit } = plan.activations.get("activation")!;
   assertEquals(limit, 16);
@@ -133,7 +133,7 @@ it("beyond the ring the wave stays right, and half the ring is missing from the 
 
 it("trigonometric errs by half a step of the opened angle, twice as much with a bit less", async () => {
   const n = 4096,
-    f = trigonometric(8, 1, 1),
+    f = fittedWave(8, 1, 1),
     x = Float64Array.from({ length: n }, (_, i) => 16 * Math.sin(i));
   for (const angleBits of [6, 8, 10]) {
     const plan = planOf(activationLayer(n), f, { angleBits }),
@@ -149,7 +149,7 @@ it("trigonometric errs by half a step of the opened angle, twice as much with a 
 });
 
 it("plans that break the bounds of trigonometric are refused with a sentence", () => {
-  const graph = twoActivations(4), f = trigonometric(8, 1, 1), other = trigonometric(10, 1, 1);
+  const graph = twoActivations(4), f = fittedWave(8, 1, 1), other = fittedWave(10, 1, 1);
   const [first] = graph.nodes.filter(({ op }) => op === "activation");
   assertThrows(
     () => planOf(graph, f, { functions: { [first.id]: other } }),
@@ -167,5 +167,5 @@ it("plans that break the bounds of trigonometric are refused with a sentence", (
     RangeError,
     "computes a line and a wave",
   );
-  assertThrows(() => planOf(graph, trigonometric(64, 1, 1), { ringBits: 31 }), RangeError, "16 to 30");
+  assertThrows(() => planOf(graph, fittedWave(64, 1, 1), { ringBits: 31 }), RangeError, "16 to 30");
 });

@@ -4,7 +4,7 @@ import { it } from "@std/testing/bdd";
 import { evaluateFixed, type FixedArithmetic, shift } from "./fixed_engine.ts";
 import { activate, evaluate } from "./float_engine.ts";
 import { foldBatchNorm } from "./fold.ts";
-import { inferShapes, type Node } from "./graph.ts";
+import { inferShapes, type Node, windowOf } from "./graph.ts";
 import { randomWeights, seededImage } from "./weights.ts";
 import { averaged as graph } from "./_small_networks.ts";
 import { buildModel } from "./zoo.ts";
@@ -28,7 +28,7 @@ it("evaluateFixed() equals arithmetic on bigint, layer by layer", () => {
   const encode = (x: number, bits: number) => BigInt(Math.round(x * 2 ** bits));
   const linear = (node: Node & { op: "conv" | "dense" }, inputBits: number, factor: number): bigint[] => {
     const x = big(node.input), [h, w, inputs] = shapes.get(node.input)!, [oh, ow] = shapes.get(node.id)!;
-    const { kernel, stride, padding } = node.op === "conv" ? node : { kernel: 1, stride: 1, padding: 0 };
+    const { kernel, stride, padding } = windowOf(node);
     const weight = weights.get(`${node.id}.weight`)!.data, bias = weights.get(`${node.id}.bias`)!.data;
     const result: bigint[] = [];
     for (let p = 0; p < oh * ow; p++) {

@@ -38,11 +38,11 @@ export interface DenseNode extends NodeBase {
   readonly bias: boolean;
 }
 
-/** The window of a linear layer: a dense layer is a convolution of one pixel with a kernel of 1. */
+/** The window of a layer that has one: a dense layer is a convolution of one pixel with a kernel of 1. */
 export const windowOf = (
-  node: ConvNode | DenseNode,
+  node: ConvNode | DenseNode | PoolNode,
 ): { readonly kernel: number; readonly stride: number; readonly padding: number } =>
-  node.op === "conv" ? node : { kernel: 1, stride: 1, padding: 0 };
+  node.op === "dense" ? { kernel: 1, stride: 1, padding: 0 } : node;
 
 /** Batch normalisation, eps 1e-5; weights `<id>.scale`, `.offset`, `.mean`, `.variance`, all [channels]. */
 export interface BatchNormNode extends NodeBase {

@@ -44,7 +44,7 @@ type Upload = (data: Float32Array, shape: readonly number[]) => tf.Tensor;
  * @param fuse whether a ReLU becomes part of the linear layer before it, whose own value then is not to be seen
  * @throws {RangeError} for a batch norm, weights that do not fit or a constant activation
  */
-export function createTensorflowEngine(
+export function createTensorflowNetwork(
   graph: Graph,
   weights: Weights,
   activation: Activation,

@@ -6,10 +6,10 @@ import { evaluateLogits } from "./float_engine.ts";
 import { foldBatchNorm } from "./fold.ts";
 import type { Activation } from "./graph.ts";
 import { openTensorflow } from "./tensorflow_backend.ts";
-import { createTensorflowEngine } from "./tensorflow_engine.ts";
+import { createTensorflowNetwork } from "./tensorflow_engine.ts";
 import { randomWeights, seededImage } from "./weights.ts";
 import { pools as graph } from "./_small_networks.ts";
-import { trigonometric } from "./trigonometric.ts";
+import { fittedWave } from "./trigonometric.ts";
 import { buildModel } from "./zoo.ts";
 
 await openTensorflow();
@@ -24,8 +24,8 @@ const CASES: readonly (readonly [string, Activation])[] = [
   ["convnet", QUARTIC],
   ["convnet", QUINTIC],
   ["convnet", { kind: "polynomial", coefficients: [0, 3], precision: 2 }],
-  ["convnet", trigonometric(10, 1, 2)],
-  ["convnet", trigonometric(4, 3, 1)],
+  ["convnet", fittedWave(10, 1, 2)],
+  ["convnet", fittedWave(4, 3, 1)],
   ["minionn-bn", RELU],
   ["minionn-bn", QUARTIC],
   ["resnet20", RELU],
@@ -40,7 +40,7 @@ for (const [name, activation] of CASES) {
     const model = buildModel(name);
     const { graph, weights } = foldBatchNorm(model, randomWeights(model, 7, activation));
     const before = tf.memory().numTensors;
-    const engine = createTensorflowEngine(graph, weights, activation), loaded = tf.memory().numTensors;
+    const engine = createTensorflowNetwork(graph, weights, activation), loaded = tf.memory().numTensors;
     for (const seed of [1, 2]) {
       const image = seededImage(graph, seed);
       const logits = engine.run(image), expected = evaluateLogits(graph, weights, activation, image);
@@ -66,7 +66,7 @@ it("TensorFlow.js pools beyond the border like the float engine, and keeps a val
     ["conv.bias", { shape: [4], data: Float32Array.of(-20, -1, 0, 1) }], // a channel of negative values
     ["dense.weight", random([64, 3])],
   ]);
-  const engine = createTensorflowEngine(graph, weights, RELU), image = random([9 * 9 * 2]).data;
+  const engine = createTensorflowNetwork(graph, weights, RELU), image = random([9 * 9 * 2]).data;
   const expected = evaluateLogits(graph, weights, RELU, image);
   engine.run(image).forEach((v, i) =>
     assert(Math.abs(v - expected[i]) < 1e-3, `${v}, expected ${expected[i]}`)
@@ -74,13 +74,13 @@ it("TensorFlow.js pools beyond the border like the float engine, and keeps a val
   engine.dispose();
 });
 
-it("createTensorflowEngine refuses batch norm and constant activations, run() a wrong image", () => {
+it("createTensorflowNetwork refuses batch norm and constant activations, run() a wrong image", () => {
   const model = buildModel("convnet"), weights = randomWeights(model, 7, RELU);
-  assertThrows(() => createTensorflowEngine(model, weights, RELU), RangeError, "merge batch norm first");
+  assertThrows(() => createTensorflowNetwork(model, weights, RELU), RangeError, "merge batch norm first");
   const folded = foldBatchNorm(model, weights);
   const constant: Activation = { kind: "polynomial", coefficients: [1, 0], precision: 0 };
-  assertThrows(() => createTensorflowEngine(folded.graph, folded.weights, constant), RangeError, "constant");
-  const engine = createTensorflowEngine(folded.graph, folded.weights, RELU);
+  assertThrows(() => createTensorflowNetwork(folded.graph, folded.weights, constant), RangeError, "constant");
+  const engine = createTensorflowNetwork(folded.graph, folded.weights, RELU);
   assertThrows(() => engine.run([1, 2, 3]), RangeError, "takes an image of 32x32x3");
   engine.dispose();
 });

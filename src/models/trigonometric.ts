@@ -22,12 +22,12 @@ export const AMPLITUDE_DIVISOR = 4;
  *
  * @example
  * ```ts
- * import { trigonometric } from "./trigonometric.ts";
+ * import { fittedWave } from "./trigonometric.ts";
  *
- * console.log(trigonometric(8, 1, 1).offset); // 1
+ * console.log(fittedWave(8, 1, 1).offset); // 1
  * ```
  */
-export function trigonometric(
+export function fittedWave(
   period: number,
   harmonics: number,
   strength: number,

@@ -3,13 +3,13 @@ import { it } from "@std/testing/bdd";
 import { evaluate } from "./float_engine.ts";
 import { foldBatchNorm } from "./fold.ts";
 import type { Graph } from "./graph.ts";
-import { trigonometric, trigonometricAt } from "./trigonometric.ts";
+import { fittedWave, trigonometricAt } from "./trigonometric.ts";
 import { inUnit, unitOfPeriod, unitsOf, weightsInUnits } from "./unit.ts";
 import { randomWeights } from "./weights.ts";
 import { buildModel } from "./zoo.ts";
 
 it("inUnit() is the same function: f_P(u x) = u f_(P/u)(x)", () => {
-  const f = trigonometric(10, 2, 1.5), unit = unitOfPeriod(f), g = inUnit(f, unit);
+  const f = fittedWave(10, 2, 1.5), unit = unitOfPeriod(f), g = inUnit(f, unit);
   assertEquals([unit, g.period], [1.25, 8]);
   for (let x = -20; x < 20; x += 0.7) {
     assertAlmostEquals(trigonometricAt(f, unit * x), unit * trigonometricAt(g, x), 1e-12);
@@ -18,7 +18,7 @@ it("inUnit() is the same function: f_P(u x) = u f_(P/u)(x)", () => {
 
 it("a network counted in another unit has the same logits, and other values by that unit alone", () => {
   for (const [name, period] of [["convnet", 10], ["minionn-bn", 12], ["resnet20", 6]] as const) {
-    const f = trigonometric(period, 1, 1), graph = buildModel(name, 10), unit = unitOfPeriod(f);
+    const f = fittedWave(period, 1, 1), graph = buildModel(name, 10), unit = unitOfPeriod(f);
     const folded = foldBatchNorm(graph, randomWeights(graph, 1, { kind: "relu" }));
     const image = Float64Array.from(
       { length: graph.inputShape.reduce((a, b) => a * b) },

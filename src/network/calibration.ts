@@ -17,7 +17,7 @@ export interface CalibrationOptions {
 }
 
 /** No protocol step may use this tag. */
-export const CALIBRATION_TAG = 0xffff_ffff;
+const CALIBRATION_TAG = 0xffff_ffff;
 
 const PING_BYTES = 64;
 const WARM_UP_PINGS = 100;

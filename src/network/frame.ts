@@ -17,7 +17,7 @@
 
 export const HEADER_BYTES = 40;
 /** Changes with the header, the handshake or the meaning of either. */
-export const FRAME_VERSION = 3;
+const FRAME_VERSION = 3;
 /** An abort frame carries one sentence of at most this many bytes. */
 export const ABORT_REASON_BYTES = 512;
 

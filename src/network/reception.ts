@@ -11,7 +11,7 @@ import { IdleWatch } from "./idle_watch.ts";
 /** Connections that have not said who they are, and channels that nobody has asked for. */
 export const MOST_PENDING = 16;
 /** Time for TLS and handshake in which this role was not computing: {@linkcode IdleWatch} counts ticks. */
-export const HANDSHAKE_MS = 5000;
+const HANDSHAKE_MS = 5000;
 /** Before another try, when the system refuses to accept: it may be out of file descriptors. */
 const PAUSE_MS = 100;
 

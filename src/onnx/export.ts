@@ -75,7 +75,12 @@ class Draft {
       case "averagePool":
       case "maxPool":
         this.#checkImage(node);
-        return this.#push(id, node.op === "maxPool" ? "MaxPool" : "AveragePool", [input], windowOf(node));
+        return this.#push(
+          id,
+          node.op === "maxPool" ? "MaxPool" : "AveragePool",
+          [input],
+          windowAttributes(node),
+        );
       case "add":
         if (flattened?.join() !== this.#flattened.get(node.shortcut)?.join()) {
           throw new RangeError(`${this.graph.name}: node ${id} adds a flattened value and another`);
@@ -117,7 +122,7 @@ class Draft {
       this.#tensor(weight, filtersToOnnx(this.weights.get(weight)!)),
       ...this.#bias(node),
     ];
-    this.#push(id, "Conv", inputs, windowOf(node));
+    this.#push(id, "Conv", inputs, windowAttributes(node));
   }
 
   #matrix(node: DenseNode): void {
@@ -195,7 +200,7 @@ class Draft {
   }
 }
 
-const windowOf = (
+const windowAttributes = (
   { kernel, stride, padding }: Pick<ConvNode, "kernel" | "stride" | "padding">,
 ): OnnxNode["attributes"] =>
   new Map([

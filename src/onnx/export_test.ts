@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { evaluateLogits } from "../models/float_engine.ts";
 import type { Activation, Graph, Node } from "../models/graph.ts";
-import { trigonometric, withLearnedActivations } from "../models/trigonometric.ts";
+import { fittedWave, withLearnedActivations } from "../models/trigonometric.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
@@ -28,14 +28,14 @@ const nodes: readonly Node[] = [
 ];
 const odd: Graph = { name: "odd", classes: 5, inputShape: [21, 17, 3], nodes };
 
-const RELU = { kind: "relu" } as const, learned = trigonometric(8, 1, 1, true);
+const RELU = { kind: "relu" } as const, learned = fittedWave(8, 1, 1, true);
 const CASES: readonly (readonly [string, Graph, Activation])[] = [
   ["ReLU", odd, RELU],
   ["a sigmoid", odd, { kind: "sigmoid" }],
   ["a cubic with all terms", odd, { kind: "polynomial", coefficients: [1, 2, 3, 4], precision: 3 }],
   ["a line", odd, { kind: "polynomial", coefficients: [0, 3], precision: 1 }],
   ["the quartic", odd, QUARTIC],
-  ["a wave", odd, trigonometric(8, 2, 1)],
+  ["a wave", odd, fittedWave(8, 2, 1)],
   ["learned waves", withLearnedActivations(odd, learned), learned],
   ["the quartic", buildModel("resnet20"), QUARTIC],
 ];

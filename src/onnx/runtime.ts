@@ -5,9 +5,7 @@
 import { fileURLToPath } from "node:url";
 
 /** Machine code of this processor, or WebAssembly as in a browser. */
-export const ONNX_RUNTIMES = ["native", "web"] as const;
-
-export type OnnxRuntime = typeof ONNX_RUNTIMES[number];
+export type OnnxRuntime = "native" | "web";
 
 export interface Question {
   /** Of one image, as the file takes it. */
@@ -17,7 +15,7 @@ export interface Question {
   readonly warmUp: number;
 }
 
-export interface Answer {
+export interface RuntimeAnswer {
   /** The file's first output in each run. */
   readonly outputs: readonly (readonly number[])[];
   /** Milliseconds of each run. */
@@ -29,7 +27,7 @@ export class NotLoadedError extends Error {
   override readonly name = "NotLoadedError";
 }
 
-/** The first line of the process, when it has loaded the runtime. The next one is its {@linkcode Answer}. */
+/** The first line of the process, when it has loaded the runtime. The next one is its {@linkcode RuntimeAnswer}. */
 export const LOADED = "loaded";
 
 /** Packages are read from Deno's cache. */
@@ -46,7 +44,7 @@ export async function askOnnxRuntime(
   model: Uint8Array<ArrayBuffer>,
   images: Float32Array<ArrayBuffer>,
   question: Question,
-): Promise<Answer> {
+): Promise<RuntimeAnswer> {
   const module = new URL(`./runtime_${runtime}.ts`, import.meta.url);
   const child = new Deno.Command(Deno.execPath(), {
     args: [

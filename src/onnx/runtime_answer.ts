@@ -1,6 +1,6 @@
 /** What a process of `runtime.ts` does: reads a line, the ONNX file and the images from standard input, and answers. */
 import type { InferenceSession, TensorConstructor } from "onnxruntime-common";
-import { type Answer, LOADED, type Question } from "./runtime.ts";
+import { LOADED, type Question, type RuntimeAnswer } from "./runtime.ts";
 
 /** What both packages have. */
 export interface Runtime {
@@ -35,7 +35,7 @@ async function answer(
   model: Uint8Array,
   images: Float32Array,
   { shape, repetitions, warmUp }: Question,
-): Promise<Answer> {
+): Promise<RuntimeAnswer> {
   const session = await InferenceSession.create(model, OPTIONS),
     size = shape.reduce((product, n) => product * n, 1);
   const input = session.inputNames[0], output = session.outputNames[0];

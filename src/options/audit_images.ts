@@ -5,7 +5,7 @@ import type { PixelFormat } from "../data/pixel_format.ts";
 import type { Activation, Graph, Weights } from "../models/graph.ts";
 import type { Forward } from "../models/ranges.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
-import { createTensorflowEngine } from "../models/tensorflow_engine.ts";
+import { createTensorflowNetwork } from "../models/tensorflow_engine.ts";
 import { seededImage } from "../models/weights.ts";
 import { evaluationBatches } from "../training/batches.ts";
 import { reportNotes } from "../terminal/report_notes.ts";
@@ -17,7 +17,7 @@ export async function fastForward(
   activation: Activation,
 ): Promise<{ readonly forward: Forward } & Disposable> {
   await openTensorflow();
-  const { forward, dispose } = createTensorflowEngine(graph, weights, activation, { fuse: false });
+  const { forward, dispose } = createTensorflowNetwork(graph, weights, activation, { fuse: false });
   return { forward, [Symbol.dispose]: dispose };
 }
 

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { foldGraph } from "../models/fold.ts";
-import { trigonometric } from "../models/trigonometric.ts";
+import { fittedWave } from "../models/trigonometric.ts";
 import { buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { UsageError } from "../terminal/command.ts";
@@ -10,7 +10,7 @@ import { formatFunctions, functionArguments, functionsFrom, trainedFunctions } f
 const graph = foldGraph(buildModel("convnet"));
 
 it("functions go through options and come back, for all layers or for each", () => {
-  const f = trigonometric(10, 2, 1.5), [a, b, c] = [1, 2, 0.1].map((s) => trigonometric(10, 2, s));
+  const f = fittedWave(10, 2, 1.5), [a, b, c] = [1, 2, 0.1].map((s) => fittedWave(10, 2, s));
   for (
     const [activation, functions] of [
       ["lifted", { function: QUARTIC }],
@@ -28,8 +28,8 @@ it("functions go through options and come back, for all layers or for each", () 
 
 it("without options a protocol computes its usual function, and weights say theirs to what computes it", () => {
   assertEquals(functionsFrom(graph, "espn", {}), { function: QUARTIC });
-  assertEquals(functionsFrom(graph, "trigonometric", {}), { function: trigonometric(8, 1, 1) });
-  const learned = trigonometric(10, 1, 1, true);
+  assertEquals(functionsFrom(graph, "trigonometric", {}), { function: fittedWave(8, 1, 1) });
+  const learned = fittedWave(10, 1, 1, true);
   const weights = new Map(
     ["act1", "act2", "act3"].map((id, i) =>
       [`${id}.fourier`, { shape: [2], data: Float32Array.of(i, -0.5) }] as const

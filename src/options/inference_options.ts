@@ -22,6 +22,9 @@ import {
 import { FUNCTION_OPTIONS, functionsFrom, graphOf } from "./function_options.ts";
 import { UsageError } from "../terminal/command.ts";
 
+/** Of random weights and images where none is given. */
+export const DEFAULT_SEED = 1;
+
 const names = (protocols: readonly { readonly name: string }[]) => protocols.map(({ name }) => name);
 
 /** Names of the activation protocols that take an option. */
@@ -35,7 +38,7 @@ export const PLAN_OPTIONS = {
     type: "integer",
     min: 1,
     max: 1 << 24,
-    excludes: ["model", "classes", "weights", "modelSeed"],
+    excludes: ["model", "graph", "classes", "weights", "modelSeed"],
     help: "instead of a network, one activation layer of N elements whose result is opened to the client",
   },
   classes: {
@@ -135,8 +138,15 @@ export const THREADS_OPTION = {
 export const IMAGE_OPTION = {
   type: "path",
   value: "FILE",
-  excludes: ["seed"],
+  excludes: ["seed", "drawn", "images", "dataset"],
   help: "image file (PNG, JPEG or WebP); of another size than the network's input it is scaled and cropped",
+} as const;
+
+/** A random image, for who has no other. */
+export const SEED_OPTION = {
+  type: "integer",
+  min: 0,
+  help: `seed of a random image (default: ${DEFAULT_SEED})`,
 } as const;
 
 /** A picture that needs no file. */
@@ -144,7 +154,7 @@ export const DRAWN_OPTION = {
   type: "integer",
   min: 0,
   max: 3999,
-  excludes: ["seed"],
+  excludes: ["seed", "images", "dataset"],
   help: "picture N of the test images of shapes, ten silhouettes drawn from a seed",
 } as const;
 
@@ -153,6 +163,7 @@ export const MANY_IMAGES_OPTIONS = {
   images: {
     type: "path",
     value: "FILE|DIR",
+    excludes: ["seed", "dataset"],
     help:
       "many images, each classified once: the image files of a folder in the order of their names, or a file of " +
       "float32 little-endian images [count][height][width][channels], already normalised",
@@ -160,10 +171,16 @@ export const MANY_IMAGES_OPTIONS = {
   dataset: {
     type: "string",
     choices: DATASET_NAMES,
+    excludes: ["seed"],
     help: "the test images of a dataset, each classified once",
   },
-  data: { type: "path", value: "DIR", help: "folder of the dataset" },
-  limit: { type: "integer", min: 1, help: "of many images, at most so many" },
+  data: { type: "path", value: "DIR", needs: ["dataset"], help: "folder of the dataset" },
+  limit: {
+    type: "integer",
+    min: 1,
+    needs: ["images", "dataset"],
+    help: "of many images, at most so many",
+  },
 } as const;
 
 /** Of who holds images. */
@@ -191,19 +208,15 @@ export const INFER_OPTIONS = {
     excludes: ["modelSeed"],
     help: "model folder (default: seeded random weights)",
   },
-  modelSeed: { type: "integer", min: 0, default: 1, help: "seed of the random weights" },
+  modelSeed: { type: "integer", min: 0, help: `seed of random weights (default: ${DEFAULT_SEED})` },
   image: IMAGE_OPTION,
   drawn: DRAWN_OPTION,
-  seed: {
-    type: "integer",
-    min: 0,
-    default: 1,
-    help: "seed of the random image that is used without --image",
-  },
+  seed: SEED_OPTION,
   repetitions: {
     type: "integer",
     min: 1,
     max: 100_000,
+    excludes: ["images", "dataset"],
     help:
       "queries measured, each with fresh correlations (default: 5; many images are asked about once each)",
   },
@@ -211,6 +224,7 @@ export const INFER_OPTIONS = {
     type: "integer",
     min: 0,
     max: 1000,
+    excludes: ["images", "dataset"],
     help: "queries before the measured ones, while the engine optimises (default: 2; none of many images)",
   },
   threads: THREADS_OPTION,
@@ -280,10 +294,7 @@ export const activationFunction = ({ options: { activation, function: f } }: Pla
 export function graphFrom(
   { model, graph, elements, classes }: Pick<PlanValues, "model" | "graph" | "elements" | "classes">,
 ): Graph {
-  if (elements !== undefined) {
-    if (graph !== undefined) throw new UsageError("--elements and --graph were both given; give one");
-    return activationLayer(elements);
-  }
+  if (elements !== undefined) return activationLayer(elements);
   if (graph === undefined) return buildModel(model, classes);
   const own = readGraph(graph);
   if (classes === undefined || classes === own.classes) return own;

@@ -12,6 +12,7 @@ import type { Plan } from "../inference/plan.ts";
 import {
   activationFunction,
   checkModel,
+  DEFAULT_SEED,
   formatRangesOption,
   planFrom,
   type PlanValues,
@@ -22,7 +23,7 @@ import { modelFrom } from "./random_model.ts";
 
 interface NetworkOptions extends PlanValues {
   readonly weights: string | undefined;
-  readonly modelSeed: number;
+  readonly modelSeed: number | undefined;
 }
 
 /** What `infer` and `explain` are told about network and image. */
@@ -33,6 +34,7 @@ interface Choice extends Omit<NetworkOptions, "model" | "graph" | "activation"> 
   readonly images?: string | undefined;
   readonly dataset?: string | undefined;
   readonly drawn: number | undefined;
+  readonly seed: number | undefined;
 }
 
 /** What runs where nothing says which network. */
@@ -47,15 +49,16 @@ const KNOWN_PICTURE = 1;
 export async function withDefaults<T extends Choice>(
   options: T,
 ): Promise<T & { readonly model: string; readonly graph: string | undefined; readonly activation: string }> {
-  const { model, weights, elements, polynomial, wave, activation, image } = options;
+  const { model, weights, elements, modelSeed, polynomial, wave, activation, image, seed } = options;
   if (weights !== undefined) return { ...options, ...await networkIn(weights, options) };
-  if (model !== undefined || elements !== undefined || polynomial !== undefined || wave !== undefined) {
+  if ([model, elements, modelSeed, polynomial, wave].some((given) => given !== undefined)) {
     const { name } = wave === undefined ? DEFAULT_ACTIVATION : WAVE_ACTIVATION;
     return { ...options, model: model ?? RANDOM_MODEL, graph: undefined, activation: activation ?? name };
   }
   const name = activation === "relu" ? "convnet-relu-shapes" : "convnet-pillar-shapes";
   const folder = fileURLToPath(new URL(`../../results/models/${name}`, import.meta.url));
-  const drawn = options.drawn ?? (image === undefined && !asksMany(options) ? KNOWN_PICTURE : undefined);
+  const asked = image ?? seed ?? (asksMany(options) || undefined);
+  const drawn = options.drawn ?? (asked === undefined ? KNOWN_PICTURE : undefined);
   return { ...options, drawn, weights: folder, ...await networkIn(folder, options) };
 }
 
@@ -118,5 +121,10 @@ async function networkOf(options: NetworkOptions, plan: Plan): Promise<LocatedMo
   if (options.elements !== undefined) {
     return { model: graph.name, classes, activation, graph, weights: new Map(), folder: null };
   }
-  return await modelFrom(options.weights, { name: graph.name, classes, activation, seed: options.modelSeed });
+  return await modelFrom(options.weights, {
+    name: graph.name,
+    classes,
+    activation,
+    seed: options.modelSeed ?? DEFAULT_SEED,
+  });
 }

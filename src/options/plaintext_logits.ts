@@ -2,7 +2,7 @@
 import type { Activation, Graph, Weights } from "../models/graph.ts";
 import { sizeOf } from "../models/graph.ts";
 import { openTensorflow } from "../models/tensorflow_backend.ts";
-import { createTensorflowEngine } from "../models/tensorflow_engine.ts";
+import { createTensorflowNetwork } from "../models/tensorflow_engine.ts";
 
 /** Numbers of the images of a batch together: 64 of CIFAR, one of ImageNet. */
 const BATCH_NUMBERS = 200_000;
@@ -20,7 +20,7 @@ export async function plaintextLogits(
   onImages: (done: number) => void = () => {},
 ): Promise<Float32Array[]> {
   await openTensorflow();
-  const engine = createTensorflowEngine(graph, weights, activation), logits: Float32Array[] = [];
+  const engine = createTensorflowNetwork(graph, weights, activation), logits: Float32Array[] = [];
   const batch = Math.max(1, Math.floor(BATCH_NUMBERS / sizeOf(graph.inputShape)));
   while (logits.length < images.length) {
     logits.push(...engine.runBatch(images.slice(logits.length, logits.length + batch)));

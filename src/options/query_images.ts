@@ -7,6 +7,7 @@ import { checkClassNames } from "../folders/training_folder.ts";
 import type { Graph } from "../models/graph.ts";
 import { seededImage } from "../models/weights.ts";
 import { UsageError } from "../terminal/command.ts";
+import { DEFAULT_SEED } from "./inference_options.ts";
 
 export interface QueryImages {
   readonly images: readonly Float32Array[];
@@ -22,7 +23,7 @@ export interface QueryImages {
 export interface ImageChoice {
   readonly image: string | undefined;
   readonly drawn: number | undefined;
-  readonly seed: number;
+  readonly seed: number | undefined;
   readonly images?: string | undefined;
   readonly labels?: string | undefined;
   readonly dataset?: string | undefined;
@@ -53,13 +54,12 @@ interface Asked {
 }
 
 export async function imagesFrom(choice: ImageChoice, asked: Asked): Promise<QueryImages> {
-  checkChoice(choice);
   const { image, images, drawn, seed, dataset } = choice, { graph } = asked;
   if (images !== undefined) return await listedImages(images, choice, asked);
   if (dataset !== undefined) return await testImages(dataset, choice, asked);
   const one = { names: null, note: null, labels: null };
   if (drawn !== undefined) return { ...one, ...await drawnPicture(drawn, graph, await asked.pixels()) };
-  if (image === undefined) return { ...one, images: [seededImage(graph, seed)] };
+  if (image === undefined) return { ...one, images: [seededImage(graph, seed ?? DEFAULT_SEED)] };
   // The decoders are loaded only when there is something to decode.
   const { readImage } = await import("../data/image_file.ts");
   const shown = await readImage(image, graph.inputShape, await asked.pixels()),
@@ -73,22 +73,6 @@ export async function imagesFrom(choice: ImageChoice, asked: Asked): Promise<Que
 /** Whether many images are asked about, each of them once. */
 export const asksMany = ({ images, dataset }: Pick<ImageChoice, "images" | "dataset">): boolean =>
   images !== undefined || dataset !== undefined;
-
-function checkChoice(choice: ImageChoice): void {
-  const { image, images, drawn, dataset, labels, data, limit } = choice;
-  const given = Object.entries({ image, images, drawn, dataset }).filter(([, value]) => value !== undefined);
-  if (given.length > 1) {
-    throw new UsageError(`${given.map(([name]) => `--${name}`).join(" and ")} were both given; give one`);
-  }
-  const misplaced = labels !== undefined && images === undefined
-    ? "--labels says what --images show"
-    : data !== undefined && dataset === undefined
-    ? "--data is the folder of --dataset"
-    : limit !== undefined && !asksMany(choice)
-    ? "--limit takes the first of --images or --dataset"
-    : undefined;
-  if (misplaced !== undefined) throw new UsageError(`${misplaced}, which is not given`);
-}
 
 const joined = (notes: readonly string[]): string | null => notes.length === 0 ? null : notes.join("; ");
 

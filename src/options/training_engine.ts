@@ -3,6 +3,7 @@ import type { Activation, Graph } from "../models/graph.ts";
 import type { TensorflowBackend } from "../models/tensorflow_backend.ts";
 import type { EngineState, TrainingEngine } from "../training/engine.ts";
 import { onExit, type OptionSpecs, UsageError } from "../terminal/command.ts";
+import { FAST_KERNEL_FLAGS } from "../terminal/v8_flags.ts";
 
 const ENGINES = ["wasm", "tfjs"] as const;
 const BACKENDS = ["wasm", "cpu", "webgpu", "webgpu-software"] as const satisfies readonly TensorflowBackend[];
@@ -30,9 +31,6 @@ export const ENGINE_OPTIONS = {
   turbo: { type: "boolean", hidden: true, help: "record that V8 runs with flags" },
 } as const satisfies OptionSpecs;
 
-/** V8 flags of `deno task train:turbo`: faster kernels without bounds checks, hence without V8's sandbox. */
-const TURBO_FLAGS = ["--no-wasm-bounds-checks", "--experimental-wasm-revectorize"];
-
 /** An engine as it was asked for. */
 export interface EngineChoice {
   readonly engine: typeof ENGINES[number];
@@ -50,7 +48,7 @@ export function engineChoice(
     turbo: boolean;
   },
 ): EngineChoice {
-  const flags = turbo ? TURBO_FLAGS : [];
+  const flags = turbo ? FAST_KERNEL_FLAGS : [];
   if (engine === "tfjs") {
     if (workers !== undefined) throw new UsageError("--workers is for --engine wasm; tfjs has one thread");
     return { engine, backend: backend ?? "wasm", workers: 1, flags };

@@ -51,7 +51,7 @@ export function styleOf(index: number): Style {
 }
 
 /** The colour mixed with white: 0 leaves it, 1 gives white. */
-export function tint(color: string, amount: number): string {
+function tint(color: string, amount: number): string {
   const channels = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
   return "#" + channels.map((c) => Math.round(c + (255 - c) * amount).toString(16).padStart(2, "0")).join("");
 }

@@ -4,13 +4,13 @@
  * Running, resuming, sharding and merging are the business of the other files here; a file there only measures.
  */
 import type { ChartDescription } from "../report/chart.ts";
+import type { Size } from "../report/claim.ts";
 import type { CsvValue, NewRow, Row } from "../report/csv.ts";
 
 export type { BarChart, ChartDescription, LineChart, Measured, Point } from "../report/chart.ts";
 export { type CsvValue, type NewRow, numberOf, optionalNumber, type Row } from "../report/csv.ts";
+export type { Size } from "../report/claim.ts";
 
-/** How much is measured: a test that everything works, minutes, or everything. */
-export type Size = "smoke" | "quick" | "full";
 /** Sizes in ascending order. */
 export const sizes = ["smoke", "quick", "full"] as const satisfies readonly Size[];
 

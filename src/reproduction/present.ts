@@ -18,7 +18,7 @@ import { publish } from "./runner.ts";
 import { type ExitCode, exitCodeOf } from "./verdicts.ts";
 
 /** What {@linkcode drawResults} has made. */
-export interface Drawn {
+export interface DrawnResults {
   readonly claims: readonly CheckedClaim[];
   /** Names of the figures, without their ending. */
   readonly figures: readonly string[];
@@ -36,7 +36,7 @@ export async function drawResults(
   catalogue: Catalogue,
   folder: string,
   only?: readonly string[],
-): Promise<Drawn> {
+): Promise<DrawnResults> {
   const { leading, allResults } = catalogue;
   const reference = await readReference();
   const { tables, derived } = await readTables(catalogue, folder, reference);

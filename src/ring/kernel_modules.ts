@@ -1,5 +1,8 @@
 /** Compiled kernels as modules: `build/<subject>_<name>.wasm`, all of them in one memory. Modules can be posted to workers. */
 
+/** Addresses below, 16 pages, are scratch of the kernels (constant-address panels): nothing in them outlives a call. */
+export const RESERVED_BYTES = 1 << 20;
+
 /** @throws {Error} if one is not there: they have not been built */
 export const loadModules = (subject: string, names: readonly string[]): Promise<WebAssembly.Module[]> =>
   Promise.all(
@@ -21,7 +24,7 @@ async function loadModule(url: URL): Promise<WebAssembly.Module> {
 /** Kernels as they are exported, by position. */
 export type KernelExports = Record<string, (...values: (number | boolean)[]) => void>;
 
-/** Everything that the modules export, by name, in `memory`, which must have at least 16 pages. */
+/** Everything that the modules export, by name, in `memory`, which must have what is reserved. */
 export async function instantiateModules<Kernels>(
   memory: WebAssembly.Memory,
   modules: readonly WebAssembly.Module[],

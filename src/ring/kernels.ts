@@ -12,9 +12,6 @@ import type { LinearKernels } from "./linear_kernels.ts";
 import { nameParameters } from "./named_kernels.ts";
 import type { TrigonometricKernels } from "./trigonometric_kernels.ts";
 
-/** Addresses below are scratch of the kernels (constant-address panels); allocation starts here. */
-export const RESERVED_BYTES = 1 << 20;
-
 export interface ElementwiseKernels {
   add64(a: number, b: number, out: number, n: number): void;
   sub64(a: number, b: number, out: number, n: number): void;

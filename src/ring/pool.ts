@@ -106,7 +106,7 @@ export class ConvolutionPool implements Disposable {
 }
 
 /** A pool for one piece of work: its tensors and convolutions go back as a whole, those of workers too; the threads stay. */
-export class PoolRegion extends ConvolutionPool {
+class PoolRegion extends ConvolutionPool {
   readonly #convolutions: RunnableConvolution[] = [];
 
   constructor(override readonly ring: RingRegion, threads: Threads) {

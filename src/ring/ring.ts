@@ -6,7 +6,8 @@
  * are written (measured: 1.4 ms and 1 MB of resident memory), so typed-array views stay valid for good and
  * sockets can read straight into them.
  */
-import { type Kernels, loadKernels, RESERVED_BYTES } from "./kernels.ts";
+import { RESERVED_BYTES } from "./kernel_modules.ts";
+import { type Kernels, loadKernels } from "./kernels.ts";
 
 const PAGE = 65536;
 const ALIGNMENT = 64;

@@ -2,9 +2,10 @@
  * A server, a dealer and several clients as processes on this machine, all at work at once: what a service of them answers. With
  * disturbances there are others beside them, who die at random moments, say nothing, or hang up.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import type { QueryFigures } from "../inference/parties.ts";
 import { onExit } from "../terminal/command.ts";
-import { Role } from "./processes.ts";
+import { RoleProcess } from "./role_process.ts";
 import { pairTokens } from "./tokens.ts";
 
 export interface LoadOptions {
@@ -43,13 +44,13 @@ const ENDLESS = 100_000;
 const SAMPLE_MS = 10_000;
 
 export async function measureLoad({ plan, clients, seconds, disturbed }: LoadOptions): Promise<LoadFigures> {
-  const tokens = pairTokens(), roles: Role[] = [];
+  const tokens = pairTokens(), roles: RoleProcess[] = [];
   const end = () => roles.forEach((role) => role.kill());
   const forget = onExit(end);
   // Those who die need places of their own.
   const places = clients + (disturbed ? 2 : 0);
   const start = (name: "server" | "client" | "dealer", ...args: string[]) => {
-    const role = new Role(name, [], ["--json", "--with-parent", ...plan, ...args], [], tokens[name]);
+    const role = new RoleProcess(name, [], ["--json", "--with-parent", ...plan, ...args], [], tokens[name]);
     roles.push(role);
     return role;
   };
@@ -61,45 +62,28 @@ export async function measureLoad({ plan, clients, seconds, disturbed }: LoadOpt
     const serverPort = await server.listening(), to = ["--connect", `127.0.0.1:${serverPort}`, ...at];
     const client = () => start("client", ...to, "--repetitions", String(ENDLESS));
 
-    const answered: Answered[][] = [],
-      first = Array.from({ length: clients }, () => Promise.withResolvers<void>());
-    const lost: string[] = [];
-    let isOver = false;
-    const working = first.map((first, i) => {
-      const role = client(), list: Answered[] = [];
-      answered.push(list);
-      role.onLine = (line) => {
-        if (!("query" in line)) return;
-        list.push({ atMs: performance.now(), figures: line["query"] as QueryFigures });
-        first.resolve();
-      };
-      role.end().catch((error: Error) => {
-        if (!isOver) lost.push(`client ${i}: ${error.message}`);
-        first.resolve();
-      });
-      return role;
-    });
-    await Promise.all(first.map(({ promise }) => promise));
+    const counted = Array.from({ length: clients }, () => new CountedClient(client()));
+    await Promise.all(counted.map(({ first }) => first));
 
     const startMs = performance.now(), serverRssMB: number[] = [];
     const sampling = setInterval(async () => serverRssMB.push(await residentMB(server.pid)), SAMPLE_MS);
     const disturbing = new Disturbances(client, [serverPort, dealerPort]);
     if (disturbed) disturbing.begin();
-    await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+    await pause(1000 * seconds);
     clearInterval(sampling);
     await disturbing.end();
-    isOver = true;
-    const measured = (performance.now() - startMs) / 1000;
-    for (const role of working) role.kill();
+    const endMs = performance.now(),
+      lost = counted.flatMap(({ lost }, i) => lost === undefined ? [] : [`client ${i}: ${lost}`]);
+    for (const one of counted) one.role.kill();
     server.kill("SIGTERM");
     const served = await server.end();
     dealer.kill("SIGTERM");
     const dealt = await dealer.end();
     return {
-      answered: answered.map((list) =>
-        list.filter(({ atMs }) => atMs >= startMs && atMs <= startMs + 1000 * measured)
+      answered: counted.map(({ answered }) =>
+        answered.filter(({ atMs }) => atMs >= startMs && atMs <= endMs)
       ),
-      seconds: measured,
+      seconds: (endMs - startMs) / 1000,
       lost,
       disturbances: disturbing.counts,
       queries: { answered: served["queries"] as number, dealt: dealt["queries"] as number },
@@ -109,6 +93,29 @@ export async function measureLoad({ plan, clients, seconds, disturbed }: LoadOpt
   } finally {
     end();
     forget();
+  }
+}
+
+/** A client that asks without end, and what it was answered. */
+class CountedClient {
+  readonly answered: Answered[] = [];
+  /** Why it ended by itself. */
+  lost: string | undefined;
+  /** Resolves with its first answer, or its end. */
+  readonly first: Promise<void>;
+
+  constructor(readonly role: RoleProcess) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.first = promise;
+    role.onLine = (line) => {
+      if (!("query" in line)) return;
+      this.answered.push({ atMs: performance.now(), figures: line["query"] as QueryFigures });
+      resolve();
+    };
+    role.end().catch((error: Error) => {
+      this.lost = error.message;
+      resolve();
+    });
   }
 }
 
@@ -124,7 +131,7 @@ class Disturbances {
   #isOn = false;
   readonly #work: Promise<void>[] = [];
 
-  constructor(private readonly client: () => Role, private readonly ports: readonly number[]) {}
+  constructor(private readonly client: () => RoleProcess, private readonly ports: readonly number[]) {}
 
   begin(): void {
     this.#isOn = true;
@@ -165,5 +172,3 @@ class Disturbances {
     connection.close();
   }
 }
-
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

@@ -1,18 +1,12 @@
 /** Starts dealer, server and client as processes of their own with narrow permissions, and ends them together. */
-import { relative } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { QueryFigures, SessionFigures } from "../inference/parties.ts";
 import { SHOWN_ELSEWHERE } from "../network/channel.ts";
 import { onExit } from "../terminal/command.ts";
+import { FAST_KERNELS } from "../terminal/v8_flags.ts";
 import { bindToCores } from "./cores.ts";
-import type { RoleName, Tokens } from "./endpoint.ts";
+import type { RoleName } from "./endpoint.ts";
+import { RoleProcess } from "./role_process.ts";
 import { pairTokens } from "./tokens.ts";
-
-/** The checkout. Roles start in it, and name what they may read from there. */
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-
-/** Flags of V8 that make some kernels faster at a risk; see `--fast-kernels`. */
-export const FAST_KERNELS = "--v8-flags=--no-wasm-bounds-checks,--experimental-wasm-revectorize";
 
 export interface InferenceRun {
   /** Options that all roles share, as on the command line. */
@@ -54,54 +48,11 @@ export class BrokenSession extends Error {
  * queries before if there are any.
  */
 export async function runInference(run: InferenceRun): Promise<InferenceRunFigures> {
-  const roles: Role[] = [];
-  let over = false;
-  const tokens = pairTokens(), queries: QueryFigures[] = [];
+  using roles = new SessionRoles(run);
+  const queries: QueryFigures[] = [];
   let setup = { ms: 0, bytes: 0 };
-  const end = () => {
-    over = true;
-    roles.forEach((role) => role.kill());
-  };
-  const forget = onExit(end);
-  const common = ["--json", "--with-parent", "--once", "--timeout", String(run.timeout), ...run.plan];
-  const start = (
-    name: RoleName,
-    args: readonly string[],
-    reads: readonly string[] = [],
-  ) => {
-    if (over) throw new Error("the session was ended");
-    const role = new Role(
-      name,
-      run.fastKernels ? [FAST_KERNELS] : [],
-      [...common, ...args],
-      [...run.reads.all, ...reads],
-      tokens[name],
-    );
-    roles.push(role);
-    return role;
-  };
   try {
-    const dealer = start("dealer", ["--listen", "127.0.0.1:0", "--queries", String(run.queries)]);
-    const dealerAddress = ["--dealer", `127.0.0.1:${await dealer.listening()}`];
-    const server = start(
-      "server",
-      ["--listen", "127.0.0.1:0", ...dealerAddress, ...run.parties, ...run.server],
-      run.reads.server,
-    );
-    const serverPort = await server.listening();
-    const client = start(
-      "client",
-      [
-        "--connect",
-        `127.0.0.1:${serverPort}`,
-        ...dealerAddress,
-        ...run.parties,
-        ...run.client,
-        "--repetitions",
-        String(run.queries),
-      ],
-      run.reads.client,
-    );
+    const { dealer, server, client } = await roles.start();
     let cores: Promise<readonly number[] | null> | undefined;
     client.onLine = (line) => {
       if ("setup" in line) setup = line["setup"] as typeof setup;
@@ -123,18 +74,67 @@ export async function runInference(run: InferenceRun): Promise<InferenceRunFigur
     };
   } catch (first) {
     // The first to fail says why, and what the others then say follows from it; but one that was killed said nothing.
-    const cause = (await Promise.all(roles.map((role) =>
-      role.killedBy()
-    ))).find((killed) => killed !== null) ?? first;
+    const cause = await roles.killed() ?? first;
     if (queries.length === 0) throw cause;
     // A role reports it when it ends well.
     const peakRssMB = { server: NaN, client: NaN, dealer: NaN };
     throw new BrokenSession(cause as Error, { setup, queries, peakRssMB, cores: null });
-  } finally {
-    end();
-    forget();
   }
 }
+
+/** The processes of a session, which end together. */
+class SessionRoles implements Disposable {
+  readonly #started: RoleProcess[] = [];
+  readonly #tokens = pairTokens();
+  readonly #forget = onExit(() => this.#end());
+  #over = false;
+
+  constructor(private readonly run: InferenceRun) {}
+
+  /** Each role is told where those listen that were started before. */
+  async start(): Promise<Record<RoleName, RoleProcess>> {
+    const { queries, parties, server: ofServer, client: ofClient, reads } = this.run;
+    const listen = ["--listen", "127.0.0.1:0"], at = (port: number) => `127.0.0.1:${port}`;
+    const dealer = this.#start("dealer", [...listen, "--queries", String(queries)], []);
+    const common = ["--dealer", at(await dealer.listening()), ...parties];
+    const server = this.#start("server", [...listen, ...common, ...ofServer], reads.server);
+    const to = ["--connect", at(await server.listening()), ...common];
+    const client = this.#start(
+      "client",
+      [...to, ...ofClient, "--repetitions", String(queries)],
+      reads.client,
+    );
+    return { dealer, server, client };
+  }
+
+  /** Why one of them was killed; null: none was. */
+  async killed(): Promise<Error | null> {
+    const all = await Promise.all(this.#started.map((role) => role.killedBy()));
+    return all.find((killed) => killed !== null) ?? null;
+  }
+
+  [Symbol.dispose](): void {
+    this.#end();
+    this.#forget();
+  }
+
+  #start(name: RoleName, args: readonly string[], reads: readonly string[]): RoleProcess {
+    if (this.#over) throw new Error("the session was ended");
+    const { fastKernels, timeout, plan, reads: { all } } = this.run;
+    const common = ["--json", "--with-parent", "--once", "--timeout", String(timeout), ...plan];
+    const flags = fastKernels ? [FAST_KERNELS] : [];
+    const role = new RoleProcess(name, flags, [...common, ...args], [...all, ...reads], this.#tokens[name]);
+    this.#started.push(role);
+    return role;
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#started.forEach((role) => role.kill());
+  }
+}
+
+const rss = (report: Record<string, unknown>) => report["peakRssMB"] as number;
 
 /** The error of the role that shows it, where the first to end has only heard of it. */
 async function causeOf(first: Error, ends: readonly Promise<unknown>[]): Promise<Error> {
@@ -143,118 +143,4 @@ async function causeOf(first: Error, ends: readonly Promise<unknown>[]): Promise
   const errors = (await Promise.race([Promise.allSettled(ends), soon]))
     .flatMap((end) => end.status === "rejected" ? [end.reason as Error] : []);
   return errors.find(({ message }) => !message.includes(SHOWN_ELSEWHERE)) ?? first;
-}
-
-/** A path as Deno's lists of permissions take it: there is no way to write a comma in them. */
-function readable(path: string): string {
-  const inside = relative(ROOT, path), written = inside.startsWith("..") ? path : inside;
-  if (written.includes(",")) {
-    throw new Error(`${path} has a comma in its path, which the roles cannot be allowed to read; rename it`);
-  }
-  return written;
-}
-
-const rss = (report: Record<string, unknown>) => report["peakRssMB"] as number;
-
-/** One role's process: reads its JSON lines, keeps what it says on the error stream. */
-export class Role {
-  onLine: ((line: Record<string, unknown>) => void) | undefined;
-  readonly #child: Deno.ChildProcess;
-  readonly #lines: AsyncIterator<Record<string, unknown>>;
-  readonly #errors: Promise<string>;
-  /** Kept: a writer that is collected would close the pipe, and with it the role. */
-  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
-
-  constructor(
-    readonly name: string,
-    flags: readonly string[],
-    args: readonly string[],
-    reads: readonly string[],
-    tokens: Tokens,
-  ) {
-    const command = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--quiet",
-        "--no-prompt",
-        "--allow-net=127.0.0.1",
-        // The kernels, and the module of worker threads.
-        `--allow-read=${["build", "src/ring", ...reads.map(readable)].join(",")}`,
-        ...flags,
-        fileURLToPath(new URL(`../cli/${name}.ts`, import.meta.url)),
-        ...args,
-      ],
-      cwd: ROOT,
-      // Held open as long as this process lives: a role whose parent is killed reads its end and stops.
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    });
-    this.#child = command.spawn();
-    this.#input = this.#child.stdin.getWriter();
-    // A role that fails before it reads says why itself.
-    this.#input.write(new TextEncoder().encode(JSON.stringify(tokens) + "\n")).catch(() => {});
-    this.#lines = jsonLines(this.#child.stdout);
-    this.#errors = new Response(this.#child.stderr).text();
-  }
-
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  /** The port on which this role says that it listens. */
-  async listening(): Promise<number> {
-    const { value, done } = await this.#lines.next();
-    if (done) await this.#fail();
-    return (value as { listening: number }).listening;
-  }
-
-  /** The last line, when the process has ended well. */
-  async end(): Promise<Record<string, unknown>> {
-    let last: Record<string, unknown> | undefined;
-    for (let next = await this.#lines.next(); !next.done; next = await this.#lines.next()) {
-      last = next.value;
-      this.onLine?.(next.value);
-    }
-    const { success } = await this.#child.status;
-    if (!success || last === undefined) await this.#fail();
-    return last!;
-  }
-
-  /** What a signal that has killed this role is as an error. */
-  async killedBy(): Promise<Error | null> {
-    const soon = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 50));
-    const signal = (await Promise.race([this.#child.status, soon]))?.signal;
-    return signal ? new Error(`the ${this.name} ended with ${signal}`) : null;
-  }
-
-  kill(signal: Deno.Signal = "SIGKILL"): void {
-    try {
-      this.#child.kill(signal);
-    } catch {
-      // It has ended by itself.
-    }
-  }
-
-  async #fail(): Promise<never> {
-    const { code } = await this.#child.status;
-    const lines = (await this.#errors).split("\nSee deno task")[0].trim().split("\n");
-    // Lines of the log may come before.
-    const said = (lines.find((line) => line.startsWith("error: ")) ?? lines.join(" ")).replace(
-      /^error: /,
-      "",
-    );
-    throw new Error(
-      said === "" ? `the ${this.name} ended with exit code ${code}` : `${this.name}: ${said}`,
-    );
-  }
-}
-
-async function* jsonLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<Record<string, unknown>> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) if (line.startsWith("{")) yield JSON.parse(line);
-  }
 }

@@ -34,6 +34,7 @@ export function logOf(role: string, json: boolean): Log {
 /** Option of the roles: a life for one session, as `infer` gives them. */
 export const ONCE_OPTION = {
   type: "boolean",
+  excludes: ["sessions", "clients"],
   help: "end with the first session, whose failure is that of the command",
 } as const;
 

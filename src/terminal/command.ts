@@ -16,6 +16,8 @@ interface OptionBase {
   readonly hidden?: boolean;
   /** Options that it would make do nothing: both together are refused. */
   readonly excludes?: readonly string[];
+  /** Options without which it would do nothing: one of them must be given too. */
+  readonly needs?: readonly string[];
 }
 
 /** A flag: `--json`. */
@@ -108,7 +110,8 @@ function fromUser(path: string): string {
   return resolve(state === "granted" && Deno.env.get(variable) || ".", path);
 }
 
-const kebab = (name: string) => name.replace(/[A-Z]/g, (c) => "-" + c.toLowerCase());
+/** `oneWayMs` as it is written behind two dashes: `one-way-ms`. */
+export const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => "-" + c.toLowerCase());
 
 /** Number of insertions, deletions, replacements and swaps of neighbours between two words. */
 function editDistance(a: string, b: string): number {
@@ -284,38 +287,31 @@ export function parseCommand<const S extends OptionSpecs>(
   const rest = parsed["_"] as (string | number)[];
   if (rest.length > 0) throw new UsageError(`"${rest[0]}" is not an option`);
 
-  refuseTogether([...specs.values()].filter(({ name }) => isGiven(parsed[kebab(name)])));
+  checkTogether([...specs.values()].filter(({ name }) => isGiven(parsed[kebab(name)])));
 
-  const values: Record<string, unknown> = {};
-  for (const [flag, { name, option }] of specs) {
-    if (option.type === "boolean") {
-      values[name] = parsed[flag] === true;
-      continue;
-    }
-    const given = parsed[flag] as string[];
-    if (given.includes("")) {
-      throw new UsageError(
-        `--${flag} lacks its value: it accepts ${accepted(option)}`,
-      );
-    }
-    if (option.type === "list" || option.type === "paths") {
-      const list = given.flatMap((value) => parseValue(flag, option, value) as string[]);
-      values[name] = given.length > 0 ? [...new Set(list)] : option.default && [...option.default];
-    } else if (given.length > 1) {
-      throw new UsageError(
-        `--${flag} was given ${given.length} times but accepts one value`,
-      );
-    } else if (given.length === 1) {
-      values[name] = parseValue(flag, option, given[0]);
-    } else if ("required" in option && option.required) {
-      throw new UsageError(
-        `--${flag} is needed: it accepts ${accepted(option)}`,
-      );
-    } else {
-      values[name] = option.default;
-    }
+  const values = [...specs].map(([flag, { name, option }]) => [name, valueOf(flag, option, parsed[flag])]);
+  return Object.fromEntries(values) as OptionValues<S>;
+}
+
+/** The value of an option that was given once, several times (a list of texts), or not at all. */
+function valueOf(flag: string, option: Option, found: unknown): unknown {
+  if (option.type === "boolean") return found === true;
+  const given = found as string[];
+  if (given.includes("")) {
+    throw new UsageError(`--${flag} lacks its value: it accepts ${accepted(option)}`);
   }
-  return values as OptionValues<S>;
+  if (option.type === "list" || option.type === "paths") {
+    const list = given.flatMap((value) => parseValue(flag, option, value) as string[]);
+    return given.length > 0 ? [...new Set(list)] : option.default && [...option.default];
+  }
+  if (given.length > 1) {
+    throw new UsageError(`--${flag} was given ${given.length} times but accepts one value`);
+  }
+  if (given.length === 1) return parseValue(flag, option, given[0]);
+  if ("required" in option && option.required) {
+    throw new UsageError(`--${flag} is needed: it accepts ${accepted(option)}`);
+  }
+  return option.default;
 }
 
 /** `--name -1` as `--name=-1`: a number behind an option that takes a value is that value, not an option. */
@@ -332,11 +328,17 @@ function withNegativeValues(args: readonly string[], valued: readonly string[]):
 
 const isGiven = (value: unknown) => value === true || (Array.isArray(value) && value.length > 0);
 
-function refuseTogether(given: readonly { readonly name: string; readonly option: Option }[]): void {
-  for (const { name, option } of given) {
-    const other = given.find((one) => option.excludes?.includes(one.name));
-    if (other === undefined) continue;
-    throw new UsageError(`--${kebab(name)} and --${kebab(other.name)} were both given; give one`);
+/** Refuses what would make another option do nothing, and what would do nothing without another. */
+function checkTogether(given: readonly { readonly name: string; readonly option: Option }[]): void {
+  const names = given.map(({ name }) => name);
+  for (const { name, option: { excludes = [], needs } } of given) {
+    const other = names.find((one) => excludes.includes(one));
+    if (other !== undefined) {
+      throw new UsageError(`--${kebab(name)} and --${kebab(other)} were both given; give one`);
+    }
+    if (needs === undefined || needs.some((one) => names.includes(one))) continue;
+    const flags = needs.map((one) => `--${kebab(one)}`).join(" or ");
+    throw new UsageError(`--${kebab(name)} does nothing without ${flags}; give that too, or leave it out`);
   }
 }
 

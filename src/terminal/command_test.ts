@@ -168,6 +168,17 @@ describe("parseCommand()", () => {
       assertThrows(() => parse("--seed", "1", ...other), UsageError, said);
     }
   });
+  it("refuses an option without those that it needs to do anything", () => {
+    const options = {
+      folder: { type: "path", needs: ["dataset", "list"], help: "" },
+      dataset: { type: "string", default: "shapes", help: "" },
+      list: { type: "boolean", help: "" },
+    } as const;
+    const parse = (...args: string[]) => parseCommand({ name: "example", options }, args);
+    for (const needed of [["--dataset", "shapes"], ["--list"]]) parse("--folder", "a", ...needed);
+    const said = "--folder does nothing without --dataset or --list; give that too, or leave it out";
+    assertThrows(() => parse("--folder", "a"), UsageError, said);
+  });
   it("answers --help anywhere", () => {
     assertEquals(parseCommand(command, ["--seed", "x", "--help"]), "help");
   });

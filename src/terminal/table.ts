@@ -1,7 +1,7 @@
 /** Aligned tables for the terminal: numbers to the right, text to the left, long text wrapped. */
 
 /** Value of a cell; numbers are shown by {@linkcode formatNumber}, an absent value as an empty cell. */
-export type Cell = string | number | bigint | boolean | null | undefined;
+type Cell = string | number | bigint | boolean | null | undefined;
 
 /** A column: the key of the row and how it is shown. */
 export interface Column {

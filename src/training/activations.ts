@@ -1,6 +1,6 @@
 /** Activations as a command line names them: `relu`, `poly:4:10`, `silu:6`, `trig:10:1:2`, `hermite`, ... */
 import type { Activation } from "../models/graph.ts";
-import { MOST_HARMONICS, type Trigonometric, trigonometric } from "../models/trigonometric.ts";
+import { fittedWave, MOST_HARMONICS, type Trigonometric } from "../models/trigonometric.ts";
 import { type FunctionName, integerFit, realFit } from "../polynomial/integer_fit.ts";
 import { FITTED_RANGE, formatPolynomial, type Polynomial } from "../polynomial/polynomial.ts";
 import { HERMITE, SQUARE } from "./hermite.ts";
@@ -102,7 +102,7 @@ function parseTrigonometric(text: string): Trigonometric | undefined {
   const [, period, harmonics, strength, learned] = TRIGONOMETRIC_TEXT.exec(text) ?? [];
   const P = Number(period), S = Number(strength);
   const isKnown = P >= LEAST_PERIOD && P <= LARGEST_PERIOD && S > 0 && S <= MOST_STRENGTH;
-  return isKnown ? trigonometric(P, Number(harmonics), S, learned !== undefined) : undefined;
+  return isKnown ? fittedWave(P, Number(harmonics), S, learned !== undefined) : undefined;
 }
 
 function formatTrigonometric({ period, offset, amplitudes, learned }: Trigonometric): string {

@@ -9,7 +9,7 @@ import { checkShape, type Convolution, type ConvolutionShape } from "./wasm/conv
 import { planRows, planWinograd, suitsRows, suitsWinograd } from "./wasm/convolution_winograd.ts";
 
 export * from "./wasm/convolution_kernels.ts";
-export { type Convolution, type ConvolutionShape, outputSize } from "./wasm/convolution_shape.ts";
+export { type Convolution, type ConvolutionShape, sideOf } from "./wasm/convolution_shape.ts";
 
 /**
  * Plans a convolution. Winograd's method, if not declined, serves 3x3 kernels of stride 1 and padding 1 on images whose

@@ -9,9 +9,9 @@ import {
   hasFusedMultiplyAdd,
   instantiateConvolutionKernels,
   loadConvolutionModules,
-  outputSize,
   planConvolution,
   RESERVED_BYTES,
+  sideOf,
 } from "./convolution.ts";
 
 const CANARY = 0x7fc0beef; // a NaN: anything computed from it shows
@@ -77,12 +77,12 @@ function randomOperands(s: ConvolutionShape, seed: string): Operands {
     x: floats(s.batch * s.height * s.width * s.inputs),
     weights: floats(s.kernel * s.kernel * s.inputs * s.outputs),
     bias: floats(s.outputs),
-    dz: floats(s.batch * outputSize(s.height, s) * outputSize(s.width, s) * s.outputs),
+    dz: floats(s.batch * sideOf(s.height, s) * sideOf(s.width, s) * s.outputs),
   };
 }
 
 function naive(s: ConvolutionShape, { x, weights, bias, dz }: Operands): Results {
-  const outHeight = outputSize(s.height, s), outWidth = outputSize(s.width, s);
+  const outHeight = sideOf(s.height, s), outWidth = sideOf(s.width, s);
   const z = new Float64Array(dz.length), dx = new Float64Array(x.length);
   const dw = new Float64Array(weights.length);
   for (let pixel = 0; pixel < s.batch * outHeight * outWidth; pixel++) {
@@ -129,7 +129,7 @@ function bordered(
 /** Runs all operations of a plan; checks that operands and everything between the buffers stay as they were. */
 function run(plan: Convolution, s: ConvolutionShape, operands: Operands, withBias = true): Results {
   arena.reset();
-  const outHeight = outputSize(s.height, s), outWidth = outputSize(s.width, s);
+  const outHeight = sideOf(s.height, s), outWidth = sideOf(s.width, s);
   const x = bordered(operands.x, s.height, s.width, s.inputs, plan.inputBorder);
   const dz = bordered(operands.dz, outHeight, outWidth, s.outputs, plan.gradientBorder);
   const weights = bordered(operands.weights, 1, 1, operands.weights.length, 0);

@@ -4,6 +4,7 @@
  *
  * beta, the coefficient of the penalty, is tied to the batch size: see {@linkcode PenaltyRecipe}.
  */
+import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { EXACT_SIGMOID, isUnbounded } from "./activations.ts";
 import { type PenaltyRecipe, PLAIN_FIELDS, type Recipe } from "./recipe.ts";
 
@@ -33,7 +34,7 @@ export const PENALTY: PenaltyRecipe = {
 };
 
 /** The quartic with coefficients of ten bits, the clip and the penalty: what the published runs use. */
-const PILLAR = { activation: "poly:4:10", clip: 5, penalty: PENALTY } satisfies Partial<Recipe>;
+const PILLAR = { activation: "poly:4:10", clip: FITTED_RANGE, penalty: PENALTY } satisfies Partial<Recipe>;
 /** What activations that were not fitted on a range go without: a bound on their inputs. */
 const UNBOUNDED = { clip: null, penalty: null } satisfies Partial<Recipe>;
 /** The same network with ReLU. */
@@ -69,7 +70,7 @@ const CONVNET: Recipe = {
   batch: 256,
   learningRate: 0.1,
   weightDecay: 1e-4,
-  clip: 5,
+  clip: FITTED_RANGE,
   penalty: { ...PENALTY, coefficient: 1e-6, range: 5, warmUp: "none" },
 };
 

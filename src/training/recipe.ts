@@ -1,5 +1,6 @@
 /** Everything that decides the outcome of a training run, as plain data that can be stored and compared. */
 import type { PixelFormat } from "../data/pixel_format.ts";
+import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import type { Augmentation } from "./batches.ts";
 
 /** How a network is trained. A preset is a recipe with a name. */
@@ -148,3 +149,6 @@ export function firstDifference(first: unknown, second: unknown, path = ""): Dif
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
+
+/** The range that activation inputs should keep: the clip, or [-5, 5] without one. */
+export const rangeOf = ({ clip }: Pick<Recipe, "clip">): number => clip ?? FITTED_RANGE;

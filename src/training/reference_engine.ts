@@ -17,6 +17,7 @@ import type { Batch, CreateEngine, EngineState, StepReport, StepSettings } from 
 import { checkBatch, checkShards, checkState } from "./engine_checks.ts";
 import { isTrainable } from "./initial.ts";
 import { isMuonFilter, LEAST_NORM, NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS } from "./muon.ts";
+import { rangeOf } from "./recipe.ts";
 import {
   activation as activationLayer,
   add,
@@ -276,7 +277,7 @@ function reportOf(batch: Batch, { clip }: StepSettings, parts: readonly ShardPas
     penalty: sum(parts.flatMap(({ pass }) => pass.activationInputs.map((x) => penaltyOf(x, pass)))),
     correct: countCorrect(batch, parts.flatMap(({ logits }) => [...logits])),
     largestInput: inputs[0].map((_, layer) => Math.max(...inputs.map((shard) => largest(shard[layer])))),
-    outOfRange: sum(all.map((x) => x.filter((v) => !(Math.abs(v) <= (clip ?? 5))).length)),
+    outOfRange: sum(all.map((x) => x.filter((v) => !(Math.abs(v) <= rangeOf({ clip }))).length)),
   };
 }
 

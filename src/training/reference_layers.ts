@@ -5,6 +5,7 @@
  * Values of a batch are NHWC. `forward` returns y of the inputs; `backward` is given dy, the gradient of the loss at y, and adds
  * to the gradients of the inputs and of the parameters.
  */
+import { BATCH_NORM_EPSILON } from "../models/fold.ts";
 import {
   type Activation,
   type ActivationNode,
@@ -16,6 +17,7 @@ import {
   type PoolNode,
   type Shape,
   sizeOf,
+  windowOf,
 } from "../models/graph.ts";
 import { trigonometricAt } from "../models/trigonometric.ts";
 import { evaluatePolynomial } from "../polynomial/polynomial.ts";
@@ -102,7 +104,7 @@ function eachTap(
   visit: (from: number, to: number, tap: number, inputs: number, outputs: number) => void,
 ): void {
   const [height, width, inputs] = shapes.get(node.input)!, [rows, columns, outputs] = shapes.get(node.id)!;
-  const { kernel, stride, padding } = node.op === "dense" ? { kernel: 1, stride: 1, padding: 0 } : node;
+  const { kernel, stride, padding } = windowOf(node);
   for (let n = 0, to = 0; n < images; n++) {
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++, to += outputs) {
@@ -118,8 +120,6 @@ function eachTap(
 }
 
 // --- Batch norm: y = (x - mean) / deviation * scale + offset ---
-
-export const BATCH_NORM_EPSILON = 1e-5;
 
 export const batchNorm: Layer<BatchNormNode> = {
   forward(node, [x], pass) {

@@ -13,7 +13,7 @@ import { checkBatch, checkShards, checkState } from "./engine_checks.ts";
 import { evaluationReport } from "./_measure.ts";
 import { checkPenalty } from "./penalty.ts";
 import { activationOf } from "./tensorflow/functions.ts";
-import { differentiate, infer, shardsOf, stepReport, type Variables } from "./tensorflow/step.ts";
+import { differentiate, inferenceTensors, shardsOf, stepReport, type Variables } from "./tensorflow/step.ts";
 import { update } from "./tensorflow/update.ts";
 import { cappedScales } from "./update_rules.ts";
 
@@ -71,7 +71,7 @@ export const createTensorflowEngine: CreateEngine = async (
     async evaluate(batch, range, clip = null) {
       checkBatch(graph, batch, batch.size);
       await openTensorflow(backend);
-      const tensors = infer(graph, weights, activate, batch, clip);
+      const tensors = inferenceTensors(graph, weights, activate, batch, clip);
       const [logits, ...inputs] = await download(tensors);
       return evaluationReport(batch, logits, inputs, range);
     },
@@ -79,7 +79,7 @@ export const createTensorflowEngine: CreateEngine = async (
     async infer(batch) {
       checkBatch(graph, batch, batch.size);
       await openTensorflow(backend);
-      const [logits, ...inputs] = infer(graph, weights, activate, batch, null);
+      const [logits, ...inputs] = inferenceTensors(graph, weights, activate, batch, null);
       tf.dispose(inputs);
       return (await download([logits]))[0];
     },

@@ -5,12 +5,11 @@
  */
 import type { Dataset } from "../data/dataset.ts";
 import { type FloatTensor, inferShapes, sizeOf, type Weights } from "../models/graph.ts";
-import { FITTED_RANGE } from "../polynomial/polynomial.ts";
 import { trainingBatches } from "./batches.ts";
 import { taughtSteps } from "./distillation.ts";
 import type { EngineState, StepReport, TrainingEngine } from "./engine.ts";
 import { evaluateSplit, finite, type Metrics } from "./evaluation.ts";
-import type { Run } from "./recipe.ts";
+import { rangeOf, type Run } from "./recipe.ts";
 import { averageDecay, stepSettings } from "./schedule.ts";
 import { type PlannedStep, takeSteps } from "./take_steps.ts";
 
@@ -105,9 +104,6 @@ export interface TrainingResult {
 
 /** Steps that are kept for {@linkcode TrainingResult}. */
 const KEPT_STEPS = 10;
-
-/** The range that activation inputs should keep: the clip, or [-5, 5] without one. */
-export const rangeOf = ({ clip }: Pick<Run, "clip">): number => clip ?? FITTED_RANGE;
 
 /**
  * Trains to the end of the recipe, or until a loss or an activation input is not finite.

@@ -6,7 +6,8 @@ import { buildModel } from "../models/zoo.ts";
 import type { Batch, EngineState, StepReport, StepSettings, TrainingEngine } from "./engine.ts";
 import { presetOf } from "./presets.ts";
 import type { Run } from "./recipe.ts";
-import { divergenceText, type EpochRow, rangeOf, train, type TrainingCheckpoint } from "./trainer.ts";
+import { rangeOf } from "./recipe.ts";
+import { divergenceText, type EpochRow, train, type TrainingCheckpoint } from "./trainer.ts";
 
 const IMAGES = 12, BATCH = 4, STEPS = IMAGES / BATCH;
 

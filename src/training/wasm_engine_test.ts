@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import type { Activation, Graph, Node } from "../models/graph.ts";
-import { trigonometric, trigonometricAt } from "../models/trigonometric.ts";
+import { fittedWave, trigonometricAt } from "../models/trigonometric.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 import type { StepSettings } from "./engine.ts";
 import { initialState } from "./initial.ts";
@@ -110,8 +110,8 @@ const gradientCases = [
   [TINY_RESNET, QUARTIC, PLAIN],
   [TINY_RESNET, { kind: "relu" }, { ...PLAIN, penalty: { ...PLAIN.penalty!, exponent: 2, range: 0.05 } }],
   [WIDE, QUARTIC, PLAIN],
-  [TINY_RESNET, trigonometric(1.5, 2, 1), { ...PLAIN, clip: null, penalty: null }],
-  [WIDE, trigonometric(2, 1, 2), { ...PLAIN, clip: null, penalty: null }],
+  [TINY_RESNET, fittedWave(1.5, 2, 1), { ...PLAIN, clip: null, penalty: null }],
+  [WIDE, fittedWave(2, 1, 2), { ...PLAIN, clip: null, penalty: null }],
 ] as const;
 
 for (const [graph, activation, settings] of gradientCases) {
@@ -323,7 +323,7 @@ it("createWasmEngine() refuses what it cannot train in one sentence", async () =
 });
 
 it("the kernels of the trigonometric activation are exact to a few units of float32, far out as well", async () => {
-  const size = 1024, activation = trigonometric(10, 3, 1);
+  const size = 1024, activation = fittedWave(10, 3, 1);
   const graph = build("wave", [1, 1, size], [
     { id: "act1", op: "activation", input: "input" },
     { id: "flatten", op: "flatten", input: "act1" },

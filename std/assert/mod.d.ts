@@ -1,14 +1,9 @@
 /** The part of the types of `@std/assert` that this project uses. */
 
-export class AssertionError extends Error {
-  constructor(message: string, options?: ErrorOptions);
-}
-
 // deno-lint-ignore no-explicit-any
 type ErrorClass<E extends Error> = abstract new (...args: any[]) => E;
 
 export function assert(condition: unknown, message?: string): asserts condition;
-export function fail(message?: string): never;
 export function assertEquals<T>(actual: T, expected: T, message?: string): void;
 export function assertNotEquals<T>(actual: T, expected: T, message?: string): void;
 export function assertStrictEquals<T>(actual: unknown, expected: T, message?: string): asserts actual is T;
@@ -30,13 +25,6 @@ export function assertInstanceOf<T extends abstract new (...args: never[]) => un
   expected: T,
   message?: string,
 ): asserts actual is InstanceType<T>;
-
-export function assertIsError<E extends Error = Error>(
-  error: unknown,
-  errorClass?: ErrorClass<E>,
-  messageIncludes?: string | RegExp,
-  message?: string,
-): asserts error is E;
 
 export function assertThrows(fn: () => unknown, message?: string): unknown;
 export function assertThrows<E extends Error = Error>(

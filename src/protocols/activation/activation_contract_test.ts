@@ -7,7 +7,7 @@ import { it } from "@std/testing/bdd";
 import { dealtBytes } from "../../correlations/correlation.ts";
 import { activate } from "../../models/float_engine.ts";
 import type { Activation } from "../../models/graph.ts";
-import { trigonometric } from "../../models/trigonometric.ts";
+import { fittedWave } from "../../models/trigonometric.ts";
 import { type Polynomial, QUARTIC } from "../../polynomial/polynomial.ts";
 import { Ring } from "../../ring/ring.ts";
 import { valueBits, type Wire } from "../../wires/wire.ts";
@@ -41,10 +41,10 @@ const FUNCTIONS: Record<string, Activation> = {
   "degree 10": polynomial([3, 8, 3, 1, -2, 1, 1, -1, 1, 1, -1], 14),
   linear: polynomial([1, 3], 2),
   square: SQUARE,
-  wave: trigonometric(8, 1, 1.5),
-  "wave of two harmonics": trigonometric(16, 2, 1),
-  "wave of three harmonics, short and strong": trigonometric(4, 3, 2),
-  "wave of period 10": trigonometric(10, 1, 2),
+  wave: fittedWave(8, 1, 1.5),
+  "wave of two harmonics": fittedWave(16, 2, 1),
+  "wave of three harmonics, short and strong": fittedWave(4, 3, 2),
+  "wave of period 10": fittedWave(10, 1, 2),
 };
 
 /** A form of the input: a wire, and whether it is re-masked first. */

@@ -10,7 +10,7 @@ export function binomial(n: number, k: number): bigint {
 }
 
 /** A [rows][columns] table of public words. */
-export function table(
+export function publicTable(
   ring: Ring,
   rows: number,
   columns: number,

@@ -15,7 +15,7 @@ import type { Ring } from "../../ring/ring.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { swap } from "../open.ts";
 import { type Party, WORD_BYTES } from "../protocol.ts";
-import { binomial, table } from "./binomial.ts";
+import { binomial, publicTable } from "./binomial.ts";
 import {
   carryBoundOfGroups,
   fixedPointOfGroups,
@@ -68,7 +68,7 @@ function crossTerm({ degree, coefficients }: PowerGroup, row: number, column: nu
 }
 
 const crossTable = (ring: Ring, group: PowerGroup): RingTensor =>
-  table(ring, group.degree - 1, group.degree - 1, (row, column) => crossTerm(group, row, column));
+  publicTable(ring, group.degree - 1, group.degree - 1, (row, column) => crossTerm(group, row, column));
 
 function dealtFor(group: PowerGroup, n: number): DealtGroup {
   const rows = group.degree - 1, a = own("a", "server", rows * n, 64), b = own("b", "client", rows * n, 64);
@@ -114,11 +114,11 @@ const evaluation =
     for (const { group, masks } of held) {
       const { degree, coefficients } = group;
       using input = shifted(party, x, group);
-      using monomials = table(ring, degree - 1, degree + 1, (i, k) => k === i + 1 ? 1n : 0n);
+      using monomials = publicTable(ring, degree - 1, degree + 1, (i, k) => k === i + 1 ? 1n : 0n);
       const own = powers.view(row * n, (degree - 1) * n);
       ring.kernels.polynomials64(input.address, monomials.address, degree - 1, degree, own.address, n);
       subtract(own, masks, masked.view(row * n, (degree - 1) * n));
-      using polynomial = table(ring, 1, degree + 1, (_, k) => coefficients[k]);
+      using polynomial = publicTable(ring, 1, degree + 1, (_, k) => coefficients[k]);
       const local = words(ring, n, group.fractionBits);
       ring.kernels.polynomials64(input.address, polynomial.address, 1, degree, local.address, n);
       locals.push(local);

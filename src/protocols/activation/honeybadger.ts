@@ -11,7 +11,7 @@ import { add, addConstant, multiplyConstant, rescale, subtract } from "../../rin
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { open } from "../open.ts";
 import { type Party, WORD_BYTES } from "../protocol.ts";
-import { binomial, table } from "./binomial.ts";
+import { binomial, publicTable } from "./binomial.ts";
 import {
   carryBoundOfGroups,
   fixedPointOfGroups,
@@ -58,7 +58,7 @@ function dealtFor(group: PowerGroup, n: number): DealtGroup {
       group: "add",
       from: [r],
       fill(ring, [mask], out) {
-        using rows = table(
+        using rows = publicTable(
           ring,
           degree - 1,
           degree + 1,

@@ -78,15 +78,15 @@ export const liftedSpecOf = ({ spec }: Pick<ActivationStep, "spec">): LiftedSpec
 /** t: bits of z that are dropped. */
 export const droppedBits = ({ inputBits, keptBits }: LiftedSpec): number => inputBits - keptBits;
 /** Bits of the server's reply. */
-export const replyBits = (spec: LiftedSpec): number => spec.ringBits - droppedBits(spec);
+const replyBits = (spec: LiftedSpec): number => spec.ringBits - droppedBits(spec);
 /** The degree without leading zeros. */
-export const degreeOf = ({ coefficients }: Polynomial): number => coefficients.findLastIndex((c) => c !== 0);
+const degreeOf = ({ coefficients }: Polynomial): number => coefficients.findLastIndex((c) => c !== 0);
 /** m: fraction bits of the polynomial's value beyond those of the output. */
 export const shiftBits = (
   { polynomial, keptBits, outputBits }: Pick<LiftedSpec, "polynomial" | "keptBits" | "outputBits">,
 ): number => degreeOf(polynomial) * keptBits + polynomial.precision - outputBits;
 /** Words of 64 bits that one number takes: two where the shift and the ring do not fit one. */
-export const limbsOf = (
+const limbsOf = (
   spec: Pick<LiftedSpec, "polynomial" | "keptBits" | "outputBits" | "ringBits">,
 ): 1 | 2 => shiftBits(spec) + spec.ringBits <= 64 ? 1 : 2;
 

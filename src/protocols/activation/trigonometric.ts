@@ -16,9 +16,9 @@
  */
 import type { Dealt, Own } from "../../correlations/correlation.ts";
 import {
+  fittedWave,
   MOST_HARMONICS,
   type Trigonometric,
-  trigonometric as trigonometricFunction,
   trigonometricAt,
 } from "../../models/trigonometric.ts";
 import { unitOfPeriod } from "../../models/unit.ts";
@@ -49,7 +49,7 @@ export const trigonometric: ActivationProtocol = {
   scaling: { kind: "ring", mostIntegerBits: Infinity, fewestIntegerBits },
   takes: ["ringBits", "angleBits"],
   readsEarly: true,
-  usual: trigonometricFunction(8, 1, 1),
+  usual: fittedWave(8, 1, 1),
   unitOf: (f) => f.kind === "trigonometric" ? unitOfPeriod(f) : 1,
 
   plan(layer) {

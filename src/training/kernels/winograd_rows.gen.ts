@@ -21,7 +21,7 @@ const FINITE = [0, 1, -1, 2, -2, 1 / 2, -1 / 2];
 /** Coefficients of the product of x - root, lowest first. */
 const polynomial = (roots: readonly number[]): number[] =>
   roots.reduce<number[]>(
-    (p, root) => [...p, 0].map((_, i) => (i > 0 ? p[i - 1]! : 0) - (i < p.length ? root * p[i]! : 0)),
+    (p, root) => [...p, 0].map((_, i) => (i > 0 ? p[i - 1] : 0) - (i < p.length ? root * p[i] : 0)),
     [1],
   );
 const others = (point: number) => FINITE.filter((other) => other !== point);
@@ -47,7 +47,7 @@ const WEIGHTS_BYTES = TAPS * INPUTS * GRADIENT_TILE;
 class Columns {
   constructor(readonly matrix: readonly (readonly number[])[], readonly address: number) {}
   #lanes(column: number, half: number): number[] {
-    return range(4).map((i) => this.matrix[4 * half + i]![column]!);
+    return range(4).map((i) => this.matrix[4 * half + i][column]);
   }
   isZero(column: number, half: number): boolean {
     return this.#lanes(column, half).every((value) => value === 0);
@@ -56,7 +56,7 @@ class Columns {
     return `v128.load(${this.address + 16 * (2 * column + half)})`;
   }
   store(): string {
-    return range(this.matrix[0]!.length).flatMap((column) =>
+    return range(this.matrix[0].length).flatMap((column) =>
       range(2).map((half) =>
         `v128.store(${this.address + 16 * (2 * column + half)}, f32x4(${this.#lanes(column, half).join(", ")}));`
       )
@@ -230,7 +230,7 @@ export function rowsWeightGradient(${HEADS.rowsWeightGradient}
       ${
   range(TAPS).map((tap) =>
     `store<f32>(to, ${
-      range(POINTS).map((point) => `load<f32>(from, ${4 * point}) * <f32>${G[point]![tap]}`).join(" + ")
+      range(POINTS).map((point) => `load<f32>(from, ${4 * point}) * <f32>${G[point][tap]}`).join(" + ")
     }, ${tap * INPUTS * OUTPUTS * 4});`
   ).join("\n      ")
 }
@@ -248,7 +248,7 @@ export function rowsWeights(w: usize, to: usize): void {
   range(POINTS).map((point) =>
     `store<f32>(to, ${
       range(TAPS).map((tap) =>
-        `load<f32>(from, ${tap * INPUTS * OUTPUTS * 4}) * <f32>${G[point]![tap]}`
+        `load<f32>(from, ${tap * INPUTS * OUTPUTS * 4}) * <f32>${G[point][tap]}`
       ).join(" + ")
     }, ${4 * point});`
   ).join("\n      ")

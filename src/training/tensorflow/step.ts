@@ -1,10 +1,10 @@
 /** Forward and backward of one step, shard by shard; and forward alone. */
-import { FITTED_RANGE } from "../../polynomial/polynomial.ts";
 import * as tf from "@tensorflow/tfjs";
 import type { Graph } from "../../models/graph.ts";
 import { countCorrect } from "../_measure.ts";
 import type { Batch, StepReport, StepSettings } from "../engine.ts";
 import { isTrainable } from "../initial.ts";
+import { rangeOf } from "../recipe.ts";
 import { type ActivationOperation, hingeNorm, type Operation, penaltyOf } from "./functions.ts";
 import { batchNorm, clipped, forward, tensorOf } from "./network.ts";
 
@@ -86,7 +86,7 @@ export function differentiate(
 
   const trainable = [...weights].filter(([name]) => isTrainable(name));
   const { grads } = tf.variableGrads(loss, trainable.map(([, variable]) => variable));
-  const range = clip ?? FITTED_RANGE, sizes = inputs.map(adopt).map((x) => tf.abs(x));
+  const range = rangeOf({ clip }), sizes = inputs.map(adopt).map((x) => tf.abs(x));
   return {
     gradients: Object.fromEntries(trainable.map(([name, variable]) => [name, grads[variable.name]])),
     statistics: Object.fromEntries(Object.entries(statistics).map(([name, tensor]) => [name, adopt(tensor)])),
@@ -101,7 +101,7 @@ export function differentiate(
 }
 
 /** The inference graph: running statistics. Logits, then the inputs of each activation layer before the clip. */
-export const infer = (
+export const inferenceTensors = (
   graph: Graph,
   weights: Variables,
   activate: ActivationOperation,

@@ -7,9 +7,9 @@ import {
   type Layout,
   layout,
   ONE_PLANE,
-  outputSize,
   panelBytes,
   roundUp,
+  sideOf,
   SLACK_BYTES,
   steps,
 } from "./convolution_shape.ts";
@@ -34,14 +34,14 @@ function pixelGrid(shape: ConvolutionShape, x: Layout, dz: Layout) {
     const lines = (channels: number) => ({ image: 0, row: columns * channels * 4, column: channels * 4 });
     return { ...blocks(1, rows, columns), ...steps("x", lines(inputs)), ...steps("z", lines(outputs)) };
   }
-  const grid = blocks(batch, outputSize(height, shape), outputSize(width, shape));
+  const grid = blocks(batch, sideOf(height, shape), sideOf(width, shape));
   return { ...grid, ...steps("x", x, stride), ...steps("z", dz) };
 }
 
 export function planDirect(kernels: ConvolutionKernels, shape: ConvolutionShape): Convolution {
   const { batch, height, width, inputs, outputs, kernel, stride, padding } = shape;
   const gradient = planInputGradient(kernels, shape);
-  const outHeight = outputSize(height, shape), outWidth = outputSize(width, shape);
+  const outHeight = sideOf(height, shape), outWidth = sideOf(width, shape);
   const x = layout(height, width, inputs, padding), z = layout(outHeight, outWidth, outputs, 0);
   const dz = layout(outHeight, outWidth, outputs, gradient.border);
   const length = kernel * inputs, words = kernel * length;

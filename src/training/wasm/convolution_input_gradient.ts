@@ -6,9 +6,9 @@ import {
   type Layout,
   layout,
   ONE_PLANE,
-  outputSize,
   panelBytes,
   roundUp,
+  sideOf,
   steps,
 } from "./convolution_shape.ts";
 
@@ -49,7 +49,7 @@ function phases(size: number, { kernel, stride, padding }: ConvolutionShape): Ph
 
 /** Border of dz (rows or columns) that {@linkcode phases} reach into. */
 function reach(size: number, shape: ConvolutionShape): number {
-  const last = outputSize(size, shape) - 1;
+  const last = sideOf(size, shape) - 1;
   return Math.max(
     0,
     ...phases(size, shape).filter(({ taps }) => taps.length > 0).map(({ start, count, taps }) =>
@@ -75,7 +75,7 @@ function gatherGradient(kernels: ConvolutionKernels, shape: ConvolutionShape): I
   const { batch, height, width, inputs, outputs, kernel } = shape;
   const border = Math.max(reach(height, shape), reach(width, shape));
   const dx = layout(height, width, inputs, 0);
-  const dz = layout(outputSize(height, shape), outputSize(width, shape), outputs, border);
+  const dz = layout(sideOf(height, shape), sideOf(width, shape), outputs, border);
   let packedBytes = 0;
   const pairs = phases(height, shape).flatMap((rows) =>
     phases(width, shape).map((columns) => [rows, columns] as const)
@@ -144,7 +144,7 @@ function phaseProduct(
  */
 function scatterGradient(kernels: ConvolutionKernels, shape: ConvolutionShape): InputGradient {
   const { batch, height, width, inputs, outputs, kernel, stride } = shape;
-  const outHeight = outputSize(height, shape), outWidth = outputSize(width, shape);
+  const outHeight = sideOf(height, shape), outWidth = sideOf(width, shape);
   const dx = layout(height, width, inputs, 0), dz = layout(outHeight, outWidth, outputs, 0);
   const length = kernel * inputs, rowBytes = panelBytes(outputs, length);
   const pixels = { images: 1, rows: 1, columns: batch };
@@ -188,7 +188,7 @@ function scatterGradient(kernels: ConvolutionKernels, shape: ConvolutionShape): 
 function suitsScatter(shape: ConvolutionShape): boolean {
   const { height, width, inputs, outputs, kernel, stride, padding } = shape;
   if (padding > 0) return false;
-  const positions = outputSize(height, shape) * outputSize(width, shape);
+  const positions = sideOf(height, shape) * sideOf(width, shape);
   const scatter = positions * kernel * roundUp(kernel * inputs, 4) * (outputs + 6);
   const gather = height * width * Math.ceil(kernel / stride) ** 2 * roundUp(inputs, 4) * outputs;
   return scatter < gather;

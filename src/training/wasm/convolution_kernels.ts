@@ -3,8 +3,7 @@ import { instantiateModulesNow, type KernelExports, loadModules } from "../../ri
 import { type NamedKernels, nameParameters } from "../../ring/named_kernels.ts";
 import { CONVOLUTION_HEADS } from "../kernels/_heads.ts";
 
-/** Addresses below are scratch of the kernels (constant-address panels); nothing in them outlives a call. */
-export const RESERVED_BYTES = 1 << 20;
+export { RESERVED_BYTES } from "../../ring/kernel_modules.ts";
 
 /** Exports with no more parameters than can be told apart by position; see the sources. */
 interface PlainKernels {

@@ -1,4 +1,5 @@
 /** What a convolution of the training kernels is: its sizes, its operations, and where its numbers lie. */
+import { outputAlong } from "../../ring/convolution.ts";
 
 /** One convolution (or dense layer: a 1x1 image) over a shard. */
 export interface ConvolutionShape {
@@ -39,9 +40,8 @@ export interface Convolution {
 }
 
 /** Rows (or columns) of the result. */
-export function outputSize(size: number, { kernel, stride, padding }: ConvolutionShape): number {
-  return Math.floor((size + 2 * padding - kernel) / stride) + 1;
-}
+export const sideOf = (size: number, { kernel, stride, padding }: ConvolutionShape): number =>
+  outputAlong(size, kernel, stride, padding);
 
 /** Words in the reserved region for a bias. */
 const MAX_CHANNELS = 200_000;
@@ -57,7 +57,7 @@ export function checkShape(shape: ConvolutionShape): void {
   if (!Number.isInteger(padding) || padding < 0) {
     throw new RangeError(`convolution: padding must be an integer of at least 0, got ${padding}`);
   }
-  if (outputSize(height, shape) < 1 || outputSize(width, shape) < 1) {
+  if (sideOf(height, shape) < 1 || sideOf(width, shape) < 1) {
     throw new RangeError(
       `convolution: kernel ${kernel} does not fit the image ${height}x${width} with padding ${padding}`,
     );

@@ -6,8 +6,8 @@ import {
   type ConvolutionShape,
   inLine,
   layout,
-  outputSize,
   roundUp,
+  sideOf,
   SLACK_BYTES,
   steps,
 } from "./convolution_shape.ts";
@@ -15,14 +15,14 @@ import {
 export function suitsRows(shape: ConvolutionShape): boolean {
   const { inputs, outputs, kernel, stride } = shape;
   return kernel === 5 && stride === 1 && inputs === 3 && outputs === 6 &&
-    outputSize(shape.width, shape) % 4 === 0;
+    sideOf(shape.width, shape) % 4 === 0;
 }
 
 /** As {@linkcode planDirect}, but forward and weight gradient by Winograd's method along rows. */
 export function planRows(kernels: ConvolutionKernels, shape: ConvolutionShape): Convolution {
   const { batch, height, width, inputs, outputs, kernel, padding } = shape;
   const direct = planDirect(kernels, shape);
-  const outHeight = outputSize(height, shape), outWidth = outputSize(width, shape), tiles = outWidth / 4;
+  const outHeight = sideOf(height, shape), outWidth = sideOf(width, shape), tiles = outWidth / 4;
   const x = layout(height, width, inputs, padding);
   const dz = layout(outHeight, outWidth, outputs, direct.gradientBorder);
   const points = 8;

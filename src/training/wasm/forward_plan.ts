@@ -1,16 +1,16 @@
 /** The forward half of a plan while it is made: where every value lies, in which borders, and the steps that make it. */
-import { type Graph, inferShapes, inputsOf, type Node, type Shape } from "../../models/graph.ts";
+import { type Graph, inferShapes, inputsOf, type Node, type Shape, windowOf } from "../../models/graph.ts";
 import { type Convolution, type ConvolutionKernels, planConvolution } from "../convolution.ts";
 import type { Arena } from "./arena.ts";
 import type { ForwardStep } from "./graph_steps.ts";
 import type { ParameterLayout } from "./parameter_layout.ts";
-import { findGroups, type Group } from "./pointwise_groups.ts";
+import { findGroups, type PointwiseGroup } from "./pointwise_groups.ts";
 import { stepsOf, type Tensor } from "./tensor.ts";
 
 export class ForwardPlan {
   /** Nodes that have a value of their own, in order; the last one gives the logits. */
   readonly nodes: readonly Node[];
-  readonly groups: ReadonlyMap<string, Group>;
+  readonly groups: ReadonlyMap<string, PointwiseGroup>;
   readonly shapes: ReadonlyMap<string, Shape>;
   /** By node: its convolution of a number of images. */
   readonly convolutions: ReadonlyMap<string, (images: number) => Convolution>;
@@ -119,7 +119,7 @@ function planConvolutions(
   for (const node of nodes) {
     if (node.op !== "conv" && node.op !== "dense") continue;
     const [height, width, inputs] = shapes.get(node.input)!;
-    const { kernel, stride, padding } = node.op === "conv" ? node : { kernel: 1, stride: 1, padding: 0 };
+    const { kernel, stride, padding } = windowOf(node);
     const shape = { height, width, inputs, outputs: node.outputs, kernel, stride, padding };
     convolutions.set(node.id, memoized((images) => planConvolution(kernels, { batch: images, ...shape })));
   }

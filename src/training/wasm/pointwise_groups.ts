@@ -2,7 +2,7 @@
 import { type BatchNormNode, type Graph, inputsOf, type Node } from "../../models/graph.ts";
 
 /** Consecutive nodes that become one pointwise step; `id` is the last of them. */
-export interface Group {
+export interface PointwiseGroup {
   readonly id: string;
   readonly source: string;
   readonly norm: BatchNormNode | undefined;
@@ -11,9 +11,9 @@ export interface Group {
 }
 
 /** Groups by their last node; nodes inside a group have no value of their own. */
-export function findGroups(graph: Graph): { groups: Map<string, Group>; inner: Set<string> } {
+export function findGroups(graph: Graph): { groups: Map<string, PointwiseGroup>; inner: Set<string> } {
   const nodes = new Map(graph.nodes.map((node) => [node.id, node]));
-  const reads = countReaders(graph), groups = new Map<string, Group>(), inner = new Set<string>();
+  const reads = countReaders(graph), groups = new Map<string, PointwiseGroup>(), inner = new Set<string>();
   for (const last of graph.nodes.toReversed()) {
     if (inner.has(last.id) || !["activation", "add", "batchNorm"].includes(last.op)) continue;
     let node: Node = last;

@@ -5,6 +5,7 @@
 import type { Activation, Graph } from "../../models/graph.ts";
 import { instantiateConvolutionKernels } from "../convolution.ts";
 import type { StepSettings } from "../engine.ts";
+import { rangeOf } from "../recipe.ts";
 import { cappedScales } from "../update_rules.ts";
 import { clearRecords, countOutside, largestInput, type Pass, penaltyLoss } from "./activation_inputs.ts";
 import { crossEntropy, type LossReport } from "./cross_entropy.ts";
@@ -22,8 +23,6 @@ import { ShardMemory } from "./shard_memory.ts";
 import type { ShardModules } from "./shard_protocol.ts";
 
 const PAGE = 65536;
-/** Bound of the range record where no clip is set. */
-const DEFAULT_BOUND = 5;
 
 /** What a shard says of a step, to be summed (`largestInput`: maximum) over shards. */
 export interface ShardReport {
@@ -89,7 +88,7 @@ export class Shard {
   /** Forward and backward; `batchSize` counts the images of all shards. */
   train(images: Float32Array, targets: Float32Array, batchSize: number, settings: StepSettings): ShardReport {
     const { clip, penalty, reluPart } = settings, pass = { settings, batchSize };
-    this.#activation.start(clip, clip ?? DEFAULT_BOUND, penalty, reluPart);
+    this.#activation.start(clip, rangeOf({ clip }), penalty, reluPart);
     clearRecords(this.#memory);
     this.#load(images);
     this.#forward();

@@ -4,14 +4,14 @@ import { type Pass, penaltySlopeFactor, recordOf } from "../activation_inputs.ts
 import type { ForwardPlan } from "../forward_plan.ts";
 import type { GradientPlan } from "../gradient_plan.ts";
 import type { PointwiseGradientStep, PointwiseStep } from "../graph_steps.ts";
-import type { Group } from "../pointwise_groups.ts";
+import type { PointwiseGroup } from "../pointwise_groups.ts";
 import { FOURIER_SUMS, type ShardActivation } from "../shard_activation.ts";
 import type { ShardMemory } from "../shard_memory.ts";
 import { extent, type Images, type Tensor } from "../tensor.ts";
 import { batchNorm } from "./batch_norm.ts";
 
 export const pointwiseLayer = {
-  plan(plan: ForwardPlan, { id, source, norm, shortcut, activation }: Group): void {
+  plan(plan: ForwardPlan, { id, source, norm, shortcut, activation }: PointwiseGroup): void {
     const y = plan.result(id), z = plan.value(source);
     const step = {
       kind: "pointwise",
@@ -38,7 +38,7 @@ export const pointwiseLayer = {
     kernels.forward({ z, s, y }, first, parameters, activation.name);
   },
 
-  planGradient(plan: GradientPlan, group: Group): void {
+  planGradient(plan: GradientPlan, group: PointwiseGroup): void {
     const { buffers, steps } = plan, of = plan.forward.stepOf<PointwiseStep>(group.id);
     if (!group.norm && !group.activation) { // a bare sum: both sides receive the gradient as it is
       const dy = plan.gather(group.id);
