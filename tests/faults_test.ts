@@ -115,7 +115,7 @@ describe("a model folder", () => {
     {
       what: "that does not exist",
       spoil: (folder) => Deno.remove(folder, { recursive: true }),
-      parts: ["is not a model folder", "model.json", "--weights"],
+      parts: ["is not a model folder", "model.json is missing", "train and import write"],
     },
     {
       what: "that is a file",

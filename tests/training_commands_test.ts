@@ -150,6 +150,10 @@ it("train --from begins with the weights of a folder, by default with their acti
     await refused("the activation hermite has batch norms of its own", ...from, "--activation", "hermite");
     await refused("of ours, resnet50-avg has averages", ...from, "--pooling", "average");
     await refused("--from and --twin both say what training starts from; give one", ...from, "--twin", relu);
+    const learned = "has learned from the held-out images of shapes; leave out --hold-out";
+    await refused(learned, ...from, "--hold-out");
+    await refused(learned, ...SMALL, "--teacher", relu, "--hold-out", ...place);
+    assertStringIncludes(await failure("evaluate", ["--weights", relu, "--hold-out"]), learned);
     await refused("holds a run with learningRate 0, this one has 0.05", ...from, "--activation", "relu");
   }));
 

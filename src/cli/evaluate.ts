@@ -15,7 +15,7 @@ import { runCommand, UsageError } from "../terminal/command.ts";
 import { formatTable } from "../terminal/table.ts";
 import { ENGINE_OPTIONS, engineChoice, openEngine } from "../options/training_engine.ts";
 import { reportNotes } from "../terminal/report_notes.ts";
-import { checkClassNames, checkFinished, readDescription } from "../folders/training_folder.ts";
+import { checkClassNames, checkFinished, checkUnseen, readDescription } from "../folders/training_folder.ts";
 
 /** Images that the engine takes at a time. */
 const BATCH = 128;
@@ -55,6 +55,7 @@ await runCommand({
     if (name === undefined) {
       throw new UsageError(`${folder} does not say which dataset it was trained on; give --dataset`);
     }
+    await checkUnseen(folder, { holdOut: options.holdOut, dataset: name });
     const { data, limit, range = rangeOf(trained?.run ?? { clip: null }) } = options;
     const dataset = await openDataset(name, {
       folder: data,

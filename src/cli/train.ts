@@ -27,6 +27,7 @@ import {
 } from "../options/training_engine.ts";
 import {
   checkClassNames,
+  checkUnseen,
   claimLog,
   openRun,
   type Origin,
@@ -156,6 +157,7 @@ await runCommand({
     const choice = engineChoice(options), start = await startingNetwork(options);
     const teacher = options.teacher === undefined ? undefined : await trainedNetwork(options.teacher);
     const run = await runOf(options, choice, start, teacher);
+    for (const one of [start, teacher]) if (one) await checkUnseen(one.folder, run);
     const out = options.out ?? `runs/${runName(options.preset, run)}`;
     if (options.wait) await ownFolderInTurn(out);
     else ownFolder(out);

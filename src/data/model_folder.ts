@@ -130,7 +130,9 @@ async function readFile(folder: string, name: string): Promise<Uint8Array<ArrayB
     return await Deno.readFile(`${folder}/${name}`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      throw new Error(`${folder} is not a model folder: ${name} is missing`);
+      throw new Error(
+        `${folder} is not a model folder: ${name} is missing; train and import write such folders`,
+      );
     }
     throw error;
   }

@@ -216,6 +216,24 @@ export async function readDescription(folder: string): Promise<{ run: Run } | un
   }
 }
 
+/**
+ * Refuses to measure on held-out images what has learned from them. Of a user's own folder of images nobody knows whether it is the
+ * same one.
+ *
+ * @param folder of the network, or of one that it starts from or is taught by
+ */
+export async function checkUnseen(
+  folder: string,
+  { holdOut, dataset }: Pick<Run, "holdOut" | "dataset">,
+): Promise<void> {
+  if (!holdOut || dataset === "folder") return;
+  const trained = (await readDescription(folder))?.run;
+  if (!trained || trained.holdOut || trained.dataset !== dataset) return;
+  throw new Error(
+    `${folder} has learned from the held-out images of ${dataset}; leave out --hold-out, or train it with --hold-out too`,
+  );
+}
+
 /** Whether a run is measured on test images or on held-out ones. */
 export const splitOf = ({ holdOut }: Pick<Run, "holdOut">): "held-out" | "test" =>
   holdOut ? "held-out" : "test";
