@@ -11,7 +11,7 @@ import {
   type Row,
 } from "../src/reproduction/experiment.ts";
 import { mean } from "../src/report/statistics.ts";
-import { bySeeds } from "./accuracy_table.ts";
+import { bySeeds, isMirrored } from "./accuracy_table.ts";
 import { LINKS, provenanceOf, timeOf } from "./speedup_table.ts";
 
 const DATASET = "cifar10", CLASSES = 10;
@@ -51,7 +51,7 @@ interface Mark {
 
 function marksOf(accuracies: readonly Row[], latencies: readonly Row[]): Mark[] {
   const timed = accuracies.filter((row) =>
-    row["dataset"] === DATASET &&
+    row["dataset"] === DATASET && !isMirrored(row) &&
     METHODS.some(({ method, protocol }) => row["method"] === method && row["protocol"] === protocol)
   );
   return bySeeds(timed).map((rows): Mark => {

@@ -51,7 +51,12 @@ interface AccuracyCell extends Cell {
   readonly shipped: ShippedModel;
   readonly protocol: string;
   readonly images: number | null;
+  /** Whether each image is asked about together with its mirror image, which costs bytes and no delay. */
+  readonly mirrored: boolean;
 }
+
+/** The network made for few delays, for which a batch of two pays most. */
+const MIRRORED = "roundnet";
 
 /** Below full size one training of each activation of ConvNet, on one data set, and only of the first polynomial all protocols. */
 function cells(size: Size): AccuracyCell[] {
@@ -67,7 +72,13 @@ function cells(size: Size): AccuracyCell[] {
     return (isWhole ? protocols : protocols.slice(0, 1))
       // The smallest leaves out ESPN, which differs from HoneyBadger in traffic alone.
       .filter((protocol) => size !== "smoke" || protocol !== "espn")
-      .map((protocol, i) => cellOf(shipped, protocol, IMAGES[size][protocolImages(shipped, i)]));
+      .flatMap((protocol, i) => {
+        const images = IMAGES[size][protocolImages(shipped, i)];
+        const isMirrored = size === "full" && shipped.model === MIRRORED && i === 0;
+        return [false, ...isMirrored ? [true] : []].map((mirrored) =>
+          cellOf(shipped, protocol, images, mirrored)
+        );
+      });
   });
 }
 
@@ -77,14 +88,20 @@ const isSample = ({ model, dataset }: ShippedModel) => model === "convnet" && da
 const protocolImages = ({ activation }: ShippedModel, protocol: number): 0 | 1 =>
   protocol === 0 && activation !== "relu" ? 0 : 1;
 
-function cellOf(shipped: ShippedModel, protocol: string, images: number | null): AccuracyCell {
-  const count = images ?? ALL_TEST_IMAGES,
+function cellOf(
+  shipped: ShippedModel,
+  protocol: string,
+  images: number | null,
+  mirrored: boolean,
+): AccuracyCell {
+  const count = (images ?? ALL_TEST_IMAGES) * (mirrored ? 2 : 1),
     seconds = Math.round(12 + count * (SECONDS_PER_IMAGE[shipped.model] ?? OTHER_SECONDS_PER_IMAGE));
   return {
-    id: `${shipped.name} ${protocol}`,
+    id: `${shipped.name} ${protocol}${mirrored ? " mirrored" : ""}`,
     shipped,
     protocol,
     images,
+    mirrored,
     seconds,
     ...(seconds > LONG_SECONDS && { long: true }),
   };
@@ -112,6 +129,8 @@ export const accuracyTable = defineExperiment<AccuracyCell>({
     audited:
       "whether its ranges were audited, from which lifted takes its scales: of an escaping network they are refused",
     protocol: "activation protocol; linear layers by masked weights",
+    mirrored:
+      "true: the private run, and plaintext on the same images, take the mean of the logits of an image and its mirror image",
     epochs: "epochs of training; its other settings are in training.json of the folder",
     recipe: "digest of all settings of its training but the seed",
     training_seed: "seed of its training: one network, so intervals are over images, not over trainings",
@@ -144,7 +163,7 @@ export const accuracyTable = defineExperiment<AccuracyCell>({
       "private runs whose logits are further off than the largest of plaintext; not in largest_difference",
   },
   cells,
-  async run({ shipped, protocol, images }, { size, note }) {
+  async run({ shipped, protocol, images, mirrored }, { size, note }) {
     note("plaintext");
     const isFull = size === "full",
       test = await plaintext(shipped, isFull),
@@ -154,6 +173,7 @@ export const accuracyTable = defineExperiment<AccuracyCell>({
     const run = await infer(
       ...["--model", shipped.model, "--weights", shipped.folder, "--activation", protocol],
       ...["--dataset", shipped.dataset, ...images === null ? [] : ["--limit", images]],
+      ...mirrored ? ["--mirror"] : [],
     );
     const { classification } = run, { name: _, run: __, folder, trainingSeed, ...described } = shipped;
     return [{
@@ -163,6 +183,7 @@ export const accuracyTable = defineExperiment<AccuracyCell>({
       method: methodOf(shipped),
       audited: hasRanges(shipped),
       protocol,
+      mirrored: mirrored ? true : null,
       recipe: await recipeDigest(shipped),
       training_seed: trainingSeed,
       test_images: test.images,
@@ -244,8 +265,10 @@ export async function describeDepartures(
 
 /** Rows that differ in the seed of the training alone. */
 export const bySeeds = (rows: readonly Row[]): Row[][] => [
-  ...Map.groupBy(rows, (row) => `${row["recipe"]} ${row["protocol"]}`).values(),
+  ...Map.groupBy(rows, (row) => `${row["recipe"]} ${row["protocol"]} ${row["mirrored"]}`).values(),
 ];
+
+export const isMirrored = (row: Row): boolean => row["mirrored"] === "true";
 
 /** The folder's name without the seed. */
 const nameOf = (row: Row): string =>
@@ -263,7 +286,7 @@ function summaryOf(rows: readonly Row[]): Record<string, CsvValue> {
     folder: nameOf(row),
     method: row["method"],
     activation: row["activation"],
-    protocol: row["protocol"],
+    protocol: `${row["protocol"]}${isMirrored(row) ? ", mirrored" : ""}`,
     epochs: row["epochs"],
     seeds: rows.length,
     "plaintext %": average("plaintext_accuracy"),
@@ -307,10 +330,12 @@ const STYLES: Readonly<Record<string, number>> = {
 /** A group a network, a bar a protocol. */
 function accuracyChart(rows: readonly Row[]): BarChart {
   const shown = Object.keys(STYLES).filter((protocol) => rows.some((row) => row["protocol"] === protocol));
-  const recipes = [...Map.groupBy(rows, (row) => row["recipe"])].map(([recipe, same]) => ({
-    recipe,
-    name: `${nameOf(same[0]).replaceAll("-", "\n")}${seedsText(same)}`,
-  }));
+  const kinds = Map.groupBy(rows, (row) => `${row["recipe"]} ${row["mirrored"]}`).values().map((same) => ({
+    same,
+    name: `${nameOf(same[0]).replaceAll("-", "\n")}${isMirrored(same[0]) ? "\nmirrored" : ""}${
+      seedsText(same)
+    }`,
+  })).toArray();
   return {
     kind: "bars",
     name: "accuracy_table_private",
@@ -320,13 +345,11 @@ function accuracyChart(rows: readonly Row[]): BarChart {
       spreadText(bySeeds(rows))
     }; of a single training its 95 % Wilson interval over the images.`,
     width: "double",
-    categories: recipes.map(({ name }) => name),
+    categories: kinds.map(({ name }) => name),
     y: { title: "private accuracy (%)", min: 0, max: 100 },
     markName: "plaintext, same images",
     series: shown.map((protocol) => {
-      const own = recipes.map(({ recipe }) =>
-        rows.filter((row) => row["recipe"] === recipe && row["protocol"] === protocol)
-      );
+      const own = kinds.map(({ same }) => same.filter((row) => row["protocol"] === protocol));
       return {
         name: protocol,
         style: STYLES[protocol],

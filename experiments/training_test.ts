@@ -523,6 +523,13 @@ describe("accuracy_table", () => {
       unreliable: 1,
     });
   });
+  it("asks the network of few delays about images with their mirror images too, at full size alone", () => {
+    const mirrored = (size: "quick" | "full") =>
+      accuracyTable.cells(size).map(({ id }) => id).filter((id) => id.endsWith(" mirrored"));
+    assertEquals(mirrored("full"), ["roundnet-trig-s1 trigonometric mirrored"]);
+    assertEquals(mirrored("quick"), []);
+  });
+
   it("says of images that depart how close the call was and how far inputs went, and counts the rest", async () => {
     const folder = await Deno.makeTempDir();
     try {
