@@ -1,5 +1,5 @@
 /**
- * Private inference of neural networks by two parties and a dealer: networks as data, fixed point modulo 2^64, protocols for
+ * Private inference of neural networks by two parties and a dealer: networks as data, fixed point modulo 2^64 or in small rings, protocols for
  * linear layers and activations, sessions over any channel.
  *
  * @module

@@ -78,7 +78,7 @@ export const activationMicrobenchmark = defineExperiment({
       kind: "lines",
       name: "activation_microbenchmark_rtt",
       see:
-        "relu climbs with its nine exchanges, tree, honeybadger and espn lie on one line below it; lifted's four messages here include that of the layer before and of the next.",
+        "relu climbs with its nine exchanges, tree, honeybadger and espn lie on one line below it; lifted's three messages here include that of the layer before and of the next.",
       caption:
         `Time of one layer of ${
           elements.toLocaleString("en")

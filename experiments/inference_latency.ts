@@ -2,7 +2,7 @@
 import { withGauge } from "./_gauge.ts";
 import { FIGURE_COLUMNS, figuresOf, infer } from "./_infer.ts";
 import { needsOf } from "./_needs.ts";
-import { buildModel, countModel, networkProfile } from "../mod.ts";
+import { ACTIVATION_PROTOCOLS, buildModel, countModel, networkProfile } from "../mod.ts";
 import {
   type BarChart,
   type Cell,
@@ -39,9 +39,9 @@ const MODELS: readonly Model[] = [
   { model: "resnet50", classes: 1000, megaMacs: 4089 },
   { model: "resnet50-avg", classes: 1000, megaMacs: 4089 },
 ];
-const ACTIVATIONS = ["relu", "tree", "honeybadger", "espn"] as const;
-/** This artifact's own protocols beside those of the paper: on small rings, with weights in clear at the server and without max pooling. */
-const OWN: readonly string[] = ["lifted", "trigonometric"];
+const ACTIVATIONS = ACTIVATION_PROTOCOLS.map(({ name }) => name);
+/** Those on small rings take weights in clear at the server, and no max pooling. */
+const NARROW = ACTIVATION_PROTOCOLS.filter(({ scaling }) => scaling.kind === "ring").map(({ name }) => name);
 const LINEARS = ["masked", "beaver"] as const;
 const PAPER_PROFILES = ["none", "lan", "wan"],
   RATED_PROFILES = ["lan-10gbit", "wan-1gbit", "lan-3gbit", "wan-400mbit", "wan-100mbit"];
@@ -67,7 +67,7 @@ function profilesOf(
   linear: string,
 ): readonly string[] {
   const isFirst = MODELS.find((other) => other.model === model)!.classes === classes;
-  if (OWN.includes(activation) && (linear !== "masked" || model === "resnet50")) return [];
+  if (NARROW.includes(activation) && (linear !== "masked" || model === "resnet50")) return [];
   if (size === "full") {
     const middle = ["resnet18", "resnet110"].includes(model) && isFirst ? ["wan-50ms"] : [];
     return [...PAPER_PROFILES, ...middle, ...linear === "masked" && isFirst ? RATED_PROFILES : []];
@@ -80,7 +80,7 @@ function profilesOf(
   // Square-and-multiply and ESPN on ResNet-50 add nothing to the quick table but minutes.
   const isSlower = ["tree", "espn"].includes(activation);
   if (model === "resnet50") return isSlower ? [] : ["none"];
-  if (model === "resnet50-avg") return OWN.includes(activation) ? ["none"] : [];
+  if (model === "resnet50-avg") return NARROW.includes(activation) ? ["none"] : [];
   if (QUICK_UNSHAPED.includes(model)) return isSlower ? [] : ["none"];
   if (!QUICK.includes(model)) return [];
   const hasMiddle = model === "resnet18" && ["relu", "honeybadger"].includes(activation);
@@ -105,7 +105,7 @@ function repetitions(
 
 function cells(size: Size): LatencyCell[] {
   return MODELS.flatMap((model) =>
-    [...ACTIVATIONS, ...OWN].flatMap((activation) =>
+    ACTIVATIONS.flatMap((activation) =>
       LINEARS.flatMap((linear) =>
         profilesOf(size, model, activation, linear).map((profile) => ({
           ...model,
@@ -247,7 +247,7 @@ export const inferenceLatency = withGauge(defineExperiment({
       largest_logit: run.largestLogit,
       argmax_agrees: run.argmaxAgrees,
       gross_errors: run.grossErrors,
-      gross_expected: OWN.includes(activation)
+      gross_expected: NARROW.includes(activation)
         ? 0
         : GROSS_PER_ACTIVATION * (measured + warmUp) * countModel(buildModel(model, classes)).activations,
     }];
@@ -306,7 +306,7 @@ function bars(rows: readonly Row[], profile: string): BarChart {
     width: "double",
     categories: networks.map((name) => name.replace(" ", "\n")),
     y: { title: profile === "wan" ? "online time (s)" : "online time (ms)", scale: "log" },
-    series: [...ACTIVATIONS, ...OWN].map((activation) => ({
+    series: ACTIVATIONS.map((activation) => ({
       name: activation,
       values: networks.map((network) => {
         const row = own.find((r) => label(r) === network && r["activation"] === activation);
@@ -346,7 +346,7 @@ function overRoundTrip(rows: readonly Row[], reference: Reference, model: string
     x: { title: "round-trip time (ms)" },
     y: { title: "online time (s)", min: 0 },
     series: [
-      ...[...ACTIVATIONS, ...OWN].map((activation, style) => ({
+      ...ACTIVATIONS.map((activation, style) => ({
         name: activation,
         style,
         points: own.filter((row) => row["activation"] === activation).map((row) => ({
@@ -388,7 +388,7 @@ function publicCode(rows: readonly Row[], reference: Reference): BarChart[] {
     categories: networks,
     y: { title: "online time (ms)", scale: "log" },
     markName: "public code",
-    series: ACTIVATIONS.map((activation) => ({
+    series: Object.keys(PUBLIC_PROTOCOLS).map((activation) => ({
       name: activation,
       values: networks.map((model) => {
         const row = own.find((r) => r["model"] === model && r["activation"] === activation);

@@ -4,7 +4,7 @@ import { claims } from "../report/claims.ts";
 import { committedResults } from "../report/results.ts";
 import { claimsTable, resultLine } from "../reproduction/claims_table.ts";
 import { runCommand } from "../terminal/command.ts";
-import { coverageTable } from "../reproduction/coverage.ts";
+import { coverageTable } from "../reproduction/claim_coverage.ts";
 import { checkResults } from "../reproduction/check_results.ts";
 import { exitCodeOf } from "../reproduction/verdicts.ts";
 

@@ -10,7 +10,7 @@ import { seededImage } from "../models/weights.ts";
 import { activationLayer } from "../models/zoo.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { type Polynomial, QUARTIC } from "../polynomial/polynomial.ts";
-import { ACTIVATION_PROTOCOLS, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
+import { ACTIVATION_PROTOCOLS, activationProtocol, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { freshSeed, Seed } from "../random/stream.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
@@ -42,8 +42,17 @@ const tiny: Graph = {
     ),
 };
 const seeds = () => ({ server: new Seed(freshSeed()), client: new Seed(freshSeed()) });
-const planOf = (graph: Graph, activation: string, linear: string, f: Polynomial, batch = 1) =>
-  planInference(graph, { activation, linear, function: f, refuses: refusesUndeclared, batch });
+/** With the polynomial `f`, or what a protocol of other functions usually computes. */
+const planOf = (graph: Graph, activation: string, linear: string, f: Polynomial, batch = 1) => {
+  const { usual } = activationProtocol(activation);
+  return planInference(graph, {
+    activation,
+    linear,
+    function: usual.kind === "polynomial" ? f : usual,
+    refuses: refusesUndeclared,
+    batch,
+  });
+};
 
 for (const { activation, linear } of PAIRS.filter(({ scaling }) => scaling.kind === "uniform")) {
   for (

@@ -36,7 +36,7 @@ export interface PlanCost {
 }
 
 const messagesOf = ({ work }: Step, phase: Message["phase"]): readonly Message[] =>
-  "open" in work ? work.messages.filter((message) => message.phase === phase) : [];
+  "setUp" in work ? work.messages.filter((message) => message.phase === phase) : [];
 
 const bytesOf = (messages: readonly Message[]): Bytes => {
   const from = (role: Message["from"]) =>

@@ -9,7 +9,7 @@ import { randomWeights, seededImage } from "../models/weights.ts";
 import { activationLayer, buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { CHI_SQUARE_LIMIT, chiSquare } from "../protocols/_chain.ts";
-import { ACTIVATION_PROTOCOLS, activationProtocol } from "../protocols/registry.ts";
+import { ACTIVATION_PROTOCOLS, activationProtocol, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { Ring } from "../ring/ring.ts";
 import { PACKING } from "../wires/packing.ts";
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
@@ -37,7 +37,11 @@ function convNet() {
 }
 
 const PROTOCOLS = ACTIVATION_PROTOCOLS.flatMap(({ name, readsEarly, scaling }) =>
-  (readsEarly ? ["masked"] : ["masked", "beaver"]).map((linear) => ({ activation: name, linear, scaling }))
+  LINEAR_PROTOCOLS.filter(({ readsMasked }) => readsMasked || !readsEarly).map(({ name: linear }) => ({
+    activation: name,
+    linear,
+    scaling,
+  }))
 );
 const NETWORKS = [
   ...[1, 17, 300, 784].map((n) => ({ graph: activationLayer(n), weights: new Map() })),

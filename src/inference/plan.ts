@@ -291,7 +291,7 @@ class Draft {
       }
       this.#wires.set(id, wire);
     });
-    const { session = [], query = [] } = "open" in work ? work : {};
+    const { session = [], query = [] } = "setUp" in work ? work : {};
     this.#steps.push({
       kind,
       index: this.#steps.length,
@@ -362,7 +362,7 @@ class Draft {
 /** All that a step is, but its functions. */
 function describeAll({ kind, label, reads, writes, session, query, work }: Step): unknown {
   const wires = work.outputs.map((wire) => ({ ...wire, mask: wire.mask?.name ?? null }));
-  const { spec = {}, messages = [] } = "open" in work ? work : {};
+  const { spec = {}, messages = [] } = "setUp" in work ? work : {};
   return [
     kind,
     label,

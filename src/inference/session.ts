@@ -5,7 +5,7 @@
 import type { Source } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
-import type { EncodedLayer, OpenStep, Party, Prepared, Role } from "../protocols/protocol.ts";
+import type { EncodedLayer, Party, Prepared, Role, SessionStep } from "../protocols/protocol.ts";
 import { decode, encodeWords } from "../ring/fixed_point.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
@@ -48,16 +48,16 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const weights = given === null || given instanceof ServerWeights ? given : planWeights(plan, given);
   await comparePlans(peer, digest);
   const source = options.source(digest), draw = await source.session();
-  const open = new Map<Step, OpenStep>();
+  const ready = new Map<Step, SessionStep>();
   for (const step of plan.steps) {
     const { work, kind } = step;
-    if (!("open" in work)) continue;
+    if (!("setUp" in work)) continue;
     const layers = kind === "linear" ? serverLayers({ ...options, weights }, step) : null, drawn = draw(step);
-    open.set(step, await work.open({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
+    ready.set(step, await work.setUp({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
     drawn.finish();
     layers?.forEach(({ weights }) => weights[Symbol.dispose]());
   }
-  return new Session(options, source, open);
+  return new Session(options, source, ready);
 }
 
 /** Ends a session whose parties do not mean the same, before anything is sent. */
@@ -87,7 +87,7 @@ export class Session {
   constructor(
     private readonly options: SessionOptions,
     private readonly source: Source,
-    private readonly open: ReadonlyMap<Step, OpenStep>,
+    private readonly ready: ReadonlyMap<Step, SessionStep>,
   ) {
     this.#peer = new TimedChannel(options.peer);
   }
@@ -108,7 +108,7 @@ export class Session {
           peer: this.#peer,
           tag: queryTag(step.label, number),
         };
-        const drawn = draw(step), prepared = await this.open.get(step)!.prepare(party, drawn, inputs);
+        const drawn = draw(step), prepared = await this.ready.get(step)!.prepare(party, drawn, inputs);
         drawn.finish();
         online.set(step, prepared.online);
         keep(early, step, prepared.early);
@@ -123,7 +123,7 @@ export class Session {
   /** Tells the source that no more queries come and frees the weights. */
   async end(): Promise<void> {
     await this.source.end();
-    for (const step of this.open.values()) step[Symbol.dispose]();
+    for (const step of this.ready.values()) step[Symbol.dispose]();
   }
 }
 

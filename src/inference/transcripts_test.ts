@@ -8,7 +8,7 @@ import { it } from "@std/testing/bdd";
 import type { Graph, Weights } from "../models/graph.ts";
 import { seededImage } from "../models/weights.ts";
 import { activationLayer } from "../models/zoo.ts";
-import { ACTIVATION_PROTOCOLS, activationProtocol } from "../protocols/registry.ts";
+import { ACTIVATION_PROTOCOLS, activationProtocol, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
 import { everything, inSixtyFourths, odd, residual, smallWeights } from "../models/_small_networks.ts";
 
@@ -31,7 +31,7 @@ const weightsOf = (graph: Graph): Weights =>
   );
 
 const PROTOCOLS = ACTIVATION_PROTOCOLS.flatMap(({ name, readsEarly, scaling }) =>
-  (readsEarly ? ["masked"] : ["masked", "beaver"]).map((linear) => ({
+  LINEAR_PROTOCOLS.filter(({ readsMasked }) => readsMasked || !readsEarly).map(({ name: linear }) => ({
     activation: name,
     linear,
     // Small rings have no comparisons, so no max pooling.

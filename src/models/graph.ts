@@ -1,6 +1,6 @@
 /**
  * A network as data: a list of nodes in evaluation order, batch size 1, activations in NHWC.
- * Inference and training share this description and nothing else.
+ * Inference and training share this description, the functions of activations and the merging of batch norm; no engine and no step.
  */
 import { outputAlong } from "../ring/convolution_plan.ts";
 

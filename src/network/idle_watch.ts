@@ -1,3 +1,4 @@
+/** Time-outs that count how long a peer was silent, not how long this process computed. */
 const TICKS = 8;
 
 /**

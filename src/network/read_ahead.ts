@@ -1,3 +1,4 @@
+/** A stream that is read while nobody asks for it: a shaped link delivers what has arrived meanwhile, as a real one would. */
 import type { ByteStream } from "./byte_stream.ts";
 
 const PIECE_BYTES = 256 * 1024;

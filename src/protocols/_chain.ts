@@ -66,9 +66,9 @@ export async function runChain(
 
   const session = freshSeeds();
   using dealing = new Dealing(pool, labelled, session);
-  const open = await both((role) =>
+  const ready = await both((role) =>
     inOrder(steps, (step, i) =>
-      step.open(
+      step.setUp(
         party(role, i),
         weaken(draw(role, session, "session", i)),
         role === "server" && step.session.length > 0 ? layers?.() ?? null : null,
@@ -86,7 +86,7 @@ export async function runChain(
       dealing.query(seeds, (label, bytes) => dealer.send(label, bytes)),
       both(async (role) => {
         let inputs: readonly Half[] = [halves[role].early];
-        prepared[role] = await inOrder(open[role], async (step, i) => {
+        prepared[role] = await inOrder(ready[role], async (step, i) => {
           const drawn = draw(role, seeds, "query", i),
             made = await step.prepare(party(role, i), weaken(drawn), inputs);
           if (weaken(drawn) === drawn) drawn.finish();

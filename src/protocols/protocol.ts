@@ -48,11 +48,11 @@ export interface ProtocolStep {
    * Set-up of a party, once a session. The server brings the encoded layers of a linear step, whose weights may be freed afterwards,
    * and hands over the biases; null at the client.
    */
-  open(party: Party, drawn: Drawn, layers: readonly EncodedLayer[] | null): Promise<OpenStep>;
+  setUp(party: Party, drawn: Drawn, layers: readonly EncodedLayer[] | null): Promise<SessionStep>;
 }
 
 /** A step during a session, at a party. */
-export interface OpenStep extends Disposable {
+export interface SessionStep extends Disposable {
   /** A party's offline work for one query, from the early halves of the inputs, which stay the caller's. */
   prepare(party: Party, drawn: Drawn, early: readonly Half[]): Promise<Prepared>;
 }
@@ -66,7 +66,7 @@ export interface Prepared {
 }
 
 /** A step that holds nothing over a session. */
-export const stateless = (prepare: OpenStep["prepare"]): ProtocolStep["open"] => () =>
+export const stateless = (prepare: SessionStep["prepare"]): ProtocolStep["setUp"] => () =>
   Promise.resolve({ prepare, [Symbol.dispose]() {} });
 
 /** How the scales of a network are chosen; see `src/inference/scales.ts`. */

@@ -2,7 +2,8 @@
  * What the paper states and what we state, as data: a sentence, where it stands, how it is measured from the
  * CSVs, and when it holds. `deno task claims` checks them all.
  *
- * To add one, append an object to the list of its subject (`fit_claims.ts`, `inference_claims.ts`, `training_claims.ts`, `accuracy_claims.ts`):
+ * To add one, append an object to the list of its subject (`fit_claims.ts`, `inference_claims.ts`, `training_claims.ts`, `accuracy_claims.ts`,
+ * `headline_claims.ts`):
  * `measure` takes the rows of its experiment and gives a value, `test` says whether the value is good enough.
  */
 import type { Row } from "./csv.ts";

@@ -1,5 +1,5 @@
 /**
- * The three roles and their messages, the picture that opens the report. Arrows carry numbers and the list beside it has the words,
+ * The three roles and their messages, the picture of the README and the report. Arrows carry numbers and the list beside it has the words,
  * so that it can be read at 350 pixels.
  */
 
@@ -12,7 +12,7 @@ const MESSAGES: readonly { readonly when: string; readonly what: string }[] = [
   {
     when: "offline, before there is an image",
     what:
-      "the dealer deals correlated randomness to both, used once. It sees shapes and seeds, no message between the two. With lifted the client also sends its masked shares to the server.",
+      "the dealer deals correlated randomness to both, used once. It sees shapes and seeds, no message between the two. The client sends its masked shares ahead (lifted, trigonometric).",
   },
   {
     when: "online, a linear layer",
@@ -22,7 +22,7 @@ const MESSAGES: readonly { readonly when: string; readonly what: string }[] = [
   {
     when: "online, an activation",
     what:
-      "both open masked values: one exchange by HoneyBadger and ESPN, two by square-and-multiply, nine by exact ReLU.",
+      "the server opens a part of a masked value to the client (lifted, trigonometric), or both open masked values: one exchange by HoneyBadger and ESPN, two by square-and-multiply, nine by exact ReLU.",
   },
   {
     when: "at the end",
@@ -110,26 +110,29 @@ ${drawing()}
 
 const LINE_HEIGHT = 13, GAP = 6, LETTERS = 66, LIST_WIDTH = 430;
 
-/** The list beside the drawing, line by line. */
-function listBeside(): string {
+/** The list beside the drawing, line by line, and where it ends. */
+function listBeside(): { text: string; end: number } {
   let y = 4;
   const line = (text: string, weight = "normal") =>
     `<text x="${WIDTH + 12}" y="${y += LINE_HEIGHT}" font-size="11" font-weight="${weight}">${text}</text>\n`;
-  return MESSAGES.map(({ when, what }, i) => {
+  const text = MESSAGES.map(({ when, what }, i) => {
     const lines = what.match(new RegExp(`.{1,${LETTERS}}(?: |$)`, "g"))!;
     const entry = line(`${i + 1}. ${when}`, "600") + lines.map((text) => line(text.trimEnd())).join("");
     y += GAP;
     return entry;
   }).join("");
+  return { text, end: y };
 }
 
 /** Picture and list as a file of its own: on white, without the variables of a page. */
-export const rolesSvg = (): string =>
-  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${
-    WIDTH + LIST_WIDTH
-  } ${HEIGHT}" role="img" aria-label="${LABEL}" ` +
-  `font-family="system-ui, DejaVu Sans, sans-serif" color="#1d1f23" fill="currentColor">
+export function rolesSvg(): string {
+  const { text, end } = listBeside();
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH + LIST_WIDTH} ${
+    Math.max(HEIGHT, end)
+  }" role="img" aria-label="${LABEL}" ` +
+    `font-family="system-ui, DejaVu Sans, sans-serif" color="#1d1f23" fill="currentColor">
 <rect width="100%" height="100%" fill="#fff"/>
 ${drawing()}
-${listBeside()}</svg>
+${text}</svg>
 `.replace(/var\(--\w+, (#\w+)\)/g, "$1");
+}

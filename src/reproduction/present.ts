@@ -10,7 +10,7 @@ import { committedResults, dataOf, figuresFolder, isCommitted, readReference } f
 import { UsageError } from "../terminal/command.ts";
 import { ownFolderInTurn } from "../folders/own_folder.ts";
 import { claimsTable, resultLine } from "./claims_table.ts";
-import { claimCoverage } from "./coverage.ts";
+import { claimCoverage } from "./claim_coverage.ts";
 import { keysOf, readTables } from "./check_results.ts";
 import { writeDerived } from "./derived.ts";
 import { Progress } from "../terminal/progress.ts";

@@ -1,4 +1,4 @@
-/** Fixed point: the real number x with f fraction bits is the integer round(x * 2^f) modulo 2^64. */
+/** Fixed point: the real number x with f fraction bits is the integer round(x * 2^f) modulo 2^64, or modulo 2^k in words of 32 bits. */
 import type { Ring } from "./ring.ts";
 import { RingTensor, type Width, words } from "./tensor.ts";
 

@@ -11,6 +11,7 @@ import type { LiftedKernels } from "./lifted_kernels.ts";
 import type { LinearKernels } from "./linear_kernels.ts";
 import { nameParameters } from "./named_kernels.ts";
 import type { TrigonometricKernels } from "./trigonometric_kernels.ts";
+import type { Words32Kernels } from "./words32_kernels.ts";
 
 export interface ElementwiseKernels {
   add64(a: number, b: number, out: number, n: number): void;
@@ -84,7 +85,12 @@ export interface ElementwiseKernels {
 export type Key = readonly [number, number, number, number, number, number, number, number];
 
 /** Everything that the modules export, by name. */
-export type Kernels = ElementwiseKernels & LinearKernels & LiftedKernels & TrigonometricKernels;
+export type Kernels =
+  & ElementwiseKernels
+  & LinearKernels
+  & Words32Kernels
+  & LiftedKernels
+  & TrigonometricKernels;
 
 /** Modules that make up {@linkcode Kernels}: files of `kernels/`, compiled to `build/ring_<module>.wasm`. */
 const MODULES = [
@@ -96,8 +102,8 @@ const MODULES = [
   "winograd",
   "gemm64",
   "gemm32",
-  "lifted_words",
-  "lifted_packing",
+  "words32",
+  "packing32",
   "lifted_gate",
   "lifted_masks",
   "trigonometric",

@@ -3,7 +3,7 @@ import { it } from "@std/testing/bdd";
 import { evaluatePolynomial, QUARTIC } from "../polynomial/polynomial.ts";
 import { Ring } from "./ring.ts";
 
-// Every kernel against BigInt arithmetic on random words of full range and at the edges; then the whole protocol. A
+// Kernels of 32-bit words and of `lifted`: every one against BigInt arithmetic on random words of full range and at the edges; then the whole protocol. A
 // guard word behind each output shows writes past the end.
 
 const ring = await Ring.open();
@@ -175,8 +175,8 @@ const TWO_LIMBS = [[16, 41], [14, 96], [15, 64], [9, 32], [16, 65]] as const;
 for (const limbs of [1, 2]) {
   const width = 64 * limbs;
   const gates = limbs === 1
-    ? { server: kernels.liftedGateServer64, client: kernels.liftedGateClient64 }
-    : { server: kernels.liftedGateServer128, client: kernels.liftedGateClient128 };
+    ? { server: kernels.liftedGate64, client: kernels.liftedGateMasked64 }
+    : { server: kernels.liftedGate128, client: kernels.liftedGateMasked128 };
   const masks = limbs === 1 ? kernels.liftedMasks64 : kernels.liftedMasks128;
 
   it(`the gates modulo 2^${width} evaluate the set that the top bit selects, at every degree`, () => {
@@ -300,8 +300,8 @@ for (const { k, t, fz, fy, limbs, largest } of PLANS) {
     kernels.pack32(reply.address, padded, k - t, bytes.address);
     kernels.unpack32(bytes.address, padded, k - t, u.address);
     const mask = words32(n), serverY = words32(n), clientY = words32(n), lead = coefficients[degree];
-    const server = limbs === 1 ? kernels.liftedGateServer64 : kernels.liftedGateServer128;
-    const client = limbs === 1 ? kernels.liftedGateClient64 : kernels.liftedGateClient128;
+    const server = limbs === 1 ? kernels.liftedGate64 : kernels.liftedGate128;
+    const client = limbs === 1 ? kernels.liftedGateMasked64 : kernels.liftedGateMasked128;
     server(u.address, serverSets.address, degree, lead, k - t - 1, shift, serverY.address, n);
     client(u.address, clientSets.address, degree, k - t - 1, shift, mask.address, clientY.address, n);
 

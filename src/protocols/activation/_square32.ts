@@ -43,7 +43,7 @@ export const square32: ActivationProtocol = {
       session: [],
       query: [r, square],
       messages: [{ phase: "online", from: "both", bytes: 4 * n }],
-      open: stateless(async ({ role, ring, peer, tag }, drawn, [early]) => {
+      setUp: stateless(async ({ role, ring, peer, tag }, drawn, [early]) => {
         const mask = drawn.own(r), share = await drawn.share(square), part = partOf(ring, role, wire, early);
         return {
           early: [undefined],

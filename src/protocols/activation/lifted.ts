@@ -2,12 +2,12 @@
  * `lifted`: linear layers modulo 2^k in 32-bit words, the polynomial modulo 2^64, one short opening, a truncation that cannot fail.
  *
  * Input: shares z_server + z_client = z modulo 2^k, |z| < 2^(k-2), f_z fraction bits. Messages and masks are those of {@link ./short_opening.ts}:
- * e = z + s = (z + 2^(k-2)) + r modulo 2^k, r = s - 2^(k-2), of which the server replies with e_hi = e >> t alone: k - t bits.
+ * E = z + s = (z + 2^(k-2)) + r modulo 2^k, r = s - 2^(k-2), of which the server replies with E_hi = E >> t alone: k - t bits.
  *
- * Why no comparison is needed: z' = z + 2^(k-2) is in [0, 2^(k-1)), so z' + r wraps exactly if the top bit of e is 0 and that of r is 1.
- * With b = top bit of e, rho_1 = r >> t, rho_0 = (r >> t) - 2^(k-t) (top bit of r): z' >> t = e_hi - rho_b - (0 or 1).
+ * Why no comparison is needed: z' = z + 2^(k-2) is in [0, 2^(k-1)), so z' + r wraps exactly if the top bit of E is 0 and that of r is 1.
+ * With b = top bit of E, rho_1 = r >> t, rho_0 = (r >> t) - 2^(k-t) (top bit of r): z' >> t = E_hi - rho_b - (0 or 1).
  * So both parties hold shares of G_i(rho_b) = sum over j >= i of C_j binom(j, i) (-rho_b)^(j-i) for both b, pick the set by the
- * public b and evaluate P by Horner's rule in the public e_hi: no message. The offset 2^(k-2-t) is part of rho.
+ * public b and evaluate P by Horner's rule in the public E_hi: no message. The offset 2^(k-2-t) is part of rho.
  *
  * Truncate and reduce: both shift their share of P right by m bits and read it modulo 2^k. With m + k <= 64 the wrap-around of
  * the shares is a multiple of 2^(64-m), hence 0 modulo 2^k: only a carry of one unit is left, whose mean the dealer adds to the
@@ -169,7 +169,7 @@ const dealtFor = (spec: LiftedSpec, s: Own<32>): Dealt<64 | 128> => ({
   },
 });
 
-/** Horner and truncate-and-reduce: a party's part of y from the opened e_hi, less `mask` if given. The leading term is the server's. */
+/** Horner and truncate-and-reduce: a party's part of y from the opened E_hi, less `mask` if given. The leading term is the server's. */
 function evaluate(
   spec: LiftedSpec,
   role: Party["role"],
@@ -181,10 +181,10 @@ function evaluate(
   const { kernels } = opened.ring, degree = degreeOf(spec.polynomial), n = out.length;
   const topBit = replyBits(spec) - 1, shift = shiftBits(spec), isOneWord = limbsOf(spec) === 1;
   if (mask) {
-    const gate = isOneWord ? kernels.liftedGateClient64 : kernels.liftedGateClient128;
+    const gate = isOneWord ? kernels.liftedGateMasked64 : kernels.liftedGateMasked128;
     gate(opened.address, g.address, degree, topBit, shift, mask.address, out.address, n);
   } else {
-    const gate = isOneWord ? kernels.liftedGateServer64 : kernels.liftedGateServer128;
+    const gate = isOneWord ? kernels.liftedGate64 : kernels.liftedGate128;
     const lead = role === "server" ? BigInt(spec.polynomial.coefficients[degree]) : 0n;
     gate(opened.address, g.address, degree, lead, topBit, shift, out.address, n);
   }

@@ -3,7 +3,7 @@
  * result on the way back.
  *
  * z = z_server + z_client modulo 2^k, s = s_server + s_client, each summand known to its party. Offline the client sends v = z_client +
- * s_client, which it knows before the image. Online the server forms e = z_server + v + s_server = z + s modulo 2^k and sends a part of
+ * s_client, which it knows before the image. Online the server forms E = z_server + v + s_server = z + s modulo 2^k and sends a part of
  * its bits, the reply: bits of a uniform word. From them and from dealt words both evaluate the gate.
  *
  * Where a linear layer reads y, the client sends its part less a fresh mask a at once, while the server's next part of the reply is on
@@ -40,7 +40,7 @@ export interface ShortSpec {
 export interface Gate {
   /** Numbers dealt for the masks, words of one element side by side. */
   dealt(s: Own<32>): Dealt<48 | 64 | 128>;
-  /** The server keeps e without its `dropped` low bits, and of those that are left the low `keptBits`. */
+  /** The server keeps E without its `dropped` low bits, and of those that are left the low `keptBits`. */
   readonly dropped: number;
   readonly keptBits: number;
   readonly replyBits: number;
@@ -102,20 +102,20 @@ export function shortOpening(
     clientLate: a === null,
     mask: a,
   };
-  const step: Step = { protocol, spec, gate, s, words, a };
+  const opening: ShortOpening = { protocol, spec, gate, s, words, a };
   return {
     outputs: [output],
     session: [],
     query: a ? [s, words, a] : [s, words],
     messages,
-    open: stateless((party, drawn, [early]) =>
-      (party.role === "server" ? server : client)(step, party, drawn, early)
+    setUp: stateless((party, drawn, [early]) =>
+      (party.role === "server" ? server : client)(opening, party, drawn, early)
     ),
   };
 }
 
 /** What the plan chose for a layer, and what it draws. */
-interface Step {
+interface ShortOpening {
   readonly protocol: string;
   readonly spec: ShortSpec;
   readonly gate: Gate;
@@ -127,8 +127,8 @@ interface Step {
 }
 
 /** Offline: everything that the server adds to z before it replies becomes one word R: its early half (B * a, biases), v, its part of s. */
-async function server(step: Step, party: Party, drawn: Drawn, early: Half): Promise<Prepared> {
-  const { protocol, spec, gate, s, words, a } = step;
+async function server(opening: ShortOpening, party: Party, drawn: Drawn, early: Half): Promise<Prepared> {
+  const { protocol, spec, gate, s, words, a } = opening;
   const { ring, peer, tag } = party, { kernels } = ring, n = spec.length;
   using mask = drawn.own(s);
   const shares = await drawn.share(words), word = new RingTensor(ring, 32, n);
@@ -139,7 +139,7 @@ async function server(step: Step, party: Party, drawn: Drawn, early: Half): Prom
 
   const online = async (z: RingTensor<32>) => {
     const y = new RingTensor(ring, 32, n, spec.outputBits), shift = gate.dropped + spec.extraBits;
-    for (const { length, start, more, of } of partsOf(step)) {
+    for (const { length, start, more, of } of partsOf(opening)) {
       using kept = new RingTensor(ring, 32, length);
       using reply = gate.reply ? new RingTensor(ring, 32, length) : kept.retain();
       const at = 4 * start;
@@ -154,7 +154,7 @@ async function server(step: Step, party: Party, drawn: Drawn, early: Half): Prom
     shares[Symbol.dispose]();
     if (a === null) return y;
     const masked = new RingTensor(ring, 32, n, spec.outputBits);
-    for (const { length, start, more } of partsOf(step)) {
+    for (const { length, start, more } of partsOf(opening)) {
       await receiveNumbers(peer, tag, masked.view(start, length), spec.ringBits, more);
     }
     kernels.add32(masked.address, y.address, masked.address, n);
@@ -165,8 +165,8 @@ async function server(step: Step, party: Party, drawn: Drawn, early: Half): Prom
 }
 
 /** Offline: v = z_client + s_client, 2^e times, goes to the server. */
-async function client(step: Step, party: Party, drawn: Drawn, early: Half): Promise<Prepared> {
-  const { protocol, spec, gate, s, words, a } = step;
+async function client(opening: ShortOpening, party: Party, drawn: Drawn, early: Half): Promise<Prepared> {
+  const { protocol, spec, gate, s, words, a } = opening;
   const { ring, peer, tag } = party, { kernels } = ring, n = spec.length;
   using mask = drawn.own(s);
   const shares = await drawn.share(words);
@@ -180,7 +180,7 @@ async function client(step: Step, party: Party, drawn: Drawn, early: Half): Prom
     // This party would only wait for the server's convolution. From memory the dealt words, read once, cost as much as the arithmetic.
     for (const dealt of next ? [shares, next] : [shares]) kernels.touch(dealt.address, dealt.byteLength);
     const sent: Promise<void>[] = [], y = next ? null : new RingTensor(ring, 32, n, spec.outputBits);
-    for (const { length, start, more, of } of partsOf(step)) {
+    for (const { length, start, more, of } of partsOf(opening)) {
       using opened = new RingTensor(ring, 32, length);
       await receiveNumbers(peer, tag, opened, gate.replyBits, more);
       using out = y ? y.view(start, length) : new RingTensor(ring, 32, length);
@@ -201,7 +201,7 @@ async function client(step: Step, party: Party, drawn: Drawn, early: Half): Prom
 const PART = PACKING << 7;
 
 /** The parts in which the messages of a layer travel; small layers are one. */
-function partsOf({ spec: { length: n }, words }: Step) {
+function partsOf({ spec: { length: n }, words }: ShortOpening) {
   return Array.from({ length: Math.max(1, Math.ceil(n / PART)) }, (_, i) => {
     const start = i * PART, length = Math.min(PART, n - start);
     return {

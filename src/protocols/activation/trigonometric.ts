@@ -2,14 +2,14 @@
  * `trigonometric`: half a line and a wave, f(x) = x/2 + a0 + sum over odd j of b_j cos(2 pi j x / P), by the opening of `lifted` and its wrap
  * bit, in words of 48 bits: an activation that grows like a line wherever its input is.
  *
- * Messages and masks are those of {@link ./short_opening.ts}: e = z + s modulo 2^k. The period P is a power of two, so P 2^f_z divides 2^k and the
- * wave does not feel whether e wrapped: with theta(x) = 2 pi x / P,
- *   b_j cos(j theta(z)) = cos(j theta(e)) [b_j cos(j theta(s))] + sin(j theta(e)) [b_j sin(j theta(s))],
- * two dealt words a harmonic. Of theta(e) the upper bits are opened, to its middle of what is left out: that error is uniform, without bias,
+ * Messages and masks are those of {@link ./short_opening.ts}: E = z + s modulo 2^k. The period P is a power of two, so P 2^f_z divides 2^k and the
+ * wave does not feel whether E wrapped: with theta(x) = 2 pi x / P,
+ *   b_j cos(j theta(z)) = cos(j theta(E)) [b_j cos(j theta(s))] + sin(j theta(E)) [b_j sin(j theta(s))],
+ * two dealt words a harmonic. Of theta(E) the upper bits are opened, to its middle of what is left out: that error is uniform, without bias,
  * and independent of z.
  *
- * The line needs z itself. With b the top bit of e, rho_1 = (s - 2^(k-2) modulo 2^k) + 2^(k-2) and rho_0 = rho_1 - 2^k where s - 2^(k-2) has its top
- * bit: z = e - rho_b, an identity over the integers (docs/lifted.md). Only the server needs e for it, and it knows all of its bits; so the
+ * The line needs z itself. With b the top bit of E, rho_1 = (s - 2^(k-2) modulo 2^k) + 2^(k-2) and rho_0 = rho_1 - 2^k where s - 2^(k-2) has its top
+ * bit: z = E - rho_b, an identity over the integers (docs/lifted.md). Only the server needs E for it, and it knows all of its bits; so the
  * client is told no more than the angle and b.
  *
  * Truncate and reduce as in `lifted`: m + k = 48, so the shift cannot fail. See docs/trigonometric.md.

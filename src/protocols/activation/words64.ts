@@ -85,7 +85,7 @@ export const onWords64 = (
       limit: Infinity,
       outputs: [wire64(input.words, outputBits)],
       session: [],
-      open: stateless(async (party, drawn, [early]) => {
+      setUp: stateless(async (party, drawn, [early]) => {
         const evaluate = await hold(party, drawn);
         const part = partOf(party.ring, party.role, wire, early, input.fractionBits - outputBits);
         return {

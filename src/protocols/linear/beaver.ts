@@ -1,10 +1,10 @@
 /**
  * `beaver`: linear layers on secret-shared weights by one matrix or convolution triple a layer (the paper's), in session form.
  *
- * Session: B = B_server + B_client masks the weights; D = W - B is opened once, since W does not change.
- * Query: A = A_server + A_client masks the input, the dealer shares C = A * B. Offline each party computes C_i + A_i * D. Online
+ * Session: B = B_server + B_client masks the weights; Delta = W - B is opened once, since W does not change.
+ * Query: A = A_server + A_client masks the input, the dealer shares C = A * B. Offline each party computes C_i + A_i * Delta. Online
  * X - A is opened, one exchange, and with E = X - A
- *   server: C_0 + A_0 D + E (B_0 + D),   client: C_1 + A_1 D + E B_1;   the sum is (E + A)(B + D) = X W.
+ *   server: C_0 + A_0 Delta + E (B_0 + Delta),   client: C_1 + A_1 D + E B_1;   the sum is (E + A)(B + Delta) = X W.
  * One convolution per party and layer is online. See docs/beaver.md.
  */
 import { own } from "../../correlations/correlation.ts";
@@ -44,7 +44,7 @@ export const beaver: LinearProtocol = {
         ...b.map(({ words }) => ({ phase: "session", from: "both", bytes: words * width / 8 }) as const),
         { phase: "online", from: "both", bytes: words * width / 8 },
       ],
-      async open(party, drawn, encoded) {
+      async setUp(party, drawn, encoded) {
         const offline: RunnableConvolution[] = [], online: RunnableConvolution[] = [];
         for (const [i, { spec }] of layers.entries()) {
           // The weights are shared as (W, 0): the masks B_i hide them, so no further sharing is needed.

@@ -2,8 +2,8 @@
  * `masked`: linear layers with the weights in clear at the server (the usual machine-learning-as-a-service setting), on re-masked values:
  * the server holds x - a, the client a, a fresh mask.
  *
- * Session: B, a random mask of the weights, is known to the server and the dealer; the server sends D = W - B to the client.
- * Query: the dealer shares z = B * a. Offline the client computes D * a + z_client, and is done. Online the server computes
+ * Session: B, a random mask of the weights, is known to the server and the dealer; the server sends Delta = W - B to the client.
+ * Query: the dealer shares z = B * a. Offline the client computes Delta * a + z_client, and is done. Online the server computes
  * W * (x - a) + z_server, and nothing travels:
  *   W (x - a) + B a + (W - B) a = W x.
  * One convolution by the server, none by the client. B is used over and over, a never. See docs/masked.md.
@@ -34,7 +34,7 @@ export const masked: LinearProtocol = {
       session: b,
       query: products,
       messages: b.map(({ words }) => ({ phase: "session", from: "server", bytes: words * width / 8 })),
-      async open(party, drawn, encoded) {
+      async setUp(party, drawn, encoded) {
         const convolutions: RunnableConvolution[] = [], own: RunnableConvolution[] = [];
         for (const [i, layer] of layers.entries()) {
           const weights = encoded?.[i]?.weights;

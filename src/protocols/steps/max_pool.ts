@@ -53,7 +53,7 @@ export function maxPool(name: string, input: Wire, spec: MaxPoolSpec, fractionBi
     session: [],
     query: steps.flatMap(({ query }) => query),
     messages: steps.flatMap(({ messages }) => messages),
-    open: stateless(async (party, drawn, [early]) => {
+    setUp: stateless(async (party, drawn, [early]) => {
       const held: Evaluate[] = [];
       for (const step of steps) held.push(await step.hold(party, drawn));
       const part = partOf(party.ring, party.role, wire, early, input.fractionBits - fractionBits);

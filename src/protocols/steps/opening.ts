@@ -35,7 +35,7 @@ export function opening(input: Wire, fractionBits: number): ProtocolStep {
     session: [],
     query: [],
     messages: [{ phase: "online", from: "server", bytes: words * width / 8 }],
-    open: stateless(({ role, ring, peer, tag }, _, [early]) => {
+    setUp: stateless(({ role, ring, peer, tag }, _, [early]) => {
       const part = partOf<Width>(ring, role, input, early);
       return Promise.resolve({
         early: [undefined],

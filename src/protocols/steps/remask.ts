@@ -27,7 +27,7 @@ export function remask(input: Wire): ProtocolStep {
       bytes: messageBytes(words, bits, width),
       remasks: true,
     }],
-    open: stateless(async (party, drawn, [early]) => {
+    setUp: stateless(async (party, drawn, [early]) => {
       const { role, ring } = party;
       if (role === "client") {
         const a = drawn.own(mask).withFractionBits(input.fractionBits),

@@ -1,4 +1,4 @@
-// Element-wise steps of `lifted` on 32-bit words, and pooling and bias rows in that width (AssemblyScript).
+// What wires of small rings need on 32-bit words: element-wise steps, pooling, bias rows; differences of wider dealt words (AssemblyScript).
 
 /** out = (y + r) >>> shift, its low `bits` bits: what the server replies. */
 export function reply32(y: usize, r: usize, out: usize, n: u32, shift: i32, bits: i32): void {
