@@ -59,9 +59,8 @@ interface AccuracyCell extends Cell {
 const MIRRORED = "roundnet";
 
 /** Below full size one training of each activation of ConvNet, on one data set, and only of the first polynomial all protocols. */
-function cells(size: Size): AccuracyCell[] {
-  const all = shippedModels(),
-    first = (of: (one: ShippedModel) => boolean) => all.find((one) => isSample(one) && of(one));
+export function cellsOf(all: readonly ShippedModel[], size: Size): AccuracyCell[] {
+  const first = (of: (one: ShippedModel) => boolean) => all.find((one) => isSample(one) && of(one));
   const shown = size === "full"
     ? all
     : all.filter((one) => first(({ activation }) => activation === one.activation) === one);
@@ -162,7 +161,7 @@ export const accuracyTable = defineExperiment<AccuracyCell>({
     gross_errors:
       "private runs whose logits are further off than the largest of plaintext; not in largest_difference",
   },
-  cells,
+  cells: (size) => cellsOf(shippedModels(), size),
   async run({ shipped, protocol, images, mirrored }, { size, note }) {
     note("plaintext");
     const isFull = size === "full",

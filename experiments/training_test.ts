@@ -37,7 +37,7 @@ import {
 } from "./_train.ts";
 import { accuracyOf, chosen, spreadText, trainingRow } from "./_training_rows.ts";
 import { accuracyOverTime } from "./accuracy_over_time.ts";
-import { accuracyTable, classificationRow, describeDepartures } from "./accuracy_table.ts";
+import { accuracyTable, cellsOf, classificationRow, describeDepartures } from "./accuracy_table.ts";
 import { clipAtInference } from "./clip_at_inference.ts";
 import { degreeSweep, degreeTable, FITTED_DEGREES } from "./degree_sweep.ts";
 import { escapeResistance } from "./escape_resistance.ts";
@@ -524,10 +524,11 @@ describe("accuracy_table", () => {
     });
   });
   it("asks the network of few delays about images with their mirror images too, at full size alone", () => {
-    const mirrored = (size: "quick" | "full") =>
-      accuracyTable.cells(size).map(({ id }) => id).filter((id) => id.endsWith(" mirrored"));
-    assertEquals(mirrored("full"), ["roundnet-trig-s1 trigonometric mirrored"]);
-    assertEquals(mirrored("quick"), []);
+    const all = ["convnet", "roundnet"].map((model) => ({ ...shipped(model, "trig:10:1:1.5"), model }));
+    const ids = (size: "quick" | "full") => cellsOf(all, size).map(({ id }) => id);
+    const once = ["convnet trigonometric", "roundnet trigonometric"];
+    assertEquals(ids("full"), [...once, "roundnet trigonometric mirrored"]);
+    assert(ids("quick").every((id) => !id.endsWith(" mirrored")));
   });
 
   it("says of images that depart how close the call was and how far inputs went, and counts the rest", async () => {

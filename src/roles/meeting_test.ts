@@ -22,11 +22,16 @@ import { joinMeeting, meetAtDealer, Meetings, openMeeting, SESSION_TAG, withinSe
 import { withReconnections } from "./reconnection.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
+/**
+ * Of few fraction bits in 64-bit words: at 16 local truncation fails grossly in one of 4,000 queries here (5 of 12,400 measured), and this
+ * file asks 400 times.
+ */
 const planOf = (activation: string, linear: string, batch = 1): Plan =>
   planInference(readsSmallRing(activation) ? odd : everything, {
     activation,
     linear,
     function: activationProtocol(activation).usual,
+    ...(activationProtocol(activation).takes.includes("fractionBits") && { fractionBits: 12 }),
     batch,
   });
 const readsSmallRing = (activation: string) => activationProtocol(activation).scaling.kind === "ring";
