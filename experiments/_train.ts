@@ -44,6 +44,7 @@ const NO_RULES = {
   "label-smoothing": 0,
   "gradient-norm": "off",
   "flip": "random",
+  cutout: "off",
   "tail-average": "off",
   "whitening": "off",
   "zero-residual": "off",

@@ -189,6 +189,7 @@ describe("trainingOf()", () => {
       },
       ...{
         gradientNorm: null,
+        cutout: null,
         tailAverage: null,
         whitening: false,
         zeroResidual: false,

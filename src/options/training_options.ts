@@ -51,6 +51,13 @@ export const RECIPE_OPTIONS = {
     choices: ["random", "alternating", "off"],
     help: "mirror images at random, or each in every other epoch",
   },
+  cutout: {
+    type: "string",
+    pattern: NUMBER_OR_OFF,
+    accepts: "a number or off",
+    value: "N|off",
+    help: "side in pixels of a square at a random place of each training image that is made grey",
+  },
   tailAverage: {
     type: "string",
     pattern: NUMBER_OR_OFF,
@@ -144,6 +151,7 @@ export function recipeFrom(options: RecipeOptions, start?: StartingNetwork): Rec
     decayNorms: onOr(options.decayNorms, recipe.decayNorms),
     decayBiases: onOr(options.decayBiases, recipe.decayBiases),
     augment: { ...recipe.augment, flip: flipFrom(options.flip) ?? recipe.augment.flip },
+    cutout: cutoutFrom(options.cutout, recipe),
     tailAverage: tailFrom(options.tailAverage, recipe),
     whitening: onOr(options.whitening, recipe.whitening),
     zeroResidual: onOr(options.zeroResidual, recipe.zeroResidual),
@@ -173,6 +181,12 @@ const onOr = (text: typeof ON_OFF[number] | undefined, otherwise: boolean): bool
 
 function flipFrom(text: RecipeOptions["flip"]): Augmentation["flip"] | undefined {
   return text === undefined || text === "alternating" ? text : text === "random";
+}
+
+function cutoutFrom(text: string | undefined, { cutout }: Recipe): number | null {
+  const side = numberOrOff(text, cutout);
+  if (side === null || Number.isInteger(side) && side > 0) return side;
+  throw new UsageError(`--cutout accepts whole pixels from 1 on, got "${text}"`);
 }
 
 function tailFrom(text: string | undefined, { tailAverage, average }: Recipe): number | null {

@@ -42,7 +42,7 @@ it("recipeFrom() turns each further rule on and off", () => {
   const all = recipe(
     ..."--preset=convnet-pillar --schedule=linear --nesterov=on --decay-norms=off --decay-biases=off --flip=alternating"
       .split(" "),
-    ..."--warm-up=2.5 --tail-average=0.25 --whitening=on --zero-residual=on --muon=0.02 --scale-cap=1.25 --replacement=1.5 --penalty-reduction=hinge"
+    ..."--warm-up=2.5 --tail-average=0.25 --whitening=on --zero-residual=on --muon=0.02 --cutout=8 --scale-cap=1.25 --replacement=1.5 --penalty-reduction=hinge"
       .split(" "),
   );
   assertEquals(all, {
@@ -52,6 +52,7 @@ it("recipeFrom() turns each further rule on and off", () => {
       whitening: true,
       zeroResidual: true,
       muon: 0.02,
+      cutout: 8,
       scaleCap: 1.25,
       replacement: 1.5,
       warmUp: { ...preset.warmUp, epochs: 2.5 },
@@ -61,6 +62,7 @@ it("recipeFrom() turns each further rule on and off", () => {
   });
   assertEquals(recipe("--preset=convnet-pillar", "--flip=off", "--tail-average=off").augment.flip, false);
   assertThrows(() => recipe("--model=convnet", "--tail-average=2"), UsageError, "parts up to 1");
+  assertThrows(() => recipe("--model=convnet", "--cutout=0"), UsageError, "whole pixels from 1 on");
   assertThrows(() => recipe("--model=convnet", "--replacement=0"), UsageError, "epochs above 0");
   const relu = ["--preset=convnet-relu", "--replacement=2"];
   assertThrows(() => recipe(...relu), UsageError, "goes with a polynomial, not with relu");

@@ -28,6 +28,8 @@ export interface BatchOptions {
   readonly mixup?: number | undefined;
   /** Parameter of CutMix's beta distribution. Where both are given, each is used for every other batch, at random. */
   readonly cutmix?: number | undefined;
+  /** Side in pixels of the square of each image that is made grey. */
+  readonly cutout?: number | undefined;
 }
 
 type Task = Pick<Dataset, "classes" | "shape" | "mean" | "deviation">;
@@ -39,7 +41,7 @@ type Task = Pick<Dataset, "classes" | "shape" | "mean" | "deviation">;
  * @throws {RangeError} if the split has fewer images than a batch
  */
 export function* trainingBatches(split: Split, task: Task, options: BatchOptions): Generator<Batch> {
-  const { batchSize, seed, epoch, augment } = options;
+  const { batchSize, seed, epoch, augment, cutout } = options;
   if (split.count < batchSize) {
     throw new RangeError(
       `a batch of ${batchSize} needs as many images, the training split has ${split.count}`,
@@ -48,6 +50,7 @@ export function* trainingBatches(split: Split, task: Task, options: BatchOptions
   const order = shuffledOrder(split.count, seed, epoch);
   const random = imageRandom(seed, `augment:${epoch}`),
     firstMirror = imageRandom(seed, "flip"),
+    hole = imageRandom(seed, `cutout:${epoch}`),
     write = imageWriter(split, task),
     buffers = twoBuffers(batchSize, task);
   for (let number = 0; (number + 1) * batchSize <= split.count; number++) {
@@ -55,6 +58,9 @@ export function* trainingBatches(split: Split, task: Task, options: BatchOptions
     for (let i = 0; i < batchSize; i++) {
       const index = order[number * batchSize + i];
       write(batch, i, index, placementOf(random(index), augment, (firstMirror(index) + epoch) % 2 === 1));
+      if (cutout !== undefined) {
+        greyOut(batch.images, i, task.shape, squareAt(hole(index), cutout, task.shape));
+      }
     }
     mix(batch, task.shape, options, number);
     yield batch;
@@ -172,6 +178,31 @@ interface Box {
   readonly bottom: number;
   readonly left: number;
   readonly right: number;
+}
+
+/** A square around a random pixel, cut off at the image's border: two fields of one random word are its centre. */
+function squareAt(word: number, side: number, [height, width]: Shape): Box {
+  const top = Math.floor((word & 0xffff) * height / 0x10000) - (side >> 1),
+    left = Math.floor((word >>> 16) * width / 0x10000) - (side >> 1);
+  return {
+    top: Math.max(0, top),
+    bottom: Math.min(height, top + side),
+    left: Math.max(0, left),
+    right: Math.min(width, left + side),
+  };
+}
+
+/** Cutout ("Improved Regularization of Convolutional Neural Networks with Cutout"): a box of image `i` becomes the mean of all images, 0. */
+function greyOut(
+  images: Float32Array,
+  i: number,
+  [height, width, channels]: Shape,
+  { top, bottom, left, right }: Box,
+): void {
+  for (let y = top; y < bottom; y++) {
+    const row = ((i * height + y) * width) * channels;
+    images.fill(0, row + left * channels, row + right * channels);
+  }
 }
 
 /** A box of about `area` of the image around a random centre, cut off at the image's border. */

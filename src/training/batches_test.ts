@@ -1,4 +1,4 @@
-import { assertAlmostEquals, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import type { Split } from "../data/dataset.ts";
 import { type BatchOptions, evaluationBatches, shuffledOrder, trainingBatches } from "./batches.ts";
@@ -132,6 +132,32 @@ it("trainingBatches() augments an image by seed, epoch and index, whatever the b
   assertEquals(all(2, 0), all(8, 0));
   assertEquals(all(4, 7), all(4, 7));
   assertNotEquals(all(4, 0), all(4, 1));
+});
+
+it("trainingBatches() greys one square of each image, another in every epoch, and nothing else", () => {
+  const size = 9 * 7 * 2, side = 3, task = { ...TASK, shape: [9, 7, 2] as const };
+  const images = { count: 64, images: new Uint8Array(64 * size).fill(200), labels: new Uint16Array(64) };
+  const squares = new Set<string>();
+  for (let epoch = 0; epoch < 4; epoch++) {
+    const [batch] = trainingBatches(images, task, {
+      ...PLAIN,
+      ...{ batchSize: 64, epoch, augment: { crop: 0, flip: false }, cutout: side },
+    });
+    for (let i = 0; i < 64; i++) {
+      const grey = Array.from({ length: size }, (_, at) => at).filter((at) =>
+        batch.images[i * size + at] === 0
+      );
+      const rows = grey.map((at) => Math.floor(at / 14)), columns = grey.map((at) => at % 14 >> 1);
+      const [top, left] = [Math.min(...rows), Math.min(...columns)];
+      const [bottom, right] = [Math.max(...rows), Math.max(...columns)];
+      assert(bottom - top < side && right - left < side, "larger than asked for");
+      assertEquals(grey.length, (bottom - top + 1) * (right - left + 1) * 2, "no whole box");
+      const isCut = top === 0 || left === 0 || bottom === 8 || right === 6;
+      assert(isCut || grey.length === side * side * 2, "smaller away from the border");
+      squares.add(`${top} ${left}`);
+    }
+  }
+  assert(squares.size > 40, `${squares.size} places`);
 });
 
 it("a batch is valid until the next but one is drawn", () => {

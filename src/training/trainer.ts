@@ -221,6 +221,7 @@ function* plannedSteps(
     augment: run.augment,
     mixup: run.mixup ?? undefined,
     cutmix: run.cutmix ?? undefined,
+    cutout: run.cutout ?? undefined,
   });
   let step = 0;
   for (const batch of batches) {
