@@ -75,6 +75,16 @@ it("shipped-near-relu compares the best recipes by their means, and takes waves 
   assertEquals(check("shipped-near-relu", [row(HINGE, 1, 66)])[0], "not measured");
 });
 
+it("waves-keep-relu fails by a network that is further below its twin, or significantly", () => {
+  const waves = (relu_difference: number | "", relu_high: number | "" = relu_difference) =>
+    row(WAVES, 1, 80, { relu_difference: `${relu_difference}`, relu_high: `${relu_high}` });
+  assertEquals(check("waves-keep-relu", [waves("")])[0], "not measured");
+  assertEquals(check("waves-keep-relu", [waves(0.57, 1)])[0], "holds");
+  assertEquals(check("waves-keep-relu", [waves(-0.25, 0.4)])[0], "holds");
+  assertEquals(check("waves-keep-relu", [waves(-0.6, 0.1)])[0], "fails");
+  assertEquals(check("waves-keep-relu", [waves(-0.25, -0.01)])[0], "fails");
+});
+
 it("waves-above-relu wants three seeds of each", () => {
   const seeds = (method: string, accuracies: readonly number[], more: Given = {}) =>
     accuracies.map((accuracy, i) => row(method, i + 1, accuracy, more));
