@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { shapesDataset } from "../src/data/shapes.ts";
+import type { LoadResult } from "../src/reproduction/command_results.ts";
 import { png, RGB } from "./support/png.ts";
 import { childrenOf } from "./support/process_list.ts";
 import { type Ended, poll, Program, within } from "./support/program.ts";
@@ -241,9 +242,14 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     assertMatch(await succeeds("calibrate", "--profile", "lan", "--budget", "50"), /round trip/);
     assertMatch(await succeeds("fuzz", "--cases", "6", "--seed", "2"), /onnx file +1 +\d/);
     assertMatch(
-      await succeeds("load", "--model", "convnet", "--clients", "2", "--seconds", "2"),
-      /queries of 2 clients/,
+      await succeeds("load", "--model", "convnet", "--clients", "1", "--seconds", "1"),
+      /queries of 1 clients/,
     );
+    const load = await succeeds("load", "--model", "convnet", "--clients", "2", "--seconds", "2", "--json");
+    const { serverRssMB } = JSON.parse(load.slice(load.indexOf("{"))) as LoadResult;
+    if (Deno.build.os === "linux") {
+      assert(serverRssMB.length >= 2 && serverRssMB.every((mb) => mb > 20), load);
+    }
     await succeeds("models");
     await succeeds("documents");
     await succeeds("fit");

@@ -75,8 +75,8 @@ function given(options: Readonly<Record<string, unknown>>): string[] {
 }
 
 function print(result: LoadResult): void {
-  const { model, activation, clients, queries, seconds, queriesPerSecond, queryMs, onlineMs, peakRssMB } =
-    result;
+  const { model, activation, clients, queries, seconds, queriesPerSecond, queryMs, onlineMs } = result;
+  const { peakRssMB, serverRssMB } = result;
   const ms = ({ median, p99 }: LoadResult["queryMs"]) =>
     `median ${median.toFixed(1)} ms, 99th percentile ${p99.toFixed(1)} ms`;
   console.log(
@@ -85,7 +85,10 @@ function print(result: LoadResult): void {
     } a second`,
   );
   console.log(`offline and online: ${ms(queryMs)}; online alone: ${ms(onlineMs)}`);
-  console.log(`memory server ${peakRssMB.server}, dealer ${peakRssMB.dealer} MB`);
+  const course = serverRssMB.length === 0
+    ? ""
+    : ` (${serverRssMB[0]} at first, ${serverRssMB.at(-1)} at last)`;
+  console.log(`memory at most: server ${peakRssMB.server}${course}, dealer ${peakRssMB.dealer} MB`);
   const { killed, strangers } = result.disturbances;
   if (killed + strangers > 0) {
     console.log(`beside them ${killed} clients were killed and ${strangers} strangers came`);

@@ -168,7 +168,7 @@ export interface LoadResult {
   readonly queryMs: { readonly median: number; readonly p99: number };
   readonly onlineMs: { readonly median: number; readonly p99: number };
   readonly peakRssMB: { readonly server: number; readonly dealer: number };
-  /** Every ten seconds. */
+  /** At first, every ten seconds, and at last; empty where the system does not say. */
   readonly serverRssMB: readonly number[];
   /** Why clients ended that nobody had killed. */
   readonly lost: readonly string[];

@@ -35,7 +35,7 @@ export interface LoadFigures {
   /** Queries that the server has answered, and those that the dealer has dealt: each is dealt once, and some are never used. */
   readonly queries: { readonly answered: number; readonly dealt: number };
   readonly peakRssMB: { readonly server: number; readonly dealer: number };
-  /** Resident memory of the server every ten seconds. */
+  /** Resident memory of the server at first, every ten seconds, and at last; empty where the system does not say. */
   readonly serverRssMB: readonly number[];
 }
 
@@ -66,12 +66,15 @@ export async function measureLoad({ plan, clients, seconds, disturbed }: LoadOpt
     await Promise.all(counted.map(({ first }) => first));
 
     const startMs = performance.now(), serverRssMB: number[] = [];
-    const sampling = setInterval(async () => serverRssMB.push(await residentMB(server.pid)), SAMPLE_MS);
+    const sample = async () => serverRssMB.push(...await residentMB(server.pid));
+    await sample();
+    const sampling = setInterval(sample, SAMPLE_MS);
     const disturbing = new Disturbances(client, [serverPort, dealerPort]);
     if (disturbed) disturbing.begin();
     await pause(1000 * seconds);
     clearInterval(sampling);
     await disturbing.end();
+    await sample();
     const endMs = performance.now(),
       lost = counted.flatMap(({ lost }, i) => lost === undefined ? [] : [`client ${i}: ${lost}`]);
     for (const one of counted) one.role.kill();
@@ -119,10 +122,12 @@ class CountedClient {
   }
 }
 
-/** Resident memory of a process, in MB (2^20 bytes); 0 where there is no /proc. */
-async function residentMB(pid: number): Promise<number> {
-  const status = await Deno.readTextFile(`/proc/${pid}/status`).catch(() => "");
-  return Math.round(Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024);
+/** Resident memory of a process, in MB (2^20 bytes); none where there is no /proc. Deno itself reads that with all permissions alone. */
+async function residentMB(pid: number): Promise<number[]> {
+  const read = new Deno.Command("cat", { args: [`/proc/${pid}/status`], stderr: "null" }).output();
+  const status = await read.then(({ stdout }) => new TextDecoder().decode(stdout), () => "");
+  const [, kB] = /^VmRSS:\s+(\d+) kB/m.exec(status) ?? [];
+  return kB === undefined ? [] : [Math.round(Number(kB) / 1024)];
 }
 
 /** Clients that are killed after up to four seconds, and connections that say nothing, drip, or hang up. */
