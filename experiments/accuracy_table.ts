@@ -330,11 +330,15 @@ const STYLES: Readonly<Record<string, number>> = {
 /** A group a network, a bar a protocol. */
 function accuracyChart(rows: readonly Row[]): BarChart {
   const shown = Object.keys(STYLES).filter((protocol) => rows.some((row) => row["protocol"] === protocol));
+  // Recipes of one name are told apart by their epochs.
+  const epochs = (row: Row) =>
+    rows.some((other) => nameOf(other) === nameOf(row) && other["epochs"] !== row["epochs"])
+      ? `\n${row["epochs"]} epochs`
+      : "";
   const kinds = Map.groupBy(rows, (row) => `${row["recipe"]} ${row["mirrored"]}`).values().map((same) => ({
     same,
-    name: `${nameOf(same[0]).replaceAll("-", "\n")}${isMirrored(same[0]) ? "\nmirrored" : ""}${
-      seedsText(same)
-    }`,
+    name: nameOf(same[0]).replaceAll("-", "\n") + epochs(same[0]) +
+      (isMirrored(same[0]) ? "\nmirrored" : "") + seedsText(same),
   })).toArray();
   return {
     kind: "bars",
