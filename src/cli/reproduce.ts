@@ -34,7 +34,7 @@ await runCommand({
     "Exit code 0: no judged claim fails; 1: one fails, or a cell or a figure broke; 2: none fails, but noise left more than a quarter " +
     "of the claims about time open.",
   ],
-  time: "smoke: about 4 min, quick: about 27 min, full: about 6 hours; told again before it starts",
+  time: "smoke: about 4 min, quick: about 30 min, full: about 6 hours; told again before it starts",
   disk: "a few MB, and at quick and full 0.9 GB of caches",
   examples: [
     "reproduce --size smoke",
