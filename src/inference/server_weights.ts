@@ -1,7 +1,7 @@
 /**
  * The weights of a server that answers many: refused at its start where they do not fit the plan, and packed for convolutions once for
- * all sessions, in the first of them. A session encodes them again, layer by layer, where it masks them: that costs one pass over the numbers, and keeping
- * the words would cost as much memory as the numbers.
+ * all sessions, in the first of them. A session encodes them again, layer by layer, where it masks them: that costs one pass over the
+ * numbers, and keeping the words would cost as much memory as the numbers.
  */
 import type { Weights } from "../models/graph.ts";
 import { weightsInUnits } from "../models/unit.ts";

@@ -1,7 +1,7 @@
 /**
  * Kernels of the activation protocol `trigonometric`, one of each kind for 1, 2 and 3 harmonics. As in `lifted_kernels.ts` a value z comes masked
- * as e = z + s modulo 2^k. A period of the function has 2^turnBits units of z; the angle is e without its low t bits, waveBits =
- * turnBits - t bits of it, and the top bit of e says whether the mask wrapped. Dealt words have 48 bits, six bytes without gaps: [n] of
+ * as E = z + s modulo 2^k. A period of the function has 2^turnBits units of z; the angle is E without its low t bits, waveBits =
+ * turnBits - t bits of it, and the top bit of E says whether the mask wrapped. Dealt words have 48 bits, six bytes without gaps: [n] of
  * a pair a harmonic, then the words of the line for top bit 0 and 1. Results are shifted right by 48 - k bits.
  */
 import type { TRIGONOMETRIC_HEADS } from "./kernels/_heads.ts";
@@ -38,13 +38,13 @@ type Masks = (
 ) => void;
 
 /**
- * The server's gate knows all k bits of e and adds e * 2^lineShift (to the right where that is negative). `turn` is [2^waveBits] pairs
+ * The server's gate knows all k bits of E and adds E * 2^lineShift (to the right where that is negative). `turn` is [2^waveBits] pairs
  * (cos, sin) of 32 bits.
  */
 export type TrigonometricKernels =
   & NamedKernels<typeof TRIGONOMETRIC_HEADS>
   & {
-    /** out = the reply: the angle of e, and above it the top bit. */
+    /** out = the reply: the angle of E, and above it the top bit. */
     trigonometricReply(e: number, out: number, n: number, k: number, t: number, waveBits: number): void;
   }
   & Record<`trigonometricGateClient${Harmonics}`, ClientGate>

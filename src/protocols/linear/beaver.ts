@@ -4,7 +4,7 @@
  * Session: B = B_server + B_client masks the weights; Delta = W - B is opened once, since W does not change.
  * Query: A = A_server + A_client masks the input, the dealer shares C = A * B. Offline each party computes C_i + A_i * Delta. Online
  * X - A is opened, one exchange, and with E = X - A
- *   server: C_0 + A_0 Delta + E (B_0 + Delta),   client: C_1 + A_1 D + E B_1;   the sum is (E + A)(B + Delta) = X W.
+ *   server: C_0 + A_0 Delta + E (B_0 + Delta),   client: C_1 + A_1 Delta + E B_1;   the sum is (E + A)(B + Delta) = X W.
  * One convolution per party and layer is online. See docs/beaver.md.
  */
 import { own } from "../../correlations/correlation.ts";
