@@ -1,5 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { it } from "@std/testing/bdd";
+import { OnnxGauge } from "../src/bench/onnx_gauge.ts";
 import { besideGauge } from "./_gauge.ts";
 
 const context = (size: "smoke" | "quick") => ({ size, seed: 1, note: () => {} });
@@ -22,3 +23,12 @@ it("smoke reads no gauge", async () =>
     await besideGauge(context("smoke"), rows, () => Promise.reject(new Error("read"))),
     [{ online_ms: 20 }, { online_ms: 21 }],
   ));
+
+it("one process gives every reading, where ONNX Runtime is to be had", async () => {
+  await using gauge = await OnnxGauge.open("convnet");
+  if (gauge === undefined) return console.log("ONNX Runtime does not load here");
+  for (const queries of [3, 2]) {
+    const times = await gauge.read({ queries, warmUp: 1 });
+    assert(times.length === queries && times.every((ms) => ms > 0));
+  }
+});

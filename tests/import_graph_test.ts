@@ -31,7 +31,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   fuzzing: [
     ...["ring", "polynomial", "network", "models", "correlations", "inference", "data", "onnx", "roles"],
   ],
-  bench: ["ring", "models", "training", "report"],
+  bench: ["ring", "models", "onnx", "training", "report"],
   reproduction: ["files", "network", "training", "report", "terminal", "folders"],
   documents: ["files", "protocols", "report", "terminal", "reproduction"],
   cli: [
@@ -232,13 +232,13 @@ it("Deno appears only where the design allows it", async () => {
   assertEquals(wrong, []);
 });
 
-it("experiments use mod.ts, the engine that runs them and the report", async () => {
+it("experiments use mod.ts, the engine that runs them, the gauge and the report", async () => {
   const wrong: string[] = [];
   for await (const path of sources("experiments")) {
     for (const specifier of importsOf(await read(path))) {
       if (
         specifier.startsWith("../src/") && !isTest(path.replace(/\/_/, "/")) &&
-        !/^\.\.\/src\/(files|report|reproduction)\//.test(specifier)
+        !/^\.\.\/src\/(files|report|bench|reproduction)\//.test(specifier)
       ) {
         wrong.push(`${path} imports ${specifier}`);
       }

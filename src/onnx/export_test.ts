@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { evaluateLogits } from "../models/float_engine.ts";
 import type { Activation, Graph, Node } from "../models/graph.ts";
@@ -8,7 +8,7 @@ import { buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { exportOnnx } from "./export.ts";
 import { imageToOnnx } from "./layout.ts";
-import { askOnnxRuntime, NotLoadedError, type OnnxRuntime } from "./runtime.ts";
+import { askOnnxRuntime, NotLoadedError, OnnxProcess, type OnnxRuntime } from "./runtime.ts";
 
 /** Everything that a network can have and the zoo's small ones lack: valid padding, maxima, a flattened value of several pixels. */
 const nodes: readonly Node[] = [
@@ -76,6 +76,21 @@ describe("exportOnnx() writes what the float engine computes, says ONNX Runtime"
       throw error;
     });
     assert(error === undefined || error <= 1e-5, `${error} of the largest logit`);
+  });
+});
+
+describe("OnnxProcess", () => {
+  it("answers one question after another", async () => {
+    const weights = randomWeights(odd, 3, QUARTIC), [height, width, channels] = odd.inputShape;
+    const images = Float32Array.from(
+      [1, 2].flatMap((seed) => [...imageToOnnx(seededImage(odd, seed), odd.inputShape)]),
+    );
+    await using process = new OnnxProcess("web", exportOnnx(odd, weights, QUARTIC), images);
+    const ask = async (repetitions: number) =>
+      (await process.ask({ shape: [1, channels, height, width], repetitions, warmUp: 0 })).outputs;
+    const [first, second] = await ask(2);
+    assertEquals(await ask(3), [first, second, first]);
+    assertNotEquals(first, second);
   });
 });
 

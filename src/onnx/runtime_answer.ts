@@ -1,6 +1,6 @@
-/** What a process of `runtime.ts` does: reads a line, the ONNX file and the images from standard input, and answers. */
+/** What a process of `runtime.ts` does: takes a file and images from standard input, then a question a line, until it ends. */
 import type { InferenceSession, TensorConstructor } from "onnxruntime-common";
-import { LOADED, type Question, type RuntimeAnswer } from "./runtime.ts";
+import { type Given, LOADED, type Question, type RuntimeAnswer } from "./runtime.ts";
 
 /** What both packages have. */
 export interface Runtime {
@@ -21,23 +21,62 @@ const OPTIONS: InferenceSession.SessionOptions = {
 };
 
 export async function answerWith(load: () => Promise<Runtime>): Promise<void> {
-  const given = await new Response(Deno.stdin.readable).bytes(), end = given.indexOf("\n".charCodeAt(0));
-  const question = JSON.parse(new TextDecoder().decode(given.subarray(0, end)));
-  const model = given.slice(end + 1, end + 1 + question.modelBytes);
-  const images = new Float32Array(given.slice(end + 1 + model.length).buffer);
+  const input = new Input(), { modelBytes, imageBytes }: Given = JSON.parse((await input.line())!);
+  const model = await input.bytes(modelBytes),
+    images = new Float32Array((await input.bytes(imageBytes)).buffer);
   const runtime = await load();
   console.log(LOADED);
-  console.log(JSON.stringify(await answer(runtime, model, images, question)));
+  const session = await runtime.InferenceSession.create(model, OPTIONS);
+  for (let line = await input.line(); line !== undefined; line = await input.line()) {
+    console.log(JSON.stringify(await answer(runtime, session, images, JSON.parse(line))));
+  }
 }
 
+/** Standard input, of which lines and blocks of bytes are taken. */
+class Input {
+  #left = new Uint8Array();
+
+  /** The next line, or undefined at the end. */
+  async line(): Promise<string | undefined> {
+    let end: number;
+    while ((end = this.#left.indexOf(NEW_LINE)) < 0) if (!await this.#more()) return undefined;
+    const line = new TextDecoder().decode(this.#left.subarray(0, end));
+    this.#left = this.#left.subarray(end + 1);
+    return line;
+  }
+
+  async bytes(count: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(count), known = Math.min(count, this.#left.length);
+    bytes.set(this.#left.subarray(0, known));
+    this.#left = this.#left.subarray(known);
+    for (let filled = known; filled < count;) {
+      const read = await Deno.stdin.read(bytes.subarray(filled));
+      if (read === null) throw new Error(`standard input ends after ${filled} of ${count} bytes`);
+      filled += read;
+    }
+    return bytes;
+  }
+
+  async #more(): Promise<boolean> {
+    const block = new Uint8Array(4096), count = await Deno.stdin.read(block);
+    if (count === null) return false;
+    const both = new Uint8Array(this.#left.length + count);
+    both.set(this.#left);
+    both.set(block.subarray(0, count), this.#left.length);
+    this.#left = both;
+    return true;
+  }
+}
+
+const NEW_LINE = "\n".charCodeAt(0);
+
 async function answer(
-  { InferenceSession, Tensor }: Runtime,
-  model: Uint8Array,
+  { Tensor }: Runtime,
+  session: InferenceSession,
   images: Float32Array,
   { shape, repetitions, warmUp }: Question,
 ): Promise<RuntimeAnswer> {
-  const session = await InferenceSession.create(model, OPTIONS),
-    size = shape.reduce((product, n) => product * n, 1);
+  const size = shape.reduce((product, n) => product * n, 1);
   const input = session.inputNames[0], output = session.outputNames[0];
   const outputs: number[][] = [], times: number[] = [];
   for (let i = -warmUp; i < repetitions; i++) {

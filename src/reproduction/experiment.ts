@@ -66,6 +66,8 @@ export interface Experiment<C extends Cell = Cell> extends Result {
   cells(size: Size): C[];
   /** Measures one cell: at least one row. */
   run(cell: C, context: CellContext): readonly NewRow[] | Promise<readonly NewRow[]>;
+  /** Ends what its cells keep between them, such as a process; called after the last of a run. */
+  close?(): Promise<void>;
 }
 
 /** A table that follows from the rows of experiments and from the reference values: nothing is measured for it. */

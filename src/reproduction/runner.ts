@@ -159,6 +159,10 @@ export async function runCells(
     const fitting = rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
     writeCsv(`${folder}/${experiment.key}.csv`, columns, fitting, comments(experiment));
   };
+  await using closing = new AsyncDisposableStack();
+  for (const experiment of new Set(plan.map((planned) => planned.experiment))) {
+    closing.defer(() => experiment.close?.());
+  }
   let number = 0;
   for (const planned of plan) {
     const { experiment, cell } = planned;

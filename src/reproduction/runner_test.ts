@@ -59,6 +59,16 @@ describe("runner", () => {
     assertMatch(table?.comments[0] ?? "", /^Example\. Measured by: deno task reproduce --only a$/);
   });
 
+  it("closes every experiment once, after the last cell and though cells fail", async () => {
+    const keep = (key: string) => ({
+      ...example(key, ["cell 1"]),
+      close: () => Promise.resolve(void calls.push(`close ${key}`)),
+    });
+    const plan = await planRun([keep("a"), keep("b")], identity, folder);
+    await runCells(plan, identity, folder);
+    assertEquals(calls.slice(-3), ["cell 4", "close b", "close a"]);
+  });
+
   it("reports a cell that fails, runs the others, and repeats only that cell on --resume", async () => {
     const broken = example("a", ["cell 1"]), errors: string[] = [];
     const failed = await runCells(await planRun([broken], identity, folder), identity, folder, {
