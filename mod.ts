@@ -63,7 +63,8 @@ export { droppedBits, type LiftedSpec, liftedSpecOf, shiftBits } from "./src/pro
 
 export { fixedPointValues, realOf } from "./src/inference/oracle.ts";
 export { costOf, type PlanCost } from "./src/inference/cost.ts";
-export { type Plan, planInference, type PlanOptions } from "./src/inference/plan.ts";
+export type { Plan, PlanOptions } from "./src/inference/plan.ts";
+export { planInference } from "./src/inference/planner.ts";
 export { type Audit, audit } from "./src/inference/audit.ts";
 export { isUnreliable, logitBound } from "./src/inference/guard.ts";
 export {

@@ -5,7 +5,7 @@ import { CHANNEL_ORDERS, type PixelFormat } from "../data/pixel_format.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { TRAINING_FILE } from "../folders/training_folder.ts";
-import { planInference } from "../inference/plan.ts";
+import { planInference } from "../inference/planner.ts";
 import { countModel } from "../models/counts.ts";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { foldGraph } from "../models/fold.ts";

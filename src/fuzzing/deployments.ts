@@ -1,5 +1,5 @@
 /** Server and dealer of a small network in this process, under tokens and under certificates, and clients of theirs that mean well. */
-import { planInference } from "../inference/plan.ts";
+import { planInference } from "../inference/planner.ts";
 import { ServerWeights } from "../inference/server_weights.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";

@@ -2,7 +2,8 @@
 import type { Graph } from "../models/graph.ts";
 import { type Forward, type LayerRange, measureRanges, type Ranges, rangesOf } from "../models/ranges.ts";
 import { readBits, valueBits } from "../wires/wire.ts";
-import { type Plan, planInference, type PlanOptions } from "./plan.ts";
+import type { Plan, PlanOptions } from "./plan.ts";
+import { planInference } from "./planner.ts";
 import { integerBits } from "./scales.ts";
 
 /** One audited layer, and what the ranges of this audit make of it. */

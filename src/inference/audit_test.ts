@@ -13,7 +13,8 @@ import { audit, ringLimits } from "./audit.ts";
 import { isUnreliable, logitBound, precisionNote } from "./guard.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
-import { digestOf, planInference } from "./plan.ts";
+import { digestOf } from "./plan.ts";
+import { planInference } from "./planner.ts";
 
 const ring = await Ring.open();
 const original = buildModel("convnet");

@@ -27,7 +27,8 @@ import { answersIn, batchOf, joined, logitsOfEach, viewsOf } from "./batches.ts"
 import { costOf } from "./cost.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
-import { digestOf, planInference } from "./plan.ts";
+import { digestOf } from "./plan.ts";
+import { planInference } from "./planner.ts";
 import { recordInference } from "./_recorded.ts";
 import { query, serve } from "./parties.ts";
 import { checkEncodable } from "./session.ts";

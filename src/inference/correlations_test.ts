@@ -17,7 +17,7 @@ import { Ring } from "../ring/ring.ts";
 import { scratchOf } from "../ring/scratch.ts";
 import { everything, odd, smallWeights } from "../models/_small_networks.ts";
 import { fixedPointLogits } from "./oracle.ts";
-import { planInference } from "./plan.ts";
+import { planInference } from "./planner.ts";
 import { openSession } from "./session.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);

@@ -9,7 +9,8 @@ import { foldGraph } from "../models/fold.ts";
 import { buildModel, MODEL_NAMES } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { DEFAULT_ACTIVATION, DEFAULT_LINEAR } from "../protocols/registry.ts";
-import { digestOf, planInference } from "./plan.ts";
+import { digestOf } from "./plan.ts";
+import { planInference } from "./planner.ts";
 
 const RECORD = new URL("testdata/digests.json", import.meta.url);
 

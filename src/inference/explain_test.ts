@@ -9,7 +9,7 @@ import { buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { Ring } from "../ring/ring.ts";
 import { explain } from "./explain.ts";
-import { planInference } from "./plan.ts";
+import { planInference } from "./planner.ts";
 
 const ring = await Ring.open();
 const graph = buildModel("convnet");

@@ -12,8 +12,11 @@ export type Layer =
     | { readonly kind: "linear"; readonly specs: readonly ConvolutionSpec[] }
     | { readonly kind: "maxPool"; readonly spec: MaxPoolSpec }
     | { readonly kind: "averagePool"; readonly windows: Windows }
-    | { readonly kind: "activation" | "add" }
+    | { readonly kind: "activation" }
+    | { readonly kind: "add" }
   );
+
+export type LayerOf<K extends Layer["kind"]> = Extract<Layer, { readonly kind: K }>;
 
 export interface Layers {
   readonly list: readonly Layer[];

@@ -24,7 +24,8 @@ import {
   twoActivations,
 } from "../models/_small_networks.ts";
 import { joined } from "./batches.ts";
-import { type Plan, planInference } from "./plan.ts";
+import type { Plan } from "./plan.ts";
+import { planInference } from "./planner.ts";
 
 const ring = await Ring.open();
 

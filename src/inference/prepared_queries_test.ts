@@ -14,7 +14,7 @@ import { Ring } from "../ring/ring.ts";
 import { runDealer } from "./dealer.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { costOf } from "./cost.ts";
-import { planInference } from "./plan.ts";
+import { planInference } from "./planner.ts";
 import { PreparedQueries } from "./prepared_queries.ts";
 import { query, type QueryOptions, RUN, serve } from "./parties.ts";
 import { CONTROL_TAG } from "./tags.ts";

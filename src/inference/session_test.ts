@@ -28,7 +28,8 @@ import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
 import { costOf } from "./cost.ts";
-import { digestOf, planInference } from "./plan.ts";
+import { digestOf } from "./plan.ts";
+import { planInference } from "./planner.ts";
 import { query, serve } from "./parties.ts";
 import { openSession } from "./session.ts";
 

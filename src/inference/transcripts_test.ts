@@ -12,7 +12,8 @@ import { ACTIVATION_PROTOCOLS, activationProtocol, LINEAR_PROTOCOLS } from "../p
 import { type RecordedMessage, recordInference } from "./_recorded.ts";
 import { everything, inSixtyFourths, odd, residual, smallWeights } from "../models/_small_networks.ts";
 
-import { planInference, PROTOCOL_VERSION } from "./plan.ts";
+import { PROTOCOL_VERSION } from "./plan.ts";
+import { planInference } from "./planner.ts";
 import { PLAN_TAG } from "./tags.ts";
 
 const RECORD = new URL("testdata/transcripts.json", import.meta.url);

@@ -15,7 +15,8 @@ import { costOf } from "./cost.ts";
 import { explain } from "./explain.ts";
 import { openInProcess } from "./in_process.ts";
 import { fixedPointLogits } from "./oracle.ts";
-import { digestOf, planInference, type PlanOptions } from "./plan.ts";
+import { digestOf, type PlanOptions } from "./plan.ts";
+import { planInference } from "./planner.ts";
 import { odd, twoActivations } from "../models/_small_networks.ts";
 
 const ring = await Ring.open();

@@ -2,7 +2,8 @@
 import { type Model, readGraph } from "../data/model_folder.ts";
 import { DATASET_NAMES } from "../data/open_dataset.ts";
 import { precisionNote } from "../inference/guard.ts";
-import { type Plan, planInference } from "../inference/plan.ts";
+import type { Plan } from "../inference/plan.ts";
+import { planInference } from "../inference/planner.ts";
 import { DEFAULT_FRACTION_BITS, DEFAULT_RING_BITS } from "../inference/scales.ts";
 import { foldGraph } from "../models/fold.ts";
 import type { Activation, Graph, Node } from "../models/graph.ts";

@@ -3,7 +3,7 @@
  * from. What they are goes into the run, so that a repetition with others is refused.
  */
 import { graphPath, type Model, readModelFolder, weightsFile } from "../data/model_folder.ts";
-import { planInference } from "../inference/plan.ts";
+import { planInference } from "../inference/planner.ts";
 import { withAveragePools } from "../models/average_pools.ts";
 import { foldGraph } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";

@@ -1,0 +1,321 @@
+/** From a network to the steps of its private inference. */
+import type { Activation, Graph } from "../models/graph.ts";
+import { checkRanges, type Ranges } from "../models/ranges.ts";
+import { inUnit, unitsOf } from "../models/unit.ts";
+import type { ActivationProtocol, ActivationStep, LinearProtocol } from "../protocols/protocol.ts";
+import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
+import { maxPool } from "../protocols/steps/max_pool.ts";
+import { opening } from "../protocols/steps/opening.ts";
+import { remask } from "../protocols/steps/remask.ts";
+import { addHalves, sumWindows, windowWords } from "../wires/halves.ts";
+import { valueBits, type Wire } from "../wires/wire.ts";
+import { type Layer, type LayerOf, type Layers, layersOf } from "./layers.ts";
+import {
+  describeAll,
+  describeStep,
+  type LocalStep,
+  MAX_NODES,
+  type Plan,
+  type PlanOptions,
+  type Step,
+} from "./plan.ts";
+import { chooseScales, poolingBits, type Scales } from "./scales.ts";
+
+/** Numbers that a value of a query may have, all images together: those of the largest layer that `--elements` offers. */
+const MOST_WORDS = 2 ** 24;
+
+/** What the steps of all layers are planned from. */
+interface Planning {
+  readonly graph: Graph;
+  readonly layers: Layers;
+  readonly protocol: ActivationProtocol;
+  readonly linear: LinearProtocol;
+  readonly angleBits: Pick<PlanOptions, "angleBits">;
+  readonly scales: Scales;
+  readonly functionOf: (node: string) => Activation;
+  readonly draft: Draft;
+}
+
+/** Plans a private inference of `graph`, whose batch norms are folded. Throws a RangeError where the network does not fit the protocols. */
+export function planInference(graph: Graph, options: PlanOptions): Plan {
+  const protocol = activationProtocol(options.activation), linear = linearProtocol(options.linear);
+  checkTaken(protocol, options);
+  if (options.ranges) checkRanges(graph, options.ranges);
+  checkNodes(graph);
+  const layers = layersOf(graph), { batch = 1, angleBits } = options;
+  checkBatch(graph.name, layers, batch);
+  const unit = protocol.unitOf?.(options.function) ?? 1, units = unitsOf(graph, unit);
+  const functionOf = (node: string) => {
+    const f = protocol.computes ?? options.functions?.[node] ?? options.function;
+    return f.kind === "trigonometric" && unit !== 1 ? inUnit(f, unit) : f;
+  };
+  const scales = chooseScales(protocol.scaling, {
+    ...options,
+    ...(options.ranges && { ranges: rangesInUnits(options.ranges, units) }),
+    name: graph.name,
+    layers,
+    functionOf,
+  });
+  const draft = new Draft(graph, layers, scales, units, batch);
+  const planning: Planning = {
+    ...{ graph, layers, protocol, linear, scales, functionOf, draft },
+    angleBits: angleBits === undefined ? {} : { angleBits },
+  };
+  for (const layer of layers.list) addLayer(layer, planning);
+  draft.checkFactor(layers.output, "the logits");
+  const logits = draft.wire(layers.output), opened = `${layers.output} opened`;
+  draft.add("opening", [layers.output], [opened], opening(logits, scales.openedBits(logits)));
+  return draft.finish(options, opened, [protocol.name, linear.name, scales.basis]);
+}
+
+function addLayer(layer: Layer, planning: Planning): void {
+  switch (layer.kind) {
+    case "linear":
+      return addLinear(layer, planning);
+    case "activation":
+      return addActivation(layer, planning);
+    default:
+      for (const value of layer.reads) planning.draft.checkFactor(value, layer.writes[0]);
+      planning.draft.add(layer.kind, layer.reads, layer.writes, poolingOrSum(layer, planning));
+  }
+}
+
+const nameOf = ({ writes }: Layer, { graph }: Planning) => `${graph.name}: ${writes.join(" + ")}`;
+
+function addLinear(layer: LayerOf<"linear">, planning: Planning): void {
+  const { linear, scales, draft } = planning, [input] = layer.reads;
+  const reads = linear.readsMasked ? draft.masked(input) : input, wire = draft.wire(reads);
+  const group = layer.specs.map((spec, i) => {
+    const node = layer.writes[i], weightBits = scales.weightBits(node, wire);
+    draft.weightBits.set(node, weightBits);
+    return { name: node, spec, weightBits };
+  });
+  const step = linear.plan({ name: nameOf(layer, planning), input: wire, layers: group });
+  draft.add("linear", [reads], layer.writes, step);
+}
+
+function addActivation(layer: Layer, planning: Planning): void {
+  const { layers, protocol, linear, scales, draft } = planning, [input] = layer.reads, [id] = layer.writes;
+  draft.checkFactor(input, id);
+  // Whose part the client must know before the image; the image itself and what no linear layer reads masked are shared otherwise.
+  const isLate = protocol.readsEarly && linear.readsMasked && draft.wire(input).clientLate;
+  const reads = isLate ? draft.masked(input) : input, f = planning.functionOf(id);
+  const step = protocol.plan({
+    name: nameOf(layer, planning),
+    input: draft.wire(reads),
+    function: f,
+    outputBits: scales.outputBits(id),
+    ...planning.angleBits,
+    remask: layers.list.some(({ kind, reads }) => reads.includes(id) && kind !== "averagePool"),
+  });
+  draft.activations.set(id, step);
+  draft.functions.set(id, f);
+  draft.add("activation", [reads], [id], step);
+}
+
+/** The step of a layer without a function or weights of its own. */
+function poolingOrSum(
+  layer: LayerOf<"maxPool" | "averagePool" | "add">,
+  planning: Planning,
+): Step["work"] {
+  const wires = layer.reads.map((id) => planning.draft.wire(id)), [wire] = wires;
+  switch (layer.kind) {
+    case "maxPool":
+      return maxPool(nameOf(layer, planning), wire, layer.spec, planning.scales.outputBits(layer.writes[0]));
+    case "averagePool":
+      return averagePool(layer, wire);
+    case "add":
+      return sum(planning.graph.name, layer.reads, wires);
+  }
+}
+
+/** Throws a RangeError where the protocol would ignore an option. */
+function checkTaken(protocol: ActivationProtocol, options: PlanOptions): void {
+  for (const option of ["fractionBits", "ringBits", "angleBits"] as const) {
+    if (options[option] === undefined || protocol.takes.includes(option)) continue;
+    throw new RangeError(
+      `${protocol.name} takes no ${option}: leave it out, or choose another activation protocol`,
+    );
+  }
+}
+
+/** Throws a RangeError where labels would run out. */
+function checkNodes({ name, nodes }: Graph): void {
+  if (nodes.length < MAX_NODES) return;
+  throw new RangeError(
+    `${name}: ${nodes.length} nodes, but the tags of messages have room for fewer than ${MAX_NODES}; use a smaller network`,
+  );
+}
+
+/** Throws a RangeError where a value of all images together would be too large. */
+function checkBatch(name: string, { lengths }: Layers, batch: number): void {
+  if (!Number.isInteger(batch) || batch < 1) {
+    throw new RangeError(`${name}: a query has one image or more, not ${batch}`);
+  }
+  const [id, length] = [...lengths].reduce((a, b) => b[1] > a[1] ? b : a);
+  if (batch * length <= MOST_WORDS) return;
+  throw new RangeError(
+    `${name}: ${id} has ${length} numbers an image, ${batch * length} in a batch of ${batch}, ` +
+      `more than the ${MOST_WORDS} of one query; use a smaller batch or a smaller network`,
+  );
+}
+
+const rangesInUnits = (ranges: Ranges, units: ReadonlyMap<string, number>): Ranges =>
+  Object.fromEntries(Object.entries(ranges).map(([id, range]) => [id, range / units.get(id)!]));
+
+/** A sum over windows, on shares; the division is in the scale, and its rest is a factor of the weights that read it. */
+function averagePool(layer: LayerOf<"averagePool">, input: Wire): LocalStep {
+  const bits = poolingBits(layer), words = windowWords(layer.windows, input.words);
+  const output: Wire = {
+    ...input,
+    words,
+    fractionBits: input.fractionBits + bits,
+    factor: 2 ** bits / layer.windows.kernel ** 2,
+    mask: null,
+  };
+  return { outputs: [output], apply: ([x]) => sumWindows(x, layer.windows, output) };
+}
+
+function sum(name: string, ids: readonly string[], wires: readonly Wire[]): LocalStep {
+  const [coarse, fine] = [0, 1].toSorted((a, b) => wires[a].fractionBits - wires[b].fractionBits) as [
+    number,
+    number,
+  ];
+  // Else the extra bits of the sum would not be empty, and what a client sends early would show some of its words.
+  if (valueBits(wires[fine]) < valueBits(wires[coarse])) {
+    throw new RangeError(`${name}: the scales of ${ids[coarse]} and ${ids[fine]} do not fit in a sum`);
+  }
+  const output: Wire = {
+    ...wires[fine],
+    clientLate: wires.some(({ clientLate }) => clientLate),
+    mask: null,
+  };
+  return { outputs: [output], apply: (halves) => addHalves(halves, wires, output) };
+}
+
+/** Steps as they are added. */
+class Draft {
+  readonly activations = new Map<string, ActivationStep>();
+  readonly functions = new Map<string, Activation>();
+  readonly weightBits = new Map<string, number>();
+  readonly #wires = new Map<string, Wire>();
+  /** By value: its re-masked form, where a step of its own made it. */
+  readonly #masked = new Map<string, string>();
+  readonly #steps: Omit<Step, "lastUses">[] = [];
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly layers: Layers,
+    scales: Scales,
+    private readonly units: ReadonlyMap<string, number>,
+    private readonly batch: number,
+  ) {
+    this.#wires.set(layers.input, {
+      words: batch * layers.inputLength,
+      width: scales.width,
+      ringBits: scales.ringBits,
+      fractionBits: scales.imageBits,
+      extraBits: 0,
+      factor: 1,
+      clientLate: true,
+      mask: null,
+    });
+  }
+
+  wire = (id: string): Wire => this.#wires.get(id)!;
+
+  /** The value in re-masked form, by a step of its own where no step before has made it so. */
+  masked(id: string): string {
+    if (this.wire(id).mask !== null) return id;
+    const made = this.#masked.get(id) ??
+      this.add("re-masking", [id], [`${id} re-masked`], remask(this.wire(id)));
+    this.#masked.set(id, made);
+    return made;
+  }
+
+  /** Only weights can take up what an average over a window of another size than a power of two leaves. */
+  checkFactor(input: string, reader: string): void {
+    if (this.wire(input).factor === 1) return;
+    throw new RangeError(
+      `${this.graph.name}: the average pooling ${input} over a window whose size is no power of two must feed a linear layer, not ${reader}`,
+    );
+  }
+
+  /** Returns the first value that the step makes. */
+  add(kind: Step["kind"], reads: readonly string[], writes: readonly string[], work: Step["work"]): string {
+    writes.forEach((id, i) => {
+      const wire = work.outputs[i], known = this.layers.lengths.get(id);
+      if (this.#wires.has(id)) throw new RangeError(`${this.graph.name}: two steps make ${id}`);
+      const length = known === undefined ? wire.words : this.batch * known;
+      if (wire.words !== length) {
+        throw new RangeError(`${this.graph.name}: ${id} has ${length} numbers, its step makes ${wire.words}`);
+      }
+      this.#wires.set(id, wire);
+    });
+    const { session = [], query = [] } = "setUp" in work ? work : {};
+    this.#steps.push({
+      kind,
+      index: this.#steps.length,
+      label: this.#labelOf(kind, reads[0], writes[0]),
+      reads,
+      writes,
+      session,
+      query,
+      work,
+    });
+    return writes[0];
+  }
+
+  /** The place of a node in the graph: one more step in a plan changes no other's random stream. */
+  #labelOf(kind: Step["kind"], read: string, write: string): number {
+    const placeOf = (id: string) => this.graph.nodes.findIndex((node) => node.id === id);
+    if (kind === "opening") return 2 * MAX_NODES;
+    return kind === "re-masking" ? MAX_NODES + placeOf(read) : placeOf(write);
+  }
+
+  finish(options: PlanOptions, opened: string, basis: readonly unknown[]): Plan {
+    const { graph, layers } = this, last = new Map<string, number>();
+    for (const { reads, index } of this.#steps) for (const id of reads) last.set(id, index);
+    const steps = this.#steps.map((step) => ({
+      ...step,
+      lastUses: [...last].filter(([, at]) => at === step.index).map(([id]) => id),
+    }));
+    const labels = new Map<number, Step>();
+    for (const step of steps) {
+      // One label is one random stream: masks of two steps would be the same.
+      const other = labels.get(step.label);
+      if (other) {
+        throw new RangeError(
+          `${graph.name}: ${describeStep(other)} and ${describeStep(step)} have one label`,
+        );
+      }
+      labels.set(step.label, step);
+      for (const correlation of step.query) {
+        const reason = options.refuses?.(correlation) ?? null;
+        if (reason === null) continue;
+        throw new RangeError(
+          `${graph.name}: ${
+            describeStep(step)
+          } needs ${correlation.name}, which this source of correlations cannot make: ${reason}`,
+        );
+      }
+    }
+    return {
+      graph,
+      options,
+      steps,
+      wires: this.#wires,
+      activations: this.activations,
+      functions: this.functions,
+      units: this.units,
+      weightBits: this.weightBits,
+      input: layers.input,
+      output: layers.output,
+      opened,
+      batch: this.batch,
+      inputLength: layers.inputLength,
+      classes: graph.classes,
+      basis: [...basis, graph.nodes, graph.inputShape, graph.classes, steps.map(describeAll)],
+    };
+  }
+}
