@@ -290,6 +290,13 @@ function barOf(plot: Chart, series: number, index: number): Bar {
   return element.getProps(["x", "y", "base", "width"], true);
 }
 
+/** Marks that the label of a line at height `y` would touch at this end of the plot. */
+function marksUnder(plot: Chart, label: string, end: number, y: number): number {
+  const width = 0.65 * fontSize.tick * label.length, height = 1.5 * fontSize.tick;
+  return plot.getSortedVisibleDatasetMetas().flatMap(({ data }) => data)
+    .filter((mark) => Math.abs(mark.x - end) < width && mark.y > y - height && mark.y <= y + 3).length;
+}
+
 function drawReferences(ctx: Context, plot: Chart, chart: ChartDescription): void {
   const { left, right, top, bottom } = plot.chartArea;
   for (const { axis, value, label } of chart.references ?? []) {
@@ -305,7 +312,9 @@ function drawReferences(ctx: Context, plot: Chart, chart: ChartDescription): voi
     ctx.restore();
     const style = { size: fontSize.tick, color: ink.reference, rim: true };
     if (axis === "y") {
-      drawText(ctx, label, right - 3, at - 3, { ...style, align: "right", baseline: "bottom" });
+      const isLeft = marksUnder(plot, label, left, at) < marksUnder(plot, label, right, at);
+      const place = { align: isLeft ? "left" : "right", baseline: "bottom" } as const;
+      drawText(ctx, label, isLeft ? left + 3 : right - 3, at - 3, { ...style, ...place });
     } else {
       const onLeft = at > (left + right) / 2;
       drawText(ctx, label, at + (onLeft ? -4 : 4), top + 8, { ...style, align: onLeft ? "right" : "left" });
