@@ -153,6 +153,24 @@ describe("charts", () => {
     );
   });
 
+  it("write the label of a line at the end where no mark is", async () => {
+    const inkAt = async (x: number) => {
+      const drawn = await pixels(renderPng({
+        ...lines,
+        x: { title: "degree", min: 0, max: 4 },
+        y: { title: "error", min: 0, max: 100 },
+        references: [{ axis: "y", value: 50, label: "limit" }],
+        height: 230,
+        series: [{ name: "", role: "points", points: [{ x, y: 54 }] }],
+      }));
+      const label = [0.38, 0.43];
+      return { left: inked(drawn, [0.15, 0.3], label), right: inked(drawn, [0.8, 0.97], label) };
+    };
+    const [early, late] = [await inkAt(0), await inkAt(4)];
+    assert(early.right > 50 && early.left === 0, JSON.stringify(early));
+    assert(late.left > 50 && late.right === 0, JSON.stringify(late));
+  });
+
   it("write the label of a point beside it", () => {
     const [first] = lines.series, point = first.points[1];
     const labelled = { ...lines, series: [{ ...first, points: [{ ...point, label: "VGG-16" }] }] };
