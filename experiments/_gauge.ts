@@ -6,6 +6,7 @@ import { GAUGE_COLUMNS } from "../src/report/gauge.ts";
 import { median, quartiles } from "../src/report/statistics.ts";
 import { plaintext } from "./_plaintext.ts";
 import { OnnxGauge } from "../src/bench/onnx_gauge.ts";
+import { coresOfOthers, processorTime } from "../src/bench/other_processes.ts";
 import type { CellContext, Experiment, NewRow } from "../src/reproduction/experiment.ts";
 
 /** Seconds that a reading takes. */
@@ -58,12 +59,20 @@ export async function besideGauge(
   const isFresh = last !== undefined && performance.now() - last.at < FRESH_MS;
   if (!isFresh) note("gauge");
   const before = isFresh ? last! : await read();
+  const start = await processorTime();
   const rows = await measure();
+  const others_cores = coresOfOthers(start, await processorTime());
   note("gauge");
   const after = await read();
   last = { ...after, at: performance.now() };
   const all = [...before.times, ...after.times], { low, high } = quartiles(all);
-  const gauge = { gauge: after.gauge, gauge_ms: median(all), gauge_q1_ms: low, gauge_q3_ms: high };
+  const gauge = {
+    gauge: after.gauge,
+    gauge_ms: median(all),
+    gauge_q1_ms: low,
+    gauge_q3_ms: high,
+    others_cores,
+  };
   return rows.map((row) => ({ ...row, ...gauge }));
 }
 

@@ -31,6 +31,19 @@ describe("noiseOf()", () => {
     const kind = (machine: string) => noiseOf({ ...row(68), machine }, data())?.kind;
     assertEquals([kind(EPYC), kind("Ampere Altra, 4 cores")], ["noise", "machine"]);
   });
+  it("names a gauge that is slower than the fastest of its run, on a machine that is faster than the reference", () => {
+    const run = { inference_latency: [row(20)], speed_of_plaintext: [{ ...row(15), commit: "another" }] };
+    const text = (row: Row) => noiseOf(row, data(run))?.text;
+    assertEquals(text(row(22)), undefined);
+    assertEquals(text(row(30)), "where TensorFlow.js takes 30.0 ms in place of 20.0");
+  });
+  it("names other processes that worked at the same time, whatever the gauge says", () => {
+    assertEquals(text({ ...row(34), others_cores: "0.1" }), undefined);
+    assertEquals(
+      text({ ...row(34), others_cores: "0.94" }),
+      "where other processes kept 0.9 cores busy",
+    );
+  });
   it("names quartiles more than 15 % apart", () => {
     assertEquals(text(row(34, 32, 37)), undefined);
     assertEquals(
@@ -59,7 +72,7 @@ describe("gaugeOf()", () => {
   const old = { cell: "a cell", commit: "abc", size: "quick" };
   const run = { ...old, profile: "none", model: "resnet18", tfjs_activation: "relu", tfjs_ms: "68" };
   it("is TensorFlow.js of the same run for rows without one of their own", () => {
-    const gauge = { name: "TensorFlow.js", ms: 68, referenceMs: 34 };
+    const gauge = { name: "TensorFlow.js", ms: 68, quietMs: 34 };
     assertEquals(gaugeOf(old, data({ speed_of_plaintext: [run] })), gauge);
     for (const other of [{ commit: "def" }, { size: "full" }, { profile: "lan" }, { model: "resnet32" }]) {
       assertEquals(gaugeOf(old, data({ speed_of_plaintext: [{ ...run, ...other }] })), undefined);
