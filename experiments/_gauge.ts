@@ -28,19 +28,18 @@ let native: Promise<OnnxGauge | undefined> | undefined;
 async function closeGauge(): Promise<void> {
   const gauge = native;
   native = undefined;
-  await (await gauge)?.[Symbol.asyncDispose]();
+  await (await gauge?.catch(() => undefined))?.[Symbol.asyncDispose]();
 }
 
 /** ONNX Runtime in machine code is as fast as what the public code runs on; where it is not to be had, TensorFlow.js is. */
 async function readGauge(): Promise<Reading> {
-  const gauge = await (native ??= OnnxGauge.open(WORK.model));
-  if (gauge) {
+  try {
+    const gauge = await (native ??= OnnxGauge.open(WORK.model));
+    if (gauge) return { gauge: "ONNX Runtime", times: await gauge.read(WORK) };
+  } catch (error) {
     // One that has died is not asked again: the next reading starts another.
-    const times = await gauge.read(WORK).catch(async (error) => {
-      await closeGauge();
-      throw error;
-    });
-    return { gauge: "ONNX Runtime", times };
+    await closeGauge();
+    throw error;
   }
   const web = await plaintext({ ...WORK, runtime: "tfjs" });
   if ("times" in web) return { gauge: "TensorFlow.js", times: web.times };
