@@ -20,7 +20,7 @@ for (const name of ["server", "dealer"] as const) {
         parties: [],
         timeout: 60,
         reads: { server: [], client: [], all: [] },
-        fastKernels: false,
+        flags: [],
         bindsCores: false,
         queries: 100_000,
         async onQuery() {

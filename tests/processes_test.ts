@@ -23,6 +23,7 @@ import { FrameKind, HEADER_BYTES } from "../src/network/frame.ts";
 import { KEY_FILES } from "../src/roles/endpoint.ts";
 import { pairTokens } from "../src/roles/tokens.ts";
 import type { InferResult } from "../src/reproduction/command_results.ts";
+import { REVECTORIZE, v8Arguments } from "../src/terminal/v8_flags.ts";
 import { identityOptions, TOKENS, tokensOption } from "./support/keys.ts";
 import { writeFolder } from "./support/model_folders.ts";
 import { png, RGB } from "./support/png.ts";
@@ -409,7 +410,7 @@ describe(
       } = result;
       assertEquals(
         [model, classes, activation, linear, profile, ringBits, fractionBits, repetitions, threads, flags],
-        ["convnet", 10, "lifted", "masked", "none", 30, 12, 2, 1, []],
+        ["convnet", 10, "lifted", "masked", "none", 30, 12, 2, 1, [...REVECTORIZE]],
       );
       assertEquals(result.argmaxAgrees, true);
       assertLess(result.meanAbsError, result.maxAbsError);
@@ -678,7 +679,11 @@ describe(
         const paths = reads[0].slice("--allow-read=".length).split(",");
         assertEquals(paths.sort(), [...programPaths, ...mayRead[name]].sort());
         const rest = flags.filter((flag) => flag.startsWith("-") && !reads.includes(flag)).sort();
-        assertEquals(rest, ["--allow-net=127.0.0.1", "--no-prompt", "--quiet"], name);
+        assertEquals(
+          rest,
+          ["--allow-net=127.0.0.1", "--no-prompt", "--quiet", ...v8Arguments(REVECTORIZE)],
+          name,
+        );
       }
     });
 

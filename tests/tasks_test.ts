@@ -101,7 +101,7 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     const few = [...shipped, "--repetitions", "1", "--warm-up", "1"];
     const out = await succeeds("infer", ...few, "--image", PICTURE, "--profile", "lan", "--prepare", "2");
     assertStringIncludes(out, "convnet (10 classes)");
-    const many = ["infer", ...shipped, "--fast-kernels", "--json", "--logits", "--images"] as const;
+    const many = ["infer", ...shipped, "--no-revectorize", "--json", "--logits", "--images"] as const;
     assertEquals(JSON.parse(await succeeds(...many, "images.f32")).answers.length, 2);
     assertEquals(JSON.parse(await succeeds(...many, "my pictures/val/cat")).answers.length, 3);
     await succeeds("infer", ...shipped, "--dataset", "shapes", "--limit", "2");
@@ -257,7 +257,7 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
     for (const runtime of ["tfjs", "onnx-web", "onnx-native"]) {
       await succeeds("plaintext", ...timed, "--runtime", runtime, "--json");
     }
-    await succeeds("bench", "--only", "elementwise", "--seconds", "0.01", "--fast-kernels");
+    await succeeds("bench", "--only", "elementwise", "--seconds", "0.01", "--no-revectorize");
     await succeeds("bench", "--only", "networks", "--models", "minionn-bn", "--seconds", "0.01", "--json");
     await succeeds("bench:training", "--models", "convnet", "--batch", "16", "--steps", "1");
     await succeeds("data", "--data", "my data");

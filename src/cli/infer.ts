@@ -43,7 +43,7 @@ import {
 import { Progress } from "../terminal/progress.ts";
 import { asksMany, batchFrom, type ImageChoice, imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
-import { FAST_KERNELS } from "../terminal/v8_flags.ts";
+import { REVECTORIZE } from "../terminal/v8_flags.ts";
 
 const OPTIONS = {
   ...PLAN_OPTIONS,
@@ -165,7 +165,7 @@ async function ask(
     parties: ["--profile", options.profile, "--prepare", String(options.prepare)],
     timeout: options.timeout,
     reads: readsOf(question),
-    fastKernels: options.fastKernels,
+    flags: flagsOf(options),
     bindsCores: options.threads === 1,
     queries,
     onQuery() {
@@ -182,6 +182,10 @@ async function ask(
     progress?.finish();
   }
 }
+
+/** Of V8, for the roles. */
+const flagsOf = ({ noRevectorize }: Question["options"]): readonly string[] =>
+  noRevectorize ? [] : REVECTORIZE;
 
 /** Files and folders that each role may read. */
 function readsOf({ options, model }: Question): InferenceRun["reads"] {
@@ -228,7 +232,7 @@ function resultOf(
     ...verdict(all, isMany),
     classification: isMany ? classify(answers, about.labels) : null,
     paperExchanges: costOf(plan).paperExchanges,
-    flags: options.fastKernels ? [FAST_KERNELS] : [],
+    flags: flagsOf(options),
     ...options.logits ? { answers: logitsOf(answers) } : {},
   } satisfies InferResult;
 }

@@ -229,10 +229,9 @@ export const INFER_OPTIONS = {
     help: "queries before the measured ones, while the engine optimises (default: 2; none of many images)",
   },
   threads: THREADS_OPTION,
-  fastKernels: {
+  noRevectorize: {
     type: "boolean",
-    help:
-      "run the parties without WebAssembly bounds checks: faster, but a wrong index then corrupts memory silently",
+    help: "without V8's experimental pass for vectors of 256 bits, as on all processors but x86-64",
   },
   json: { type: "boolean", help: "print one JSON object on one line" },
 } as const;

@@ -3,7 +3,7 @@ import type { Activation, Graph } from "../models/graph.ts";
 import type { TensorflowBackend } from "../models/tensorflow_backend.ts";
 import type { EngineState, TrainingEngine } from "../training/engine.ts";
 import { onExit, type OptionSpecs, UsageError } from "../terminal/command.ts";
-import { FAST_KERNEL_FLAGS } from "../terminal/v8_flags.ts";
+import { TURBO } from "../terminal/v8_flags.ts";
 
 const ENGINES = ["wasm", "tfjs"] as const;
 const BACKENDS = ["wasm", "cpu", "webgpu", "webgpu-software"] as const satisfies readonly TensorflowBackend[];
@@ -48,7 +48,7 @@ export function engineChoice(
     turbo: boolean;
   },
 ): EngineChoice {
-  const flags = turbo ? FAST_KERNEL_FLAGS : [];
+  const flags = turbo ? TURBO : [];
   if (engine === "tfjs") {
     if (workers !== undefined) throw new UsageError("--workers is for --engine wasm; tfjs has one thread");
     return { engine, backend: backend ?? "wasm", workers: 1, flags };

@@ -55,7 +55,7 @@ it("the plain ChaCha20 gives the block of RFC 8439, section 2.3.2", () => {
   );
 });
 
-for (const words of [0, 1, 16, 63, 64, 65, 2 ** 16 + 33]) {
+for (const words of [0, 1, 16, 63, 64, 65, 127, 128, 129, 2 ** 16 + 33]) {
   it(`a fill of ${words} words is the key stream of the label, and the next fill begins at the next block`, () => {
     const stream = new Seed(seed).stream(9);
     // Words behind the tensor must stay: a view may end where another one begins.
@@ -70,15 +70,23 @@ for (const words of [0, 1, 16, 63, 64, 65, 2 ** 16 + 33]) {
   });
 }
 
-it("block numbers carry into their upper word, lane by lane", () => {
-  using blocks = new RingTensor(ring, 32, 64);
-  const key = new Uint32Array(seed.slice().buffer), first = 2 ** 32 - 2;
-  ring.kernels.chacha20(blocks.address, 256, BigInt(first), 5n, ...[...key] as unknown as Key);
-  for (const i of [0, 1, 2, 3]) {
-    const number = first + i, words = [number >>> 0, Math.floor(number / 2 ** 32), 5, 0];
-    assertEquals(blocks.bytes.slice(64 * i, 64 * i + 64), chachaBlock(seed, words));
-  }
-});
+for (const before of [2, 6, 10]) {
+  it(`block numbers carry into their upper word, lane by lane, after ${before}`, () => {
+    using blocks = new RingTensor(ring, 32, 16 * 16);
+    const key = new Uint32Array(seed.slice().buffer), first = 2 ** 32 - before;
+    ring.kernels.chacha20(
+      blocks.address,
+      blocks.byteLength,
+      BigInt(first),
+      5n,
+      ...[...key] as unknown as Key,
+    );
+    for (let i = 0; i < 16; i++) {
+      const number = first + i, words = [number >>> 0, Math.floor(number / 2 ** 32), 5, 0];
+      assertEquals(blocks.bytes.slice(64 * i, 64 * i + 64), chachaBlock(seed, words));
+    }
+  });
+}
 
 it("streams of other labels and of other seeds differ; a seed has its size", () => {
   const draw = (bytes: Uint8Array, label: number) => {

@@ -5,6 +5,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { QueryFigures } from "../inference/parties.ts";
 import { onExit } from "../terminal/command.ts";
+import { REVECTORIZE } from "../terminal/v8_flags.ts";
 import { RoleProcess } from "./role_process.ts";
 import { pairTokens } from "./tokens.ts";
 
@@ -50,7 +51,13 @@ export async function measureLoad({ plan, clients, seconds, disturbed }: LoadOpt
   // Those who die need places of their own.
   const places = clients + (disturbed ? 2 : 0);
   const start = (name: "server" | "client" | "dealer", ...args: string[]) => {
-    const role = new RoleProcess(name, [], ["--json", "--with-parent", ...plan, ...args], [], tokens[name]);
+    const role = new RoleProcess(
+      name,
+      REVECTORIZE,
+      ["--json", "--with-parent", ...plan, ...args],
+      [],
+      tokens[name],
+    );
     roles.push(role);
     return role;
   };

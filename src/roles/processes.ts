@@ -2,7 +2,6 @@
 import type { QueryFigures, SessionFigures } from "../inference/parties.ts";
 import { SHOWN_ELSEWHERE } from "../network/channel.ts";
 import { onExit } from "../terminal/command.ts";
-import { FAST_KERNELS } from "../terminal/v8_flags.ts";
 import { bindToCores } from "./cores.ts";
 import type { RoleName } from "./endpoint.ts";
 import { RoleProcess } from "./role_process.ts";
@@ -23,7 +22,8 @@ export interface InferenceRun {
     readonly client: readonly string[];
     readonly all: readonly string[];
   };
-  readonly fastKernels: boolean;
+  /** Of V8. */
+  readonly flags: readonly string[];
   /** Whether each party gets a core; not for parties of several threads. */
   readonly bindsCores: boolean;
   readonly queries: number;
@@ -120,9 +120,8 @@ class SessionRoles implements Disposable {
 
   #start(name: RoleName, args: readonly string[], reads: readonly string[]): RoleProcess {
     if (this.#over) throw new Error("the session was ended");
-    const { fastKernels, timeout, plan, reads: { all } } = this.run;
+    const { flags, timeout, plan, reads: { all } } = this.run;
     const common = ["--json", "--with-parent", "--once", "--timeout", String(timeout), ...plan];
-    const flags = fastKernels ? [FAST_KERNELS] : [];
     const role = new RoleProcess(name, flags, [...common, ...args], [...all, ...reads], this.#tokens[name]);
     this.#started.push(role);
     return role;

@@ -1,6 +1,7 @@
 /** One role as a process of its own, with narrow permissions. */
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { v8Arguments } from "../terminal/v8_flags.ts";
 import type { Tokens } from "./endpoint.ts";
 
 /** The checkout. Roles start in it, and name what they may read from there. */
@@ -26,6 +27,7 @@ export class RoleProcess {
 
   constructor(
     readonly name: string,
+    /** Of V8. */
     flags: readonly string[],
     args: readonly string[],
     reads: readonly string[],
@@ -39,7 +41,7 @@ export class RoleProcess {
         "--allow-net=127.0.0.1",
         // The kernels, and the module of worker threads.
         `--allow-read=${["build", "src/ring", ...reads.map(readable)].join(",")}`,
-        ...flags,
+        ...v8Arguments(flags),
         fileURLToPath(new URL(`../cli/${name}.ts`, import.meta.url)),
         ...args,
       ],
