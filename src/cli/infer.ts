@@ -184,8 +184,9 @@ async function ask(
 }
 
 /** Of V8, for the roles. */
-const flagsOf = ({ noRevectorize }: Question["options"]): readonly string[] =>
-  noRevectorize ? [] : REVECTORIZE;
+function flagsOf({ noRevectorize }: Question["options"]): readonly string[] {
+  return noRevectorize ? [] : REVECTORIZE;
+}
 
 /** Files and folders that each role may read. */
 function readsOf({ options, model }: Question): InferenceRun["reads"] {
