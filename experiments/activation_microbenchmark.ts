@@ -59,7 +59,7 @@ export const activationMicrobenchmark = defineExperiment({
     const profile = rtt === 0 ? "none" : `rtt:${rtt}`;
     const run = await infer(
       ...["--elements", elements, "--activation", protocol, "--profile", profile],
-      ...["--repetitions", REPETITIONS[size], "--seed", seed, "--warm-up", 5],
+      ...["--repetitions", REPETITIONS[size], "--seed", seed, "--warm-up", rtt === 0 ? 40 : 5],
     );
     return [{ protocol, elements, rtt_ms: rtt, ...figuresOf(run) }];
   },

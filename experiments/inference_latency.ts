@@ -2,6 +2,7 @@
 import { withGauge } from "./_gauge.ts";
 import { FIGURE_COLUMNS, figuresOf, infer } from "./_infer.ts";
 import { needsOf } from "./_needs.ts";
+import { warmUpOf } from "./_warm_up.ts";
 import { ACTIVATION_PROTOCOLS, buildModel, countModel, networkProfile } from "../mod.ts";
 import {
   type BarChart,
@@ -87,6 +88,9 @@ function profilesOf(
   return ["none", ...isSlower ? [] : ["lan"], "wan", ...hasMiddle ? ["wan-50ms"] : []];
 }
 
+/** After so many the times of all protocols are within a fifth of their last ones. */
+const QUICK_WARM_UP = 40;
+
 /** Queries measured: many where one takes milliseconds, few where delay alone makes it seconds and its time certain. */
 function repetitions(
   size: Size,
@@ -97,10 +101,13 @@ function repetitions(
     return { measured: size === "full" ? 3 : 1, warmUp: 1 };
   }
   if (size === "quick" && (profile !== "none" || QUICK_UNSHAPED.includes(model))) {
-    return { measured: 5, warmUp: 3 };
+    return { measured: 5, warmUp: Math.min(QUICK_WARM_UP, warmUpOf(model)) };
   }
-  // V8 recompiles what it finds hot: the first ten queries of ResNet-18 are up to a third slower than those after them.
-  return { measured: { smoke: 3, quick: 9, full: 25 }[size], warmUp: { smoke: 3, quick: 8, full: 12 }[size] };
+  if (size === "smoke") return { measured: 3, warmUp: 3 };
+  const warmUp = warmUpOf(model);
+  return size === "quick"
+    ? { measured: 9, warmUp: Math.min(QUICK_WARM_UP, warmUp) }
+    : { measured: 25, warmUp };
 }
 
 function cells(size: Size): LatencyCell[] {
@@ -113,7 +120,7 @@ function cells(size: Size): LatencyCell[] {
           activation,
           linear,
           profile,
-          seconds: 3 + model.megaMacs / 100 +
+          seconds: 5 + model.megaMacs / 100 +
             (profile.startsWith("wan") ? (activation === "relu" ? 20 : 5) : 0),
           ...needsOf(model.model),
         }))
