@@ -100,14 +100,10 @@ function repetitions(
   if (profile.startsWith("wan")) {
     return { measured: size === "full" ? 3 : 1, warmUp: 1 };
   }
-  if (size === "quick" && (profile !== "none" || QUICK_UNSHAPED.includes(model))) {
-    return { measured: 5, warmUp: Math.min(QUICK_WARM_UP, warmUpOf(model)) };
-  }
   if (size === "smoke") return { measured: 3, warmUp: 3 };
   const warmUp = warmUpOf(model);
-  return size === "quick"
-    ? { measured: 9, warmUp: Math.min(QUICK_WARM_UP, warmUp) }
-    : { measured: 25, warmUp };
+  if (size === "full") return { measured: 25, warmUp };
+  return { measured: profile === "none" ? 25 : 5, warmUp: Math.min(QUICK_WARM_UP, warmUp) };
 }
 
 function cells(size: Size): LatencyCell[] {
