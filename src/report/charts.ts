@@ -42,6 +42,7 @@ import {
   wrapCategory,
 } from "./_drawing.ts";
 import { replaceFile } from "../files/replace_file.ts";
+import { apart, type Label } from "./labels.ts";
 
 /** Pixels of a PNG per pixel of the chart. */
 const pngScale = 4;
@@ -156,7 +157,7 @@ function logRange(chart: ChartDescription): { min: number; max: number } {
   const { min, max } = extent(chart), bars = chart.kind === "bars";
   return {
     min: chart.y.min ?? niceLog(bars ? min * 0.75 : min, -1),
-    max: chart.y.max ?? niceLog(bars && chart.labels ? max * 1.4 : max * 1.05, 1),
+    max: chart.y.max ?? niceLog(bars && chart.labels ? max * 2 : max * 1.05, 1),
   };
 }
 
@@ -357,24 +358,26 @@ function plugin(chart: ChartDescription, { width, height, legend }: Layout): Plu
   };
 }
 
+/** Of the labels of bars. */
+const LABEL_SIZE = 9;
+
 function drawMarksAndLabels(ctx: Context, plot: Chart, chart: BarChart): void {
-  const scale = plot.scales["y"];
+  const scale = plot.scales["y"], labels: Label[] = [];
+  ctx.font = `${LABEL_SIZE}px ${fontFamily}`;
   chart.series.forEach(({ values, marks }, s) => {
     values.forEach((value, i) => {
       const bar = measured(value), { x } = barOf(plot, s, i), mark = marks?.[i] ?? null;
       drawRuns(ctx, bar?.runs, x, scale, ink.text);
       if (mark !== null) drawMarker(ctx, "diamond", x, scale.getPixelForValue(mark), 3.6, ink.text, true);
-      if (chart.labels && bar) {
-        const top = scale.getPixelForValue(Math.max(...reach(bar.value, bar), mark ?? -Infinity));
-        const text = tickText(Number(bar.value.toPrecision(3)));
-        drawText(ctx, text, x, top - (mark === null ? 3 : 7), {
-          size: 9,
-          align: "center",
-          baseline: "bottom",
-        });
-      }
+      if (!chart.labels || !bar) return;
+      const top = scale.getPixelForValue(Math.max(...reach(bar.value, bar), mark ?? -Infinity));
+      const text = tickText(Number(bar.value.toPrecision(3)));
+      labels.push({ text, x, y: top - (mark === null ? 3 : 7), width: ctx.measureText(text).width + 2 });
     });
   });
+  for (const { text, x, y } of apart(labels, LABEL_SIZE)) {
+    drawText(ctx, text, x, y, { size: LABEL_SIZE, align: "center", baseline: "bottom", rim: true });
+  }
 }
 
 function drawMarkers(ctx: Context, plot: Chart, chart: LineChart): void {
