@@ -6,6 +6,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { shapesDataset } from "../src/data/shapes.ts";
 import type { LoadResult } from "../src/reproduction/command_results.ts";
+import { SERVICE, v8Arguments } from "../src/terminal/v8_flags.ts";
 import { png, RGB } from "./support/png.ts";
 import { childrenOf } from "./support/process_list.ts";
 import { type Ended, poll, Program, within } from "./support/program.ts";
@@ -40,6 +41,11 @@ async function succeeds(name: string, ...args: string[]): Promise<string> {
   assertEquals(code, 0, `deno task ${name} ${args.join(" ")} said: ${stdout}${stderr}`);
   return stdout;
 }
+
+it("roles that stay hold V8 to the memory that load measures", () => {
+  const [flag] = v8Arguments(SERVICE);
+  for (const role of ["server", "dealer"]) assertStringIncludes(tasks[role].command, ` ${flag} src/cli/${role}.ts`);
+});
 
 const called = new Set<string>();
 const SHIPPED = "../results/models/convnet-pillar-shapes";

@@ -5,7 +5,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { QueryFigures } from "../inference/parties.ts";
 import { onExit } from "../terminal/command.ts";
-import { REVECTORIZE } from "../terminal/v8_flags.ts";
+import { REVECTORIZE, SERVICE } from "../terminal/v8_flags.ts";
 import { RoleProcess } from "./role_process.ts";
 import { pairTokens } from "./tokens.ts";
 
@@ -53,7 +53,7 @@ export async function measureLoad({ plan, clients, seconds, disturbed }: LoadOpt
   const start = (name: "server" | "client" | "dealer", ...args: string[]) => {
     const role = new RoleProcess(
       name,
-      REVECTORIZE,
+      name === "client" ? REVECTORIZE : [...REVECTORIZE, ...SERVICE],
       ["--json", "--with-parent", ...plan, ...args],
       [],
       tokens[name],
