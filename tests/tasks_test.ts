@@ -44,7 +44,9 @@ async function succeeds(name: string, ...args: string[]): Promise<string> {
 
 it("roles that stay hold V8 to the memory that load measures", () => {
   const [flag] = v8Arguments(SERVICE);
-  for (const role of ["server", "dealer"]) assertStringIncludes(tasks[role].command, ` ${flag} src/cli/${role}.ts`);
+  for (const role of ["server", "dealer"]) {
+    assertStringIncludes(tasks[role].command, ` ${flag} src/cli/${role}.ts`);
+  }
 });
 
 const called = new Set<string>();
