@@ -1,4 +1,4 @@
-/** `lifted` private inference beside three plaintext engines of the same network, in turns on the same machine. */
+/** `lifted` and `trigonometric` private inference beside three plaintext engines of the same network, in turns on the same machine. */
 import { buildModel, countModel } from "../mod.ts";
 import { needsOf } from "./_needs.ts";
 import { withGauge } from "./_gauge.ts";
@@ -70,7 +70,8 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
   explanation:
     "The online time of a lifted inference (two processes and a dealer, fresh correlations for every query, one thread a party) " +
     "and the times of TensorFlow.js and ONNX Runtime Web (both WebAssembly with SIMD) and of ONNX Runtime native (machine code) on the same " +
-    "network and weights, batch norm folded, one thread each, in turns. The same query by honeybadger + masked follows. " +
+    "network and weights, batch norm folded, one thread each, in turns, and by trigonometric, which evaluates waves in the place of ReLU. " +
+    "The same query by honeybadger + masked follows. " +
     "A ratio below 1 means that the private inference answered sooner. The offline work of each query is in its own column.",
   columns: {
     model: "network",
@@ -85,6 +86,9 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
     native_missing: "why there is no time of ONNX Runtime native, where it was asked for",
     web_ms: "ONNX Runtime Web, median",
     web_ratio: "online_ms / web_ms",
+    trigonometric_ms:
+      "online phase of trigonometric on the same network with waves, median of the turns' medians",
+    trigonometric_ratio: "trigonometric_ms / tfjs_ms",
     honeybadger_ms: "online phase of honeybadger + masked on the same network, median",
     honeybadger_ratio: "honeybadger_ms / online_ms",
     offline_ms: "offline phase of a query, median",
@@ -97,10 +101,10 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
     MODELS[size].flatMap((model) =>
       PROFILES[size].map((profile) => {
         const { turns, queries, warmUp, clear } = scheduleOf(size, model, profile);
-        const hidden = 1.2 * (queries + warmUp) * secondsPerQuery(model);
+        const hidden = 2.2 * (queries + warmUp) * secondsPerQuery(model);
         const open = YARDSTICKS.length * runtimesOf(size).length * (clear.queries + clear.warmUp) *
           secondsInTheClear(model);
-        const seconds = 10 + turns * (12 + hidden + open);
+        const seconds = 10 + turns * (16 + hidden + open);
         return { id: `${model} ${profile}`, model, profile, seconds, ...needsOf(model) };
       })
     ),
@@ -111,7 +115,7 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
         ...["--model", model, "--activation", activation, "--profile", profile],
         ...["--repetitions", queries, "--warm-up", warmUp, "--seed", seed, "--timeout", 600],
       );
-    const runs: InferResult[] = [], runtimes = runtimesOf(size);
+    const runs: InferResult[] = [], waves: InferResult[] = [], runtimes = runtimesOf(size);
     const timed = new Map(
       YARDSTICKS.flatMap((name) => runtimes.map((runtime) => [`${name} ${runtime}`, new Timed()])),
     );
@@ -122,14 +126,16 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
           await timed.get(`${name} ${runtime}`)!.turn({ model, activation: name, runtime, ...clear });
         }
       }
+      waves.push(await measure("trigonometric", queries, warmUp));
     }
     const honeybadger = await measure("honeybadger", Math.min(queries, 10), Math.min(warmUp, 5));
-    const online = median(runs.map((run) => run.online.medianMs)), { bytesSent, offline } = runs[0];
+    const onlineOf = (runs: readonly InferResult[]) => median(runs.map((run) => run.online.medianMs));
+    const online = onlineOf(runs), trigonometric = onlineOf(waves), { bytesSent, offline } = runs[0];
     const bytes = bytesSent.server + bytesSent.client, { activations } = countModel(buildModel(model));
     return YARDSTICKS.map((name) => {
       const of = (runtime: PlaintextRuntime) => timed.get(`${name} ${runtime}`)?.ms ?? null;
       const tfjs = of("tfjs"), native = of("onnx-native"), web = of("onnx-web");
-      const over = (ms: number | null) => ms === null ? null : online / ms;
+      const over = (ms: number | null, ours = online) => ms === null ? null : ours / ms;
       return {
         model,
         profile,
@@ -143,6 +149,8 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
         native_missing: timed.get(`${name} onnx-native`)?.missing ?? null,
         web_ms: web,
         web_ratio: over(web),
+        trigonometric_ms: trigonometric,
+        trigonometric_ratio: over(tfjs, trigonometric),
         honeybadger_ms: honeybadger.online.medianMs,
         honeybadger_ratio: honeybadger.online.medianMs / online,
         offline_ms: median(runs.map((run) => run.offline.ms)),
