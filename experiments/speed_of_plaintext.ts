@@ -171,6 +171,7 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
       });
     const series = [
       { name: "lifted, private", style: 4, values: of("relu", "online_ms") },
+      { name: "trigonometric, private", style: 5, values: of("relu", "trigonometric_ms") },
       { name: "TensorFlow.js, ReLU", style: 0, values: of("relu", "tfjs_ms") },
       { name: "TensorFlow.js, quartic", style: 2, values: of("quartic", "tfjs_ms") },
       { name: "ONNX Runtime Web, ReLU", style: 3, values: of("relu", "web_ms") },
@@ -185,7 +186,7 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
         "where layers are wide the private answer comes sooner than TensorFlow.js infers in the clear; on deep and narrow networks ReLU in the clear is faster" +
         (isNativeFirst ? ", and machine code on all of them." : "."),
       caption:
-        "One image: online time of lifted private inference, and plaintext inference of the same network, with ReLU and with the quartic; one thread each.",
+        "One image: online time of private inference, and plaintext inference of the same network, with ReLU and with the quartic; one thread each.",
       width: "double",
       categories: models,
       y: { title: "time (ms)", scale: "log" },
