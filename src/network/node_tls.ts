@@ -3,20 +3,15 @@
  * the role stands in it, so that a machine's name and address need not. Not Deno's own TLS: its listener asks for no certificate and
  * cannot turn Nagle's algorithm off. (Over loopback, 70,000 bytes there and back took 43 ms with that, waiting for delayed
  * acknowledgements, and 0.9 ms without.)
+ *
+ * TLS runs over a stream of ours, never over a socket of Node's: that one reads on whether or not anybody takes what it has read, also
+ * when it is paused (Deno 2.9.6: 196 MB in four seconds, which never came back), so whoever connects could fill this process's memory.
  */
 
-import type net from "node:net";
+import { Duplex } from "node:stream";
 import tls from "node:tls";
-import { Arrivals } from "./arrivals.ts";
 import type { ByteStream } from "./byte_stream.ts";
-import {
-  addressText,
-  type Caller,
-  type ConnectionSource,
-  LISTENER_CLOSED,
-  type Opened,
-  portInUse,
-} from "./connection_source.ts";
+import type { Caller, ConnectionSource, Opened } from "./connection_source.ts";
 
 /** All PEM. */
 export interface TlsIdentity {
@@ -31,74 +26,83 @@ export interface TlsIdentity {
 export const certifiedName = (role: string): string => `${role}.private-inference`;
 const CERTIFIED = /^DNS:([a-z0-9-]+)\.private-inference$/;
 
+/** Read from the network at a time, and written: what a peer accepts of it counts as progress. */
+const PIECE_BYTES = 64 * 1024;
+/** Read at a time from a peer that has never sent as much at once: the silent ones cost no more. */
+const SMALL_BYTES = 4096;
+/** Of a peer until TLS has agreed: hello, certificate and proof take less than 2 kB. */
+const MOST_HANDSHAKE_BYTES = 32 * 1024;
+/** What TLS has made of the last bytes of a connection is there by then. */
+const LAST_WORDS_MS = 50;
+
+/** What TLS says of a peer that it cannot agree with; another attempt would give the same. */
+export class NotAgreed extends Error {}
+
 const settings = ({ cert, key, ca }: TlsIdentity) =>
   ({ cert, key, ca, minVersion: "TLSv1.3", rejectUnauthorized: true }) as const;
 
-export async function listenTls(
-  host: string,
-  port: number,
-  identity: TlsIdentity,
-): Promise<ConnectionSource> {
-  const callers = new Arrivals<Caller>(), handshakes = new Map<string, PromiseWithResolvers<Opened>>();
-  const server = tls.createServer({ ...settings(identity), requestCert: true }, (socket) => {
-    const handshake = handshakes.get(addressOf(socket)), certified = roleOf(socket);
-    if (handshake === undefined || certified === undefined) return void socket.destroy();
-    socket.setNoDelay(true);
-    handshake.resolve({ stream: new SocketStream(socket), certified });
-  });
-  server.on("connection", (socket: net.Socket) => {
-    const address = addressOf(socket), handshake = Promise.withResolvers<Opened>();
-    handshake.promise.catch(() => {}); // heard by whoever takes the caller
-    handshakes.set(address, handshake);
-    socket.on("error", (error) => handshake.reject(error));
-    socket.on("close", () => {
-      handshakes.delete(address);
-      handshake.reject(new Error("no TLS session with a certificate that this role accepts"));
-    });
-    const caller = { address, opened: handshake.promise, drop: () => void socket.destroy() };
-    if (!callers.add(caller)) socket.destroy();
-  });
-  server.on("tlsClientError", (_, socket) => socket.destroy());
-  await new Promise<void>((resolve, reject) => {
-    server.once("listening", resolve);
-    server.once("error", (error: Error & { code?: string }) => {
-      reject(error.code === "EADDRINUSE" ? portInUse(host, port, error) : error);
-    });
-    server.listen(port, host);
-  });
+/** Every caller of `source` must open a TLS session and show a certificate of a role. */
+export function listenTls(source: ConnectionSource, identity: TlsIdentity): ConnectionSource {
   return {
-    port: (server.address() as { port: number }).port,
-    next: () => callers.next(),
-    close() {
-      server.close();
-      for (const caller of callers.end(new Error(LISTENER_CLOSED))) caller.drop();
+    port: source.port,
+    async next(): Promise<Caller> {
+      const { address, opened, drop } = await source.next();
+      return { address, opened: opened.then(({ stream }) => accept(stream, identity)), drop };
     },
+    close: () => source.close(),
   };
 }
 
-/** Opens a TLS session with whoever has the certificate of `role`; fails with the system's or TLS's error. */
-export function connectTls(
-  host: string,
-  port: number,
-  identity: TlsIdentity,
-  role: string,
-  signal: AbortSignal,
-): Promise<ByteStream> {
-  const { promise, resolve, reject } = Promise.withResolvers<ByteStream>();
-  const socket = tls.connect({ ...settings(identity), host, port, servername: certifiedName(role) });
-  const hangUp = () => void socket.destroy(new Error("no answer in time"));
-  signal.addEventListener("abort", hangUp);
-  socket.once("secureConnect", () => {
-    socket.setNoDelay(true);
-    resolve(new SocketStream(socket));
+function accept(stream: ByteStream, identity: TlsIdentity): Promise<Opened> {
+  const { promise, resolve, reject } = Promise.withResolvers<Opened>(), carrier = new Carrier(stream);
+  // A server that listens nowhere: it checks the certificate, which a bare TLS socket does not.
+  const server = tls.createServer({ ...settings(identity), requestCert: true }, (socket) => {
+    const certified = roleOf(socket);
+    if (certified !== undefined) return resolve({ stream: new TlsStream(socket, carrier), certified });
+    socket.destroy();
+    reject(new Error("a certificate that names no role"));
   });
-  socket.on("error", reject);
-  socket.once("close", () => reject(new Error("the connection was closed")));
-  return promise.finally(() => signal.removeEventListener("abort", hangUp));
+  server.on("tlsClientError", (_, socket) => {
+    socket.destroy();
+    reject(new Error("no TLS session with a certificate that this role accepts"));
+  });
+  server.emit("connection", carrier);
+  return agreed(promise, carrier);
 }
 
-const addressOf = (socket: net.Socket): string =>
-  addressText(socket.remoteAddress ?? "an unknown address", socket.remotePort ?? 0);
+/** Opens a TLS session with whoever has the certificate of `role`; fails with the network's error, or as {@linkcode NotAgreed}. */
+export function connectTls(stream: ByteStream, identity: TlsIdentity, role: string): Promise<ByteStream> {
+  const { promise, resolve, reject } = Promise.withResolvers<ByteStream>(), carrier = new Carrier(stream);
+  const socket = tls.connect({ ...settings(identity), socket: carrier, servername: certifiedName(role) });
+  socket.once("secureConnect", () => resolve(new TlsStream(socket, carrier)));
+  socket.on("error", (cause: Error & { code?: string }) => {
+    // That the network ended is the carrier's to say.
+    if (cause.code !== "ECONNRESET") reject(new NotAgreed(cause.message, { cause }));
+  });
+  return agreed(promise, carrier);
+}
+
+/** `session`, for which the network is read until it is there or cannot be any more. */
+async function agreed<T>(session: Promise<T>, carrier: Carrier): Promise<T> {
+  let isOver = false;
+  const over = session.finally(() => isOver = true);
+  const reading = async (): Promise<never> => {
+    while (!isOver && !carrier.isAtEnd) {
+      if (carrier.takenBytes > MOST_HANDSHAKE_BYTES) {
+        throw new Error("no TLS session: more was sent than its handshake takes");
+      }
+      await Promise.race([carrier.advance(), over]);
+    }
+    if (carrier.failure === undefined) await Promise.race([over, pause(LAST_WORDS_MS)]);
+    throw carrier.failure ?? new Error("no TLS session: the connection was closed before both ends agreed");
+  };
+  try {
+    return await Promise.race([over, reading()]);
+  } catch (error) {
+    carrier.destroy();
+    throw error;
+  }
+}
 
 /** The one role that the certificate of a peer names, whose authority TLS has checked. */
 function roleOf(socket: tls.TLSSocket): string | undefined {
@@ -106,37 +110,123 @@ function roleOf(socket: tls.TLSSocket): string | undefined {
   return socket.authorized ? CERTIFIED.exec(subjectaltname ?? "")?.[1] : undefined;
 }
 
-/** A socket of Node's kind as a stream of bytes. */
-class SocketStream implements ByteStream {
-  readonly #socket: tls.TLSSocket;
-  readonly #chunks: AsyncIterator<Uint8Array>;
-  #rest: Uint8Array = new Uint8Array(0);
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-  constructor(socket: tls.TLSSocket) {
-    this.#socket = socket;
-    this.#chunks = socket[Symbol.asyncIterator]();
-    socket.on("error", () => {}); // reads and writes report it
+/**
+ * What TLS reads from and writes to. It reads from the network when it is told to. An error of the network is kept and not raised, which
+ * would take the session down: a peer's last words may lie unread behind a failed write.
+ */
+class Carrier extends Duplex {
+  /** Why the network carries nothing more. */
+  failure: Error | undefined;
+  isAtEnd = false;
+  takenBytes = 0;
+  #reading: Promise<void> | undefined;
+  #buffer = new Uint8Array(SMALL_BYTES);
+
+  constructor(private readonly stream: ByteStream) {
+    super();
+  }
+
+  /** Hands one piece to TLS, or the end. One read is under way at a time. */
+  advance(): Promise<void> {
+    return this.#reading ??= this.#readPiece().finally(() => this.#reading = undefined);
+  }
+
+  async #readPiece(): Promise<void> {
+    const count = await this.stream.read(this.#buffer).catch((error: Error) => this.#fail(error));
+    this.isAtEnd = count === null || this.destroyed;
+    if (this.destroyed) return;
+    this.takenBytes += count ?? 0;
+    this.push(count === null ? null : this.#buffer.slice(0, count));
+    if (count === SMALL_BYTES) this.#buffer = new Uint8Array(PIECE_BYTES);
+  }
+
+  #fail(error: Error): null {
+    // Once TLS has hung up, that is all that the network has to say.
+    if (!this.destroyed) this.failure ??= error;
+    return null;
+  }
+
+  override _read(): void {}
+
+  override async _write(bytes: Uint8Array, _encoding: string, done: () => void): Promise<void> {
+    try {
+      for (let from = 0; from < bytes.length && this.failure === undefined;) {
+        from += await this.stream.write(bytes.subarray(from));
+      }
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+    done();
+  }
+
+  override _destroy(_error: Error | null, done: () => void): void {
+    try {
+      this.stream.close();
+    } catch {
+      // It is closed already.
+    }
+    done();
+  }
+}
+
+/** A TLS session as a stream of bytes, which reads from the network while somebody waits for it. */
+class TlsStream implements ByteStream {
+  readonly #kept: Uint8Array[] = [];
+  #isOver = false;
+  #woken = Promise.withResolvers<void>();
+
+  constructor(private readonly socket: tls.TLSSocket, private readonly carrier: Carrier) {
+    const wake = () => {
+      this.#woken.resolve();
+      this.#woken = Promise.withResolvers();
+    };
+    const end = () => {
+      this.#isOver = true;
+      wake();
+    };
+    socket.on("data", (bytes: Uint8Array) => {
+      this.#kept.push(bytes);
+      wake();
+    });
+    // Reads and writes report what has happened.
+    for (const event of ["end", "close", "error"]) socket.on(event, end);
   }
 
   async read(into: Uint8Array): Promise<number | null> {
-    if (this.#rest.length === 0) {
-      const { value, done } = await this.#chunks.next();
-      if (done) return null;
-      this.#rest = value;
+    while (this.#kept.length === 0) {
+      if (this.#isOver) return this.#end();
+      if (this.carrier.isAtEnd) {
+        await Promise.race([this.#woken.promise, pause(LAST_WORDS_MS)]);
+        if (this.#kept.length === 0) return this.#end();
+      } else await Promise.race([this.#woken.promise, this.carrier.advance()]);
     }
-    const count = Math.min(into.length, this.#rest.length);
-    into.set(this.#rest.subarray(0, count));
-    this.#rest = this.#rest.subarray(count);
+    const first = this.#kept[0], count = Math.min(into.length, first.length);
+    into.set(first.subarray(0, count));
+    if (count === first.length) this.#kept.shift();
+    else this.#kept[0] = first.subarray(count);
     return count;
   }
 
+  #end(): null {
+    if (this.carrier.failure !== undefined) throw this.carrier.failure;
+    return null;
+  }
+
   write(bytes: Uint8Array): Promise<number> {
+    const piece = bytes.subarray(0, PIECE_BYTES);
     return new Promise((resolve, reject) => {
-      this.#socket.write(bytes, (error) => error ? reject(error) : resolve(bytes.length));
+      this.socket.write(piece, (error) => {
+        const failure = error ?? this.carrier.failure;
+        if (failure) reject(failure);
+        else resolve(piece.length);
+      });
     });
   }
 
   close(): void {
-    this.#socket.destroy();
+    this.socket.destroy();
+    this.carrier.destroy();
   }
 }

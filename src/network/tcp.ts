@@ -34,10 +34,9 @@ export type ConnectOptions = TcpOptions;
 export async function listen(options: ListenOptions): Promise<ChannelListener> {
   checkPlaintext(options);
   const { host, port, tls } = options;
+  const plain = listenPlain(host, port);
   // Loaded when needed: it costs each process 50 ms.
-  const source = tls === undefined
-    ? listenPlain(host, port)
-    : await (await import("./node_tls.ts")).listenTls(host, port, tls);
+  const source = tls === undefined ? plain : (await import("./node_tls.ts")).listenTls(plain, tls);
   return admit(source, {
     ...options,
     open: ({ stream, certified }, address) => openChannel(stream, address, "listening", options, certified),
@@ -49,30 +48,38 @@ export async function connect(options: ConnectOptions): Promise<FramedChannel> {
   checkPlaintext(options);
   const { host, port, tls, expectedPeer, timeoutMs = 60_000 } = options;
   const peer = `${expectedPeer ?? "the peer"} at ${addressText(host, port)}`;
-  if (tls === undefined) {
-    return openChannel(
-      await dial(peer, timeoutMs, async (signal) => {
-        const stream = await Deno.connect({ hostname: host, port, signal });
-        stream.setNoDelay(true);
-        return stream;
-      }),
-      addressText(host, port),
-      "connecting",
-      options,
-    );
+  if (tls !== undefined && expectedPeer === undefined) {
+    throw new RangeError("with TLS, say which role is expected to answer");
   }
-  if (expectedPeer === undefined) throw new RangeError("with TLS, say which role is expected to answer");
-  const { connectTls } = await import("./node_tls.ts");
-  const stream = await dial(
-    peer,
-    timeoutMs,
-    (signal) =>
-      connectTls(host, port, tls, expectedPeer, signal).catch((cause) => {
-        if (isRefusal(cause)) throw cause;
-        throw new ProtocolError(`no TLS session with ${peer}: ${cause.message}`, { cause });
-      }),
-  );
+  const stream = await dial(peer, timeoutMs, async (signal) => {
+    const connection = await Deno.connect({ hostname: host, port, signal });
+    connection.setNoDelay(true);
+    return tls === undefined ? connection : await secure(connection, tls, expectedPeer!, peer, signal);
+  });
   return openChannel(stream, addressText(host, port), "connecting", options);
+}
+
+/** A TLS session over a connection. That the network failed may pass, that the two ends do not agree does not. */
+async function secure(
+  connection: Deno.Conn,
+  identity: TlsIdentity,
+  role: string,
+  peer: string,
+  signal: AbortSignal,
+): Promise<ByteStream> {
+  const { connectTls, NotAgreed } = await import("./node_tls.ts");
+  const hangUp = () => connection.close();
+  signal.addEventListener("abort", hangUp);
+  try {
+    return await connectTls(connection, identity, role);
+  } catch (cause) {
+    const fail = (why: string, mayPass: boolean) =>
+      new ProtocolError(`no TLS session with ${peer}: ${why}`, { cause, mayPass });
+    if (signal.aborted) throw fail("no answer in time", true);
+    throw cause instanceof NotAgreed ? fail(cause.message, false) : cause;
+  } finally {
+    signal.removeEventListener("abort", hangUp);
+  }
 }
 
 async function openChannel(

@@ -2,6 +2,7 @@ import nodeTls from "node:tls";
 import {
   assert,
   assertEquals,
+  assertGreater,
   assertInstanceOf,
   assertLess,
   assertRejects,
@@ -418,19 +419,73 @@ it("connect() gives up on a TLS peer that does not answer", async () => {
         tls: identities.client,
       }),
     ProtocolError,
-    "no answer in time",
+    "no TLS session with server at 127.0.0.1:",
   );
   silent.close();
 });
 
-it("send() gives up on a peer that accepts nothing", async () => {
-  await meet({}, { timeoutMs: 100 }, async (_server, client) => {
-    await assertRejects(
-      () => client.send(1, new Uint8Array(32 * 2 ** 20)),
-      ProtocolError,
-      "server accepted nothing for 0.1 s while tag 1 was sent",
-    );
+for (const over of ["TCP", "TLS"] as const) {
+  const identityOf = (role: (typeof roles)[number]) => over === "TCP" ? {} : { tls: identities[role] };
+  const length = 64 * 2 ** 20;
+
+  it(`send() over ${over} is held back by a peer that reads nothing, gives up on it, and says how far it came`, async () => {
+    await meet(identityOf("server"), { ...identityOf("client"), timeoutMs: 300 }, async (_server, client) => {
+      const { message } = await assertRejects(() => client.send(1, new Uint8Array(length)), ProtocolError);
+      const [, sent] =
+        /^server accepted nothing for 0.3 s while tag 1 was sent, (\d+) of 67108864 bytes sent$/.exec(
+          message,
+        )!;
+      // What fits into the buffers of the system.
+      assertGreater(Number(sent), 0);
+      assertLess(Number(sent), length / 4);
+    });
   });
+
+  it(`send() over ${over} does not give up on a peer that reads slowly`, async () => {
+    await meet(identityOf("server"), { ...identityOf("client"), timeoutMs: 300 }, async (server, client) => {
+      // Each piece longer than the buffers of the system, so that the sender waits in each.
+      const message = new Uint8Array(length / 4);
+      const sending = (async () => {
+        for (let i = 0; i < 4; i++) await client.send(1, message);
+      })();
+      for (let i = 0; i < 4; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        await server.receive(1, message);
+      }
+      await sending;
+    });
+  });
+
+  it(`connect() over ${over} says of a peer that hangs up that another attempt may do`, async () => {
+    const hangingUp = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const accepting = (async () => {
+      for await (const connection of hangingUp) connection.close();
+    })();
+    const options = { ...LOOPBACK, port: hangingUp.addr.port, role: "client", expectedPeer: "server" };
+    const error = await assertRejects(
+      () => connect({ ...options, ...identityOf("client"), timeoutMs: 1000 }),
+      ProtocolError,
+    );
+    assertEquals(error.mayPass, true, error.message);
+    hangingUp.close();
+    await accepting;
+  });
+}
+
+it("a stranger is dropped who sends more than a TLS handshake takes", async () => {
+  const { listener, port, line } = await logging({ tls: identities.server });
+  // Records of a hello that never ends.
+  const record = new Uint8Array(5 + 16383);
+  record.set([0x16, 3, 1, 0x3f, 0xff, 1, 0, 0xff, 0xf0]);
+  const endless = await stranger(port, record);
+  let sent = record.length;
+  const sending = (async () => {
+    for (; sent < 64 * 2 ** 20; sent += record.length) await endless.write(record);
+  })().catch(() => {}); // it is hung up on
+  assertStringIncludes(await line(), "no TLS session");
+  await sending;
+  assertLess(sent, 16 * 2 ** 20);
+  for (const end of [endless, listener]) end.close();
 });
 
 it("a pause between two pieces of work may last as long as the end that connected shows that it is there", async () => {
