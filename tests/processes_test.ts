@@ -343,6 +343,24 @@ describe("server and dealer as a service", () => {
     assert(!client.said.includes(`query ${answered + 1} of`));
     await drains(service.dealer);
   });
+
+  it("end at SIGTERM while a session waits for a client that goes no further", async () => {
+    const nobody = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    await using service = await started();
+    const to = [
+      "--connect",
+      `127.0.0.1:${await service.server.port()}`,
+      "--dealer",
+      `127.0.0.1:${nobody.addr.port}`,
+    ];
+    await using client = Program.start("client", ["--model", "convnet", ...to]);
+    await service.server.line(/ info server: session \w+ with /);
+    // Time for the server to come to the dealer.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await drains(service.dealer, service.server);
+    client.kill();
+    nobody.close();
+  });
 });
 
 describe("a role that is interrupted", () => {

@@ -1,4 +1,5 @@
 /** The server's side: clients side by side, each in a session of its own. */
+import { unlessDraining } from "../inference/draining.ts";
 import type { Plan } from "../inference/plan.ts";
 import { serve, type ServeOptions } from "../inference/parties.ts";
 import type { ServerWeights } from "../inference/server_weights.ts";
@@ -26,7 +27,8 @@ export const answer = (
   withinSession(options.pool, async ({ pool, hold }) => {
     const { plan, weights, connectToDealer } = options, peer = hold(client), number = await openMeeting(peer);
     onBegun(shortName(number));
-    const dealer = await meetAtDealer(peer, number, async () => hold(await connectToDealer()));
+    const meeting = meetAtDealer(peer, number, async () => hold(await connectToDealer()));
+    const dealer = await unlessDraining(meeting, "server", options.draining);
     return await serve({ pool, peer, dealer, plan, weights }, options);
   });
 

@@ -1,5 +1,6 @@
 /** The dealer's side: sessions side by side, each of the two parties that name it. */
 import { type DealerOptions, runDealer } from "../inference/dealer.ts";
+import { unlessDraining } from "../inference/draining.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
 import type { ChannelListener } from "../network/tcp.ts";
 import { Meetings, type Parties, type SessionScope, withinSession } from "./meeting.ts";
@@ -36,7 +37,7 @@ export async function dealAll(
       : `the dealer is busy with ${sessions + waiting} sessions; try again later`
   );
   await serveAll(listener, draining, log, async (party) => {
-    const parties = await meetings.join(party);
+    const parties = await unlessDraining(meetings.join(party), "dealer", draining.signal);
     if (parties === null) return;
     sessions++;
     try {
