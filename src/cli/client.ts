@@ -67,7 +67,7 @@ await runCommand({
       log = logOf("client", options.json);
     sayPrecision(plan);
     const serverAt = parseAddress(options.connect), dealerAt = parseAddress(options.dealer);
-    const identity = await identityFrom(options);
+    const identity = await identityFrom("client", options);
     const { images, names, note } = await imagesFrom(options, {
       graph: plan.graph,
       pixels: pixelsBeside(plan.graph, options.graph),

@@ -63,7 +63,7 @@ await runCommand({
     const plan = planFrom(options),
       log = logOf("dealer", options.json),
       address = parseAddress(options.listen);
-    const identity = await identityFrom(options);
+    const identity = await identityFrom("dealer", options);
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     confine(pool);

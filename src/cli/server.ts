@@ -88,7 +88,7 @@ await runCommand({
       log = logOf("server", options.json);
     sayPrecision(plan);
     const listenAt = parseAddress(options.listen), dealerAt = parseAddress(options.dealer);
-    const identity = await identityFrom(options);
+    const identity = await identityFrom("server", options);
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
     checkRoom(pool.ring, plan, options);

@@ -54,26 +54,35 @@ export function parseAddress(text: string): { host: string; port: number } {
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port };
 }
 
-/** What this role proves itself by on all its connections. */
-export async function identityFrom(values: IdentityValues): Promise<Pick<TcpOptions, "tls" | "tokens">> {
+/** What `role` proves itself by on all its connections. */
+export async function identityFrom(
+  role: RoleName,
+  values: IdentityValues,
+): Promise<Pick<TcpOptions, "tls" | "tokens">> {
   const { identity, tokens, withParent } = values;
   if (withParent) return { tokens: await tokensFromParent() };
   if (identity !== undefined && tokens !== undefined) {
     throw new UsageError("--identity and --tokens were both given; give one");
   }
-  if (identity !== undefined) return { tls: await readIdentity(identity) };
+  if (identity !== undefined) return { tls: await readIdentity(role, identity) };
   if (tokens !== undefined) return { tokens: parseTokens(await readSecret(tokens), tokens) };
   throw new UsageError(
     "a role must prove to the others which one it is; make keys by deno task keys, then give --identity, or --tokens on one machine",
   );
 }
 
-async function readIdentity(folder: string): Promise<TlsIdentity> {
-  return {
+async function readIdentity(role: RoleName, folder: string): Promise<TlsIdentity> {
+  const identity = {
     cert: await readText(`${folder}/${KEY_FILES.cert}`),
     key: await readSecret(`${folder}/${KEY_FILES.key}`),
     ca: await readText(`${folder}/${KEY_FILES.ca}`),
   };
+  // Loaded when needed, as TLS is.
+  const fault = (await import("../network/certificate.ts")).faultOf(identity, role);
+  if (fault === null) return identity;
+  throw new Error(
+    `${folder} is no identity of the ${role}: ${fault}; make keys for all roles by deno task keys`,
+  );
 }
 
 function parseTokens(text: string, path: string): Tokens {
