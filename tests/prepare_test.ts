@@ -64,7 +64,7 @@ describe("a session with prepared queries", () => {
     await using roles = await startRoles({ client: [...PREPARE, "--repetitions", "3"] });
     for (const name of ROLE_NAMES) {
       await roles[name].failsWith([
-        "query 1 was to be prepared, but 1 queries are held already",
+        "query 1 was to be prepared, but as many are held already as the server's --prepare allows: 1",
         "--prepare",
       ]);
     }

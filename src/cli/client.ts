@@ -74,7 +74,9 @@ await runCommand({
     });
     const pool = new ConvolutionPool(await Ring.open(), options.threads);
     onExit(() => pool[Symbol.dispose]());
-    for (const image of images) checkEncodable(pool.ring, plan, image);
+    for (const [i, image] of images.entries()) {
+      checkEncodable(pool.ring, plan, image, names === null ? "image" : `image ${names[i]}`);
+    }
     const common = {
       role: "client",
       timeoutMs: options.timeout * 1000,

@@ -203,6 +203,14 @@ it("a query of a batch takes all of its images, a check before it one", async ()
   const plan = planOf(odd, "lifted", "masked", 2), image = seededImage(odd, 1);
   checkEncodable(ring, plan, image);
   assertThrows(() => checkEncodable(ring, plan, image.slice(1)), RangeError, "takes 28 x 28 x 1 = 784");
+  for (const [pixel, fault] of [[NaN, "is no number"], [1e9, "does not fit 30-bit words"]] as const) {
+    const wrong = image.with(5, pixel);
+    assertThrows(
+      () => checkEncodable(ring, plan, wrong, "image 3"),
+      RangeError,
+      `image 3: element 5 ${fault}`,
+    );
+  }
   const inference = await openInProcess(ring, plan, smallWeights(odd), 1);
   const [, client] = await Promise.all([inference.server.prepare(), inference.client.prepare()]);
   await assertRejects(() => client.run(image), RangeError, "takes 2 images of 28 x 28 x 1 = 1568");

@@ -28,7 +28,7 @@ export class PreparedQueries {
     }
     if (this.#held.length >= this.most) {
       throw new ProtocolError(
-        `query ${number} was to be prepared, but ${this.most} queries are held already, the most that --prepare allows here`,
+        `query ${number} was to be prepared, but as many are held already as the server's --prepare allows: ${this.most}`,
       );
     }
     this.#next++;

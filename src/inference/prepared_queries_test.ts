@@ -117,7 +117,7 @@ const changes: readonly [
     "a server holds no more queries than it allows",
     { prepare: 3, most: 2 },
     "server",
-    "query 2 was to be prepared, but 2 queries are held already",
+    "query 2 was to be prepared, but as many are held already as the server's --prepare allows: 2",
   ],
   [
     "a server refuses to begin a query again",

@@ -176,6 +176,7 @@ function encoded(
   plan: Plan,
   images: ArrayLike<number> | null,
   count: number,
+  name = "image",
 ): RingTensor<Width> {
   const shape = plan.graph.inputShape.join(" x "), length = count * plan.inputLength;
   if (images?.length !== length) {
@@ -186,12 +187,12 @@ function encoded(
     );
   }
   const { width, fractionBits, ringBits } = plan.wires.get(plan.input)!;
-  return encodeWords(ring, width, images, fractionBits, "image", ringBits);
+  return encodeWords(ring, width, images, fractionBits, name, ringBits);
 }
 
 /** Throws a RangeError where an image does not fit the plan: a client does so before it connects. */
-export function checkEncodable(ring: Ring, plan: Plan, image: ArrayLike<number>): void {
-  encoded(ring, plan, image, 1)[Symbol.dispose]();
+export function checkEncodable(ring: Ring, plan: Plan, image: ArrayLike<number>, name = "image"): void {
+  encoded(ring, plan, image, 1, name)[Symbol.dispose]();
 }
 
 const lateHalves = async (

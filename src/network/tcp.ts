@@ -139,7 +139,11 @@ function listenPlain(host: string, port: number): ConnectionSource {
   try {
     listener = Deno.listen({ hostname: host, port });
   } catch (error) {
-    throw error instanceof Deno.errors.AddrInUse ? portInUse(host, port, error) : error;
+    if (error instanceof Deno.errors.AddrInUse) throw portInUse(host, port, error);
+    const why = (error as Error).message;
+    throw new Error(
+      `this machine cannot listen on ${addressText(host, port)}: ${why}; give an address of its own`,
+    );
   }
   return {
     port: listener.addr.port,

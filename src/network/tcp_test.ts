@@ -205,6 +205,14 @@ for (const over of ["TCP", "TLS"] as const) {
   });
 }
 
+it("listen() says which address is none of this machine", async () => {
+  await assertRejects(
+    () => listen({ host: "192.0.2.1", port: 0, role: "server", tls: identities.server }),
+    Error,
+    "this machine cannot listen on 192.0.2.1:0: ",
+  );
+});
+
 it("plain TCP stays on loopback", async () => {
   await assertRejects(() => listen({ host: "0.0.0.0", port: 0, role: "server" }), RangeError, "unencrypted");
   await assertRejects(

@@ -23,16 +23,21 @@ export function encode(
     const integer = Math.round(values[i] * scale);
     if (!(Math.abs(integer) < LIMIT)) {
       out[Symbol.dispose]();
-      throw new RangeError(
-        `${what}: element ${i} does not fit fixed point with ${fractionBits} fraction bits ` +
-          `(at most ${LIMIT / scale} in size)`,
-      );
+      throw misfit(what, i, integer, `fixed point with ${fractionBits} fraction bits`, LIMIT / scale);
     }
     halves[2 * i] = integer;
     halves[2 * i + 1] = Math.floor(integer / 2 ** 32);
   }
   return out;
 }
+
+/** Says where, and never what: it may be a weight or a pixel. */
+const misfit = (what: string, element: number, integer: number, where: string, most: number) =>
+  new RangeError(
+    Number.isNaN(integer)
+      ? `${what}: element ${element} is no number`
+      : `${what}: element ${element} does not fit ${where} (at most ${most} in size)`,
+  );
 
 /** The same in 32-bit words, modulo 2^ringBits: integers of at most ringBits - 1 bits and a sign. */
 function encode32(
@@ -50,10 +55,8 @@ function encode32(
     const integer = Math.round(values[i] * scale);
     if (!(Math.abs(integer) < limit)) {
       out[Symbol.dispose]();
-      throw new RangeError(
-        `${what}: element ${i} does not fit ${ringBits}-bit words with ${fractionBits} fraction bits ` +
-          `(at most ${limit / scale} in size)`,
-      );
+      const where = `${ringBits}-bit words with ${fractionBits} fraction bits`;
+      throw misfit(what, i, integer, where, limit / scale);
     }
     integers[i] = integer;
   }
