@@ -34,6 +34,12 @@ const SMALL_BYTES = 4096;
 const MOST_HANDSHAKE_BYTES = 32 * 1024;
 /** What TLS has made of the last bytes of a connection is there by then. */
 const LAST_WORDS_MS = 50;
+/**
+ * For as long Deno keeps what a handshake has held that came to nothing, 30 kB; 120 s unless told otherwise. More than the time that a
+ * caller has, since it also ends handshakes.
+ */
+const KEPT_MS = 10_000;
+const NOTHING = new Uint8Array(0);
 
 /** What TLS says of a peer that it cannot agree with; another attempt would give the same. */
 export class NotAgreed extends Error {}
@@ -56,7 +62,8 @@ export function listenTls(source: ConnectionSource, identity: TlsIdentity): Conn
 function accept(stream: ByteStream, identity: TlsIdentity): Promise<Opened> {
   const { promise, resolve, reject } = Promise.withResolvers<Opened>(), carrier = new Carrier(stream);
   // A server that listens nowhere: it checks the certificate, which a bare TLS socket does not.
-  const server = tls.createServer({ ...settings(identity), requestCert: true }, (socket) => {
+  const options = { ...settings(identity), requestCert: true, handshakeTimeout: KEPT_MS };
+  const server = tls.createServer(options, (socket) => {
     const certified = roleOf(socket);
     if (certified !== undefined) return resolve({ stream: new TlsStream(socket, carrier), certified });
     socket.destroy();
@@ -162,6 +169,7 @@ class Carrier extends Duplex {
   }
 
   override _destroy(_error: Error | null, done: () => void): void {
+    this.#buffer = NOTHING;
     try {
       this.stream.close();
     } catch {
