@@ -635,7 +635,7 @@ describe(
       await writeImageList(file, [new Float32Array(32 * 32 * 3).fill(1e9)]);
       const { program } = await start(["--images", file]);
       await using _ = program;
-      const said = await program.failsWith(["image: element 0"], 4 * END_MS);
+      const said = await program.failsWith(["image 0: element 0"], 4 * END_MS);
       assert(!said.includes("an error of its own"), said);
     });
 
