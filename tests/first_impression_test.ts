@@ -94,6 +94,39 @@ describe("a place that cannot be written", () => {
   }
 });
 
+it("a device in the place of a file is refused: it has no end", async () => {
+  const root = await Deno.makeTempDir(), weights = `${root}/weights`;
+  try {
+    await Deno.mkdir(weights);
+    await Deno.symlink("/dev/zero", `${weights}/model.json`);
+    await Deno.symlink("/dev/zero", `${root}/key.pem`);
+    await Deno.symlink("/dev/zero", `${root}/cert.pem`);
+    for (
+      const [name, args, what] of [
+        ["infer", ["--image", "/dev/zero"], "cannot read the image /dev/zero: /dev/zero"],
+        ["infer", ["--images", "/dev/zero"], "cannot read the images /dev/zero: /dev/zero"],
+        ["infer", ["--weights", weights], `${weights}/model.json`],
+        ["client", ["--graph", "/dev/zero"], "cannot read the network /dev/zero: /dev/zero"],
+        ["dealer", ["--tokens", "/dev/zero"], "cannot read /dev/zero: /dev/zero"],
+        ["dealer", ["--identity", root], `cannot read ${root}/cert.pem: ${root}/cert.pem`],
+        ["import", ["--onnx", "/dev/zero", "--out", `${root}/out`], "cannot read /dev/zero: /dev/zero"],
+      ] as const
+    ) {
+      await using program = Program.start(name, args);
+      await program.failsWith([what, "is a device, not a file"], 20_000);
+    }
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+});
+
+it("a folder of the system's is named as one that nothing is written to", async () => {
+  // By its task: Deno asks for all rights before anything is written there.
+  const args = ["--onnx", "tests/onnx/digits.onnx", "--out", "/proc/x"];
+  await using program = Program.task("import", args, Deno.cwd());
+  await program.failsWith(["cannot write to the folder /proc/x: it is the system's"], 20_000);
+});
+
 it("a full disk is named with the folder that has no room", async () => {
   const root = await Deno.makeTempDir();
   try {

@@ -16,6 +16,7 @@ import { dealAll, type DealingOptions, dealOnce } from "../roles/dealing.ts";
 import { confine } from "../roles/confinement.ts";
 import { describeTags } from "../roles/meeting.ts";
 import {
+  dropsOf,
   logOf,
   ONCE_OPTION,
   peakRssMB,
@@ -73,7 +74,7 @@ await runCommand({
       role: "dealer",
       timeoutMs: options.timeout * 1000,
       describeTag: describeTags(plan),
-      onDropped: (address, reason) => log.warn(`dropped ${address}: ${reason}`),
+      onDropped: dropsOf(log),
     });
     onExit(() => listener.close());
     reportLine(

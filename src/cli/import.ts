@@ -3,6 +3,7 @@ import { basename, dirname } from "node:path";
 import { graphPath, MODEL_FILE, type ModelDescription, writeModelFolder } from "../data/model_folder.ts";
 import { CHANNEL_ORDERS, type PixelFormat } from "../data/pixel_format.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
+import { readFileSync } from "../files/read_file.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { TRAINING_FILE } from "../folders/training_folder.ts";
 import { planInference } from "../inference/planner.ts";
@@ -73,7 +74,7 @@ await runCommand({
     if ((MODEL_NAMES as readonly string[]).includes(name)) {
       throw new UsageError(`${name} is the name of a network of ours; give another --name`);
     }
-    const bytes = opened(file, () => Deno.readFileSync(file)), external = besideFile(file);
+    const bytes = opened(file), external = besideFile(file);
     const imported = naming(file, () => importOnnx(decodeModel(bytes, external), name));
     const { weights, notes } = imported;
     // As the other roles will read it.
@@ -113,9 +114,9 @@ function checkFree(folder: string): void {
   }
 }
 
-function opened(path: string, read: () => Uint8Array): Uint8Array {
+function opened(path: string): Uint8Array<ArrayBuffer> {
   try {
-    return read();
+    return readFileSync(path);
   } catch (error) {
     throw new Error(`cannot read ${path}: ${(error as Error).message}`);
   }
@@ -129,7 +130,7 @@ function besideFile(file: string): ExternalData {
       throw new SyntaxError(`weights lie in "${name}", which is not beside the file`);
     }
     const path = `${dirname(file)}/${name}`,
-      bytes = files.get(name) ?? opened(path, () => Deno.readFileSync(path));
+      bytes = files.get(name) ?? opened(path);
     files.set(name, bytes);
     return bytes;
   };
@@ -181,7 +182,7 @@ function pixelFormat(
 
 function namesFrom(file: string | undefined, classes: number): string[] | undefined {
   if (file === undefined) return undefined;
-  const names = new TextDecoder().decode(opened(file, () => Deno.readFileSync(file))).trim().split(/\r?\n/);
+  const names = new TextDecoder().decode(opened(file)).trim().split(/\r?\n/);
   if (names.length === classes) return names;
   throw new Error(`${file} has ${names.length} lines, the network ${classes} classes`);
 }

@@ -41,6 +41,7 @@ import { answer, answerAll } from "../roles/answering.ts";
 import { confine } from "../roles/confinement.ts";
 import { describeTags } from "../roles/meeting.ts";
 import {
+  dropsOf,
   logOf,
   ONCE_OPTION,
   peakRssMB,
@@ -106,7 +107,7 @@ await runCommand({
       ...common,
       expectedPeer: "client",
       profile,
-      onDropped: (address, reason) => log.warn(`dropped ${address}: ${reason}`),
+      onDropped: dropsOf(log),
     });
     onExit(() => listener.close());
     reportLine(

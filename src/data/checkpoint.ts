@@ -3,6 +3,7 @@
  * replaces all of it. Whoever is ended at any moment leaves the old checkpoint or the new one.
  */
 import type { FloatTensor, Weights } from "../models/graph.ts";
+import { readFileSync } from "../files/read_file.ts";
 import { replaceFile } from "../files/replace_file.ts";
 import { readSafetensors, writeSafetensors } from "../models/safetensors.ts";
 
@@ -33,7 +34,7 @@ export function writeCheckpoint(path: string, { groups, description }: StoredChe
 export function readCheckpoint(path: string): StoredCheckpoint | undefined {
   let bytes: Uint8Array;
   try {
-    bytes = Deno.readFileSync(path);
+    bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;

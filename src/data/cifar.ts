@@ -2,6 +2,7 @@
  * CIFAR-10 and CIFAR-100 in the official binary version. A record is one or two label bytes and the planes
  * red, green, blue of 32 x 32 pixels. Every file is held to its SHA-256 whenever it is read.
  */
+import { readFile } from "../files/read_file.ts";
 import { sha256 } from "../files/sha256.ts";
 import { CIFAR, type Dataset, type Split } from "./dataset.ts";
 import { download, type OnProgress } from "./download.ts";
@@ -161,7 +162,7 @@ async function readChecked(
   const fix = `deno task data --get ${set.name}${data === DATA_FOLDER ? "" : ` --data ${shellQuoted(data)}`}`;
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    bytes = await Deno.readFile(path);
+    bytes = await readFile(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new Error(`${path} is missing; this gets it: ${fix}`);

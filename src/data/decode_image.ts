@@ -8,6 +8,7 @@ import decodeJpeg, { init as initJpeg } from "@jsquash/jpeg/decode.js";
 import decodePng, { init as initPng } from "@jsquash/png/decode.js";
 import decodeWebp, { init as initWebp } from "@jsquash/webp/decode.js";
 import { imageDimensionsFromData } from "image-dimensions";
+import { readFile } from "../files/read_file.ts";
 import * as codecs from "./image_codecs.js";
 
 /** Names of the files that are decoded. */
@@ -30,7 +31,7 @@ const BACKGROUND = 255;
 export async function decodeImage(path: string): Promise<Picture> {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    bytes = await Deno.readFile(path);
+    bytes = await readFile(path);
   } catch (error) {
     throw new Error(`cannot read the image ${path}: ${(error as Error).message}`);
   }

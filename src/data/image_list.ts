@@ -1,11 +1,12 @@
 /** Many images in one file, as the network takes them: little-endian float32 [count][height][width][channels], normalised. */
+import { readFile } from "../files/read_file.ts";
 import { type Shape, sizeOf } from "../models/graph.ts";
 
 /** The images of a file, each as long as `shape` says. Throws one sentence that names the file and what is wrong with it. */
 export async function readImageList(path: string, shape: Shape): Promise<Float32Array[]> {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    bytes = await Deno.readFile(path);
+    bytes = await readFile(path);
   } catch (error) {
     throw new Error(`cannot read the images ${path}: ${(error as Error).message}`);
   }

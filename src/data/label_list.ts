@@ -1,4 +1,5 @@
 /** What images show: a text file with a line an image, in the order of the images, a class by its number or its name. */
+import { readText } from "../files/read_file.ts";
 
 /**
  * The classes of a file of labels.
@@ -15,7 +16,7 @@ export async function readLabels(
 ): Promise<number[]> {
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readText(path);
   } catch (error) {
     throw new Error(`cannot read the labels ${path}: ${(error as Error).message}`);
   }

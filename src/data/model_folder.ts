@@ -9,6 +9,7 @@ import { type NumberType, readSafetensors, writeSafetensors } from "../models/sa
 import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
+import { readFile, readFileSync } from "../files/read_file.ts";
 import { replaceFile } from "../files/replace_file.ts";
 import { sha256 } from "../files/sha256.ts";
 import { CHANNEL_ORDERS, type PixelFormat } from "./pixel_format.ts";
@@ -38,7 +39,7 @@ const GRAPH = "graph.json", WEIGHTS = "weights.safetensors";
 /** Reads a model folder; errors name the file and what is wrong with it. */
 export async function readModelFolder(folder: string): Promise<Model> {
   const description = await readModelDescription(folder);
-  const { model, classes } = description, bytes = await readFile(folder, WEIGHTS);
+  const { model, classes } = description, bytes = await readPart(folder, WEIGHTS);
   const path = graphPath(folder), own = path === undefined ? undefined : readGraph(path);
   const graph = naming(`${folder}/${MODEL_FILE}`, () => {
     const graph = withLearnedActivations(own ?? buildModel(model, classes), description.activation);
@@ -77,7 +78,7 @@ export function graphPath(folder: string): string | undefined {
 export function readGraph(path: string): Graph {
   let text: string;
   try {
-    text = Deno.readTextFileSync(path);
+    text = new TextDecoder().decode(readFileSync(path));
   } catch (error) {
     throw new Error(`cannot read the network ${path}: ${(error as Error).message}`);
   }
@@ -86,11 +87,11 @@ export function readGraph(path: string): Graph {
 
 /** Reads `model.json` alone. */
 export const readModelDescription = async (folder: string): Promise<ModelDescription> =>
-  parseDescription(`${folder}/${MODEL_FILE}`, await readFile(folder, MODEL_FILE));
+  parseDescription(`${folder}/${MODEL_FILE}`, await readPart(folder, MODEL_FILE));
 
 /** Size and SHA-256 of the weights of a folder, as `sha256sum` prints it. */
 export async function weightsFile(folder: string): Promise<{ bytes: number; sha256: string }> {
-  const file = await readFile(folder, WEIGHTS);
+  const file = await readPart(folder, WEIGHTS);
   return { bytes: file.length, sha256: await sha256(file) };
 }
 
@@ -125,9 +126,9 @@ export function writeDescription(
   replaceFile(`${folder}/${MODEL_FILE}`, JSON.stringify(description, null, 2) + "\n");
 }
 
-async function readFile(folder: string, name: string): Promise<Uint8Array<ArrayBuffer>> {
+async function readPart(folder: string, name: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return await Deno.readFile(`${folder}/${name}`);
+    return await readFile(`${folder}/${name}`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
       throw new Error(

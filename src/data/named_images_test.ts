@@ -30,6 +30,11 @@ it("readNamedImages() takes the images of a folder by name, and says what it lef
       `left out of ${folder}: 1 not named .png, .jpg, .jpeg or .webp`,
       "1 of 2 images were scaled and cropped to 4 x 4",
     ]);
+    // What is beyond the limit is not decoded, so it may be damaged.
+    await Deno.writeTextFile(`${folder}/b.png`, "no picture");
+    const first = await readNamedImages(folder, SHAPE, { limit: 1 });
+    assertEquals([first.names, first.available], [["a.PNG"], 2]);
+    assertEquals(first.notes[1], "1 of 1 images were scaled and cropped to 4 x 4");
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -40,7 +45,12 @@ it("readNamedImages() takes the images of one file by number", async () => {
   try {
     const images = [1, 2].map((value) => new Float32Array(48).fill(value));
     await writeImageList(file, images);
-    assertEquals(await readNamedImages(file, SHAPE), { images, names: ["0", "1"], notes: [] });
+    assertEquals(await readNamedImages(file, SHAPE), {
+      images,
+      names: ["0", "1"],
+      available: 2,
+      notes: [],
+    });
   } finally {
     await Deno.remove(file);
   }

@@ -14,8 +14,10 @@ export function checkWritable(folder: string): void {
   }
 }
 
-export function cannotWrite(folder: string, { message }: Error): Error {
-  // The runtime repeats the path after its reason.
-  const reason = message.replace(/ \(os error \d+\).*$|: \w+ '.*$/s, "");
+export function cannotWrite(folder: string, error: Error): Error {
+  // The runtime repeats the path after its reason, and asks for rights where it lets nobody write: in /proc, /sys, /dev.
+  const reason = error instanceof Deno.errors.NotCapable
+    ? "it is the system's"
+    : error.message.replace(/ \(os error \d+\).*$|: \w+ '.*$/s, "");
   return new Error(`cannot write to the folder ${folder}: ${reason}; make it writable, or give another one`);
 }

@@ -283,6 +283,8 @@ function parseRangesOption(graph: Graph, text: string): Ranges {
       } activations and its logits`,
     );
   }
+  const wrong = numbers.findIndex((number) => !(number > 0 && Number.isFinite(number)));
+  if (wrong >= 0) throw new UsageError(`--ranges: number ${wrong + 1} is ${numbers[wrong]}; all are above 0`);
   return Object.fromEntries(layers.map(({ id }, i) => [id, numbers[i]]));
 }
 

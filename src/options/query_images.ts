@@ -82,18 +82,16 @@ async function listedImages(
   { graph, classNames, pixels }: Asked,
 ): Promise<QueryImages> {
   const { readNamedImages } = await import("../data/named_images.ts");
-  const { images, names, notes } = await readNamedImages(path, graph.inputShape, pixels);
+  const { images, names, available, notes } = await readNamedImages(path, graph.inputShape, {
+    pixels,
+    limit,
+  });
   let labels: number[] | null = null;
   if (labelFile !== undefined) {
     const { readLabels } = await import("../data/label_list.ts");
-    labels = await readLabels(labelFile, images.length, { classes: graph.classes, classNames });
+    labels = await readLabels(labelFile, available, { classes: graph.classes, classNames });
   }
-  return {
-    images: images.slice(0, limit),
-    names: names.slice(0, limit),
-    labels: labels?.slice(0, limit) ?? null,
-    note: joined(notes),
-  };
+  return { images, names, labels: labels?.slice(0, limit) ?? null, note: joined(notes) };
 }
 
 /** The test images of a dataset, which brings their classes. */

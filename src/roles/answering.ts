@@ -50,13 +50,16 @@ export async function answerAll(
       });
     }
     clients++;
+    let session = "session";
     try {
-      let name = "";
       const queries = await answer({ ...options, draining: draining.signal }, client, (begun) => {
-        name = begun;
-        log.info(`session ${name} with ${client.address}`);
+        session += ` ${begun}`;
+        log.info(`${session} with ${client.address}`);
       });
-      log.info(`session ${name} is over, ${queries} queries answered`);
+      log.info(`${session} is over, ${queries} queries answered`);
+    } catch (error) {
+      // The client has heard of it.
+      log.warn(`${session} with ${client.address}: ${(error as Error).message}`);
     } finally {
       clients--;
     }

@@ -30,26 +30,24 @@ export async function dealAll(
     readonly log: Log;
   },
 ): Promise<void> {
-  let sessions = 0;
-  const meetings = new Meetings((waiting) =>
-    sessions + waiting < most
-      ? null
-      : `the dealer is busy with ${sessions + waiting} sessions; try again later`
-  );
+  const meetings = new Meetings(most);
   await serveAll(listener, draining, log, async (party) => {
     const parties = await unlessDraining(meetings.join(party), "dealer", draining.signal);
     if (parties === null) return;
-    sessions++;
+    const { name, server, client, leave } = parties,
+      session = `session ${name} of ${server.address} and ${client.address}`;
+    log.info(session);
     try {
-      const { name, server, client } = parties;
-      log.info(`session ${name} of ${server.address} and ${client.address}`);
       await withinSession(
         options.pool,
         (scope) => deal({ ...options, draining: draining.signal }, scope, parties),
       );
       log.info(`session ${name} is over`);
+    } catch (error) {
+      // Both have heard of it.
+      log.warn(`${session}: ${(error as Error).message}`);
     } finally {
-      sessions--;
+      leave();
     }
   });
 }

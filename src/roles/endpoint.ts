@@ -1,4 +1,5 @@
 /** Addresses of the three roles, and how each proves to the others which one it is. */
+import { readText } from "../files/read_file.ts";
 import type { TcpOptions, TlsIdentity } from "../network/tcp.ts";
 import { TOKEN_DIGITS } from "../network/handshake.ts";
 import { UsageError } from "../terminal/command.ts";
@@ -73,9 +74,9 @@ export async function identityFrom(
 
 async function readIdentity(role: RoleName, folder: string): Promise<TlsIdentity> {
   const identity = {
-    cert: await readText(`${folder}/${KEY_FILES.cert}`),
+    cert: await readKey(`${folder}/${KEY_FILES.cert}`),
     key: await readSecret(`${folder}/${KEY_FILES.key}`),
-    ca: await readText(`${folder}/${KEY_FILES.ca}`),
+    ca: await readKey(`${folder}/${KEY_FILES.ca}`),
   };
   // Loaded when needed, as TLS is.
   const fault = (await import("../network/certificate.ts")).faultOf(identity, role);
@@ -102,16 +103,16 @@ function parseTokens(text: string, path: string): Tokens {
 
 /** A file that nobody else may read. */
 async function readSecret(path: string): Promise<string> {
-  const text = await readText(path), { mode } = await Deno.stat(path);
+  const text = await readKey(path), { mode } = await Deno.stat(path);
   if (mode !== null && (mode & 0o077) !== 0) {
     throw new Error(`other users of this machine may read ${path}; take that right away: chmod 600`);
   }
   return text;
 }
 
-async function readText(path: string): Promise<string> {
+async function readKey(path: string): Promise<string> {
   try {
-    return await Deno.readTextFile(path);
+    return await readText(path);
   } catch (error) {
     throw new Error(`cannot read ${path}: ${(error as Error).message}`);
   }

@@ -106,23 +106,33 @@ export interface Parties {
   readonly client: FramedChannel;
   /** How a log names the session. */
   readonly name: string;
+  /** To be called at the session's end, which leaves its place to another. */
+  leave(): void;
 }
 
 /** The party of a session that came first, and a promise of the other one. */
 interface First {
   readonly party: FramedChannel;
   readonly other: PromiseWithResolvers<FramedChannel>;
+  /** The other one, from the moment it came. */
+  second?: FramedChannel;
 }
+
+/** Clients whose server is not there yet: for as long as two connections take, unless the number is of their own making. */
+const MOST_LONE_CLIENTS = 16;
 
 /** How long the number of the second party may take after the first has said that both are there: it was sent before. */
 const LATENESS_MS = 5000;
 
-/** The dealer's end: brings together the server and the client that name the same session. */
+/**
+ * The dealer's end: brings together the server and the client that name the same session. Of `most` places each session takes one when
+ * its server comes, who draws the numbers: clients alone, with numbers of their own, keep nobody out.
+ */
 export class Meetings {
   readonly #first = new Map<string, First>();
+  #sessions = 0;
 
-  /** `refusal` says why no further session may begin now, if it may not. */
-  constructor(private readonly refusal: (waiting: number) => string | null = () => null) {}
+  constructor(private readonly most = Infinity) {}
 
   /**
    * One party's way into its session. Resolves to both for the one that came first, to null for the other one. Who goes away before both
@@ -135,35 +145,53 @@ export class Meetings {
     const number = new Uint8Array(SESSION_BYTES);
     await party.receive(SESSION_TAG, number);
     const key = number.toHex(), first = this.#first.get(key);
-    if (first !== undefined) {
-      if (first.party.peer === party.peer) {
-        throw new ProtocolError(`a ${party.peer} of this session is there already`);
-      }
-      this.#first.delete(key);
-      first.other.resolve(party);
-      return null;
+    if (first?.party.peer === party.peer) {
+      throw new ProtocolError(`a ${party.peer} of this session is there already`);
     }
-    const refusal = this.refusal(this.#first.size);
-    if (refusal !== null) throw new ProtocolError(refusal, { mayPass: true });
-    return await this.#await(key, { party, other: Promise.withResolvers() }, shortName(number));
+    if (party.peer === "server") this.#takePlace(first);
+    else if (first === undefined) this.#makeRoomForClient();
+    if (first === undefined) {
+      return await this.#await(key, { party, other: Promise.withResolvers() }, shortName(number));
+    }
+    this.#first.delete(key);
+    first.second = party;
+    first.other.resolve(party);
+    return null;
   }
 
-  async #await(key: string, { party, other }: First, name: string): Promise<Parties> {
-    this.#first.set(key, { party, other });
-    let second: FramedChannel | undefined;
+  #takePlace(client: First | undefined): void {
+    if (this.#sessions >= this.most) {
+      const busy = new ProtocolError(`the dealer is busy with ${this.#sessions} sessions; try again later`, {
+        mayPass: true,
+      });
+      client?.other.reject(busy);
+      throw busy;
+    }
+    this.#sessions++;
+  }
+
+  #makeRoomForClient(): void {
+    const alone = [...this.#first.values()].filter(({ party }) => party.peer === "client");
+    if (alone.length < MOST_LONE_CLIENTS) return;
+    alone[0].other.reject(new ProtocolError("gave its place to a later client", { mayPass: true }));
+  }
+
+  async #await(key: string, first: First, name: string): Promise<Parties> {
+    this.#first.set(key, first);
+    const { party, other } = first, leave = () => void this.#sessions--;
     try {
       // Said when the other one is there too, and awaited from now on: who goes meanwhile is noticed.
       const isReady = party.receive(MEETING_TAG, NOTHING);
-      second = await Promise.race([other.promise, isReady.then(() => soon(other.promise, party.peer))]);
+      const second = await Promise.race([other.promise, isReady.then(() => soon(other.promise, party.peer))]);
       await Promise.all([isReady, second.receive(MEETING_TAG, NOTHING)]);
       return party.peer === "server"
-        ? { server: party, client: second, name }
-        : { server: second, client: party, name };
+        ? { server: party, client: second, name, leave }
+        : { server: second, client: party, name, leave };
     } catch (error) {
-      await second?.abort(...reasonForPeers(error));
+      if (this.#first.get(key) === first) this.#first.delete(key);
+      if (party.peer === "server" || first.second !== undefined) leave();
+      await first.second?.abort(...reasonForPeers(error));
       throw error;
-    } finally {
-      this.#first.delete(key);
     }
   }
 }

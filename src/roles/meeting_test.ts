@@ -1,5 +1,5 @@
 /** Sessions side by side in one process: each ends alone, with its memory and its channels. */
-import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { fromDealer } from "../correlations/source.ts";
 import { everything, odd, smallWeights } from "../models/_small_networks.ts";
@@ -198,6 +198,16 @@ it("an error of a role itself travels as no more than that there was one", async
 /** A party at the dealer's door, and the dealer's end of its link. */
 const party = (role: "server" | "client") => memoryPair({ roles: ["dealer", role], timeoutMs: 2000 });
 
+const newNumber = () => crypto.getRandomValues(new Uint8Array(16));
+
+/** A party that names a session to the dealer. */
+async function come(meetings: Meetings, role: "server" | "client", number: Uint8Array) {
+  const [atDealer, end] = party(role), joining = meetings.join(atDealer);
+  joining.catch(() => {});
+  await end.send(SESSION_TAG, number);
+  return { joining, end };
+}
+
 /** Server and client on their way to a dealer. */
 async function meeting(meetings: Meetings) {
   const [server, client] = memoryPair(),
@@ -236,22 +246,45 @@ it("a party that goes before its peer is there takes its session along, and no o
 });
 
 it("the dealer refuses a second server of a session, and more sessions than it may have", async () => {
-  let isFull = false;
-  const meetings = new Meetings(() => isFull ? "the dealer is busy" : null);
-  const number = crypto.getRandomValues(new Uint8Array(16));
-  const come = async (number: Uint8Array) => {
-    const [atDealer, end] = party("server"), joining = meetings.join(atDealer);
-    await end.send(SESSION_TAG, number);
-    return { joining, end };
-  };
-  const first = await come(number), second = await come(number);
+  const meetings = new Meetings(1), number = newNumber();
+  const first = await come(meetings, "server", number), second = await come(meetings, "server", number);
   await assertRejects(() => second.joining, ProtocolError, "a server of this session is there already");
-  isFull = true;
-  const third = await come(crypto.getRandomValues(new Uint8Array(16)));
-  const error = await third.joining.catch((error) => error);
-  assert(error instanceof ProtocolError && error.mayPass && error.message === "the dealer is busy");
+  const refused = async ({ joining }: { joining: Promise<unknown> }) => {
+    const error = await joining.catch((error) => error);
+    assert(error instanceof ProtocolError && error.mayPass);
+    assertMatch(error.message, /^the dealer is busy with 1 sessions/);
+  };
+  await refused(await come(meetings, "server", newNumber()));
+  // Nor does a client that was here first bring its server in; it hears why.
+  const other = newNumber(), client = await come(meetings, "client", other);
+  await refused(await come(meetings, "server", other));
+  await refused(client);
+  // A place is free again when its session has failed, and when it has ended.
   first.end.close();
   await assertRejects(() => first.joining, ProtocolError);
+  for (let i = 0; i < 2; i++) {
+    const { joined, met } = await meeting(meetings);
+    await met;
+    const [parties] = (await Promise.all(joined)).filter((parties) => parties !== null);
+    await refused(await come(meetings, "server", newNumber()));
+    parties.leave();
+  }
+});
+
+it("clients with numbers of their own keep neither place nor memory of the dealer", async () => {
+  const meetings = new Meetings(1), alone = [];
+  for (let i = 0; i < 20; i++) alone.push(await come(meetings, "client", newNumber()));
+  const { joined, met } = await meeting(meetings);
+  await met;
+  assertEquals((await Promise.all(joined)).filter((parties) => parties !== null).length, 1);
+  // Those who have waited longest went for later ones, the last of which is the client that was met.
+  for (const { joining } of alone.slice(0, 4)) {
+    const error = await joining.catch((error) => error);
+    assert(error instanceof ProtocolError && error.mayPass);
+    assertEquals(error.message, "gave its place to a later client");
+  }
+  for (const { end } of alone) end.close();
+  await Promise.allSettled(alone.map(({ joining }) => joining));
 });
 
 it("a client begins anew what may pass, as long as answers come, and nothing else", async () => {

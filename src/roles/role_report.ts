@@ -31,6 +31,22 @@ export function logOf(role: string, json: boolean): Log {
   };
 }
 
+/** Dropped connections that a log names in a stretch of time; of more it gives the number, so that no flood fills a disk. */
+const MOST_DROPPED = 20, STRETCH_MS = 5000;
+
+/** Logs every connection that came to nothing, as {@linkcode listen} reports it. */
+export function dropsOf(log: Log, stretchMs = STRETCH_MS): (address: string, reason: string) => void {
+  let count = 0;
+  const sum = () => {
+    if (count > MOST_DROPPED) log.warn(`dropped ${count - MOST_DROPPED} more in ${stretchMs / 1000} s`);
+    count = 0;
+  };
+  return (address, reason) => {
+    if (count++ === 0) Deno.unrefTimer(setTimeout(sum, stretchMs));
+    if (count <= MOST_DROPPED) log.warn(`dropped ${address}: ${reason}`);
+  };
+}
+
 /** Option of the roles: a life for one session, as `infer` gives them. */
 export const ONCE_OPTION = {
   type: "boolean",
