@@ -15,6 +15,14 @@ const pages = async () => [
   ),
 ];
 
+/** "a/{b,c}.ts" names two files. */
+const alternatives = (path: string): string[] => {
+  const [, before, names, after] = /^(.*?)\{(.*?)\}(.*)$/.exec(path) ?? [];
+  return names === undefined
+    ? [path]
+    : names.split(",").flatMap((name) => alternatives(before + name + after));
+};
+
 describe("the documents", () => {
   it("are as `deno task documents` writes them", async () => {
     for (const [path, text] of await freshDocuments(catalogue)) {
@@ -37,6 +45,25 @@ describe("the documents", () => {
         if (/^https?:/.test(target)) continue;
         const path = new URL(target, new URL(`../${page}`, import.meta.url));
         await Deno.stat(path).catch(() => lost.push(`${page}: ${target}`));
+      }
+    }
+    assertEquals(lost, []);
+  });
+  it("name files of this repository that are there", async () => {
+    const lost: string[] = [];
+    for (const page of await pages()) {
+      for (
+        const [, path] of (await Deno.readTextFile(page)).matchAll(
+          /`((?:src|tests|experiments|docs)\/[^`\s]+)`/g,
+        )
+      ) {
+        for (const name of alternatives(path)) {
+          const glob = new RegExp(`^${name.replace(/[.+]/g, "\\$&").replace(/\*|<\w+>|SIZE/g, "[^/]+")}$`);
+          const folder = name.slice(0, name.replace(/\/$/, "").lastIndexOf("/"));
+          const isThere = await Array.fromAsync(Deno.readDir(folder), (entry) => `${folder}/${entry.name}`)
+            .then((paths) => paths.some((path) => glob.test(path) || `${path}/` === name), () => false);
+          if (!isThere) lost.push(`${page}: ${name}`);
+        }
       }
     }
     assertEquals(lost, []);

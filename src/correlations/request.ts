@@ -21,7 +21,7 @@ export type Request =
 
 const KINDS = ["session", "query", "end"] as const;
 const DIGEST_BYTES = 32;
-const REQUEST_BYTES = 8 + DIGEST_BYTES;
+export const REQUEST_BYTES = 8 + DIGEST_BYTES;
 
 /** Asks for material of the plan with this digest; resolves to this party's seed, or null for `end`. */
 export async function requestSeed(
@@ -47,7 +47,7 @@ export async function awaitRequest(party: Channel, digest: Uint8Array): Promise<
   if (digest.some((byte, i) => byte !== bytes[8 + i])) {
     throw new ProtocolError(
       "the dealer was started with a plan that is not that of the parties; use the same version, model, classes, activation, linear " +
-        "protocol, polynomial, fraction bits, ring bits, batch and ranges everywhere",
+        "protocol, polynomial or wave, fraction, ring and angle bits, batch and ranges everywhere",
     );
   }
   const kind = KINDS[message.getUint32(0, true)];

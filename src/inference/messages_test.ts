@@ -1,7 +1,7 @@
 /** What leaves a process: every byte is one that the protocol notes know, and nothing that memory happened to hold. */
 import { assert, assertEquals } from "@std/assert";
 import { it } from "@std/testing/bdd";
-import { REQUEST_TAG } from "../correlations/request.ts";
+import { REQUEST_BYTES, REQUEST_TAG } from "../correlations/request.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
 import { fittedWave } from "../models/trigonometric.ts";
@@ -79,6 +79,22 @@ for (const { activation, linear, scaling } of PROTOCOLS) {
       assertEquals(marked.logits, zeros.logits);
     });
   }
+}
+
+for (const { activation, linear, scaling } of PROTOCOLS) {
+  it(`${activation} with ${linear} tells the dealer nothing of weights and image: requests, the same for others`, async () => {
+    const graph = scaling.kind === "ring" ? odd : everything, plan = planOf(graph, activation, linear);
+    const toDealer = async (weightSeed: number, imageSeed: number) => {
+      const recorded = await recordInference(plan, randomWeights(graph, weightSeed, QUARTIC), [
+        seededImage(graph, imageSeed),
+      ]);
+      return recorded.messages.filter(({ to }) => to === "dealer");
+    };
+    const [messages, others] = [await toDealer(1, 3), await toDealer(2, 4)];
+    assert(messages.some(({ from }) => from === "server") && messages.some(({ from }) => from === "client"));
+    assert(messages.every(({ tag, bytes }) => tag === REQUEST_TAG && bytes.length === REQUEST_BYTES));
+    assertEquals(messages, others);
+  });
 }
 
 for (const harmonics of [2, 3]) {

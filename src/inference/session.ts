@@ -42,7 +42,7 @@ export interface OnlineTime {
 /** Halves of values by name. */
 type Halves = Map<string, RingTensor<Width>>;
 
-/** Set-up of a party: compares plans, then masks and opens weights, once for all queries. */
+/** Set-up of a party: compares plans, then sends masked weights, once for all queries. */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { plan, peer, pool, role } = options, digest = await digestOf(plan), given = options.weights;
   const weights = given === null || given instanceof ServerWeights ? given : planWeights(plan, given);
@@ -67,7 +67,7 @@ async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
   if (mine.some((byte, i) => byte !== theirs[i])) {
     throw new ProtocolError(
       "server and client were started with different plans; use the same version, model, classes, activation, linear protocol, " +
-        "polynomial, fraction bits, ring bits, batch and ranges on both sides",
+        "polynomial or wave, fraction, ring and angle bits, batch and ranges on both sides",
     );
   }
 }

@@ -1,4 +1,4 @@
-/** Turns a folder of CSVs into figures, the report, and verdicts on the claims. */
+/** Turns a folder of CSVs into figures, the report, and verdicts on the claims; publishes the CSVs, and has the documents renewed. */
 import type { Catalogue, Experiment, Reference, Result, Size } from "./experiment.ts";
 import { checkClaims, type CheckedClaim } from "../report/claims.ts";
 import type { ChartDescription } from "../report/chart.ts";

@@ -64,7 +64,7 @@ export interface EngineState {
   readonly momentum: Weights;
 }
 
-/** What an evaluation without the clip reports. */
+/** What an evaluation reports. */
 export interface EvaluationReport {
   readonly images: number;
   readonly correct: number;
@@ -88,7 +88,7 @@ export interface TrainingEngine {
    * evaluation and inference only when it is done. A batch must not change before its promise has settled.
    */
   step(batch: Batch, settings: StepSettings): Promise<StepReport>;
-  /** Runs the inference graph (running statistics, no clip) and measures range and accuracy. */
+  /** Runs the inference graph (running statistics; no clip unless one is given) and measures range and accuracy. */
   evaluate(batch: Batch, range: number, clip?: number | null): Promise<EvaluationReport>;
   /** Logits [images, classes] of the inference graph, without the clip. */
   infer(batch: Batch): Promise<Float32Array>;

@@ -35,7 +35,7 @@ export const masked: LinearProtocol = {
       query: products,
       messages: b.map(({ words }) => ({ phase: "session", from: "server", bytes: words * width / 8 })),
       async setUp(party, drawn, encoded) {
-        const convolutions: RunnableConvolution[] = [], own: RunnableConvolution[] = [];
+        const convolutions: RunnableConvolution[] = [], packedHere: RunnableConvolution[] = [];
         for (const [i, layer] of layers.entries()) {
           const weights = encoded?.[i]?.weights;
           using d = weights
@@ -47,26 +47,26 @@ export const masked: LinearProtocol = {
           if (convolution === undefined) {
             const small = weights !== undefined;
             convolution = party.pool.convolution(width, layer.spec, (weights ?? d).address, { small });
-            own.push(convolution);
+            packedHere.push(convolution);
           }
           convolutions.push(convolution);
         }
         return {
           async prepare({ ring, role }, drawn, [early]) {
-            // D in the client's convolutions, which run here; W in the server's.
+            // Delta = W - B in the client's convolutions, which run here; W in the server's.
             const isClient = role === "client", local = isClient ? convolutions : [];
             const shares = await earlyShares(drawn, products, outputs, encoded, local, early);
             if (isClient) return { early: shares };
             const part = partOf(ring, role, input, early);
             const online = once("masked", ([late]) => {
-              using x = part(late);
+              using masked = part(late); // x - a
               return Promise.resolve(
-                convolutions.map((convolution, i) => convolve(convolution, x, outputs[i])),
+                convolutions.map((convolution, i) => convolve(convolution, masked, outputs[i])),
               );
             });
             return { early: shares, online };
           },
-          [Symbol.dispose]: () => disposeAll([...own, ...encoded?.map(({ bias }) => bias) ?? []]),
+          [Symbol.dispose]: () => disposeAll([...packedHere, ...encoded?.map(({ bias }) => bias) ?? []]),
         };
       },
     };

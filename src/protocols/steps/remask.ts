@@ -47,20 +47,20 @@ export function remask(input: Wire): ProtocolStep {
         };
       }
       if (!clientLate) {
-        const opened = await receive(party, input, bits);
-        if (early) arithmetic(ring, width).add(opened.address, early.address, opened.address, words);
-        return { early: [opened], online: once("re-masking", ([late]) => Promise.resolve([late?.retain()])) };
+        const masked = await receive(party, input, bits);
+        if (early) arithmetic(ring, width).add(masked.address, early.address, masked.address, words);
+        return { early: [masked], online: once("re-masking", ([late]) => Promise.resolve([late?.retain()])) };
       }
       early?.retain();
       return {
         early: [undefined],
         online: once("re-masking", async ([late]) => {
-          const opened = await receive(party, input, bits);
+          const masked = await receive(party, input, bits);
           for (const half of [early, late]) {
-            if (half) arithmetic(ring, width).add(opened.address, half.address, opened.address, words);
+            if (half) arithmetic(ring, width).add(masked.address, half.address, masked.address, words);
           }
           early?.[Symbol.dispose]();
-          return [opened];
+          return [masked];
         }),
       };
     }),
@@ -81,7 +81,7 @@ async function send(
 }
 
 async function receive({ ring, peer, tag }: Party, { words, width, fractionBits }: Wire, bits: number) {
-  const opened = new RingTensor(ring, width, words, fractionBits);
-  await receiveNumbers(peer, tag, opened, bits);
-  return opened;
+  const masked = new RingTensor(ring, width, words, fractionBits);
+  await receiveNumbers(peer, tag, masked, bits);
+  return masked;
 }
