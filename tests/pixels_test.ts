@@ -204,3 +204,10 @@ describe("a file that is no image, or only a part of one", () => {
     });
   }
 });
+
+it("the name of a file writes no line and steers no terminal", async () => {
+  await written("names/x\u001b[31mred\nline.png", png(SQUARE));
+  await using program = Program.start("infer", ["--images", `${root}/names`]);
+  const { stdout } = await program.succeeds();
+  assert(stdout.includes("x?[31mred?line.png") && !stdout.includes("\u001b"), stdout);
+});

@@ -6,6 +6,7 @@ import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { onExit, runCommand } from "../terminal/command.ts";
+import { visible, visibleName } from "../terminal/visible.ts";
 import { connectOption, IDENTITY_OPTIONS, identityFrom, parseAddress } from "../roles/endpoint.ts";
 import {
   DRAWN_OPTION,
@@ -104,7 +105,9 @@ await runCommand({
           answers.push(answer);
           const what = names?.[(answers.length - 1) % images.length] ?? `query ${answered} of ${queries}`;
           if (!options.json) {
-            console.log(`client: ${total > 1 ? `${what}: ` : ""}${verdictOf(answer, figures.onlineMs)}`);
+            console.log(
+              `client: ${total > 1 ? `${visibleName(what)}: ` : ""}${verdictOf(answer, figures.onlineMs)}`,
+            );
           }
         }
       },
@@ -114,7 +117,7 @@ await runCommand({
       const before = answered;
       return ask(asking, (query) => batchOf(views, plan, before + query), queries - before);
     };
-    if (note !== null && !options.json) console.log(`client: ${note}`);
+    if (note !== null && !options.json) console.log(`client: ${visible(note)}`);
     confine(pool);
     if (options.once) await session();
     else await withReconnections(session, () => answered, log);

@@ -43,6 +43,7 @@ import {
 import { Progress } from "../terminal/progress.ts";
 import { asksMany, batchFrom, type ImageChoice, imagesFrom, pixelsOf } from "../options/query_images.ts";
 import { formatTable } from "../terminal/table.ts";
+import { visible, visibleName } from "../terminal/visible.ts";
 import { REVECTORIZE } from "../terminal/v8_flags.ts";
 
 const OPTIONS = {
@@ -385,7 +386,7 @@ function print(result: InferResult, names: readonly string[]): void {
       } at the client`,
     );
   }
-  if (result.note !== null) console.log(result.note);
+  if (result.note !== null) console.log(visible(result.note));
   if (result.grossErrors > 0) {
     console.log(`${result.grossErrors} queries with a gross error, left out below unless all had one`);
   }
@@ -434,7 +435,7 @@ function printClasses(
   if (accuracy === null) {
     console.log(
       "\n" + formatTable(classes.map((label, i) => ({
-        image: names[i],
+        image: visibleName(names[i]),
         class: named(label),
         "": label === plaintextClasses[i] ? "" : `plaintext: ${named(plaintextClasses[i])}`,
       }))),
@@ -454,7 +455,7 @@ function printClasses(
 }
 
 function classNameOf(label: number, classNames: readonly string[] | null): string {
-  return classNames === null ? `${label}` : `${label} (${classNames[label]})`;
+  return classNames === null ? `${label}` : `${label} (${visibleName(classNames[label])})`;
 }
 
 /** The class, what the picture shows, and whether plaintext says the same. */

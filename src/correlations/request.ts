@@ -47,7 +47,7 @@ export async function awaitRequest(party: Channel, digest: Uint8Array): Promise<
   if (digest.some((byte, i) => byte !== bytes[8 + i])) {
     throw new ProtocolError(
       "the dealer was started with a plan that is not that of the parties; use the same version, model, classes, activation, linear " +
-        "protocol, polynomial or wave, fraction, ring and angle bits, batch and ranges everywhere",
+        "protocol, polynomial or wave, fraction bits, ring bits, angle bits, batch and ranges everywhere",
     );
   }
   const kind = KINDS[message.getUint32(0, true)];

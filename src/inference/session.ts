@@ -67,7 +67,7 @@ async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
   if (mine.some((byte, i) => byte !== theirs[i])) {
     throw new ProtocolError(
       "server and client were started with different plans; use the same version, model, classes, activation, linear protocol, " +
-        "polynomial or wave, fraction, ring and angle bits, batch and ranges on both sides",
+        "polynomial or wave, fraction bits, ring bits, angle bits, batch and ranges on both sides",
     );
   }
 }

@@ -24,6 +24,8 @@ const JOINED_BYTES = 64 * 1024;
 const SMALL_BYTES = 1024;
 /** What an ending connection may take: delivering our reason, or hearing the peer's. */
 const FAREWELL_MS = 1000;
+/** Signs of life come every quarter of a time-out of at least one second, and some at once where the network held them back. */
+const SHORTEST_SILENCE_MS = 200, MOST_SIGNS = 100;
 /** No shaped link holds a frame for longer; a stamp that asks for more is a fault. */
 const LONGEST_DELAY_MS = 600_000;
 
@@ -73,6 +75,8 @@ export class FrameLink {
   /** Logical time (Lamport's clock): a message arrives one delay after its sender's time at departure. */
   #delays = 0;
 
+  readonly #beginMs = performance.now();
+  #signsHeard = 0;
   #signsOfLife: ReturnType<typeof setInterval> | undefined;
   /** Why the link is dead: the first cause, which every later call repeats. */
   #failure: Error | undefined;
@@ -272,6 +276,9 @@ export class FrameLink {
       if (header.kind !== FrameKind.alive) return { header, buffered };
       if (header.length !== 0 || header.sequence !== this.#receiveSequence) {
         throw this.#fault("its sign of life is out of order");
+      }
+      if (++this.#signsHeard > MOST_SIGNS + (performance.now() - this.#beginMs) / SHORTEST_SILENCE_MS) {
+        throw this.#fault("its signs of life come without end");
       }
       this.#receiveSequence = (this.#receiveSequence + 1) >>> 0;
       if (pause) this.#receiveWatch.progress();

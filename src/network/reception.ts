@@ -67,8 +67,10 @@ export function admit(source: ConnectionSource, options: ReceptionOptions): Chan
         const [longest] = pending.values();
         if (pending.size >= MOST_PENDING) longest("gave its place to a later one");
         void hear(caller);
-      } catch {
-        if (isOpen) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      } catch (error) {
+        if (!isOpen) break;
+        onDropped("a connection", `not accepted: ${(error as Error).message}`);
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     }
   };

@@ -148,9 +148,7 @@ function listenPlain(host: string, port: number): ConnectionSource {
   return {
     port: listener.addr.port,
     async next(): Promise<Caller> {
-      const stream = await listener.accept();
-      stream.setNoDelay(true);
-      const { hostname, port } = stream.remoteAddr;
+      const stream = await acceptOne(listener), { hostname, port } = stream.remoteAddr;
       const drop = () => {
         try {
           stream.close();
@@ -162,6 +160,24 @@ function listenPlain(host: string, port: number): ConnectionSource {
     },
     close: () => listener.close(),
   };
+}
+
+/** The next connection that is still there: of one that was reset while it waited the system says so in its place. */
+async function acceptOne(listener: Deno.TcpListener): Promise<Deno.TcpConn> {
+  const { NotConnected, ConnectionReset, ConnectionAborted } = Deno.errors;
+  for (;;) {
+    let stream: Deno.TcpConn | undefined;
+    try {
+      stream = await listener.accept();
+      stream.setNoDelay(true);
+      return stream;
+    } catch (error) {
+      stream?.close();
+      if (![NotConnected, ConnectionReset, ConnectionAborted].some((kind) => error instanceof kind)) {
+        throw error;
+      }
+    }
+  }
 }
 
 function checkPlaintext({ host, tls }: TcpOptions): void {

@@ -540,3 +540,43 @@ it("one byte from time to time is no message that begins", async () => {
   clearInterval(drip);
   assert(dripped > 1 && dripped < HEADER_BYTES, `${dripped} bytes came`);
 });
+
+it("connections that were reset while they waited keep nobody waiting", async () => {
+  const { listener, lines } = await logging();
+  try {
+    const reset = `import net from "node:net";
+      for (let i = 0; i < 200; i++) {
+        const socket = net.connect(${listener.port}, "127.0.0.1", () => socket.resetAndDestroy());
+        await new Promise((resolve) => socket.once("close", resolve));
+      }`;
+    // Nothing is accepted while this thread waits.
+    assert(new Deno.Command(Deno.execPath(), { args: ["eval", reset] }).outputSync().success);
+    const begun = performance.now(), accepted = listener.accept();
+    const client = await connect({ ...LOOPBACK, port: listener.port, role: "client", timeoutMs: 30_000 });
+    (await accepted).close();
+    client.close();
+    assertLess(performance.now() - begun, 2000);
+    assertEquals(lines.filter((line) => line.includes("not accepted")), []);
+  } finally {
+    listener.close();
+  }
+});
+
+it("a peer whose signs of life come without end is cut off", async () => {
+  const [near, far] = memoryStreams(), link = new FrameLink(near, "dealer", "client", { timeoutMs: 5000 });
+  const sign = new Uint8Array(HEADER_BYTES), header = new DataView(sign.buffer);
+  const flood = async () => {
+    for (let sequence = 0; sequence < 10_000; sequence++) {
+      encodeHeader({ kind: FrameKind.alive, tag: 0, sequence, length: 0, departureMs: 0, delays: 0 }, header);
+      await far.write(sign);
+    }
+  };
+  const flooding = flood().catch(() => {});
+  await assertRejects(
+    () => link.receive(FrameKind.data, 0, new Uint8Array(1), true),
+    ProtocolError,
+    "its signs of life come without end",
+  );
+  link.close();
+  await flooding;
+});

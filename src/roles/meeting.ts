@@ -110,26 +110,30 @@ export interface Parties {
   leave(): void;
 }
 
-/** The party of a session that came first, and a promise of the other one. */
-interface First {
+/** A party that has come, and a promise of the other one of its session, which fails where it loses its place. */
+interface Waiting {
   readonly party: FramedChannel;
   readonly other: PromiseWithResolvers<FramedChannel>;
   /** The other one, from the moment it came. */
   second?: FramedChannel;
 }
 
-/** Clients whose server is not there yet: for as long as two connections take, unless the number is of their own making. */
-const MOST_LONE_CLIENTS = 16;
+/** Clients whose server is not there: for as long as two connections take, unless they have no number or one of their own making. */
+const MOST_LONE_CLIENTS = 64;
 
-/** How long the number of the second party may take after the first has said that both are there: it was sent before. */
+/**
+ * How long the number of a session may take. Who comes sends it at once; and where the first has said that both are there, that of the
+ * second was sent before.
+ */
 const LATENESS_MS = 5000;
 
 /**
  * The dealer's end: brings together the server and the client that name the same session. Of `most` places each session takes one when
- * its server comes, who draws the numbers: clients alone, with numbers of their own, keep nobody out.
+ * its server comes, who draws the numbers: clients alone keep nobody out, and are few.
  */
 export class Meetings {
-  readonly #first = new Map<string, First>();
+  readonly #first = new Map<string, Waiting>();
+  readonly #loneClients = new Set<Waiting>();
   #sessions = 0;
 
   constructor(private readonly most = Infinity) {}
@@ -142,24 +146,45 @@ export class Meetings {
     if (party.peer !== "server" && party.peer !== "client") {
       throw new ProtocolError(`the dealer awaits servers and clients, there came a ${party.peer}`);
     }
-    const number = new Uint8Array(SESSION_BYTES);
-    await party.receive(SESSION_TAG, number);
-    const key = number.toHex(), first = this.#first.get(key);
+    const own: Waiting = { party, other: Promise.withResolvers() };
+    if (party.peer === "client") this.#enter(own);
+    try {
+      const number = new Uint8Array(SESSION_BYTES), named = party.receive(SESSION_TAG, number);
+      await Promise.race([
+        soon(named, `the ${party.peer} sent no number of a session within ${LATENESS_MS / 1000} s`),
+        own.other.promise,
+      ]);
+      return await this.#meet(own, number);
+    } finally {
+      this.#loneClients.delete(own);
+    }
+  }
+
+  /** One client too many takes the place of the one that has waited longest. */
+  #enter(client: Waiting): void {
+    const [longest] = this.#loneClients;
+    if (this.#loneClients.size >= MOST_LONE_CLIENTS) {
+      this.#loneClients.delete(longest);
+      longest.other.reject(new ProtocolError("gave its place to a later client", { mayPass: true }));
+    }
+    this.#loneClients.add(client);
+  }
+
+  async #meet(own: Waiting, number: SessionNumber): Promise<Parties | null> {
+    const { party } = own, key = number.toHex(), first = this.#first.get(key);
     if (first?.party.peer === party.peer) {
       throw new ProtocolError(`a ${party.peer} of this session is there already`);
     }
     if (party.peer === "server") this.#takePlace(first);
-    else if (first === undefined) this.#makeRoomForClient();
-    if (first === undefined) {
-      return await this.#await(key, { party, other: Promise.withResolvers() }, shortName(number));
-    }
+    if (first === undefined) return await this.#await(key, own, shortName(number));
     this.#first.delete(key);
+    this.#loneClients.delete(first);
     first.second = party;
     first.other.resolve(party);
     return null;
   }
 
-  #takePlace(client: First | undefined): void {
+  #takePlace(client: Waiting | undefined): void {
     if (this.#sessions >= this.most) {
       const busy = new ProtocolError(`the dealer is busy with ${this.#sessions} sessions; try again later`, {
         mayPass: true,
@@ -170,19 +195,18 @@ export class Meetings {
     this.#sessions++;
   }
 
-  #makeRoomForClient(): void {
-    const alone = [...this.#first.values()].filter(({ party }) => party.peer === "client");
-    if (alone.length < MOST_LONE_CLIENTS) return;
-    alone[0].other.reject(new ProtocolError("gave its place to a later client", { mayPass: true }));
-  }
-
-  async #await(key: string, first: First, name: string): Promise<Parties> {
+  async #await(key: string, first: Waiting, name: string): Promise<Parties> {
     this.#first.set(key, first);
     const { party, other } = first, leave = () => void this.#sessions--;
     try {
       // Said when the other one is there too, and awaited from now on: who goes meanwhile is noticed.
       const isReady = party.receive(MEETING_TAG, NOTHING);
-      const second = await Promise.race([other.promise, isReady.then(() => soon(other.promise, party.peer))]);
+      const second = await Promise.race([
+        other.promise,
+        isReady.then(() =>
+          soon(other.promise, `the ${party.peer} says that both parties are there, but it is alone`)
+        ),
+      ]);
       await Promise.all([isReady, second.receive(MEETING_TAG, NOTHING)]);
       return party.peer === "server"
         ? { server: party, client: second, name, leave }
@@ -197,10 +221,10 @@ export class Meetings {
 }
 
 /** `promise`, if it comes soon. */
-async function soon<T>(promise: Promise<T>, role: string): Promise<T> {
+async function soon<T>(promise: Promise<T>, otherwise: string): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => late.reject(new ProtocolError(`the ${role} says that both parties are there, but it is alone`)),
+    () => late.reject(new ProtocolError(otherwise)),
     LATENESS_MS,
   );
   try {

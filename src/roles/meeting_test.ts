@@ -271,14 +271,53 @@ it("the dealer refuses a second server of a session, and more sessions than it m
   }
 });
 
+it("who comes to a session as the first of it fails hears of that, and no channel is left", async () => {
+  const meetings = new Meetings(1), outcomes = new Set<string>();
+  for (let pause = 0; pause < 12; pause++) {
+    const number = newNumber(), client = await come(meetings, "client", number), server = party("server");
+    const joining = meetings.join(server[0]);
+    joining.catch(() => {});
+    const wrong = client.end.send(SESSION_TAG, number);
+    for (let i = 0; i < pause; i++) await null;
+    await server[1].send(SESSION_TAG, number);
+    await wrong;
+    await assertRejects(() => client.joining, ProtocolError);
+    const heard = server[1].receive(SESSION_TAG, new Uint8Array(16)).catch((error) => error.message);
+    const soon = new Promise<string>((resolve) => setTimeout(resolve, 50, "it waits"));
+    const outcome: string = await Promise.race([heard, soon]);
+    outcomes.add(outcome);
+    // It came too late to be of that session, which nobody ends for it.
+    if (outcome === "it waits") {
+      server[1].close();
+      await assertRejects(() => joining, ProtocolError, "closed the connection");
+    }
+  }
+  assert([...outcomes].some((outcome) => outcome.startsWith("dealer stopped")), [...outcomes].join());
+  const { joined, met } = await meeting(meetings);
+  await met;
+  assertEquals((await Promise.all(joined)).filter((parties) => parties !== null).length, 1);
+});
+
+it("who says no number of a session goes soon", async () => {
+  const meetings = new Meetings(), [atDealer, end] = party("client"), begun = performance.now();
+  const channel = memoryPair({ roles: ["dealer", "client"], timeoutMs: 60_000 });
+  await assertRejects(
+    () => meetings.join(channel[0]),
+    ProtocolError,
+    "sent no number of a session within 5 s",
+  );
+  assertLess(performance.now() - begun, 7000);
+  for (const one of [atDealer, end, ...channel]) one.close();
+});
+
 it("clients with numbers of their own keep neither place nor memory of the dealer", async () => {
   const meetings = new Meetings(1), alone = [];
-  for (let i = 0; i < 20; i++) alone.push(await come(meetings, "client", newNumber()));
+  for (let i = 0; i < 68; i++) alone.push(await come(meetings, "client", newNumber()));
   const { joined, met } = await meeting(meetings);
   await met;
   assertEquals((await Promise.all(joined)).filter((parties) => parties !== null).length, 1);
   // Those who have waited longest went for later ones, the last of which is the client that was met.
-  for (const { joining } of alone.slice(0, 4)) {
+  for (const { joining } of alone.slice(0, 5)) {
     const error = await joining.catch((error) => error);
     assert(error instanceof ProtocolError && error.mayPass);
     assertEquals(error.message, "gave its place to a later client");

@@ -314,12 +314,12 @@ function valueOf(flag: string, option: Option, found: unknown): unknown {
   return option.default;
 }
 
-/** `--name -1` as `--name=-1`: a number behind an option that takes a value is that value, not an option. */
+/** `--name -1` as `--name=-1`: a number behind an option that takes a value is that value, not an option; nor is an empty text. */
 function withNegativeValues(args: readonly string[], valued: readonly string[]): string[] {
   const joined: string[] = [];
   for (const arg of args) {
     const before = joined.at(-1);
-    if (/^-[\d.]/.test(arg) && before?.startsWith("--") && valued.includes(before.slice(2))) {
+    if (/^(-[\d.]|$)/.test(arg) && before?.startsWith("--") && valued.includes(before.slice(2))) {
       joined[joined.length - 1] = `${before}=${arg}`;
     } else joined.push(arg);
   }

@@ -140,6 +140,10 @@ describe("parseCommand()", () => {
       "--seed lacks its value: it accepts an integer from 0 to 100",
     );
     assertEquals(
+      message("--seed", ""), // as from a variable that is not set
+      "--seed lacks its value: it accepts an integer from 0 to 100",
+    );
+    assertEquals(
       message("--profile", "--json"),
       "--profile lacks its value: it accepts one of lan, wan",
     );
