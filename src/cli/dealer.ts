@@ -16,7 +16,6 @@ import { dealAll, type DealingOptions, dealOnce } from "../roles/dealing.ts";
 import { confine } from "../roles/confinement.ts";
 import { describeTags } from "../roles/meeting.ts";
 import {
-  dropsOf,
   logOf,
   ONCE_OPTION,
   peakRssMB,
@@ -74,7 +73,7 @@ await runCommand({
       role: "dealer",
       timeoutMs: options.timeout * 1000,
       describeTag: describeTags(plan),
-      onDropped: dropsOf(log),
+      onDropped: (address, reason) => log.warn(`dropped ${address}: ${reason}`),
     });
     onExit(() => listener.close());
     reportLine(

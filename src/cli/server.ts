@@ -41,7 +41,6 @@ import { answer, answerAll } from "../roles/answering.ts";
 import { confine } from "../roles/confinement.ts";
 import { describeTags } from "../roles/meeting.ts";
 import {
-  dropsOf,
   logOf,
   ONCE_OPTION,
   peakRssMB,
@@ -107,7 +106,7 @@ await runCommand({
       ...common,
       expectedPeer: "client",
       profile,
-      onDropped: dropsOf(log),
+      onDropped: (address, reason) => log.warn(`dropped ${address}: ${reason}`),
     });
     onExit(() => listener.close());
     reportLine(

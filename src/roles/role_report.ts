@@ -21,29 +21,29 @@ export interface Log {
   warn(text: string): void;
 }
 
+/** Warnings in a stretch of time; of more a log gives the number, so that no flood of strangers or clients fills a disk. */
+const MOST_WARNINGS = 20, STRETCH_MS = 5000;
+
 /** On the output stream, or with `json`, whose lines another program reads, all on the error stream. */
 export function logOf(role: string, json: boolean): Log {
   const line = (level: string, text: string) =>
     `${new Date().toISOString()} ${level} ${role}: ${visible(text)}`;
   return {
     info: (text) => (json ? console.error : console.log)(line("info", text)),
-    warn: (text) => console.error(line("warn", text)),
+    warn: sparingly((text) => console.error(line("warn", text))),
   };
 }
 
-/** Dropped connections that a log names in a stretch of time; of more it gives the number, so that no flood fills a disk. */
-const MOST_DROPPED = 20, STRETCH_MS = 5000;
-
-/** Logs every connection that came to nothing, as {@linkcode listen} reports it. */
-export function dropsOf(log: Log, stretchMs = STRETCH_MS): (address: string, reason: string) => void {
+/** Writes the first lines of each stretch, and at its end how many more there were. */
+export function sparingly(write: (text: string) => void, stretchMs = STRETCH_MS): (text: string) => void {
   let count = 0;
   const sum = () => {
-    if (count > MOST_DROPPED) log.warn(`dropped ${count - MOST_DROPPED} more in ${stretchMs / 1000} s`);
+    if (count > MOST_WARNINGS) write(`${count - MOST_WARNINGS} more warnings in ${stretchMs / 1000} s`);
     count = 0;
   };
-  return (address, reason) => {
+  return (text) => {
     if (count++ === 0) Deno.unrefTimer(setTimeout(sum, stretchMs));
-    if (count <= MOST_DROPPED) log.warn(`dropped ${address}: ${reason}`);
+    if (count <= MOST_WARNINGS) write(text);
   };
 }
 

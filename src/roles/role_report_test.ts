@@ -1,15 +1,15 @@
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { it } from "@std/testing/bdd";
-import { dropsOf } from "./role_report.ts";
+import { sparingly } from "./role_report.ts";
 
-it("dropsOf() names the first in a stretch of time and counts the others", async () => {
-  const lines: string[] = [], drop = dropsOf({ info: () => {}, warn: (line) => lines.push(line) }, 50);
-  for (let i = 0; i < 1000; i++) drop("127.0.0.1:9", "no handshake");
-  assertEquals(lines, Array(20).fill("dropped 127.0.0.1:9: no handshake"));
+it("of a flood of warnings the first in a stretch of time are written and the others counted", async () => {
+  const lines: string[] = [], warn = sparingly((line) => lines.push(line), 50);
+  for (let i = 0; i < 1000; i++) warn("no handshake");
+  assertEquals(lines, Array(20).fill("no handshake"));
   await new Promise((resolve) => setTimeout(resolve, 100));
-  assertEquals(lines.slice(20), ["dropped 980 more in 0.05 s"]);
-  drop("127.0.0.1:9", "again");
-  assertEquals(lines.at(-1), "dropped 127.0.0.1:9: again");
+  assertEquals(lines.slice(20), ["980 more warnings in 0.05 s"]);
+  warn("again");
+  assertEquals(lines.at(-1), "again");
 });
 
 it("peakRssMB() is the peak of the process itself, not of the one that started it", async () => {
