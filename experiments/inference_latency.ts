@@ -177,7 +177,7 @@ export const inferenceLatency = withGauge(defineExperiment({
   explanation:
     "Three processes on one machine, fresh correlations for every query, one thread a party. Online: from the image to " +
     "the logits, sharing and opening included. Offline: dealing, transfer from the dealer and what a party computes before " +
-    "it knows the image. Set-up: opening the masked weights, once per session.",
+    "it knows the image. Set-up: sending the masked weights, once per session.",
   columns: {
     model: "network",
     classes: "its classes",

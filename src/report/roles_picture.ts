@@ -7,7 +7,7 @@
 const MESSAGES: readonly { readonly when: string; readonly what: string }[] = [
   {
     when: "set-up, once a session",
-    what: "the server opens its weights to the client under a mask that the dealer dealt.",
+    what: "the server sends its weights to the client under a mask that the dealer dealt.",
   },
   {
     when: "offline, before there is an image",
