@@ -6,6 +6,7 @@ import { describeTag } from "../inference/tags.ts";
 import type { Plan } from "../inference/plan.ts";
 import { ProtocolError, reasonForPeers } from "../network/channel.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
+import { IdleWatch } from "../network/idle_watch.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import { onExit } from "../terminal/command.ts";
 
@@ -223,13 +224,14 @@ export class Meetings {
 /** `promise`, if it comes soon. */
 async function soon<T>(promise: Promise<T>, otherwise: string): Promise<T> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => late.reject(new ProtocolError(otherwise)),
+  const watch = new IdleWatch(
     LATENESS_MS,
+    () => late.reject(new ProtocolError(otherwise, { mayPass: true })),
   );
+  watch.start();
   try {
     return await Promise.race([promise, late.promise]);
   } finally {
-    clearTimeout(timer);
+    watch.close();
   }
 }
