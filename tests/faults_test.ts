@@ -484,7 +484,7 @@ describe("a stranger", () => {
         }
         // Each was heard, and all but those that still may speak were dropped for it.
         const dropped = () =>
-          [...program.said.matchAll(/ dropped 127\.0\.0\.1:| (\d+) more warnings/g)]
+          [...program.said.matchAll(/ dropped 127\.0\.0\.1:| (\d+) more lines/g)]
             .reduce((sum, [, more]) => sum + Number(more ?? 1), 0);
         await within(
           20_000,

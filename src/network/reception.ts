@@ -8,8 +8,10 @@ import { type Caller, type ConnectionSource, LISTENER_CLOSED, type Opened } from
 import type { FramedChannel } from "./framed_channel.ts";
 import { IdleWatch } from "./idle_watch.ts";
 
-/** Connections that have not said who they are, and channels that nobody has asked for. */
-export const MOST_PENDING = 16;
+/** Connections that have not said who they are: the more, the faster strangers must come to throw out a peer of ours. */
+export const MOST_PENDING = 256;
+/** Channels that nobody has asked for. */
+const MOST_UNCLAIMED = 16;
 /** Time for TLS and handshake in which this role was not computing: {@linkcode IdleWatch} counts ticks. */
 const HANDSHAKE_MS = 5000;
 /** Before another try, when the system refuses to accept: it may be out of file descriptors. */
@@ -48,7 +50,7 @@ export function admit(source: ConnectionSource, options: ReceptionOptions): Chan
     watch.start();
     try {
       const channel = await open(await caller.opened, caller.address);
-      if (ready.unclaimed < MOST_PENDING && why === undefined && ready.add(channel)) return;
+      if (ready.unclaimed < MOST_UNCLAIMED && why === undefined && ready.add(channel)) return;
       channel.close();
       if (isOpen) throw new Error("nobody waits for it");
     } catch (error) {
@@ -64,8 +66,9 @@ export function admit(source: ConnectionSource, options: ReceptionOptions): Chan
     while (isOpen) {
       try {
         const caller = await source.next();
-        const [longest] = pending.values();
-        if (pending.size >= MOST_PENDING) longest("gave its place to a later one");
+        if (pending.size >= MOST_PENDING) {
+          pending.get(longestOfMost([...pending.keys()]))!("gave its place to a later one");
+        }
         void hear(caller);
       } catch (error) {
         if (!isOpen) break;
@@ -87,4 +90,10 @@ export function admit(source: ConnectionSource, options: ReceptionOptions): Chan
       for (const channel of ready.end(new Error(LISTENER_CLOSED))) channel.close();
     },
   };
+}
+
+/** Of the machine that has the most callers here the one that has waited longest. */
+function longestOfMost(callers: readonly Caller[]): Caller {
+  const machines = Map.groupBy(callers, ({ address }) => address.slice(0, address.lastIndexOf(":")));
+  return [...machines.values()].reduce((most, some) => some.length > most.length ? some : most)[0];
 }

@@ -111,30 +111,34 @@ export interface Parties {
   leave(): void;
 }
 
-/** A party that has come, and a promise of the other one of its session, which fails where it loses its place. */
+/** A party that has come and is in no session yet. */
 interface Waiting {
   readonly party: FramedChannel;
+  /** The other one of its session. */
   readonly other: PromiseWithResolvers<FramedChannel>;
+  /** Fails where it loses its place to a later one. */
+  readonly gone: PromiseWithResolvers<never>;
   /** The other one, from the moment it came. */
   second?: FramedChannel;
 }
 
-/** Clients whose server is not there: for as long as two connections take, unless they have no number or one of their own making. */
-const MOST_LONE_CLIENTS = 64;
+/** Of a role, parties in no session yet: for as long as a few messages take, unless the number is of a client's own making. */
+const MOST_WAITING = 64;
 
 /**
- * How long the number of a session may take. Who comes sends it at once; and where the first has said that both are there, that of the
- * second was sent before.
+ * How long the number of a session may take, and the word that both are there. Who comes sends the number at once; and where the first
+ * has said that both are there, that of the second was sent before.
  */
 const LATENESS_MS = 5000;
 
 /**
- * The dealer's end: brings together the server and the client that name the same session. Of `most` places each session takes one when
- * its server comes, who draws the numbers: clients alone keep nobody out, and are few.
+ * The dealer's end: brings together the server and the client that name the same session. Of `most` places a session takes one when both
+ * have said that they are there, and from then on both are heard. Before that nobody keeps anybody out: a client may bring numbers of its
+ * own, or leave the server alone here.
  */
 export class Meetings {
   readonly #first = new Map<string, Waiting>();
-  readonly #loneClients = new Set<Waiting>();
+  readonly #waiting = { server: new Set<Waiting>(), client: new Set<Waiting>() };
   #sessions = 0;
 
   constructor(private readonly most = Infinity) {}
@@ -144,81 +148,76 @@ export class Meetings {
    * are there takes its session along.
    */
   async join(party: FramedChannel): Promise<Parties | null> {
-    if (party.peer !== "server" && party.peer !== "client") {
-      throw new ProtocolError(`the dealer awaits servers and clients, there came a ${party.peer}`);
+    const { peer } = party;
+    if (peer !== "server" && peer !== "client") {
+      throw new ProtocolError(`the dealer awaits servers and clients, there came a ${peer}`);
     }
-    const own: Waiting = { party, other: Promise.withResolvers() };
-    if (party.peer === "client") this.#enter(own);
+    const own: Waiting = { party, other: Promise.withResolvers(), gone: Promise.withResolvers() };
+    const waiting = this.#waiting[peer];
+    enter(waiting, own);
     try {
       const number = new Uint8Array(SESSION_BYTES), named = party.receive(SESSION_TAG, number);
-      await Promise.race([
-        soon(named, `the ${party.peer} sent no number of a session within ${LATENESS_MS / 1000} s`),
-        own.other.promise,
-      ]);
+      await Promise.race([soon(named, `the ${peer} sent no number of a session`), own.gone.promise]);
       return await this.#meet(own, number);
     } finally {
-      this.#loneClients.delete(own);
+      waiting.delete(own);
     }
-  }
-
-  /** One client too many takes the place of the one that has waited longest. */
-  #enter(client: Waiting): void {
-    const [longest] = this.#loneClients;
-    if (this.#loneClients.size >= MOST_LONE_CLIENTS) {
-      this.#loneClients.delete(longest);
-      longest.other.reject(new ProtocolError("gave its place to a later client", { mayPass: true }));
-    }
-    this.#loneClients.add(client);
   }
 
   async #meet(own: Waiting, number: SessionNumber): Promise<Parties | null> {
     const { party } = own, key = number.toHex(), first = this.#first.get(key);
-    if (first?.party.peer === party.peer) {
+    if (first === undefined) return await this.#await(key, own, shortName(number));
+    if (first.party.peer === party.peer) {
       throw new ProtocolError(`a ${party.peer} of this session is there already`);
     }
-    if (party.peer === "server") this.#takePlace(first);
-    if (first === undefined) return await this.#await(key, own, shortName(number));
     this.#first.delete(key);
-    this.#loneClients.delete(first);
     first.second = party;
     first.other.resolve(party);
     return null;
   }
 
-  #takePlace(client: Waiting | undefined): void {
-    if (this.#sessions >= this.most) {
-      const busy = new ProtocolError(`the dealer is busy with ${this.#sessions} sessions; try again later`, {
-        mayPass: true,
-      });
-      client?.other.reject(busy);
-      throw busy;
-    }
-    this.#sessions++;
-  }
-
-  async #await(key: string, first: Waiting, name: string): Promise<Parties> {
-    this.#first.set(key, first);
-    const { party, other } = first, leave = () => void this.#sessions--;
+  async #await(key: string, own: Waiting, name: string): Promise<Parties> {
+    this.#first.set(key, own);
     try {
-      // Said when the other one is there too, and awaited from now on: who goes meanwhile is noticed.
-      const isReady = party.receive(MEETING_TAG, NOTHING);
-      const second = await Promise.race([
-        other.promise,
-        isReady.then(() =>
-          soon(other.promise, `the ${party.peer} says that both parties are there, but it is alone`)
-        ),
-      ]);
-      await Promise.all([isReady, second.receive(MEETING_TAG, NOTHING)]);
-      return party.peer === "server"
-        ? { server: party, client: second, name, leave }
-        : { server: second, client: party, name, leave };
+      const second = await Promise.race([bothReady(own), own.gone.promise]);
+      this.#takePlace();
+      const [server, client] = own.party.peer === "server" ? [own.party, second] : [second, own.party];
+      return { server, client, name, leave: () => void this.#sessions-- };
     } catch (error) {
-      if (this.#first.get(key) === first) this.#first.delete(key);
-      if (party.peer === "server" || first.second !== undefined) leave();
-      await first.second?.abort(...reasonForPeers(error));
+      if (this.#first.get(key) === own) this.#first.delete(key);
+      await own.second?.abort(...reasonForPeers(error));
       throw error;
     }
   }
+
+  #takePlace(): void {
+    if (this.#sessions >= this.most) {
+      const busy = `the dealer is busy with ${this.#sessions} sessions; try again later`;
+      throw new ProtocolError(busy, { mayPass: true });
+    }
+    this.#sessions++;
+  }
+}
+
+/** The other one, when both have said that both are there. */
+async function bothReady({ party, other }: Waiting): Promise<FramedChannel> {
+  // Awaited from now on: who goes meanwhile is noticed.
+  const isReady = party.receive(MEETING_TAG, NOTHING);
+  const alone = `the ${party.peer} says that both parties are there, but it is alone`;
+  const second = await Promise.race([other.promise, isReady.then(() => soon(other.promise, alone))]);
+  const both = Promise.all([isReady, second.receive(MEETING_TAG, NOTHING)]);
+  await soon(both, "both parties are there, but do not say so");
+  return second;
+}
+
+/** One too many takes the place of the one that has waited longest. */
+function enter(waiting: Set<Waiting>, own: Waiting): void {
+  const [longest] = waiting;
+  if (waiting.size >= MOST_WAITING) {
+    waiting.delete(longest);
+    longest.gone.reject(new ProtocolError("gave its place to a later one", { mayPass: true }));
+  }
+  waiting.add(own);
 }
 
 /** `promise`, if it comes soon. */
@@ -226,7 +225,7 @@ async function soon<T>(promise: Promise<T>, otherwise: string): Promise<T> {
   const late = Promise.withResolvers<never>();
   const watch = new IdleWatch(
     LATENESS_MS,
-    () => late.reject(new ProtocolError(otherwise, { mayPass: true })),
+    () => late.reject(new ProtocolError(`${otherwise} within ${LATENESS_MS / 1000} s`, { mayPass: true })),
   );
   watch.start();
   try {

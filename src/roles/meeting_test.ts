@@ -13,13 +13,21 @@ import { openSession } from "../inference/session.ts";
 import { joined } from "../inference/batches.ts";
 import { mostSessions, sessionBytes } from "../inference/session_memory.ts";
 import { seededImage } from "../models/weights.ts";
-import { ProtocolError } from "../network/channel.ts";
+import { ProtocolError, reasonForPeers } from "../network/channel.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { ACTIVATION_PROTOCOLS, activationProtocol, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring, type RingRegion } from "../ring/ring.ts";
-import { joinMeeting, meetAtDealer, Meetings, openMeeting, SESSION_TAG, withinSession } from "./meeting.ts";
+import {
+  joinMeeting,
+  meetAtDealer,
+  MEETING_TAG,
+  Meetings,
+  openMeeting,
+  SESSION_TAG,
+  withinSession,
+} from "./meeting.ts";
 import { withReconnections } from "./reconnection.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
@@ -220,7 +228,7 @@ async function meeting(meetings: Meetings) {
     meetAtDealer(server, number, () => Promise.resolve(serverEnd)),
     meetAtDealer(client, number, () => Promise.resolve(clientEnd)),
   ]);
-  return { joined, met, atServer, atClient, number };
+  return { joined, met, atServer, atClient, number, ends: [serverEnd, clientEnd] };
 }
 
 it("the dealer brings together the two that name the same session, whoever else is there", async () => {
@@ -249,26 +257,40 @@ it("the dealer refuses a second server of a session, and more sessions than it m
   const meetings = new Meetings(1), number = newNumber();
   const first = await come(meetings, "server", number), second = await come(meetings, "server", number);
   await assertRejects(() => second.joining, ProtocolError, "a server of this session is there already");
-  const refused = async ({ joining }: { joining: Promise<unknown> }) => {
-    const error = await joining.catch((error) => error);
-    assert(error instanceof ProtocolError && error.mayPass);
-    assertMatch(error.message, /^the dealer is busy with 1 sessions/);
-  };
-  await refused(await come(meetings, "server", newNumber()));
-  // Nor does a client that was here first bring its server in; it hears why.
-  const other = newNumber(), client = await come(meetings, "client", other);
-  await refused(await come(meetings, "server", other));
-  await refused(client);
-  // A place is free again when its session has failed, and when it has ended.
   first.end.close();
   await assertRejects(() => first.joining, ProtocolError);
+  const busy = /dealer stopped: the dealer is busy with 1 sessions/;
   for (let i = 0; i < 2; i++) {
     const { joined, met } = await meeting(meetings);
     await met;
     const [parties] = (await Promise.all(joined)).filter((parties) => parties !== null);
-    await refused(await come(meetings, "server", newNumber()));
+    // Both of another session hear why.
+    const other = await meeting(meetings), results = await Promise.allSettled(other.joined);
+    assert(results.some((one) => one.status === "rejected" && one.reason.mayPass));
+    const ends = other.ends.map((end) => end.receive(SESSION_TAG, new Uint8Array(16)));
+    // As whoever takes care of the first one's channel does.
+    await Promise.all(
+      [other.atServer, other.atClient].map((channel, i) =>
+        results[i].status === "rejected" && channel.abort(...reasonForPeers(results[i].reason))
+      ),
+    );
+    for (const end of ends) assertMatch((await end.catch((error) => error)).message, busy);
     parties.leave();
   }
+});
+
+it("a server that is left alone at the dealer keeps no place, nor do two that do not say that they are there", async () => {
+  const meetings = new Meetings(1), number = newNumber();
+  const lone = await come(meetings, "server", newNumber());
+  await lone.end.send(MEETING_TAG, new Uint8Array(0));
+  const server = await come(meetings, "server", number), client = await come(meetings, "client", number);
+  await server.end.send(MEETING_TAG, new Uint8Array(0));
+  const { joined, met } = await meeting(meetings);
+  await met;
+  assertEquals((await Promise.all(joined)).filter((parties) => parties !== null).length, 1);
+  await assertRejects(() => lone.joining, ProtocolError, "but it is alone within 5 s");
+  await assertRejects(() => server.joining, ProtocolError);
+  assertEquals(await client.joining, null);
 });
 
 it("who comes to a session as the first of it fails hears of that, and no channel is left", async () => {
@@ -320,7 +342,7 @@ it("clients with numbers of their own keep neither place nor memory of the deale
   for (const { joining } of alone.slice(0, 5)) {
     const error = await joining.catch((error) => error);
     assert(error instanceof ProtocolError && error.mayPass);
-    assertEquals(error.message, "gave its place to a later client");
+    assertEquals(error.message, "gave its place to a later one");
   }
   for (const { end } of alone) end.close();
   await Promise.allSettled(alone.map(({ joining }) => joining));

@@ -21,29 +21,33 @@ export interface Log {
   warn(text: string): void;
 }
 
-/** Warnings in a stretch of time; of more a log gives the number, so that no flood of strangers or clients fills a disk. */
-const MOST_WARNINGS = 20, STRETCH_MS = 5000;
+/** Lines in a stretch of time; of more a log gives the number, so that no flood of strangers or clients fills a disk. */
+const MOST_WARNINGS = 20, MOST_NEWS = 200, STRETCH_MS = 5000;
 
 /** On the output stream, or with `json`, whose lines another program reads, all on the error stream. */
 export function logOf(role: string, json: boolean): Log {
   const line = (level: string, text: string) =>
     `${new Date().toISOString()} ${level} ${role}: ${visible(text)}`;
   return {
-    info: (text) => (json ? console.error : console.log)(line("info", text)),
-    warn: sparingly((text) => console.error(line("warn", text))),
+    info: sparingly((text) => (json ? console.error : console.log)(line("info", text)), MOST_NEWS),
+    warn: sparingly((text) => console.error(line("warn", text)), MOST_WARNINGS),
   };
 }
 
 /** Writes the first lines of each stretch, and at its end how many more there were. */
-export function sparingly(write: (text: string) => void, stretchMs = STRETCH_MS): (text: string) => void {
+export function sparingly(
+  write: (text: string) => void,
+  most: number,
+  stretchMs = STRETCH_MS,
+): (text: string) => void {
   let count = 0;
   const sum = () => {
-    if (count > MOST_WARNINGS) write(`${count - MOST_WARNINGS} more warnings in ${stretchMs / 1000} s`);
+    if (count > most) write(`${count - most} more lines in ${stretchMs / 1000} s`);
     count = 0;
   };
   return (text) => {
     if (count++ === 0) Deno.unrefTimer(setTimeout(sum, stretchMs));
-    if (count <= MOST_WARNINGS) write(text);
+    if (count <= most) write(text);
   };
 }
 

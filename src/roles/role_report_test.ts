@@ -3,11 +3,11 @@ import { it } from "@std/testing/bdd";
 import { sparingly } from "./role_report.ts";
 
 it("of a flood of warnings the first in a stretch of time are written and the others counted", async () => {
-  const lines: string[] = [], warn = sparingly((line) => lines.push(line), 50);
+  const lines: string[] = [], warn = sparingly((line) => lines.push(line), 20, 50);
   for (let i = 0; i < 1000; i++) warn("no handshake");
   assertEquals(lines, Array(20).fill("no handshake"));
   await new Promise((resolve) => setTimeout(resolve, 100));
-  assertEquals(lines.slice(20), ["980 more warnings in 0.05 s"]);
+  assertEquals(lines.slice(20), ["980 more lines in 0.05 s"]);
   warn("again");
   assertEquals(lines.at(-1), "again");
 });
