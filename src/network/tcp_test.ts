@@ -16,7 +16,7 @@ import type { FramedChannel } from "./framed_channel.ts";
 import { FrameLink } from "./frame_link.ts";
 import { memoryPair, memoryStreams } from "./memory_pair.ts";
 import { networkProfile } from "./profiles.ts";
-import { MOST_PENDING } from "./reception.ts";
+import { admit, MOST_PENDING } from "./reception.ts";
 import { connect, type ConnectOptions, listen, type ListenOptions } from "./tcp.ts";
 
 const LOOPBACK = { host: "127.0.0.1", port: 0 };
@@ -579,4 +579,30 @@ it("a peer whose signs of life come without end is cut off", async () => {
   );
   link.close();
   await flooding;
+});
+
+it("one caller too many throws out one of the machine that has the most, not whoever has waited longest", async () => {
+  const addresses = ["10.0.0.2:1", ...Array.from({ length: MOST_PENDING }, (_, i) => `10.0.0.1:${i}`)];
+  const dropped = Promise.withResolvers<string>(), over = Promise.withResolvers<never>();
+  over.promise.catch(() => {});
+  let came = 0;
+  const listener = admit({
+    port: 0,
+    next() {
+      const address = addresses[came++];
+      if (address === undefined) return over.promise;
+      const gone = Promise.withResolvers<never>();
+      return Promise.resolve({
+        address,
+        opened: gone.promise,
+        drop: () => gone.reject(new Error("dropped")),
+      });
+    },
+    close: () => over.reject(new Error("closed")),
+  }, {
+    open: () => Promise.reject(new Error("nobody gets here")),
+    onDropped: (address, reason) => dropped.resolve(`${address} ${reason}`),
+  });
+  assertEquals(await dropped.promise, "10.0.0.1:0 gave its place to a later one");
+  listener.close();
 });
