@@ -254,7 +254,7 @@ function testChannelContract({ name, channels, streams }: Transport): void {
   testAgainstStream("refuses bytes that are no message", async (server, client) => {
     await client.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: server\r\nAccept: */*\r\n\r\n"));
     const message = await protocolError(server.receive(1, new Uint8Array(1000)));
-    assertStringIncludes(message, "relu1 (tag 1) was awaited, but 47 45 54 20 starts no message");
+    assertStringIncludes(message, "relu1 (tag 1) was awaited, but what came starts no message");
   });
 
   testAgainstStream("refuses another format version", async (server, client) => {

@@ -53,8 +53,8 @@ export function encodeHeader(header: FrameHeader, into: DataView): void {
 /** The header, or a sentence that says why these bytes are none. */
 export function decodeHeader(from: DataView): FrameHeader | string {
   if (from.getUint32(0, true) !== MAGIC) {
-    const start = Array.from({ length: 4 }, (_, i) => from.getUint8(i).toString(16).padStart(2, "0"));
-    return `${start.join(" ")} starts no message of this protocol`;
+    // They may belong to a payload, and this sentence travels to the third role and into logs: it quotes none of them.
+    return "what came starts no message of this protocol";
   }
   const version = from.getUint16(4, true);
   if (version !== FRAME_VERSION) {

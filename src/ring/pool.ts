@@ -20,6 +20,7 @@ import {
   LAYER_FIELDS,
   type LayerNumbers,
   MOST_DATA_BYTES,
+  next,
   OPERATION,
   PARAMETERS,
   type PoolStart,
@@ -28,7 +29,7 @@ import {
   REPLY,
   REQUEST,
   RUN,
-  waitWhile,
+  waitUntil,
 } from "./pool_protocol.ts";
 import type { Ring, RingRegion } from "./ring.ts";
 import type { Width } from "./tensor.ts";
@@ -161,7 +162,8 @@ class PoolWorker implements Disposable {
   start(operation: number, ...parameters: readonly number[]): void {
     this.#control[OPERATION] = operation;
     this.#control.set(parameters, PARAMETERS);
-    Atomics.store(this.#control, REQUEST, ++this.#requests);
+    this.#requests = next(this.#requests);
+    Atomics.store(this.#control, REQUEST, this.#requests);
     Atomics.notify(this.#control, REQUEST);
   }
 
@@ -172,7 +174,9 @@ class PoolWorker implements Disposable {
   }
 
   finish(): void {
-    if (!waitWhile(this.#control, REPLY, this.#requests - 1, TIMEOUT_MS)) {
+    if (!waitUntil(this.#control, REPLY, this.#requests, TIMEOUT_MS)) {
+      // What it still writes belongs to nobody: the pool is never used again.
+      Atomics.store(this.#control, FAILED, 1);
       throw new Error(`a worker of the convolution pool has not answered for ${TIMEOUT_MS / 1000} s`);
     }
     if (this.#control[FAILED]) {

@@ -1,6 +1,7 @@
 /**
  * How a pool's main thread and its workers talk: a block of control words for each worker and one growing data block
- * for all. The main thread writes a request and counts `REQUEST` up; the worker answers by counting `REPLY` up to it.
+ * for all. The main thread writes a request and counts `REQUEST` up; the worker answers by counting `REPLY` up to it. Both count
+ * modulo 2^32, as the words do: a service comes there in weeks.
  */
 
 /** Control words of one worker. */
@@ -39,6 +40,9 @@ export interface PoolStart {
 /** Turns of a spinning wait, about 50 microseconds, before the thread goes to sleep (waking costs about 6). */
 const SPINS = 5000;
 
+/** The count after this one, as a control word holds it. */
+export const next = (count: number): number => (count + 1) | 0;
+
 /** Waits while word `index` is `value`; false after `timeoutMs`. */
 export function waitWhile(
   words: Int32Array<SharedArrayBuffer>,
@@ -51,6 +55,19 @@ export function waitWhile(
   }
   while (Atomics.load(words, index) === value) {
     if (Atomics.wait(words, index, value, timeoutMs) === "timed-out") return false;
+  }
+  return true;
+}
+
+/** Waits until word `index` is `value`; false after `timeoutMs` without a change. */
+export function waitUntil(
+  words: Int32Array<SharedArrayBuffer>,
+  index: number,
+  value: number,
+  timeoutMs = Infinity,
+): boolean {
+  for (let now = Atomics.load(words, index); now !== value; now = Atomics.load(words, index)) {
+    if (!waitWhile(words, index, now, timeoutMs)) return false;
   }
   return true;
 }

@@ -2,6 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { Convolution, type ConvolutionSpec, outputSize } from "./convolution.ts";
 import { ConvolutionPool } from "./pool.ts";
+import { next, waitUntil } from "./pool_protocol.ts";
 import { Ring } from "./ring.ts";
 
 const ring = await Ring.open();
@@ -53,4 +54,18 @@ for (const threads of [1, 2, 3]) {
 
 it("ConvolutionPool refuses a number of threads that is not one", () => {
   assertThrows(() => new ConvolutionPool(ring, 0), RangeError, "at least 1 thread");
+});
+
+it("a request is answered by its own number, across the end of 31 bits too, and by no other", () => {
+  const words = new Int32Array(new SharedArrayBuffer(4));
+  let count = 2 ** 31 - 2;
+  for (let i = 0; i < 3; i++) {
+    // The answer to the request before this one, as a worker that is late gives it.
+    Atomics.store(words, 0, count);
+    count = next(count);
+    assertEquals(waitUntil(words, 0, count, 1), false, `request ${count}`);
+    Atomics.store(words, 0, count);
+    assertEquals(waitUntil(words, 0, count, 1), true, `request ${count}`);
+  }
+  assertEquals(count, -(2 ** 31) + 1);
 });

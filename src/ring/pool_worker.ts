@@ -5,6 +5,7 @@ import {
   FAILED,
   LAYER_FIELDS,
   type LayerNumbers,
+  next,
   OPERATION,
   PARAMETERS,
   type PoolStart,
@@ -13,7 +14,7 @@ import {
   REPLY,
   REQUEST,
   RUN,
-  waitWhile,
+  waitUntil,
 } from "./pool_protocol.ts";
 import { Ring } from "./ring.ts";
 import { workerData } from "node:worker_threads";
@@ -22,8 +23,8 @@ async function serve({ control, data }: PoolStart): Promise<void> {
   const ring = await Ring.open();
   const layers = new Map<number, Layer>();
   const shared = new Uint8Array(data); // follows the growth of the block
-  for (let seen = 0;; seen++) {
-    waitWhile(control, REQUEST, seen);
+  for (let request = next(0);; request = next(request)) {
+    waitUntil(control, REQUEST, request);
     const operation = control[OPERATION];
     try {
       const [id = 0, ...parameters] = control.subarray(PARAMETERS);
@@ -35,7 +36,7 @@ async function serve({ control, data }: PoolStart): Promise<void> {
       console.error(`worker of the convolution pool: ${error instanceof Error ? error.message : error}`);
       control[FAILED] = 1;
     }
-    Atomics.store(control, REPLY, seen + 1);
+    Atomics.store(control, REPLY, request);
     Atomics.notify(control, REPLY);
     if (operation === EXIT) return;
   }
