@@ -77,6 +77,8 @@ export interface CheckedClaim {
   readonly obstacle?: Obstacle;
   /** The larger size that a run needs to judge it; absent if size is not the obstacle. */
   readonly needs?: Size;
+  /** It holds for the rows that are there; a larger size measures more of it. */
+  readonly partly?: true;
   /** Its value could not be computed from the rows that are there: a fault, not a lack. */
   readonly broken?: true;
 }
@@ -147,5 +149,7 @@ export function checkClaim(claim: Claim, data: Data): CheckedClaim {
   if (obstacle !== undefined) {
     return { ...result("not judged here", `${text}, ${obstacle.text}`), obstacle };
   }
-  return result(claim.test(value) ? "holds" : "fails", text);
+  if (!claim.test(value)) return result("fails", text);
+  const isPart = claim.fully !== undefined && sizeOrder.indexOf(size ?? "") < sizeOrder.indexOf(claim.fully);
+  return { ...result("holds", text), ...isPart && { partly: true } };
 }

@@ -247,7 +247,11 @@ function renderSection(section: ReportSection): string {
 export function summarise(claims: readonly CheckedClaim[]): string {
   const count = (verdict: Verdict) => claims.filter((claim) => claim.verdict === verdict).length;
   const fails = count("fails");
-  const parts = [`${count("holds")} of ${claims.length} claims hold`];
+  const partly = claims.filter((claim) => claim.partly).length;
+  const parts = [
+    `${count("holds")} of ${claims.length} claims hold` +
+    (partly > 0 ? ` (${partly} of them in part: a larger size measures more)` : ""),
+  ];
   if (fails > 0) parts.push(`${fails} ${fails === 1 ? "fails" : "fail"}`);
   for (const verdict of ["not judged here", "not measured"] as const) {
     const open = count(verdict);

@@ -173,3 +173,55 @@ it("sooner-than-plaintext says both baselines, and judges both", () => {
     assertEquals(verdict(without), ["holds", `${tensorflow}; ONNX Runtime native not measured`]);
   }
 });
+
+/** Verdict and text of a claim on rows of its experiment, all of one size. */
+function verdictOn(id: string, given: readonly Row[], reference: readonly Row[] = []) {
+  const data: Data = {
+    rows: () => given.map((row) => ({ ...RUN, machine: EPYC, ...row })),
+    reference: () => reference,
+  };
+  const { verdict, measured } = checkClaim(inferenceClaims.find((claim) => claim.id === id)!, data);
+  return [verdict, measured];
+}
+
+it("a speed claim says how fast its rival's fastest polynomial protocol is", () => {
+  const known = (activation: string, median_s: string): Row => ({
+    ...{
+      impl: "CrypTen-ESPN",
+      model: "resnet18",
+      mode: "online_only",
+      net: "loopback",
+      activation,
+      median_s,
+    },
+  });
+  const own = { model: "resnet18", linear: "masked", activation: "honeybadger", online_ms: "50" };
+  assertEquals(
+    verdictOn("speed-masked-honeybadger", [own], [
+      known("espn", "1"),
+      known("exact", "0.1"),
+      known("crypten", "0.8"),
+    ]),
+    ["holds", "20.0x; over its fastest polynomial protocol 16.0x"],
+  );
+});
+
+it("no-gross-errors wants inferences by both protocols on small rings", () => {
+  const none = (protocol: string, gross_errors = "0") => ({ protocol, gross_errors });
+  const [lifted, waves] = [none("lifted"), none("trigonometric")];
+  assertEquals(verdictOn("no-gross-errors", [lifted, none("honeybadger", "3")])[0], "not measured");
+  assertEquals(verdictOn("no-gross-errors", [lifted, waves, none("honeybadger", "3")]), ["holds", "0"]);
+  assertEquals(verdictOn("no-gross-errors", [lifted, none("trigonometric", "1")])[0], "fails");
+});
+
+it("escaping-inputs fails where lifted spoils more, or where the audit refuses twice the range of the fit", () => {
+  const at = (protocol: string, target: string, spoiled_logits: string, refused = "false") => ({
+    ...{ protocol, target, spoiled_logits, refused, audited: "true" },
+  });
+  const others = ["4", "10", "30"].map((target) => at("espn", target, "0.1"));
+  const refused = at("lifted", "30", "", "true");
+  const verdict = (...lifted: Row[]) => verdictOn("escaping-inputs", [...others, ...lifted])[0];
+  assertEquals(verdict(at("lifted", "4", "0"), at("lifted", "10", "0.1"), refused), "holds");
+  assertEquals(verdict(at("lifted", "4", "0.2"), at("lifted", "10", "0.1"), refused), "fails");
+  assertEquals(verdict(at("lifted", "4", "0"), at("lifted", "10", "", "true"), refused), "fails");
+});
