@@ -15,6 +15,7 @@ import {
   type Row,
   type Size,
 } from "../src/reproduction/experiment.ts";
+import { where } from "../src/report/claim.ts";
 import { PUBLIC_PROTOCOLS } from "../src/report/public_code.ts";
 
 interface Model {
@@ -287,13 +288,44 @@ const TITLES: Record<string, string> = {
   wan: "WAN, 100 ms round trip",
 };
 
-const SEEN: Record<string, string> = {
-  none:
-    "every protocol of the paper beats exact ReLU, and those on small rings beat them by two to three times.",
-  lan: "on a LAN the order is that without delay; deep networks with exact ReLU pay most for it.",
-  wan:
-    "distance alone decides: exact ReLU takes four to five times as long, the others differ by less than the width of a line.",
+/** What a figure shows, with the ratios of its rows. */
+const SEEN: Readonly<Record<string, (rows: readonly Row[]) => string>> = {
+  none: (rows) =>
+    `exact ReLU takes ${timesOf(rows, "relu", "honeybadger")} times as long as honeybadger, honeybadger ${
+      timesOf(rows, "honeybadger", "lifted")
+    } times as long as lifted.`,
+  lan: (rows) =>
+    `on a LAN the order is that without delay; exact ReLU takes ${
+      timesOf(rows, "relu", "honeybadger")
+    } times as long as honeybadger.`,
+  wan: (rows) =>
+    `distance alone decides: exact ReLU takes ${
+      timesOf(rows, "relu", "honeybadger")
+    } times as long, the others differ by less than the width of a line.`,
 };
+
+/** "1.1 to 1.9": the smallest and the largest ratio of the online times of two protocols over networks that have both. */
+function timesOf(rows: readonly Row[], slow: string, fast: string): string {
+  const ratios = where(rows, { activation: slow }).flatMap((row) => {
+    const match = find(rows, { model: row["model"], classes: row["classes"], activation: fast });
+    return match === undefined ? [] : [numberOf(row, "online_ms") / numberOf(match, "online_ms")];
+  });
+  if (ratios.length === 0) return "an unknown number of";
+  const [least, most] = [Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(1));
+  return least === most ? least : `${least} to ${most}`;
+}
+
+/** How far a link's measured times are from the delays and the time without delay: on a short link the machine's noise is as large. */
+function predictionText(rows: readonly Row[], profile: string): string {
+  const ratios = where(rows, { profile, linear: "masked" }).flatMap((row) => {
+    const { model, classes, activation, linear } = row as Record<string, string>;
+    const unshaped = find(rows, { model, classes, activation, linear, profile: "none" });
+    return unshaped === undefined ? [] : [numberOf(row, "online_ms") / predictedMs(unshaped, linkOf(row))];
+  });
+  if (profile === "none" || ratios.length === 0) return "";
+  const [least, most] = [Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(2));
+  return ` Measured over predicted (delays and the time without delay): ${least} to ${most}.`;
+}
 
 /** Online time by network, one bar a protocol, with weights in clear at the server. */
 function bars(rows: readonly Row[], profile: string): BarChart {
@@ -302,10 +334,10 @@ function bars(rows: readonly Row[], profile: string): BarChart {
   return {
     kind: "bars",
     name: `inference_latency_${profile}`,
-    see: SEEN[profile],
+    see: SEEN[profile](own),
     caption: `Online time of one private inference, ${
       TITLES[profile]
-    }; linear layers by masked weights, medians with quartiles.`,
+    }; linear layers by masked weights, medians with quartiles.${predictionText(rows, profile)}`,
     width: "double",
     categories: networks.map((name) => name.replace(" ", "\n")),
     y: { title: profile === "wan" ? "online time (s)" : "online time (ms)", scale: "log" },

@@ -127,7 +127,8 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
   return {
     kind: "lines",
     name: "regularisation_sweep_accuracy",
-    see: "coefficients in the middle train best; with large ones it depends on the seed.",
+    see: "small coefficients train best; with large ones it depends on the seed." +
+      divergedText(rows, authors),
     caption:
       `Test accuracy of ConvNet of degree 4 without the clip (${conditions(rows)}${
         spreadText(byCoefficient(rows).map(([, same]) => same))
@@ -143,6 +144,14 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
       ...authors,
     ],
   };
+}
+
+/** Runs that ended in a loss that is no number, which the means count as chance. */
+function divergedText(rows: readonly Row[], authors: LineChart["series"]): string {
+  const diverged = rows.filter((row) => row["outcome"] === "diverged").length;
+  if (diverged === 0) return "";
+  return ` ${diverged} of ${rows.length} runs diverged and count as chance` +
+    (authors.length === 0 ? "." : "; none of the authors' 40 did.");
 }
 
 /** A quantity on two logarithmic axes; what is 0 or infinite cannot be shown there. */

@@ -256,7 +256,8 @@ export const speedupTable: DerivedTable = {
   explanation:
     "Online time of one image, in seconds, and how many times longer the recorded rivals took (ahead). Ours: this machine, one thread a " +
     "party, linear layers by masked weights; * is not measured at this size but predicted: delays on the critical path x one-way delay " +
-    "+ time without delay (+ bytes / bandwidth, which these links do not limit). CryptGPU, COINN, GForce: read off the authors' early " +
+    "+ time without delay (+ bytes / bandwidth, which these links do not limit), close on the WAN (claim wan-predicted), rough on the LAN, " +
+    "whose delays are as short as the machine's noise (caption of inference_latency_lan). CryptGPU, COINN, GForce: read off the authors' early " +
     "plots (May 2023, their machines); \u2020 is extrapolated beyond the picture. Public code: its HoneyBadger, measured by us without " +
     "delay on a machine of the same kind, plus a one-way delay an exchange. Their delays: one-way delays of COINN or GForce, and what these alone take, " +
     "which no computing can undercut. \u2021 lifted evaluates ResNet-50 with average in place of max pooling (resnet50-avg), which is another network. " +

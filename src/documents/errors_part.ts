@@ -1,5 +1,8 @@
-/** How far opened logits are from floating point, by network: what the small ring costs beside 64-bit words. */
-import { numberOf } from "../report/csv.ts";
+/**
+ * How far opened logits are from floating point, by network: what the small ring costs beside 64-bit words. `trigonometric` evaluates
+ * another function, so the same weights give it other logits, with a largest one of their own.
+ */
+import { numberOf, type Row } from "../report/csv.ts";
 import { where } from "../report/claims.ts";
 import { table } from "./markdown.ts";
 import { rowsOf, type Sources } from "./sources.ts";
@@ -16,9 +19,13 @@ export function errorsPart(sources: Sources): string {
       network,
       ...Object.fromEntries(PROTOCOLS.map((protocol, i) => {
         const row = [first, ...others][i];
-        return [`\`${protocol}\``, row === undefined ? "-" : numberOf(row, "logit_error").toExponential(1)];
+        return [`\`${protocol}\``, row === undefined ? "-" : errorOf(row)];
       })),
-      "largest logit": numberOf(first, "largest_logit").toFixed(2),
     }];
   }));
 }
+
+/** "2.9e-2 of 0.52", and whether the class is another. */
+const errorOf = (row: Row): string =>
+  `${numberOf(row, "logit_error").toExponential(1)} of ${numberOf(row, "largest_logit").toFixed(2)}` +
+  (row["argmax_agrees"] === "true" ? "" : ", another class");

@@ -96,7 +96,7 @@ const series = (first: number): string =>
 
 /**
  * cos and sin of two angles at once, without a table: the address of a load would be a secret. An angle is a signed 32-bit part of a
- * turn; a quarter of it goes through the series (error below 2^-36), which is doubled twice.
+ * turn; a quarter of it goes through the series (error below 2^-33), which is doubled twice.
  */
 const ANGLES = `
 const QUARTER = f64x2.splat(${Math.PI / 2 ** 33});
