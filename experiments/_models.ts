@@ -1,5 +1,6 @@
 /** The trained networks that are shipped under `results/models/`, and images to ask them about. */
 import { sha256 } from "../src/files/sha256.ts";
+import { PLAIN_FIELDS } from "../src/training/recipe.ts";
 import { ACTIVATION_PROTOCOLS, openDataset } from "../mod.ts";
 import { isThere, RANGE } from "./_train.ts";
 
@@ -61,8 +62,24 @@ export function samplesOf<T>(model: string, by: (one: ShippedModel) => T): Shipp
 export const hasRanges = ({ folder }: ShippedModel): boolean =>
   JSON.parse(Deno.readTextFileSync(`${folder}/model.json`)).ranges !== undefined;
 
+/**
+ * The settings of a training, with those that it was stored before; of other networks that it began with or was taught by only that
+ * there were such, since theirs differ from seed to seed.
+ */
+function settingsOf({ run }: ShippedModel): Record<string, unknown> {
+  const settings: Record<string, unknown> = { ...PLAIN_FIELDS, ...run };
+  const distillation = settings["distillation"] as Record<string, unknown> | null;
+  return {
+    ...settings,
+    from: settings["from"] !== null,
+    twin: settings["twin"] !== null,
+    distillation: distillation && { ...distillation, teacher: true },
+  };
+}
+
 /** Names the settings of a training apart from its seed: trainings that have it in common are runs of one recipe. */
-export async function recipeDigest({ run: { seed: _, ...recipe } }: ShippedModel): Promise<string> {
+export async function recipeDigest(shipped: ShippedModel): Promise<string> {
+  const { seed: _, ...recipe } = settingsOf(shipped);
   const text = JSON.stringify(Object.entries(recipe).sort(([a], [b]) => a < b ? -1 : 1));
   return (await sha256(text)).slice(0, 12);
 }
@@ -72,8 +89,12 @@ export async function recipeDigest({ run: { seed: _, ...recipe } }: ShippedModel
  * differ least; undefined where none ships.
  */
 export function reluTwinOf(one: ShippedModel, all: readonly ShippedModel[]): ShippedModel | undefined {
-  const differences = ({ run }: ShippedModel) =>
-    Object.keys(one.run).filter((key) => JSON.stringify(run[key]) !== JSON.stringify(one.run[key])).length;
+  const own = settingsOf(one);
+  const differences = (other: ShippedModel) => {
+    const settings = settingsOf(other);
+    return Object.keys(own).filter((key) => JSON.stringify(settings[key]) !== JSON.stringify(own[key]))
+      .length;
+  };
   return all.filter((other) =>
     other.activation === "relu" && other.model === one.model && other.dataset === one.dataset &&
     other.epochs === one.epochs && other.trainingSeed === one.trainingSeed
@@ -120,7 +141,7 @@ export function protocolsOf(activation: string): string[] {
 export function fittedRangeOf(activation: string): number | null {
   const kind = kindOf(activation);
   if (kind === "trigonometric") return Number(activation.split(":")[1]) / 2;
-  return kind === "polynomial" ? RANGE : null;
+  return kind === "polynomial" && activation !== "hermite" ? RANGE : null;
 }
 
 /** The first test images, normalised as a network takes them, and their classes. */

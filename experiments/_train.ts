@@ -192,7 +192,7 @@ export async function trainingOf(recipe: Recipe, seed: number): Promise<Training
  * rows say on which one the times of a training were measured.
  */
 export async function trainingFolder(recipe: Recipe, seed: number): Promise<string> {
-  codeDigest ??= digestOf("src/training", "src/data");
+  codeDigest ??= digestOf("src/training", "src/data", "src/models", "src/polynomial", "src/options");
   const digest = await sha256(
     JSON.stringify([await allOptionsOf(recipe, seed), await codeDigest, machineText()]),
   );

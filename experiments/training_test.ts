@@ -567,6 +567,11 @@ describe("accuracy_table", () => {
     const digest = (settings: object) => recipeDigest(shipped("one", "relu", settings));
     assertEquals(await digest({ seed: 2 }), await digest({}));
     assertNotEquals(await digest({ momentum: 0.8 }), await digest({}));
+    // A folder from before a setting existed, and one that says that it is not used.
+    assertEquals(await digest({ cutout: null, twin: null }), await digest({}));
+    const taught = (sha: string) => ({ twin: sha, distillation: { teacher: sha, weight: 0.5 } });
+    assertEquals(await digest(taught("ab")), await digest(taught("cd")));
+    assertNotEquals(await digest(taught("ab")), await digest({}));
   });
   it("knows what an activation is, which protocols compute it, and where it is what it was made for", () => {
     const found = ["relu", "gelu:4:10", "hermite", "trig:16:2:1", "sigmoid:exact"].map((activation) => [
@@ -578,7 +583,7 @@ describe("accuracy_table", () => {
     assertEquals(found, [
       ["relu", "relu", null],
       ["polynomial", "lifted", 5],
-      ["polynomial", "lifted", 5],
+      ["polynomial", "lifted", null],
       ["trigonometric", wave, 8],
       [undefined, undefined, null],
     ]);

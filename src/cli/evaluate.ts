@@ -55,7 +55,11 @@ await runCommand({
     if (name === undefined) {
       throw new UsageError(`${folder} does not say which dataset it was trained on; give --dataset`);
     }
-    await checkUnseen(folder, { holdOut: options.holdOut, dataset: name });
+    await checkUnseen(folder, {
+      holdOut: options.holdOut,
+      dataset: name,
+      limit: trained?.run.limit ?? null,
+    });
     const { data, limit, range = rangeOf(trained?.run ?? { clip: null }) } = options;
     const dataset = await openDataset(name, {
       folder: data,

@@ -224,13 +224,15 @@ export async function readDescription(folder: string): Promise<{ run: Run } | un
  */
 export async function checkUnseen(
   folder: string,
-  { holdOut, dataset }: Pick<Run, "holdOut" | "dataset">,
+  { holdOut, dataset, limit }: Pick<Run, "holdOut" | "dataset" | "limit">,
 ): Promise<void> {
   if (!holdOut || dataset === "folder") return;
   const trained = (await readDescription(folder))?.run;
-  if (!trained || trained.holdOut || trained.dataset !== dataset) return;
+  // Held out is the last tenth of the first `limit` images, so another limit holds out others.
+  if (!trained || trained.dataset !== dataset || trained.holdOut && trained.limit === limit) return;
+  const same = trained.holdOut ? "the same --limit" : "--hold-out too";
   throw new Error(
-    `${folder} has learned from the held-out images of ${dataset}; leave out --hold-out, or train it with --hold-out too`,
+    `${folder} has learned from the held-out images of ${dataset}; leave out --hold-out, or train it with ${same}`,
   );
 }
 

@@ -160,7 +160,7 @@ export function recipeFrom(options: RecipeOptions, start?: StartingNetwork): Rec
     labelSmoothing: options.labelSmoothing ?? recipe.labelSmoothing,
     gradientNorm: numberOrOff(options.gradientNorm, recipe.gradientNorm),
     clip: numberOrOff(options.clip, recipe.clip),
-    replacement: replacementFrom(options.replacement, recipe),
+    replacement: replacementFrom(options.replacement, recipe, options.epochs ?? recipe.epochs),
     penalty: penaltyFrom(options, recipe.penalty),
   };
   checkRecipe(wanted, start);
@@ -199,9 +199,18 @@ function tailFrom(text: string | undefined, { tailAverage, average }: Recipe): n
   return part;
 }
 
-function replacementFrom(text: string | undefined, { replacement, activation }: Recipe): number | null {
+function replacementFrom(
+  text: string | undefined,
+  { replacement, activation }: Recipe,
+  all: number,
+): number | null {
   const epochs = numberOrOff(text, replacement);
   if (epochs === null) return null;
+  if (epochs > all) {
+    throw new UsageError(
+      `--replacement of ${epochs} epochs does not end within ${all}; give fewer, or more --epochs`,
+    );
+  }
   if (!(epochs > 0)) throw new UsageError(`--replacement accepts epochs above 0, got "${text}"`);
   if (parseActivation(activation).kind !== "polynomial") {
     throw new UsageError(`--replacement goes with a polynomial, not with ${activation}`);

@@ -64,6 +64,8 @@ it("recipeFrom() turns each further rule on and off", () => {
   assertThrows(() => recipe("--model=convnet", "--tail-average=2"), UsageError, "parts up to 1");
   assertThrows(() => recipe("--model=convnet", "--cutout=0"), UsageError, "whole pixels from 1 on");
   assertThrows(() => recipe("--model=convnet", "--replacement=0"), UsageError, "epochs above 0");
+  const late = ["--preset=convnet-pillar", "--epochs=2", "--replacement=3"];
+  assertThrows(() => recipe(...late), UsageError, "--replacement of 3 epochs does not end within 2");
   const relu = ["--preset=convnet-relu", "--replacement=2"];
   assertThrows(() => recipe(...relu), UsageError, "goes with a polynomial, not with relu");
   const moving = ["--preset=imagenet-resnet50-pillar", "--tail-average=0.3"];

@@ -37,7 +37,7 @@ export function rescaledTwin(graph: Graph, weights: Weights, dataset: Dataset): 
     scaled.get(name)?.data.forEach((v, i, all) => all[i] = v * factor);
   for (const [id, size] of largeInputs(graph, weights, dataset)) {
     const node = nodes.get(id)!, unit = size / (PART * FITTED_RANGE);
-    const before = sourceOf(graph, nodes, node);
+    const before = sourceOf(graph, nodes, node, consumers);
     for (const part of before.op === "batchNorm" ? ["scale", "offset"] : ["weight", "bias"]) {
       multiply(`${before.id}.${part}`, 1 / unit);
     }
@@ -46,11 +46,21 @@ export function rescaledTwin(graph: Graph, weights: Weights, dataset: Dataset): 
   return scaled;
 }
 
-/** The layer whose output an activation reads, perhaps pooled. */
-function sourceOf(graph: Graph, nodes: ReadonlyMap<string, Node>, node: Node): Node {
+/** The layer whose output an activation reads, perhaps pooled, and nothing else does: its unit changes. */
+function sourceOf(
+  graph: Graph,
+  nodes: ReadonlyMap<string, Node>,
+  node: Node,
+  consumers: ReadonlyMap<string, readonly Node[]>,
+): Node {
   let source = node;
   do {
     source = nodes.get((source as Exclude<Node, { op: "input" }>).input)!;
+    if (consumers.get(source.id)!.length > 1) {
+      throw new RangeError(
+        `${graph.name} cannot start from a twin: ${source.id} is read by ${node.id} and by others`,
+      );
+    }
   } while (source.op === "averagePool" || source.op === "maxPool" || source.op === "flatten");
   if (source.op === "batchNorm" || isLinear(source)) return source;
   throw new RangeError(`${graph.name} cannot start from a twin: ${node.id} reads ${source.op} ${source.id}`);
