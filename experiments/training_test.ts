@@ -599,14 +599,23 @@ describe("accuracy_table", () => {
     ...{ recipe: `of ${protocol}`, training_seed: seed, test_images: 10_000, plaintext_accuracy: accuracy },
     ...{ plaintext_low: accuracy - 0.9, plaintext_high: accuracy + 0.9, largest_input: 9, one_way_delays: 8 },
     ...{ private_images: 500, plaintext_same_accuracy: 71, private_accuracy: 70 + seed, private_low: 66.7 },
-    ...{ private_high: 74.6, agreement: 99.8, largest_difference: 0.001, size: "full", ...more },
+    ...{
+      private_high: 74.6,
+      agreement: 99.8,
+      largest_difference: 0.001,
+      size: "full",
+      audited: true,
+      ...more,
+    },
   });
   const ROWS = asRead(accuracyTable, [
     row("ReLU", "relu", 1, 70, { one_way_delays: 32 }),
     row("polynomial, hinge", "lifted", 1, 69, { relu_difference: -1 }),
     row("polynomial, hinge", "lifted", 2, 71, { relu_difference: 0.5 }),
     row("polynomial, hinge", "honeybadger", 1, 69),
-    row("polynomial, PILLAR", "lifted", 1, 65, { recipe: "of PILLAR", weights: "results/models/pillar" }),
+    row("polynomial, PILLAR", "lifted", 1, 65, {
+      ...{ recipe: "of PILLAR", weights: "results/models/pillar", audited: false },
+    }),
   ]);
   it("draws private accuracy beside plaintext, runs of one recipe together, and the paper's rows apart", () => {
     const [chart] = draw(accuracyTable, ROWS);
@@ -625,7 +634,12 @@ describe("accuracy_table", () => {
     }]);
     assertEquals(lifted.marks, [null, 71, null, 71]);
     const table = accuracyTable.table!(ROWS, reference);
-    assertEquals(table.map(({ seeds }) => seeds), [1, 2, 1, 1, undefined, undefined]);
+    assertEquals(table.map(({ seeds }) => seeds), [1, 2, 1, 1, undefined, undefined, undefined]);
+    const untrained = table.at(-3)!;
+    assertEquals(untrained["method"], "not trained here");
+    assertMatch(`${untrained["network"]}`, /minionn-bn, .*resnet18/);
+    assertStringIncludes(chart.see!, "bars end within 1.00 points (convnet-lifted by lifted, 500 images)");
+    assertStringIncludes(chart.see!, "which the audit refuses, within 0.00 points (pillar by lifted");
     assertEquals([table[1]["above ReLU"], table[1]["runs"], table[0]["above ReLU"]], [
       -0.25,
       "69.0 to 71.0",
@@ -670,8 +684,22 @@ describe("accuracy_table", () => {
     assertEquals(lineSeries(chart, "polynomial, PILLAR")!.points[0].label, undefined);
     assertStringIncludes(
       chart.caption,
-      "not measured: ConvNet with polynomial, hinge, ConvNet with polynomial, PILLAR.",
+      "without computing: ConvNet with polynomial, hinge, ConvNet with polynomial, PILLAR.",
     );
+  });
+  it("shows of several recipes one that the audit accepts, then the one with most trainings", () => {
+    const shown = (...recipes: readonly object[]) => {
+      const given = recipes.flatMap((more) =>
+        asRead(accuracyTable, [row("trigonometric", "trigonometric", 1, 70, more)])
+      );
+      const rows = accuracyOverTime.rows((key) => key === "accuracy_table" ? given : [], reference);
+      return rows.filter((one) => one["shown"]).map((one) => one["recipe"]);
+    };
+    const once = { recipe: "once", plaintext_accuracy: 74 },
+      twice = [1, 2].map((seed) => ({ recipe: "twice", training_seed: seed, plaintext_accuracy: 73 }));
+    assertEquals(shown(once, ...twice), ["twice"]);
+    assertEquals(shown(once, ...twice.map((more) => ({ ...more, audited: false }))), ["once"]);
+    assertEquals(shown(once, { recipe: "better", plaintext_accuracy: 75 }), ["better"]);
   });
   it("draws steps along the front, up and to the right", () => {
     const shown = (model: string, accuracy: number, wan_s: number, pareto: boolean) => ({
