@@ -365,7 +365,8 @@ async function usableWeights(task: Task, state: EngineState, average: Weights | 
 /** Steps that move the running statistics and nothing else, on images as after the last epoch. */
 function* statisticsSteps(task: Task): Generator<PlannedStep> {
   // A short epoch comes again: what is left of the old statistics, 0.9 to the power of the steps, must be nothing.
-  for (let left = STATISTICS_STEPS; left > 0;) {
+  for (let left = STATISTICS_STEPS, before = Infinity; left > 0 && left < before;) {
+    before = left;
     for (const { batch, settings } of plannedSteps(task, task.run.epochs)) {
       if (left-- === 0) return;
       yield {
