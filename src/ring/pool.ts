@@ -15,12 +15,12 @@ import {
 import { planConvolution } from "./convolution_plan.ts";
 import {
   CONTROL_WORDS,
+  countAfter,
   EXIT,
   FAILED,
   LAYER_FIELDS,
   type LayerNumbers,
   MOST_DATA_BYTES,
-  next,
   OPERATION,
   PARAMETERS,
   type PoolStart,
@@ -29,7 +29,7 @@ import {
   REPLY,
   REQUEST,
   RUN,
-  waitUntil,
+  waitForValue,
 } from "./pool_protocol.ts";
 import type { Ring, RingRegion } from "./ring.ts";
 import type { Width } from "./tensor.ts";
@@ -162,7 +162,7 @@ class PoolWorker implements Disposable {
   start(operation: number, ...parameters: readonly number[]): void {
     this.#control[OPERATION] = operation;
     this.#control.set(parameters, PARAMETERS);
-    this.#requests = next(this.#requests);
+    this.#requests = countAfter(this.#requests);
     Atomics.store(this.#control, REQUEST, this.#requests);
     Atomics.notify(this.#control, REQUEST);
   }
@@ -174,7 +174,7 @@ class PoolWorker implements Disposable {
   }
 
   finish(): void {
-    if (!waitUntil(this.#control, REPLY, this.#requests, TIMEOUT_MS)) {
+    if (!waitForValue(this.#control, REPLY, this.#requests, TIMEOUT_MS)) {
       // What it still writes belongs to nobody: the pool is never used again.
       Atomics.store(this.#control, FAILED, 1);
       throw new Error(`a worker of the convolution pool has not answered for ${TIMEOUT_MS / 1000} s`);

@@ -41,7 +41,7 @@ export interface PoolStart {
 const SPINS = 5000;
 
 /** The count after this one, as a control word holds it. */
-export const next = (count: number): number => (count + 1) | 0;
+export const countAfter = (count: number): number => (count + 1) | 0;
 
 /** Waits while word `index` is `value`; false after `timeoutMs`. */
 export function waitWhile(
@@ -60,7 +60,7 @@ export function waitWhile(
 }
 
 /** Waits until word `index` is `value`; false after `timeoutMs` without a change. */
-export function waitUntil(
+export function waitForValue(
   words: Int32Array<SharedArrayBuffer>,
   index: number,
   value: number,

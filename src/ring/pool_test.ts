@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { Convolution, type ConvolutionSpec, outputSize } from "./convolution.ts";
 import { ConvolutionPool } from "./pool.ts";
-import { next, waitUntil } from "./pool_protocol.ts";
+import { countAfter, waitForValue } from "./pool_protocol.ts";
 import { Ring } from "./ring.ts";
 
 const ring = await Ring.open();
@@ -62,10 +62,10 @@ it("a request is answered by its own number, across the end of 31 bits too, and 
   for (let i = 0; i < 3; i++) {
     // The answer to the request before this one, as a worker that is late gives it.
     Atomics.store(words, 0, count);
-    count = next(count);
-    assertEquals(waitUntil(words, 0, count, 1), false, `request ${count}`);
+    count = countAfter(count);
+    assertEquals(waitForValue(words, 0, count, 1), false, `request ${count}`);
     Atomics.store(words, 0, count);
-    assertEquals(waitUntil(words, 0, count, 1), true, `request ${count}`);
+    assertEquals(waitForValue(words, 0, count, 1), true, `request ${count}`);
   }
   assertEquals(count, -(2 ** 31) + 1);
 });

@@ -1,11 +1,11 @@
 /** A worker of a {@linkcode "./pool.ts".ConvolutionPool}: its own ring, its own slices of weights. */
 import { Convolution } from "./convolution.ts";
 import {
+  countAfter,
   EXIT,
   FAILED,
   LAYER_FIELDS,
   type LayerNumbers,
-  next,
   OPERATION,
   PARAMETERS,
   type PoolStart,
@@ -14,7 +14,7 @@ import {
   REPLY,
   REQUEST,
   RUN,
-  waitUntil,
+  waitForValue,
 } from "./pool_protocol.ts";
 import { Ring } from "./ring.ts";
 import { workerData } from "node:worker_threads";
@@ -23,8 +23,8 @@ async function serve({ control, data }: PoolStart): Promise<void> {
   const ring = await Ring.open();
   const layers = new Map<number, Layer>();
   const shared = new Uint8Array(data); // follows the growth of the block
-  for (let request = next(0);; request = next(request)) {
-    waitUntil(control, REQUEST, request);
+  for (let request = countAfter(0);; request = countAfter(request)) {
+    waitForValue(control, REQUEST, request);
     const operation = control[OPERATION];
     try {
       const [id = 0, ...parameters] = control.subarray(PARAMETERS);
