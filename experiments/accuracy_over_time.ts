@@ -10,6 +10,7 @@ import {
   type Point,
   type Row,
 } from "../src/reproduction/experiment.ts";
+import { isRefusedByAudit } from "../src/report/small_rings.ts";
 import { mean } from "../src/report/statistics.ts";
 import { bySeeds, isMirrored } from "./accuracy_table.ts";
 import { LINKS, provenanceOf, timeOf } from "./speedup_table.ts";
@@ -73,9 +74,7 @@ function marksOf(accuracies: readonly Row[], latencies: readonly Row[]): Mark[] 
 const kindOfRun = (row: Row): "private" | "plaintext" =>
   row["private_images"] === row["test_images"] ? "private" : "plaintext";
 
-/** Whether its protocol takes its scales from audited ranges, and the audit refuses the network. */
-const isRefused = ({ rows: [row] }: Mark): boolean =>
-  ["lifted", "trigonometric"].includes(row["protocol"]) && row["audited"] !== "true";
+const isRefused = ({ rows: [row] }: Mark): boolean => isRefusedByAudit(row);
 
 /** Of each network and method a recipe that the audit accepts, of several the one with most trainings, then the best. */
 function shownOf(marks: readonly Mark[]): Mark[] {

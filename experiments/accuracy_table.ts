@@ -13,6 +13,7 @@ import {
   type Row,
   type Size,
 } from "../src/reproduction/experiment.ts";
+import { isRefusedByAudit } from "../src/report/small_rings.ts";
 import { mean, pairedDifference, wilsonInterval } from "../src/report/statistics.ts";
 import { infer } from "./_infer.ts";
 import {
@@ -384,8 +385,8 @@ function departuresText(rows: readonly Row[]): string {
     numberOf(row, "private_accuracy") - numberOf(row, "plaintext_same_accuracy");
   const largest = (own: readonly Row[]) =>
     own.toSorted((a, b) => Math.abs(difference(b)) - Math.abs(difference(a)))[0];
-  const isRefused = (row: Row) => row["protocol"] === "lifted" && row["audited"] !== "true";
-  const kept = largest(rows.filter((row) => !isRefused(row))), refused = largest(rows.filter(isRefused));
+  const kept = largest(rows.filter((row) => !isRefusedByAudit(row))),
+    refused = largest(rows.filter(isRefusedByAudit));
   const points = (row: Row) =>
     `${Math.abs(difference(row)).toFixed(2)} points (${nameOf(row)} by ${row["protocol"]}, ${
       row["private_images"]

@@ -154,6 +154,11 @@ it("train --from begins with the weights of a folder, by default with their acti
     await refused(learned, ...from, "--hold-out");
     await refused(learned, ...SMALL, "--teacher", relu, "--hold-out", ...place);
     assertStringIncludes(await failure("evaluate", ["--weights", relu, "--hold-out"]), learned);
+    // Held out are the last of the first images, so with another limit others are.
+    const half = `${folder}/half`;
+    await using unseen = Program.start("train", [...SMALL, "--hold-out", "--out", half, ...place.slice(2)]);
+    await unseen.succeeds();
+    await refused("or train it with the same --limit", "--from", half, ...from.slice(2), "--hold-out");
     await refused("holds a run with learningRate 0, this one has 0.05", ...from, "--activation", "relu");
   }));
 

@@ -4,6 +4,7 @@
  */
 import { type Claim, claim, where } from "./claim.ts";
 import { numberOf, optionalNumber, type Row } from "./csv.ts";
+import { isOnSmallRing, isRefusedByAudit } from "./small_rings.ts";
 import { mean, tInterval } from "./statistics.ts";
 
 /** Points by which the best polynomial network may fall behind ReLU, by data set. */
@@ -47,7 +48,6 @@ interface Private {
   readonly agreement: number;
 }
 
-const isOnSmallRing = (row: Row) => ["lifted", "trigonometric"].includes(row["protocol"]);
 const nameOf = (row: Row): string => row["weights"].split("/").at(-1)!;
 
 const privateAccuracy = (own: readonly Row[]): Private[] =>
@@ -166,7 +166,7 @@ export const accuracyClaims: readonly Claim[] = [
     refuted: "one row of ConvNet that differs by more",
     measure(rows) {
       const own = where(rows, { model: "convnet" })
-        .filter((row) => !isOnSmallRing(row) || row["audited"] === "true");
+        .filter((row) => !isRefusedByAudit(row));
       return own.length > 0 ? privateAccuracy(own) : undefined;
     },
     test: (found) =>
@@ -222,7 +222,7 @@ export const accuracyClaims: readonly Claim[] = [
       "none; a network whose inputs escape is refused by the audit (convnet-gelu), and its row stands unjudged in the CSV",
     refuted: "one audited network that differs by more, or whose classes agree less often",
     measure(rows) {
-      const audited = where(rows, { audited: "true" }).filter(isOnSmallRing);
+      const audited = where(rows, { audited: "true" }).filter((row) => isOnSmallRing(row["protocol"]));
       const isWhole = (row: Row) => row["private_images"] === row["test_images"];
       const all = privateAccuracy(audited.filter(isWhole));
       const fewer = audited.filter((row) => !isWhole(row)).map(nameOf);

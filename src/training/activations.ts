@@ -1,6 +1,11 @@
 /** Activations as a command line names them: `relu`, `poly:4:10`, `silu:6`, `trig:10:1:2`, `hermite`, ... */
 import type { Activation } from "../models/graph.ts";
-import { fittedWave, MOST_HARMONICS, type Trigonometric } from "../models/trigonometric.ts";
+import {
+  AMPLITUDE_DIVISOR,
+  fittedWave,
+  MOST_HARMONICS,
+  type Trigonometric,
+} from "../models/trigonometric.ts";
 import { type FunctionName, integerFit, realFit } from "../polynomial/integer_fit.ts";
 import { FITTED_RANGE, formatPolynomial, type Polynomial } from "../polynomial/polynomial.ts";
 import { HERMITE, SQUARE } from "./hermite.ts";
@@ -10,7 +15,7 @@ export const ACTIVATION_SYNTAX =
   "relu, hermite (AESPA's, for convnet alone), sigmoid:exact (in the clear alone), or poly, silu, gelu or " +
   "sigmoid with a degree 2-10 (default 4) and a precision of 4-24 bits or real (default 10), as in poly:4:10, " +
   "silu:6 or poly:8:real, and behind those of poly a multiple of its even part up to 4, as in poly:4:14:1.5, or trig with a period of 1-64, 1-3 harmonics and a multiple of the amplitudes of ReLU's " +
-  "fit up to 4, as in trig:10:1:2, and :learned behind it where each layer learns its own";
+  "fit up to 4, as in trig:10:1:2, and :learned behind it where each layer learns its own, from a multiple up to 2.4";
 
 /** The function itself, where `sigmoid` names polynomials fitted to it. */
 export const EXACT_SIGMOID = "sigmoid:exact";
@@ -101,8 +106,11 @@ function formatBentPolynomial(activation: Polynomial, isKnown: boolean): string 
 function parseTrigonometric(text: string): Trigonometric | undefined {
   const [, period, harmonics, strength, learned] = TRIGONOMETRIC_TEXT.exec(text) ?? [];
   const P = Number(period), S = Number(strength);
-  const isKnown = P >= LEAST_PERIOD && P <= LARGEST_PERIOD && S > 0 && S <= MOST_STRENGTH;
-  return isKnown ? fittedWave(P, Number(harmonics), S, learned !== undefined) : undefined;
+  if (!(P >= LEAST_PERIOD && P <= LARGEST_PERIOD && S > 0 && S <= MOST_STRENGTH)) return undefined;
+  const wave = fittedWave(P, Number(harmonics), S, learned !== undefined);
+  // The first step would cut larger ones, so that training would start from another function than its name says.
+  const isWithinBound = wave.amplitudes.every((b) => Math.abs(b) <= P / AMPLITUDE_DIVISOR);
+  return learned === undefined || isWithinBound ? wave : undefined;
 }
 
 function formatTrigonometric({ period, offset, amplitudes, learned }: Trigonometric): string {

@@ -131,6 +131,7 @@ it("parseActivation() answers what it does not know by one sentence with what is
         "trig:10:1:0",
         "trig:10:1:5",
         "trig:10:1:1:taught",
+        "trig:10:1:2.5:learned",
       ],
       "poly:4:real:x",
     ]

@@ -37,6 +37,19 @@ it("rescaledTwin() computes what the twin does, with inputs of activations withi
   }
 });
 
+it("a network whose activations share what they read with others is refused", () => {
+  const convnet = buildModel("convnet"), [first] = convnet.nodes.filter(({ op }) => op === "activation");
+  const nodes = convnet.nodes.flatMap((node) =>
+    node === first ? [node, { ...node, id: `${node.id}.again` }] : [node]
+  );
+  const graph = { ...convnet, nodes }, { input } = first as Extract<typeof first, { op: "activation" }>;
+  assertThrows(
+    () => rescaledTwin(graph, randomWeights(graph, 7, RELU), DATASET),
+    RangeError,
+    `convnet cannot start from a twin: ${input} is read by ${first.id} and by others`,
+  );
+});
+
 it("a network whose activations go into residual sums is refused", () => {
   const graph = buildModel("resnet20"), run = { seed: 1, whitening: false, zeroResidual: false };
   assertThrows(
