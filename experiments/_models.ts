@@ -6,7 +6,10 @@ import { isThere, RANGE } from "./_train.ts";
 
 const MODELS_FOLDER = "results/models";
 
-/** A folder with `model.json`, `weights.safetensors` and `training.json`, as `deno task publish` writes it. */
+/**
+ * A folder with `model.json`, `weights.safetensors` and `training.json`, as `deno task publish` writes it. The largest ones ship without
+ * their weights: see {@linkcode hasWeights}.
+ */
 export interface ShippedModel {
   readonly folder: string;
   readonly name: string;
@@ -26,7 +29,7 @@ const TEST_FILES: Readonly<Record<string, readonly string[]>> = {
   cifar100: ["data/cifar-100-binary/test.bin", "data/test.bin"],
 };
 
-/** The shipped networks whose test images are there, in the order of their names. */
+/** The networks of {@linkcode ShippedModel} whose test images are there, in the order of their names; not all have weights. */
 export function shippedModels(folder = MODELS_FOLDER): ShippedModel[] {
   let names: string[];
   try {
@@ -51,12 +54,20 @@ function describe(name: string, folder: string): ShippedModel {
  */
 export function samplesOf<T>(model: string, by: (one: ShippedModel) => T): ShippedModel[] {
   const samples = new Map<T, ShippedModel>();
-  for (const shipped of shippedModels().filter((one) => one.model === model && one.dataset !== "shapes")) {
+  const isSample = (one: ShippedModel) => one.model === model && one.dataset !== "shapes" && hasWeights(one);
+  for (const shipped of shippedModels().filter(isSample)) {
     const known = samples.get(by(shipped));
     if (!known || (!hasRanges(known) && hasRanges(shipped))) samples.set(by(shipped), shipped);
   }
   return [...samples.values()];
 }
+
+/** Whether its weights are there; {@linkcode madeBy} says what makes them. */
+export const hasWeights = ({ folder }: ShippedModel): boolean => isThere(`${folder}/weights.safetensors`);
+
+/** The command that makes the weights, to the last bit. */
+export const madeBy = ({ folder, name }: ShippedModel): string =>
+  `deno task train --repeat ${folder} --out runs/${name} && deno task publish --weights runs/${name}`;
 
 /** Whether an audit has said how large inputs and logits get. */
 export const hasRanges = ({ folder }: ShippedModel): boolean =>

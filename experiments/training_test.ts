@@ -531,6 +531,20 @@ describe("accuracy_table", () => {
     assertEquals(ids("full"), [...once, "roundnet trigonometric mirrored"]);
     assert(ids("quick").every((id) => !id.endsWith(" mirrored")));
   });
+  it("lacks weights that do not ship, and names the command that makes them", async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await writeFolder(folder);
+      const there = { ...shipped("there", "relu"), folder }, absent = shipped("absent", "relu");
+      assertEquals(cellsOf([there, absent], "full").map(({ lacks }) => lacks), [
+        undefined,
+        "the weights of results/models/absent are not there; deno task train --repeat results/models/absent " +
+        "--out runs/absent && deno task publish --weights runs/absent makes them",
+      ]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
 
   it("says of images that depart how close the call was and how far inputs went, and counts the rest", async () => {
     const folder = await Deno.makeTempDir();

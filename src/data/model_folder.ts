@@ -132,7 +132,8 @@ async function readPart(folder: string, name: string): Promise<Uint8Array<ArrayB
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
       throw new Error(
-        `${folder} is not a model folder: ${name} is missing; train and import write such folders`,
+        `${folder} is not a model folder: ${name} is missing; train and import write such folders, and train --repeat makes ` +
+          "the weights again where there is a training.json",
       );
     }
     throw error;

@@ -265,9 +265,11 @@ export const accuracyClaims: readonly Claim[] = [
       const relu = where(rows, { activation: "relu" });
       const found = trainings(where(rows, { method: "trigonometric" })).flatMap((row) => {
         const { model, dataset, epochs, training_seed } = row as Record<string, string>;
+        // A twin that is named without a difference is one whose weights do not ship.
         const isCompared = row["relu_difference"] !== "",
+          isLeftOut = !isCompared && row["relu_weights"] !== "",
           hasTwin = isCompared || where(relu, { model, dataset, epochs, training_seed }).length > 0;
-        return hasTwin
+        return hasTwin && !isLeftOut
           ? [{
             network: nameOf(row),
             difference: optionalNumber(row, "relu_difference"),

@@ -26,6 +26,8 @@ export interface Cell {
   readonly diskMB?: number;
   /** Takes more than about 20 minutes: run with `reproduce --long` alone; otherwise its committed rows stay. */
   readonly long?: boolean;
+  /** What it wants and this checkout has not, a part of a sentence: it is not run, and its committed rows stay. */
+  readonly lacks?: string;
 }
 
 /** Memory of a cell that says nothing else: the three processes of a small network took 0.9 GB. */

@@ -43,6 +43,9 @@ export function preflight(plan: readonly PlannedCell[], { memoryMB, diskMB, core
   };
   leaveOut("free memory", memoryMB, ({ cell }) => cell.memoryMB ?? MEMORY_MB);
   leaveOut("free disk", diskMB, ({ cell }) => cell.diskMB ?? 0);
+  for (const [reason, kept] of Map.groupBy(plan, ({ cell }) => cell.lacks)) {
+    if (reason !== undefined) notes.push(`${reason}; committed rows stay: ${list(kept)}`);
+  }
   if (cores < CORES) {
     notes.push(
       `this machine has ${cores} core, server and client want one each; times are measured, but those that are compared with ` +

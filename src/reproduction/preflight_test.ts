@@ -49,6 +49,13 @@ it("preflight() keeps cells whose rows are there already", () => {
   assertEquals(preflight(kept, { memoryMB: 1, cores: 2 }).left, []);
 });
 
+it("preflight() says what a cell lacks whose committed rows stay", () => {
+  const lacks = "the weights of vgg do not ship", cell = { ...plan[2].cell, lacks };
+  const { run, left, notes } = preflight([plan[0], { ...plan[2], cell, kept: [{ n: "1" }] }], { cores: 2 });
+  assertEquals([ids(run), ids(left)], [["small", "vgg"], []]);
+  assertEquals(notes, [`${lacks}; committed rows stay: timing (vgg)`]);
+});
+
 it("preflight() names a missing core and still runs everything", () => {
   const { run, notes } = preflight(plan, { cores: 1 });
   assertEquals(run, plan);

@@ -58,6 +58,9 @@ export function runFolder(size: Size, shard?: Shard): string {
   return shard ? `runs/${size}/shard-${shard.index}-of-${shard.count}` : `runs/${size}/results`;
 }
 
+/** Whether a run is complete without the rows of the cell. */
+const isOptional = ({ long, lacks }: Cell): boolean => long === true || lacks !== undefined;
+
 function checkExperiment(experiment: Experiment, cells: readonly Cell[]): void {
   const { key, columns } = experiment;
   if (!/^[a-z0-9_]+$/.test(key)) throw new RangeError(`"${key}" cannot name an experiment: use a-z, 0-9, _`);
@@ -72,8 +75,8 @@ function checkExperiment(experiment: Experiment, cells: readonly Cell[]): void {
 }
 
 /**
- * The cells of a run, in order; cells that an earlier run has completed carry its rows if `resume` is set. Long cells carry
- * the rows that are committed in `results`, or are left out, unless `long` asks for them.
+ * The cells of a run, in order; cells that an earlier run has completed carry its rows if `resume` is set. Long cells, unless
+ * `long` asks for them, and cells that lack something carry the rows that are committed in `results`, or are left out.
  */
 export async function planRun(
   experiments: readonly Experiment[],
@@ -92,7 +95,8 @@ export async function planRun(
         earlier.set(row["cell"], [...earlier.get(row["cell"]) ?? [], row]);
       }
     }
-    const committed = options.results && !options.long && cells.some(({ long }) => long)
+    const staysAsCommitted = ({ long, lacks }: Cell) => long === true && !options.long || lacks !== undefined;
+    const committed = options.results && cells.some(staysAsCommitted)
       ? Map.groupBy(
         (await readCsv(`${options.results}/${experiment.key}.csv`))?.rows ?? [],
         (row) => row["cell"],
@@ -100,8 +104,8 @@ export async function planRun(
       : new Map<string, Row[]>();
     for (const cell of cells) {
       if (shard && number++ % shard.count !== shard.index - 1) continue;
-      const kept = earlier.get(cell.id) ?? (cell.long ? committed.get(cell.id) : undefined);
-      if (cell.long && !options.long && !kept) continue;
+      const kept = earlier.get(cell.id) ?? (staysAsCommitted(cell) ? committed.get(cell.id) : undefined);
+      if (staysAsCommitted(cell) && !kept) continue;
       plan.push(kept ? { experiment, cell, kept } : { experiment, cell });
     }
   }
@@ -232,7 +236,7 @@ export async function publish(
     const { key } = experiment, cells = experiment.cells(size), table = await readCsv(`${from}/${key}.csv`);
     if (cells.length === 0) continue;
     const have = new Set(table?.rows.map((row) => row["cell"]));
-    const missing = cells.filter(({ id, long }) => !long && !have.has(id)).length;
+    const missing = cells.filter((cell) => !isOptional(cell) && !have.has(cell.id)).length;
     if (!table || missing > 0) {
       outcome.push({
         key,
@@ -309,7 +313,7 @@ export async function mergeShards(
       }
     }
     if (rowsOf.size === 0) continue;
-    const missing = all.filter(({ id, long }) => !long && !rowsOf.has(id)).map(({ id }) => id);
+    const missing = all.filter((cell) => !isOptional(cell) && !rowsOf.has(cell.id)).map(({ id }) => id);
     if (missing.length > 0) {
       const shown = missing.slice(0, 3).map((id) => `"${id}"`).join(", ");
       throw new Error(

@@ -189,6 +189,26 @@ describe("runner", () => {
     assertEquals(calls.filter((id) => id === "cell 1").length, 1);
   });
 
+  it("keeps the committed rows of a cell that lacks something, however a run is asked for", async () => {
+    const plain = example("a"), results = `${folder}/results`;
+    const lacking = (lacks: string | undefined): Experiment => ({
+      ...plain,
+      cells: (size) =>
+        plain.cells(size).map((cell) => lacks && cell.id === "cell 1" ? { ...cell, lacks } : cell),
+    });
+    const run = async (commit: string, lacks: string | undefined, long: boolean) => {
+      const a = lacking(lacks), plan = await planRun([a], identity, `${folder}/run`, { long, results });
+      await runCells(plan, { ...identity, commit }, `${folder}/run`);
+      assertEquals(await publish([a], "quick", `${folder}/run`, results), [{ key: "a", published: true }]);
+      return (await readCsv(`${results}/a.csv`))?.rows.filter((_, i) => i % 2 === 0).map((row) =>
+        row["commit"]
+      );
+    };
+    assertEquals(await run("first", "weights", true), Array(4).fill("first"));
+    assertEquals(await run("second", undefined, false), Array(5).fill("second"));
+    assertEquals(await run("third", "weights", true), ["third", "second", "third", "third", "third"]);
+  });
+
   it("spreads cells over shards and merges them, refusing gaps and overlaps", async () => {
     const experiments = [example("a"), example("b")], folders: string[] = [];
     for (const index of [1, 2, 3]) {
