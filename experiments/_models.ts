@@ -1,15 +1,13 @@
 /** The trained networks that are shipped under `results/models/`, and images to ask them about. */
+import { isThere } from "../src/files/is_there.ts";
 import { sha256 } from "../src/files/sha256.ts";
 import { PLAIN_FIELDS } from "../src/training/recipe.ts";
 import { ACTIVATION_PROTOCOLS, openDataset } from "../mod.ts";
-import { isThere, RANGE } from "./_train.ts";
+import { RANGE } from "./_train.ts";
 
 const MODELS_FOLDER = "results/models";
 
-/**
- * A folder with `model.json`, `weights.safetensors` and `training.json`, as `deno task publish` writes it. The largest ones ship without
- * their weights: see {@linkcode hasWeights}.
- */
+/** A folder with `model.json`, `weights.safetensors` and `training.json`, as `deno task publish` writes it. */
 export interface ShippedModel {
   readonly folder: string;
   readonly name: string;
@@ -29,7 +27,7 @@ const TEST_FILES: Readonly<Record<string, readonly string[]>> = {
   cifar100: ["data/cifar-100-binary/test.bin", "data/test.bin"],
 };
 
-/** The networks of {@linkcode ShippedModel} whose test images are there, in the order of their names; not all have weights. */
+/** The shipped networks in the order of their names, whether or not they can be measured here: see {@linkcode lackOf}. */
 export function shippedModels(folder = MODELS_FOLDER): ShippedModel[] {
   let names: string[];
   try {
@@ -38,8 +36,7 @@ export function shippedModels(folder = MODELS_FOLDER): ShippedModel[] {
     return [];
   }
   return names.filter((name) => isThere(`${folder}/${name}/training.json`))
-    .map((name) => describe(name, `${folder}/${name}`))
-    .filter(({ dataset }) => TEST_FILES[dataset]?.some(isThere) ?? dataset === "shapes");
+    .map((name) => describe(name, `${folder}/${name}`));
 }
 
 function describe(name: string, folder: string): ShippedModel {
@@ -54,7 +51,8 @@ function describe(name: string, folder: string): ShippedModel {
  */
 export function samplesOf<T>(model: string, by: (one: ShippedModel) => T): ShippedModel[] {
   const samples = new Map<T, ShippedModel>();
-  const isSample = (one: ShippedModel) => one.model === model && one.dataset !== "shapes" && hasWeights(one);
+  const isSample = (one: ShippedModel) =>
+    one.model === model && one.dataset !== "shapes" && lackOf(one) === undefined;
   for (const shipped of shippedModels().filter(isSample)) {
     const known = samples.get(by(shipped));
     if (!known || (!hasRanges(known) && hasRanges(shipped))) samples.set(by(shipped), shipped);
@@ -62,12 +60,41 @@ export function samplesOf<T>(model: string, by: (one: ShippedModel) => T): Shipp
   return [...samples.values()];
 }
 
-/** Whether its weights are there; {@linkcode madeBy} says what makes them. */
-export const hasWeights = ({ folder }: ShippedModel): boolean => isThere(`${folder}/weights.safetensors`);
+/** What a measurement of the network lacks here and how to get it, if it lacks anything: its weights, or its test images. */
+export function lackOf(shipped: ShippedModel): string | undefined {
+  const { folder, dataset } = shipped, files = TEST_FILES[dataset];
+  if (!isThere(weightsOf(folder))) {
+    return `the weights of ${folder} are not there; this makes them: ${madeBy(shipped)}`;
+  }
+  const hasImages = files === undefined ? dataset === "shapes" : files.some(isThere);
+  return hasImages
+    ? undefined
+    : `the test images of ${dataset} are not in data/; this gets them: deno task data --get ${dataset}`;
+}
 
-/** The command that makes the weights, to the last bit. */
-export const madeBy = ({ folder, name }: ShippedModel): string =>
-  `deno task train --repeat ${folder} --out runs/${name} && deno task publish --weights runs/${name}`;
+/** The commands that make the weights, to the last bit. */
+export function madeBy(shipped: ShippedModel): string {
+  const { folder, name, dataset } = shipped, out = `runs/${name}`;
+  return [
+    `deno task train --repeat ${folder} --out ${out}`,
+    ...isHalved(folder) ? [`deno task publish --weights ${out}`] : [],
+    // What is published has no ranges yet.
+    ...isHalved(folder) && hasRanges(shipped)
+      ? [`deno task audit --weights ${folder} --dataset ${dataset} --write`]
+      : [],
+  ].join(" && ");
+}
+
+const weightsOf = (folder: string) => `${folder}/weights.safetensors`;
+
+/** Whether publishing rounded the weights, which it does to large ones. Only large ones do not ship. */
+function isHalved(folder: string): boolean {
+  if (!isThere(weightsOf(folder))) return true;
+  // A safetensors file begins with the length of its header, which names the type of each tensor.
+  const file = Deno.readFileSync(weightsOf(folder)),
+    header = Number(new DataView(file.buffer).getBigUint64(0, true));
+  return new TextDecoder().decode(file.subarray(8, 8 + header)).includes('"F16"');
+}
 
 /** Whether an audit has said how large inputs and logits get. */
 export const hasRanges = ({ folder }: ShippedModel): boolean =>

@@ -10,6 +10,7 @@
 import type { EvaluateResult, TrainResult } from "../src/reproduction/command_results.ts";
 import { type Cell, runJson, type Size } from "../src/reproduction/experiment.ts";
 import { FITTED_RANGE } from "../mod.ts";
+import { isThere } from "../src/files/is_there.ts";
 import { replaceFile } from "../src/files/replace_file.ts";
 import { sha256 } from "../src/files/sha256.ts";
 import { machineText } from "../src/report/environment.ts";
@@ -135,14 +136,6 @@ export function sweepDataset(): "cifar10" | "shapes" {
   return isThere("data/cifar-10-batches-bin/test_batch.bin") || isThere("data/test_batch.bin")
     ? "cifar10"
     : "shapes";
-}
-
-export function isThere(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
 }
 
 export const TRAINING_RIGHTS = ["--allow-read", "--allow-write=runs", "--allow-env", "--allow-sys"];

@@ -19,8 +19,8 @@ import { infer } from "./_infer.ts";
 import {
   fittedRangeOf,
   hasRanges,
-  hasWeights,
   kindOf,
+  lackOf,
   madeBy,
   methodOf,
   protocolsOf,
@@ -100,6 +100,7 @@ function cellOf(
 ): AccuracyCell {
   // An image and its mirror image share the rounds of a query.
   const count = (images ?? ALL_TEST_IMAGES) * (mirrored ? 1.5 : 1),
+    lacks = lackOf(shipped),
     seconds = Math.round(12 + count * (SECONDS_PER_IMAGE[shipped.model] ?? OTHER_SECONDS_PER_IMAGE));
   return {
     id: `${shipped.name} ${protocol}${mirrored ? " mirrored" : ""}`,
@@ -109,9 +110,7 @@ function cellOf(
     mirrored,
     seconds,
     ...(seconds > LONG_SECONDS && { long: true }),
-    ...(!hasWeights(shipped) && {
-      lacks: `the weights of ${shipped.folder} are not there; ${madeBy(shipped)} makes them`,
-    }),
+    ...lacks !== undefined && { lacks },
   };
 }
 
@@ -120,17 +119,17 @@ export const accuracyTable = defineExperiment<AccuracyCell>({
   title: "Table 2: accuracy in private inference",
   source: "the paper's accuracy table",
   explanation:
-    "Networks trained here and shipped under results/models/, beside a ReLU network trained for as many epochs. Where the largest " +
-    "weights are left out, made_by makes them, and until then the rows stay as committed. " +
+    "Networks trained here and shipped under results/models/, beside a ReLU network trained for as many epochs. Where weights do not " +
+    "ship or test images are not in data/, the rows stay as committed. " +
     "Plaintext accuracy is that in floating point over all test images. Private accuracy is that of two-party inference by " +
     "three processes, each image with fresh correlations; plaintext accuracy on the same images stands beside it. An image whose " +
     "logits are beyond their public bound has no class. Agreement counts equal classes of private and plaintext inference. " +
-    "Nothing is clipped. A network whose test images are not in data/ has no rows. Paper: the one network whose accuracy could " +
+    "Nothing is clipped. Paper: the one network whose accuracy could " +
     "be recovered, from a third party's notes.",
   columns: {
     weights: "folder of the network",
     sha256: "of its weights",
-    made_by: "the command that makes these weights, whether they ship or not",
+    made_by: "what makes these weights again",
     model: "network",
     dataset: "data that it was trained on and is measured on",
     activation:
@@ -232,7 +231,7 @@ function plaintext({ folder }: ShippedModel, each: boolean): Promise<EvaluateRes
 async function besideRelu(shipped: ShippedModel): Promise<NewRow> {
   const twin = reluTwinOf(shipped, shippedModels());
   if (twin === undefined || twin.folder === shipped.folder) return {};
-  if (!hasWeights(twin)) return { relu_weights: twin.folder };
+  if (lackOf(twin) !== undefined) return { relu_weights: twin.folder };
   const [own, relu] = [await plaintext(shipped, true), await plaintext(twin, true)];
   const { value, low, high } = pairedDifference(own.right!, relu.right!);
   return {

@@ -525,21 +525,28 @@ describe("accuracy_table", () => {
     });
   });
   it("asks the network of few delays about images with their mirror images too, at full size alone", () => {
-    const all = ["convnet", "roundnet"].map((model) => ({ ...shipped(model, "trig:10:1:1.5"), model }));
+    const all = ["convnet", "roundnet"].map((model) => ({
+      ...{ ...shipped(model, "trig:10:1:1.5"), model, folder: `results/models/${model}-trig-s1` },
+    }));
     const ids = (size: "quick" | "full") => cellsOf(all, size).map(({ id }) => id);
     const once = ["convnet trigonometric", "roundnet trigonometric"];
     assertEquals(ids("full"), [...once, "roundnet trigonometric mirrored"]);
     assert(ids("quick").every((id) => !id.endsWith(" mirrored")));
   });
-  it("lacks weights that do not ship, and names the command that makes them", async () => {
+  it("lacks weights that do not ship and images that are not there, and names the commands that make or get them", async () => {
     const folder = await Deno.makeTempDir();
     try {
       await writeFolder(folder);
-      const there = { ...shipped("there", "relu"), folder }, absent = shipped("absent", "relu");
-      assertEquals(cellsOf([there, absent], "full").map(({ lacks }) => lacks), [
+      const there = { ...shipped("there", "relu"), folder, dataset: "shapes" };
+      const all = [there, { ...there, name: "blind", dataset: "no images of this name" }];
+      await Deno.mkdir(`${folder}/absent`);
+      await Deno.writeTextFile(`${folder}/absent/model.json`, JSON.stringify({ ranges: [1, 2] }));
+      const absent = { ...shipped("absent", "trig:10:1:1.5"), folder: `${folder}/absent` };
+      assertEquals(cellsOf([...all, absent], "full").map(({ lacks }) => lacks), [
         undefined,
-        "the weights of results/models/absent are not there; deno task train --repeat results/models/absent " +
-        "--out runs/absent && deno task publish --weights runs/absent makes them",
+        "the test images of no images of this name are not in data/; this gets them: deno task data --get no images of this name",
+        `the weights of ${absent.folder} are not there; this makes them: deno task train --repeat ${absent.folder} --out runs/absent ` +
+        `&& deno task publish --weights runs/absent && deno task audit --weights ${absent.folder} --dataset cifar10 --write`,
       ]);
     } finally {
       await Deno.remove(folder, { recursive: true });

@@ -120,6 +120,25 @@ it("a device in the place of a file is refused: it has no end", async () => {
   }
 });
 
+it("a folder that is not there is no place to read from, and is not made", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const absent = `${folder}/absent`;
+    for (
+      const [command, args, part] of [
+        ["audit", ["--weights", absent, "--write"], "is not a model folder"],
+        ["figures", ["--results", absent], "is not there"],
+      ] as const
+    ) {
+      await using program = Program.start(command, args);
+      await program.failsWith([absent, part]);
+      assertEquals(await Array.fromAsync(Deno.readDir(folder)), []);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 it("a folder of the system's is named as one that nothing is written to", async () => {
   // By its task: Deno asks for all rights before anything is written there.
   const args = ["--onnx", "tests/onnx/digits.onnx", "--out", "/proc/x"];

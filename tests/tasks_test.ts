@@ -99,9 +99,14 @@ describe("from a folder inside a checkout under a path with a space, #, %, é an
   const PICTURE = "pic #%41 é.png";
   const FOLDER = ["--dataset", "folder", "--data", "my pictures"];
 
-  it("build compiles the kernels", async () => {
-    await Deno.remove(`${checkout}/build/ring_bits.stamp`);
-    assertStringIncludes(await succeeds("build"), "ring_bits");
+  it("build compiles the kernels, and leaves what the task prints one JSON object", async () => {
+    const stamp = `${checkout}/build/ring_bits.stamp`, fingerprint = await Deno.readTextFile(stamp);
+    await Deno.remove(stamp);
+    await succeeds("build");
+    assertEquals(await Deno.readTextFile(stamp), fingerprint);
+    await Deno.remove(stamp);
+    const printed = await succeeds("audit", "--weights", SHIPPED, "--images", "1", "--json");
+    assertEquals([typeof JSON.parse(printed), await Deno.readTextFile(stamp)], ["object", fingerprint]);
   });
 
   it("infer takes a picture, many images, and threads", async () => {

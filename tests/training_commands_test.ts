@@ -1,7 +1,13 @@
 /** `deno task train` and `deno task evaluate` as a user meets them. */
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { it } from "@std/testing/bdd";
-import { readModelFolder, weightsFile, writeModelFolder } from "../src/data/model_folder.ts";
+import {
+  readModelFolder,
+  weightsFile,
+  writeDescription,
+  writeModelFolder,
+} from "../src/data/model_folder.ts";
+import { auditedLayers } from "../src/models/ranges.ts";
 import { randomWeights } from "../src/models/weights.ts";
 import { buildModel } from "../src/models/zoo.ts";
 import { isTrainable } from "../src/training/initial.ts";
@@ -196,11 +202,40 @@ it("publish halves large weights and nothing else, keeps small ones bit for bit,
     await written("search", "convnet", true);
     const sentence = await failure("publish", ["--weights", `${folder}/search`, "--out", `${folder}/out`]);
     assertStringIncludes(sentence, "was trained without the images that were held out");
+    const refused = async (from: string, to: string) =>
+      await failure("publish", ["--weights", `${folder}/${from}`, "--out", `${folder}/${to}`]);
+    assertStringIncludes(await refused("small", "small"), "is published already");
+    await Deno.writeTextFile(`${folder}/small/training.json`, '{"run":{"holdOut":false,"epochs":3}}');
+    assertStringIncludes(
+      await refused("small", "out-large"),
+      "out-large holds another network, trained with another epochs; give another --out",
+    );
+    await Deno.writeTextFile(`${folder}/small/training.json`, "{}");
+    assertStringIncludes(await refused("small", "out"), "training.json does not say how the network was");
     await Deno.remove(`${folder}/small/training.json`);
     assertStringIncludes(
       await failure("publish", ["--weights", `${folder}/small`]),
       "training.json is missing",
     );
+  }));
+
+it("train --resume of a finished run leaves the folder as it is, ranges of an audit and all", () =>
+  inFolder(async (folder) => {
+    const out = `${folder}/run`, options = [...SMALL, "--out", out, "--results", `${folder}/results`];
+    await using first = Program.start("train", options);
+    await first.succeeds();
+    const { graph, activation } = await readModelFolder(out), [model, classes] = [graph.name, graph.classes];
+    const ranges = Object.fromEntries(auditedLayers(graph).map(({ id }) => [id, 3]));
+    writeDescription(out, { model, classes, activation, ranges });
+    const files = ["model.json", "training.json", "weights.safetensors"];
+    const texts = () => Promise.all(files.map((file) => Deno.readFile(`${out}/${file}`)));
+    const before = await texts();
+    await using again = Program.start("train", [...options, "--resume"]);
+    await again.succeeds();
+    assertEquals(await texts(), before);
+    // A kill between weights and description leaves neither the old function nor the old ranges beside new weights.
+    await writeModelFolder(out, { model, classes, activation }, (await readModelFolder(out)).weights);
+    assertEquals((await readModelFolder(out)).ranges, undefined);
   }));
 
 it("train --json reports what evaluate --json measures again", () =>

@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { readCheckpoint } from "../src/data/checkpoint.ts";
+import { isThere } from "../src/files/is_there.ts";
 import type { Weights } from "../src/models/graph.ts";
 import type { EpochRow } from "../src/training/trainer.ts";
 import { poll, Program } from "./support/program.ts";
@@ -107,11 +108,3 @@ it("train says how to go on after Ctrl-C, within its time, and refuses a folder 
     await using again = start(folder, "run");
     await again.failsWith([`${folder}/run holds a run with `, "another --out"]);
   }));
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}

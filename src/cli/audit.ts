@@ -15,6 +15,7 @@ import {
 } from "../options/inference_options.ts";
 import { networkAndPlan, networkIn, plainNetwork, RANDOM_MODEL } from "../options/network_and_plan.ts";
 import { ownFolder } from "../folders/own_folder.ts";
+import { checkFinished } from "../folders/training_folder.ts";
 import { formatTable } from "../terminal/table.ts";
 
 const { classes, ringBits, polynomial, wave } = PLAN_OPTIONS,
@@ -52,7 +53,10 @@ await runCommand({
     json,
   },
   async run(options) {
-    if (options.write) ownFolder(options.weights!);
+    if (options.write) {
+      checkFinished(options.weights!);
+      ownFolder(options.weights!);
+    }
     const { model, plan } = await networkAndPlan({
       ...options,
       ...await networkOf(options),

@@ -34,7 +34,10 @@ export async function build(): Promise<string[]> {
   Deno.mkdirSync(OUTPUT, { recursive: true });
   for (const module of stale) await compile(module);
   const names = stale.map((module) => module.name);
-  console.log(`build: compiled ${names.join(", ")} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
+  // Not on standard output, where the task that built first may print JSON.
+  console.error(
+    `build: compiled ${names.join(", ")} (${((performance.now() - started) / 1000).toFixed(1)} s)`,
+  );
   return names;
 }
 

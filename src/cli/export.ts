@@ -1,5 +1,6 @@
 /** `deno task export`: a network as an ONNX file. */
 import { readModelFolder } from "../data/model_folder.ts";
+import { replaceFile } from "../files/replace_file.ts";
 import { MODEL_NAMES } from "../models/zoo.ts";
 import { exportOnnx } from "../onnx/export.ts";
 import { runCommand } from "../terminal/command.ts";
@@ -23,7 +24,7 @@ await runCommand({
       throw new Error(`${folder} holds ${graph.name}, not ${wanted}`);
     }
     const bytes = exportOnnx(graph, weights, activation), [height, width, channels] = graph.inputShape;
-    await Deno.writeFile(file, bytes);
+    replaceFile(file, bytes);
     console.log(
       `${graph.name} with ${activation.kind} in ${file}: image [1, ${channels}, ${height}, ${width}], ` +
         `${graph.classes} logits, ${(bytes.length / 1e6).toFixed(2)} MB`,

@@ -2,6 +2,7 @@
 import * as catalogue from "../../experiments/mod.ts";
 import { committedResults } from "../report/results.ts";
 import { runCommand } from "../terminal/command.ts";
+import { isThere } from "../files/is_there.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { drawResults, placesOf } from "../reproduction/present.ts";
 import { checkWritable } from "../folders/writable.ts";
@@ -21,6 +22,9 @@ await runCommand({
     },
   },
   async run({ results, only }) {
+    if (!isThere(results)) {
+      throw new Error(`${results} is not there; --results is a folder with the CSVs of a run`);
+    }
     ownFolder(results);
     for (const place of placesOf(results, false)) checkWritable(place);
     const drawn = await drawResults(catalogue, results, only);

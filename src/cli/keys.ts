@@ -16,6 +16,7 @@ await runCommand({
     out: { type: "path", value: "DIR", required: true, help: "new folder for the three" },
     days: { type: "integer", min: 1, max: 3650, default: 365, help: "how long the certificates are valid" },
   },
+  interrupted: "a folder that is not whole may be left; remove it and run the command again",
   async run({ out, days }) {
     try {
       await Deno.mkdir(out, { mode: 0o700 });

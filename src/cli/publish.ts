@@ -1,5 +1,5 @@
 /** `deno task publish`: a trained network as it ships, small; what is measured of it is measured after that. */
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { graphPath, readModelFolder, weightsFile, writeModelFolder } from "../data/model_folder.ts";
 import { replaceFile } from "../files/replace_file.ts";
@@ -7,6 +7,7 @@ import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
 import { checkFinished, readDescription, TRAINING_FILE } from "../folders/training_folder.ts";
 import { runCommand } from "../terminal/command.ts";
+import { firstDifference, PLAIN_FIELDS, type Run } from "../training/recipe.ts";
 
 /** Weights that take more are rounded to half the bytes; smaller ones stay as training left them, bit for bit. */
 const LARGEST_F32 = 500_000;
@@ -41,6 +42,7 @@ await runCommand({
       );
     }
     const to = out ?? fileURLToPath(new URL(`../../results/models/${basename(folder)}`, import.meta.url));
+    await checkPlace(to, folder, trained.run);
     ownFolder(to);
     // Ranges are those of the weights before they are rounded.
     const { graph, weights, ranges: _, ...description } = await readModelFolder(folder);
@@ -61,3 +63,20 @@ await runCommand({
     console.log(`Next, the ranges that scales are taken from: ${audit}`);
   },
 });
+
+/** A published network is replaced by another training of the same settings alone. */
+async function checkPlace(to: string, folder: string, run: Run): Promise<void> {
+  if (resolve(to) === resolve(folder)) {
+    throw new Error(
+      `${folder} is published already; give the folder that train has written, or another --out`,
+    );
+  }
+  const there = await readDescription(to);
+  // Settings that were not there yet were not used.
+  const difference = there && firstDifference({ ...PLAIN_FIELDS, ...there.run }, { ...PLAIN_FIELDS, ...run });
+  if (difference !== undefined) {
+    throw new Error(
+      `${to} holds another network, trained with another ${difference.field}; give another --out`,
+    );
+  }
+}

@@ -10,6 +10,7 @@ import { ownFolder } from "../folders/own_folder.ts";
 import { placesOf, presentRun, refuseCommitted } from "../reproduction/present.ts";
 import { formatDuration, Progress } from "../terminal/progress.ts";
 import {
+  isToRun,
   originsOf,
   parseShard,
   planAgain,
@@ -18,9 +19,13 @@ import {
   runCells,
   runFolder,
   type RunIdentity,
+  setAside,
 } from "../reproduction/runner.ts";
 import { cellsToRepeat } from "../reproduction/verdicts.ts";
 import { checkWritable } from "../folders/writable.ts";
+
+/** Whose rows stay where a cell is not measured. */
+const COMMITTED = "results";
 
 await runCommand({
   name: "reproduce",
@@ -67,7 +72,8 @@ await runCommand({
       type: "integer",
       default: 1,
       min: 0,
-      max: 2 ** 32 - 1,
+      // Trainings count on from it, and take seeds of 31 bits.
+      max: 2 ** 31 - 1024,
       help: "seed of everything that is repeatable",
     },
     verbose: { type: "boolean", excludes: ["shard"], help: "print the sentences of the claims too" },
@@ -86,7 +92,7 @@ await runCommand({
     const whole = await planRun(chosen, identity, folder, {
       resume,
       long,
-      results: "results",
+      results: COMMITTED,
       ...(shard ? { shard } : {}),
     });
     const others = originsOf(whole.flatMap(({ kept }) => kept ?? []))
@@ -96,8 +102,17 @@ await runCommand({
     }
     const { run: plan, left, notes } = preflight(whole, resourcesHere());
     for (const note of notes) console.error(note);
-    const todo = plan.filter(({ kept }) => kept === undefined);
-    if (!resume) await setAside(chosen, folder);
+    if (plan.length === 0) {
+      throw new Error(
+        `nothing can be measured here: at size ${size} ${chosen.map(({ key }) => key).join(", ")} ${
+          chosen.length === 1 ? "has" : "have"
+        } no cell for this machine${
+          left.length > 0 ? "" : "; trained networks want their test images: deno task data --get cifar10"
+        }`,
+      );
+    }
+    const todo = plan.filter(isToRun);
+    await setAside(chosen, folder, plan);
     const done = plan.length - todo.length;
     console.error(
       `${size} run on ${identity.machine}, commit ${identity.commit}: ${cells(todo.length)}` +
@@ -119,7 +134,7 @@ await runCommand({
       return complete ? 0 : 1;
     }
     if (failed.length === plan.length) return 1;
-    await repeatNoisy(chosen, identity, folder);
+    await repeatNoisy(chosen, identity, folder, COMMITTED);
     return await presentRun(catalogue, chosen, size, folder, {
       publishing: results === undefined,
       refresh: () => writeDocuments(catalogue),
@@ -141,7 +156,7 @@ async function runWithProgress(
   folder: string,
 ): Promise<PlannedCell[]> {
   const progress = new Progress("cell", plan.length);
-  const total = weightOf(plan.filter(({ kept, again }) => kept === undefined || again));
+  const total = weightOf(plan.filter(isToRun));
   let spent = 0, current = 0, label = "";
   const show = (note: string) => progress.update(current, note, [spent, total]);
   const failed = await runCells(plan, identity, folder, {
@@ -160,7 +175,7 @@ async function runWithProgress(
       progress.clear();
       console.error(`failed: ${error.message}`);
     },
-  });
+  }, currentCommit);
   progress.finish();
   return failed;
 }
@@ -170,9 +185,10 @@ async function repeatNoisy(
   chosen: readonly Experiment[],
   identity: RunIdentity,
   folder: string,
+  results: string,
 ): Promise<void> {
   const noisy = cellsToRepeat(await checkResults(catalogue, folder, keysOf(catalogue, chosen)));
-  const plan = await planAgain(chosen, identity, folder, noisy);
+  const plan = await planAgain(chosen, identity, folder, noisy, results);
   const again = plan.filter(({ again }) => again);
   if (again.length === 0) return;
   console.error(
@@ -185,13 +201,4 @@ async function repeatNoisy(
 
 function cells(count: number): string {
   return `${count} ${count === 1 ? "cell" : "cells"}`;
-}
-
-/** A new run must not silently cost the rows of an old one: they stay beside it until the next time. */
-async function setAside(experiments: readonly Experiment[], folder: string): Promise<void> {
-  for (const { key } of experiments) {
-    await Deno.rename(`${folder}/${key}.csv`, `${folder}/${key}.csv.previous`).catch((error) => {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    });
-  }
 }

@@ -197,14 +197,17 @@ await runCommand({
     });
     progress?.finish();
     writeLog(out, options.results, { run, ...result, origins });
-    await writeResult(out, {
-      run,
-      dataset,
-      classNames,
-      origins,
-      graph: start?.isOwn ? network : undefined,
-      result: { ...result, weights: finish(result.weights) },
-    });
+    // A finished run that is resumed keeps its folder as it is: an audit may have written ranges there since.
+    if (done < run.epochs || await readDescription(out) === undefined) {
+      await writeResult(out, {
+        run,
+        dataset,
+        classNames,
+        origins,
+        graph: start?.isOwn ? network : undefined,
+        result: { ...result, weights: finish(result.weights) },
+      });
+    }
 
     if (options.json) {
       console.log(JSON.stringify(resultLine(out, run, dataset.train.count, result)));

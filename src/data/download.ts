@@ -9,6 +9,7 @@ export type OnProgress = (done: number, total: number | undefined) => void;
  * A file that is already there and has the right checksum is left alone.
  *
  * @param md5 checksum of the whole file, in hexadecimal
+ * @param patienceMs how long the server may send nothing
  * @throws {Error} one sentence: no connection, an answer other than the file, an early end, a wrong checksum
  */
 export async function download(
@@ -16,10 +17,11 @@ export async function download(
   path: string,
   md5: string,
   onProgress: OnProgress = () => {},
+  patienceMs = 60_000,
 ): Promise<void> {
   if (await md5Of(path) === md5) return;
   const part = `${path}.part`;
-  await fetchRest(url, part, onProgress);
+  await fetchRest(url, part, onProgress, patienceMs);
   const actual = await md5Of(part);
   if (actual !== md5) {
     await Deno.remove(part);
@@ -31,11 +33,17 @@ export async function download(
 }
 
 /** Appends to `part` what it lacks. */
-async function fetchRest(url: string, part: string, onProgress: OnProgress): Promise<void> {
+async function fetchRest(
+  url: string,
+  part: string,
+  onProgress: OnProgress,
+  patienceMs: number,
+): Promise<void> {
   const have = await sizeOf(part);
+  using silence = new Silence(patienceMs);
   let response: Response;
   try {
-    response = await fetch(url, { headers: { range: `bytes=${have}-` } });
+    response = await fetch(url, { headers: { range: `bytes=${have}-` }, signal: silence.signal });
   } catch (error) {
     // The cause says why, after naming the address once more.
     const { message, cause } = error as Error;
@@ -60,18 +68,46 @@ async function fetchRest(url: string, part: string, onProgress: OnProgress): Pro
   try {
     // One chunk at a time, so that nothing is lost that has come before the connection breaks.
     for await (const chunk of response.body) {
+      silence.isBroken();
       await writer.write(chunk);
       onProgress(done += chunk.length, total);
     }
   } catch (error) {
     reason = `: ${(error as Error).message}`;
   }
-  await writer.close();
+  // After a write that failed closing fails as well, and says less.
+  await writer.close().catch((error: Error) => reason ||= `: ${error.message}`);
   if (reason !== "" || (total !== undefined && done < total)) {
     const bytes = `${done}${total === undefined ? "" : ` of ${total}`} bytes`;
     throw new Error(
       `the download of ${url} stopped after ${bytes}${reason}; run the same command again to go on from there`,
     );
+  }
+}
+
+/** Ends what waits for a server that has sent nothing for a time. */
+class Silence {
+  readonly #controller = new AbortController();
+  readonly #ms: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(ms: number) {
+    this.#ms = ms;
+    this.isBroken();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  isBroken(): void {
+    clearTimeout(this.#timer);
+    const reason = new Error(`nothing came for ${Math.round(this.#ms / 1000)} s`);
+    this.#timer = setTimeout(() => this.#controller.abort(reason), this.#ms);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
   }
 }
 

@@ -55,6 +55,23 @@ it("download() takes a part that is already whole, and starts anew where the ser
     assertEquals(await Deno.readFile(path), FILE);
   }));
 
+it("download() gives up a server that falls silent, and says what a full disk says", () =>
+  inFolder(async (path) => {
+    await using silent = serve(() =>
+      new Response(new ReadableStream({ start: (stream) => stream.enqueue(FILE.subarray(0, 1000)) }))
+    );
+    await assertRejects(
+      () => download(silent.url, path, MD5, () => {}, 1000),
+      Error,
+      "stopped after 1000 bytes: nothing came for 1 s; run the same command again",
+    );
+    if (Deno.build.os !== "linux") return;
+    await using server = serve((request) => ranged(FILE, request));
+    await Deno.remove(`${path}.part`);
+    await Deno.symlink("/dev/full", `${path}.part`);
+    await assertRejects(() => download(server.url, path, MD5), Error, "No space left on device");
+  }));
+
 it("download() removes a file with a wrong checksum and says so", () =>
   inFolder(async (path) => {
     await using server = serve((request) => ranged(FILE.map((byte) => byte ^ 1), request));

@@ -9,6 +9,7 @@ import { type NumberType, readSafetensors, writeSafetensors } from "../models/sa
 import { MOST_HARMONICS, withLearnedActivations } from "../models/trigonometric.ts";
 import { checkWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
+import { isThere } from "../files/is_there.ts";
 import { readFile, readFileSync } from "../files/read_file.ts";
 import { replaceFile } from "../files/replace_file.ts";
 import { sha256 } from "../files/sha256.ts";
@@ -65,13 +66,7 @@ export async function readModelFolder(folder: string): Promise<Model> {
 /** The file with the architecture of the network in a folder, where that is none of ours. */
 export function graphPath(folder: string): string | undefined {
   const path = `${folder}/${GRAPH}`;
-  try {
-    Deno.statSync(path);
-    return path;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
-  }
+  return isThere(path) ? path : undefined;
 }
 
 /** Reads the architecture of a network; errors name the file. */
@@ -112,6 +107,8 @@ export async function writeModelFolder(
   { type = "F32", graph }: { readonly type?: NumberType; readonly graph?: Graph } = {},
 ): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
+  // Ranges and function of other weights must not stand beside these if this is cut short.
+  if (isThere(`${folder}/${MODEL_FILE}`)) await Deno.remove(`${folder}/${MODEL_FILE}`);
   if (graph) replaceFile(`${folder}/${GRAPH}`, formatGraph(graph));
   replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights, {}, type));
   writeDescription(folder, description);

@@ -59,19 +59,24 @@ const CLUTTER = [BAR, BAR, SILHOUETTES.disc, SILHOUETTES.triangle];
 /** Names of the classes in the order of their numbers. */
 export const SHAPE_NAMES: readonly string[] = Object.keys(SILHOUETTES);
 
+/** Images of the whole set. */
+const WHOLE = { train: 20_000, test: 4_000 } as const;
+
 /**
  * Draws the set. An image depends only on the seed, its split and its index, so a smaller set is the start of
  * a larger one; classes follow each other in turn.
  */
-export function shapesDataset({ seed = 1, train = 20_000, test = 4_000 }: ShapesOptions = {}): Dataset {
+export function shapesDataset(
+  { seed = 1, train = WHOLE.train, test = WHOLE.test }: ShapesOptions = {},
+): Dataset {
   return {
     name: "shapes",
     classes: SHAPE_NAMES.length,
     classNames: SHAPE_NAMES,
     shape: SHAPE,
     ...normalisationOf(SHAPE),
-    train: drawSplit(seed, "train", train),
-    test: drawSplit(seed, "test", test),
+    train: drawSplit(seed, "train", Math.min(train, WHOLE.train)),
+    test: drawSplit(seed, "test", Math.min(test, WHOLE.test)),
   };
 }
 

@@ -11,6 +11,10 @@ it("shapesDataset() draws the same images from the same seed", () => {
   assertEquals(digest("md5", train.images), "96c4c101c93630a3e10dd756e4f31b9f");
 });
 
+it("shapesDataset() has an end, however many images are asked for", () => {
+  assertEquals(shapesDataset({ train: 0, test: 1e9 }).test.count, 4000);
+});
+
 it("shapesDataset() draws an image from seed, split and index alone", () => {
   const large = shapesDataset({ seed: 1, train: 30, test: 30 }),
     small = shapesDataset({ seed: 1, train: 12, test: 1 });

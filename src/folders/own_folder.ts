@@ -36,7 +36,7 @@ export function ownFolder(folder: string): void {
 export async function ownFolderInTurn(folder: string): Promise<void> {
   if (owned.has(resolve(folder))) return;
   const file = openLock(folder);
-  await file.lock(true);
+  if (!isLocked(() => file.tryLockSync(true))) await file.lock(true);
   keep(folder, file);
 }
 

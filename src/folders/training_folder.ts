@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { readCheckpoint, writeCheckpoint } from "../data/checkpoint.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { writeModelFolder } from "../data/model_folder.ts";
+import { isThere } from "../files/is_there.ts";
 import { replaceFile } from "../files/replace_file.ts";
 import type { Graph } from "../models/graph.ts";
 import { formatCsv, type NewRow, parseCsv } from "../report/csv.ts";
@@ -139,15 +140,6 @@ export function checkFinished(folder: string): void {
 
 const show = (value: unknown): string => value === null || value === undefined ? "off" : String(value);
 
-function isThere(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Replaces the checkpoint in the folder, which is made if it is missing. */
 export function saveCheckpoint(
   out: string,
@@ -208,12 +200,16 @@ export async function writeResult(
 
 /** What `train` has written into a folder; undefined if it has written nothing there. */
 export async function readDescription(folder: string): Promise<{ run: Run } | undefined> {
+  const file = `${folder}/${TRAINING_FILE}`;
+  if (!isThere(file)) return undefined;
+  let description: { run?: Run } | null;
   try {
-    return JSON.parse(await Deno.readTextFile(`${folder}/${TRAINING_FILE}`));
+    description = JSON.parse(await Deno.readTextFile(file));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw new Error(`${folder}/${TRAINING_FILE} cannot be read: ${(error as Error).message}`);
+    throw new Error(`${file} cannot be read: ${(error as Error).message}`);
   }
+  if (description?.run) return { run: description.run };
+  throw new Error(`${file} does not say how the network was trained: it has no "run"`);
 }
 
 /**
@@ -270,6 +266,8 @@ export function claimLog(out: string, results: string): void {
   const { path, comment } = logOf(out, results);
   Deno.mkdirSync(results, { recursive: true });
   try {
+    // An empty file is what a kill or a full disk leaves.
+    if (isThere(path) && Deno.statSync(path).size === 0) Deno.removeSync(path);
     Deno.writeTextFileSync(path, formatCsv(["run"], [], [comment]), { createNew: true });
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;

@@ -201,6 +201,14 @@ it("claimLog() refuses a name that another folder or another file has", () =>
     assertEquals(Deno.readTextFileSync(`${results}/polynomial_fit.csv`), fit);
   }));
 
+it("claimLog() takes an empty file, which a kill or a full disk has left, for no file", () =>
+  inFolder((folder) => {
+    Deno.writeTextFileSync(`${folder}/one.csv`, "");
+    claimLog(`${folder}/runs/one`, folder);
+    claimLog(`${folder}/runs/one`, folder);
+    assertThrows(() => claimLog(`${folder}/others/one`, folder), Error, "holds other rows");
+  }));
+
 it("speedOf() weighs epochs by their time", () => {
   const history = [ROW, { ...ROW, seconds: 6, imagesPerSecond: 200 }];
   assertEquals(speedOf(history), { seconds: 8, imagesPerSecond: 175 });

@@ -105,6 +105,7 @@ export const PLAN_OPTIONS = {
 export const GRAPH_OPTION = {
   type: "path",
   value: "FILE",
+  excludes: ["model", "classes"],
   help:
     "in place of --model: the graph.json of a network that `import` has written, with model.json beside it",
 } as const;

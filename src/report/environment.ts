@@ -59,13 +59,16 @@ async function git(...args: string[]): Promise<string | undefined> {
   }
 }
 
+/** What decides a measured value: code, its libraries, and the weights that ship. */
+const MEASURED = ["*.ts", "*.js", "deno.json", "deno.lock", "results/models"];
+
 /**
- * The `commit` column: the first twelve digits of the commit, with `+changes` if code differs from it;
+ * The `commit` column: the first twelve digits of the commit, with `+changes` if code or weights differ from it;
  * `unknown` outside a Git checkout.
  */
 export async function currentCommit(): Promise<string> {
   const commit = await git("rev-parse", "--short=12", "HEAD");
   if (commit === undefined) return "unknown";
-  const changed = await git("status", "--porcelain", "--", "*.ts", "deno.json", "deno.lock");
+  const changed = await git("status", "--porcelain", "--", ...MEASURED);
   return changed === "" ? commit : `${commit}+changes`;
 }

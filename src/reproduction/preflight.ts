@@ -4,7 +4,7 @@
  */
 import { statfsSync } from "node:fs";
 import { MEMORY_MB } from "./experiment.ts";
-import type { PlannedCell } from "./runner.ts";
+import { isToRun, type PlannedCell } from "./runner.ts";
 
 /** What a machine has to give; absent: not known, taken as enough. */
 export interface Resources {
@@ -24,13 +24,13 @@ export interface Preflight {
 /** Server and client compute at the same time, each on a core of its own. */
 const CORES = 2;
 
-/** Leaves out the cells that need more memory or disk than there is. Cells whose rows are kept need nothing. */
+/** Leaves out the cells that need more memory or disk than there is; rows that they have stay. */
 export function preflight(plan: readonly PlannedCell[], { memoryMB, diskMB, cores }: Resources): Preflight {
   const lacking = (need: number, have: number | undefined) => have !== undefined && need > have;
   const left: PlannedCell[] = [], notes: string[] = [];
   const leaveOut = (what: string, have: number | undefined, need: (planned: PlannedCell) => number) => {
     const short = plan.filter((planned) =>
-      planned.kept === undefined && !left.includes(planned) && lacking(need(planned), have)
+      isToRun(planned) && !left.includes(planned) && lacking(need(planned), have)
     );
     if (short.length === 0) return;
     left.push(...short);
@@ -52,7 +52,11 @@ export function preflight(plan: readonly PlannedCell[], { memoryMB, diskMB, core
         "recorded ones are not judged here",
     );
   }
-  return { run: plan.filter((planned) => !left.includes(planned)), left, notes };
+  const run = plan.flatMap(({ again: _, ...planned }, i) => {
+    if (!left.includes(plan[i])) return [plan[i]];
+    return planned.kept ? [planned] : [];
+  });
+  return { run, left, notes };
 }
 
 const gigabytes = (megabytes: number) => `${(megabytes / 1000).toFixed(1)} GB`;

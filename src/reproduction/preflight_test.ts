@@ -56,6 +56,12 @@ it("preflight() says what a cell lacks whose committed rows stay", () => {
   assertEquals(notes, [`${lacks}; committed rows stay: timing (vgg)`]);
 });
 
+it("preflight() keeps the rows of a cell that was to be measured again and cannot be", () => {
+  const kept = [{ n: "1" }], again = { ...plan[1], kept, again: true };
+  const { run, left } = preflight([plan[0], again], { memoryMB: 3210, cores: 2 });
+  assertEquals([run, ids(left)], [[plan[0], { ...plan[1], kept }], ["resnet50"]]);
+});
+
 it("preflight() names a missing core and still runs everything", () => {
   const { run, notes } = preflight(plan, { cores: 1 });
   assertEquals(run, plan);

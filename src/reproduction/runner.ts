@@ -53,6 +53,9 @@ export interface PlannedCell {
   readonly again?: boolean;
 }
 
+/** Whether a run measures the cell. */
+export const isToRun = ({ kept, again }: PlannedCell): boolean => kept === undefined || again === true;
+
 /** Where the CSVs of a run are collected. */
 export function runFolder(size: Size, shard?: Shard): string {
   return shard ? `runs/${size}/shard-${shard.index}-of-${shard.count}` : `runs/${size}/results`;
@@ -76,7 +79,8 @@ function checkExperiment(experiment: Experiment, cells: readonly Cell[]): void {
 
 /**
  * The cells of a run, in order; cells that an earlier run has completed carry its rows if `resume` is set. Long cells, unless
- * `long` asks for them, and cells that lack something carry the rows that are committed in `results`, or are left out.
+ * `long` asks for them, and cells that lack something carry the rows that are committed in `results`, or are left out. Long cells that
+ * are asked for fall back on the committed rows where they fail.
  */
 export async function planRun(
   experiments: readonly Experiment[],
@@ -96,7 +100,7 @@ export async function planRun(
       }
     }
     const staysAsCommitted = ({ long, lacks }: Cell) => long === true && !options.long || lacks !== undefined;
-    const committed = options.results && cells.some(staysAsCommitted)
+    const committed = options.results && cells.some(isOptional)
       ? Map.groupBy(
         (await readCsv(`${options.results}/${experiment.key}.csv`))?.rows ?? [],
         (row) => row["cell"],
@@ -104,23 +108,25 @@ export async function planRun(
       : new Map<string, Row[]>();
     for (const cell of cells) {
       if (shard && number++ % shard.count !== shard.index - 1) continue;
-      const kept = earlier.get(cell.id) ?? (staysAsCommitted(cell) ? committed.get(cell.id) : undefined);
+      const own = earlier.get(cell.id), kept = own ?? (isOptional(cell) ? committed.get(cell.id) : undefined);
       if (staysAsCommitted(cell) && !kept) continue;
-      plan.push(kept ? { experiment, cell, kept } : { experiment, cell });
+      const again = kept !== own && !staysAsCommitted(cell);
+      plan.push({ experiment, cell, ...kept && { kept }, ...again && { again } });
     }
   }
   return plan;
 }
 
-/** The plan of measuring some cells of a finished run once more. */
+/** The plan of measuring some cells of a finished run once more; `results` as in {@linkcode planRun}. */
 export async function planAgain(
   experiments: readonly Experiment[],
   identity: Pick<RunIdentity, "size" | "seed">,
   folder: string,
   cells: ReadonlyMap<string, ReadonlySet<string>>,
+  results?: string,
 ): Promise<PlannedCell[]> {
   const chosen = experiments.filter(({ key }) => cells.has(key));
-  const plan = await planRun(chosen, identity, folder, { resume: true });
+  const plan = await planRun(chosen, identity, folder, { resume: true, ...results && { results } });
   return plan.filter(({ kept }) => kept !== undefined)
     .map((planned) => ({ ...planned, again: cells.get(planned.experiment.key)!.has(planned.cell.id) }));
 }
@@ -133,6 +139,26 @@ export interface RunEvents {
   failed?(planned: PlannedCell, error: Error): void;
 }
 
+/**
+ * Moves the CSVs in `folder` aside that hold rows which the plan does not carry on: those of another seed, size, shard or commit. A new
+ * run must not silently cost the rows of an old one: they stay beside it until the next time.
+ */
+export async function setAside(
+  experiments: readonly Experiment[],
+  folder: string,
+  plan: readonly PlannedCell[] = [],
+): Promise<void> {
+  for (const experiment of experiments) {
+    const path = `${folder}/${experiment.key}.csv`;
+    const carried = new Set(
+      plan.filter((planned) => planned.experiment === experiment)
+        .flatMap(({ kept }) => kept ?? []).map((row) => JSON.stringify(row)),
+    );
+    const rows = (await readCsv(path))?.rows ?? [];
+    if (rows.some((row) => !carried.has(JSON.stringify(row)))) await Deno.rename(path, `${path}.previous`);
+  }
+}
+
 const comments = ({ key, title, columns }: Experiment) => [
   `${title}. Measured by: deno task reproduce --only ${key}`,
   ...Object.entries(columns).map(([column, meaning]) => `${column}: ${meaning}`),
@@ -142,6 +168,7 @@ const comments = ({ key, title, columns }: Experiment) => [
  * Runs the planned cells and writes `<folder>/<key>.csv` after each. A cell that fails is reported and left
  * out; the others still run.
  *
+ * @param commitNow what the code is while a cell runs: cells load it anew, and somebody may have changed it since the start
  * @returns the failed cells
  * @throws {Error} one sentence, where rows cannot be written: what follows would be measured for nothing
  */
@@ -150,8 +177,9 @@ export async function runCells(
   identity: RunIdentity,
   folder: string,
   events: RunEvents = {},
+  commitNow = () => Promise.resolve(identity.commit),
 ): Promise<PlannedCell[]> {
-  const { size, seed, commit, machine } = identity, failures: PlannedCell[] = [];
+  const { size, seed, machine } = identity, failures: PlannedCell[] = [];
   const rowsOf = new Map<PlannedCell, readonly NewRow[]>();
   await Deno.mkdir(folder, { recursive: true });
   for (const planned of plan) if (planned.kept) rowsOf.set(planned, planned.kept);
@@ -171,7 +199,7 @@ export async function runCells(
   for (const planned of plan) {
     const { experiment, cell } = planned;
     number++;
-    if (planned.kept && !planned.again) continue;
+    if (!isToRun(planned)) continue;
     events.started?.(planned, number);
     try {
       const rows = await experiment.run(cell, { size, seed, note: (text) => events.note?.(text) });
@@ -180,6 +208,7 @@ export async function runCells(
         const stray = Object.keys(row).find((column) => !(column in experiment.columns));
         if (stray !== undefined) throw new Error(`it gave a value for "${stray}", which is not a column`);
       }
+      const now = await commitNow(), commit = now === identity.commit ? now : `${identity.commit} to ${now}`;
       rowsOf.set(planned, rows.map((row) => ({ cell: cell.id, ...row, size, seed, commit, machine })));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -246,6 +275,17 @@ export async function publish(
       continue;
     }
     const present = (await readCsv(`${to}/${key}.csv`))?.rows ?? [];
+    // Where a dataset is missing, sweeps take another one in its place.
+    const datasetsOf = (rows: readonly Row[]) => new Set(rows.map((row) => row["dataset"]));
+    const lost = [...datasetsOf(present).difference(datasetsOf(table.rows))].filter(Boolean).join(", ");
+    if (lost !== "") {
+      outcome.push({
+        key,
+        published: false,
+        reason: `${to}/${key}.csv has rows on ${lost}, this run has none`,
+      });
+      continue;
+    }
     const there = present.length === 0 ? -1 : Math.min(...present.map((row) => rank(row["size"])));
     if (rank(size) < there) {
       outcome.push({
@@ -297,17 +337,21 @@ export async function mergeShards(
   for (const experiment of experiments) {
     const { key } = experiment, all = experiment.cells(size), cells = all.map(({ id }) => id);
     const rowsOf = new Map<string, Row[]>(), foundIn = new Map<string, string>();
+    const optional = new Set(all.filter(isOptional).map(({ id }) => id));
     for (const folder of folders) {
       const table = await readCsv(`${folder}/${key}.csv`);
       for (const row of table?.rows ?? []) {
         const cell = row["cell"] ?? "", other = foundIn.get(cell);
         const where = `${folder}/${key}.csv: cell "${cell}"`;
         if (!cells.includes(cell)) throw new Error(`${where} is not part of a ${size} run`);
-        if (row["size"] !== size) throw new Error(`${where} is of size ${row["size"]}, not ${size}`);
+        // Committed rows that a shard keeps may be of another run.
+        if (row["size"] !== size && !optional.has(cell)) {
+          throw new Error(`${where} is of size ${row["size"]}, not ${size}`);
+        }
         if (other !== undefined && other !== folder) throw new Error(`${where} is also in ${other}`);
         foundIn.set(cell, folder);
         rowsOf.set(cell, [...rowsOf.get(cell) ?? [], row]);
-        seeds.add(row["seed"] ?? "");
+        if (!optional.has(cell)) seeds.add(row["seed"] ?? "");
         const machine = row["machine"] ?? "", own = machines.get(machine) ?? new Set();
         machines.set(machine, own.add(`${key}: ${cell}`));
       }
@@ -331,6 +375,7 @@ export async function mergeShards(
   if (seeds.size > 1) throw new Error(`shards have different seeds: ${[...seeds].join(", ")}`);
   // Nothing is written before everything has been checked.
   await Deno.mkdir(to, { recursive: true });
+  await setAside(merged.map(({ experiment }) => experiment), to);
   for (const { experiment, rows } of merged) {
     const columns = csvColumns(experiment);
     const fitting = rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));

@@ -10,6 +10,7 @@ import {
   planRun,
   publish,
   runCells,
+  setAside,
 } from "./runner.ts";
 
 let folder = "", calls: string[] = [];
@@ -207,6 +208,93 @@ describe("runner", () => {
     assertEquals(await run("first", "weights", true), Array(4).fill("first"));
     assertEquals(await run("second", undefined, false), Array(5).fill("second"));
     assertEquals(await run("third", "weights", true), ["third", "second", "third", "third", "third"]);
+  });
+
+  it("falls back on the committed rows of a long cell that is asked for and fails", async () => {
+    const plain = example("a"), results = `${folder}/results`;
+    let breaks = false;
+    const a: Experiment = {
+      ...plain,
+      cells: (size) => plain.cells(size).map((cell) => cell.id === "cell 1" ? { ...cell, long: true } : cell),
+      run(cell, context) {
+        if (breaks && cell.id === "cell 1") throw new Error("it broke");
+        return plain.run(cell, context);
+      },
+    };
+    const run = async (commit: string) => {
+      const plan = await planRun([a], identity, `${folder}/run`, { long: true, results });
+      const failed = await runCells(plan, { ...identity, commit }, `${folder}/run`);
+      await publish([a], "quick", `${folder}/run`, results);
+      const rows = (await readCsv(`${results}/a.csv`))!.rows.filter((_, i) => i % 2 === 0);
+      return [failed.length, ...rows.map((row) => row["commit"])];
+    };
+    assertEquals(await run("first"), [0, ...Array(5).fill("first")]);
+    breaks = true;
+    assertEquals(await run("second"), [1, "second", "first", "second", "second", "second"]);
+  });
+
+  it("carries committed rows of another run through shards, merge and repetition", async () => {
+    const plain = example("a"), results = `${folder}/results`;
+    const a: Experiment = {
+      ...plain,
+      cells: (size) => plain.cells(size).map((cell) => cell.id === "cell 1" ? { ...cell, lacks: "x" } : cell),
+    };
+    const other = { ...identity, seed: identity.seed + 1 };
+    await runCells(await planRun([plain], other, results, {}), other, results);
+    const folders: string[] = [];
+    for (const index of [1, 2]) {
+      const shard = { index, count: 2 }, to = `${folder}/shard-${index}`;
+      folders.push(to);
+      await runCells(await planRun([a], identity, to, { shard, results }), identity, to);
+    }
+    await mergeShards([a], "quick", folders, `${folder}/merged`);
+    const seeds = async (file: string) => (await readCsv(file))!.rows.map((row) => Number(row["seed"]));
+    const expected = [0, 1, 2, 3, 4].flatMap((i) => Array(2).fill(i === 1 ? other.seed : identity.seed));
+    assertEquals(await seeds(`${folder}/merged/a.csv`), expected);
+    const cells = new Map([["a", new Set(["cell 2"])]]);
+    const again = await planAgain([a], identity, `${folder}/merged`, cells, results);
+    await runCells(again, identity, `${folder}/merged`);
+    assertEquals(await seeds(`${folder}/merged/a.csv`), expected);
+  });
+
+  it("sets aside what a plan does not carry on: rows of another seed, or of another shard", async () => {
+    const a = example("a"), run = `${folder}/run`, other = { ...identity, seed: identity.seed + 1 };
+    const there = async () =>
+      [await readCsv(`${run}/a.csv`), await readCsv(`${run}/a.csv.previous`)].map(Boolean);
+    await runCells(await planRun([a], identity, run), identity, run);
+    await setAside([a], run, await planRun([a], identity, run, { resume: true }));
+    assertEquals(await there(), [true, false]);
+    await setAside([a], run, await planRun([a], other, run, { resume: true }));
+    assertEquals(await there(), [false, true]);
+    await Deno.rename(`${run}/a.csv.previous`, `${run}/a.csv`);
+    await setAside(
+      [a],
+      run,
+      await planRun([a], identity, run, { resume: true, shard: { index: 1, count: 2 } }),
+    );
+    assertEquals(await there(), [false, true]);
+  });
+
+  it("says of a cell that the code was changed since the start", async () => {
+    const a = example("a"), plan = await planRun([a], identity, folder);
+    await runCells(plan, identity, folder, {}, () => Promise.resolve("def"));
+    assertEquals((await readCsv(`${folder}/a.csv`))!.rows[0]["commit"], `${identity.commit} to def`);
+  });
+
+  it("leaves committed rows on a dataset that this run has not", async () => {
+    const plain = example("a"), results = `${folder}/results`;
+    const on = (dataset: string): Experiment => ({
+      ...plain,
+      columns: { ...plain.columns, dataset: "data" },
+      run: async (cell, context) => (await plain.run(cell, context)).map((row) => ({ ...row, dataset })),
+    });
+    const run = async (dataset: string) => {
+      await runCells(await planRun([on(dataset)], identity, `${folder}/run`), identity, `${folder}/run`);
+      return (await publish([on(dataset)], "quick", `${folder}/run`, results))[0].reason;
+    };
+    assertEquals(await run("cifar10"), undefined);
+    assertEquals(await run("shapes"), `${results}/a.csv has rows on cifar10, this run has none`);
+    assertEquals(await run("cifar10"), undefined);
   });
 
   it("spreads cells over shards and merges them, refusing gaps and overlaps", async () => {

@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** A path as Deno's lists of permissions take it: there is no way to write a comma in them. */
 function readable(path: string): string {
-  const inside = relative(ROOT, path), written = inside.startsWith("..") ? path : inside;
+  const inside = relative(ROOT, path), written = inside.startsWith("..") ? path : inside || ".";
   if (written.includes(",")) {
     throw new Error(`${path} has a comma in its path, which the roles cannot be allowed to read; rename it`);
   }
