@@ -286,6 +286,13 @@ export const isMirrored = (row: Row): boolean => row["mirrored"] === "true";
 const nameOf = (row: Row): string =>
   row["weights"].split("/").at(-1)!.replace(new RegExp(`-(s|seed)?${row["training_seed"]}$`), "");
 
+/** "convnet-trig-s1 to -s3". */
+function foldersText(rows: readonly Row[]): string {
+  const [first, ...others] = rows.map((row) => row["weights"].split("/").at(-1)!).sort(),
+    last = others.at(-1);
+  return last === undefined ? first : `${first} to ${last.slice(last.lastIndexOf("-"))}`;
+}
+
 const largestOf = (rows: readonly Row[], column: string): CsvValue => {
   const values = rows.flatMap((row) => optionalNumber(row, column) ?? []);
   return values.length === 0 ? null : Math.max(...values);
@@ -295,7 +302,7 @@ function summaryOf(rows: readonly Row[]): Record<string, CsvValue> {
   const row = rows[0], average = (column: string) => meanOf(rows, column).value;
   return {
     network: `${row["model"]}, ${datasetName(row["dataset"])}`,
-    folder: nameOf(row),
+    folder: foldersText(rows),
     method: row["method"],
     activation: row["activation"],
     protocol: `${row["protocol"]}${isMirrored(row) ? ", mirrored" : ""}`,

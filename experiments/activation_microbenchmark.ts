@@ -30,7 +30,9 @@ export const activationMicrobenchmark = defineExperiment({
   source: "the public code's micro-benchmark of 32,768 elements",
   explanation:
     "A layer of activations on secret-shared inputs between two processes, its result opened to the client at the end " +
-    "(one more message, included in exchanges and time). With delay, a protocol costs its exchanges; without, its bytes and arithmetic. " +
+    "(one more message, which the times include and the table's exchanges and bytes do not). With delay, a protocol costs its one-way " +
+    "delays; without, its bytes and arithmetic. tree has two exchanges and waits for one: what the server sends first does not depend on " +
+    "the input and is under way when the client begins. " +
     "lifted takes three messages here, all of them in the time: the masked input, the server's short reply, the opening, which follows the " +
     "reply at once. In a network the re-masked output of one layer is the masked input of the next, so a layer takes two. After the reply " +
     "both evaluate the polynomial and truncate. What the client sends before the input is known is in offline_party_bytes.",

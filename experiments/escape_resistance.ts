@@ -65,7 +65,7 @@ export const escapeResistance = defineExperiment<ResistanceCell>({
     "Shipped networks classify test images whose normalised pixels are multiplied by 1 to 8, as of a photograph that is too bright: in " +
     "plaintext and in private, by exact ReLU, by lifted for polynomials, by trigonometric for waves. A polynomial grows with the fourth " +
     "power of what leaves its range, ReLU and the waves grow like a line, but waves were trained on a few turns and meet others here. Beyond twice the audited range lifted " +
-    "has no room at all; trigonometric gives the classes of plaintext up to 4 times.",
+    "has no room at all; how often trigonometric still gives the class of plaintext stands under agreement.",
   columns: {
     weights: "folder of the network",
     model: "network",

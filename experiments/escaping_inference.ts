@@ -147,8 +147,8 @@ export const escapingInference = defineExperiment<EscapeCell>({
   title: "Inputs that escape",
   source: "no clip at inference: a quartic of a large input is huge",
   explanation:
-    "The weights of one channel of ConvNet are multiplied until the largest input of its last activation has the size given. Every " +
-    "protocol then classifies the same images; the float engine of the same polynomial says what is right. Scales and bounds follow from " +
+    "The weights of one channel of ConvNet, drawn from a seed, are multiplied until the largest input of its last activation has the size given. Every " +
+    "protocol then classifies the same random images; the float engine of the same polynomial says what is right. Scales and bounds follow from " +
     "an audit that has seen such inputs, or from one that has not. A network that leaves too little head-room is refused and not run.",
   columns: {
     protocol: "activation protocol",

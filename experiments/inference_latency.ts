@@ -176,8 +176,10 @@ export const inferenceLatency = withGauge(defineExperiment({
   title: "Private inference: time and traffic",
   source: "the paper's latency tables (LAN and WAN)",
   explanation:
-    "Three processes on one machine, fresh correlations for every query, one thread a party. Online: from the image to " +
-    "the logits, sharing and opening included. Offline: dealing, transfer from the dealer and what a party computes before " +
+    "Three processes on one machine, fresh correlations for every query, one thread a party. Online: from when " +
+    "both have agreed to run a prepared query until the client has the logits, sharing and opening included. That agreement, one round " +
+    "trip of control messages before the image is known, is not in it; the server begins as it confirms, one delay before the client's " +
+    "clock starts. Offline: dealing, transfer from the dealer and what a party computes before " +
     "it knows the image. Set-up: sending the masked weights, once per session.",
   columns: {
     model: "network",

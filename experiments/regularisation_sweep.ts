@@ -127,7 +127,7 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
   return {
     kind: "lines",
     name: "regularisation_sweep_accuracy",
-    see: "small coefficients train best; with large ones it depends on the seed." +
+    see: `${bestText(rows)}; with large ones it depends on the seed.` +
       divergedText(rows, authors),
     caption:
       `Test accuracy of ConvNet of degree 4 without the clip (${conditions(rows)}${
@@ -144,6 +144,12 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
       ...authors,
     ],
   };
+}
+
+/** The coefficient with the best mean; those beside it on either side are worse. */
+function bestText(rows: readonly Row[]): string {
+  const [[best]] = byCoefficient(rows).toSorted(([, a], [, b]) => accuracyOf(b).value - accuracyOf(a).value);
+  return `a coefficient of ${best.toExponential()} trains best, smaller ones lose again`;
 }
 
 /** Runs that ended in a loss that is no number, which the means count as chance. */

@@ -1,6 +1,6 @@
 /**
  * The paper's speed-up table: our online times beside the rivals it names, drawn from `inference_latency` and the reference
- * values, so that nothing is measured twice. The body of the paper and its tables were not available: the rivals' times are
+ * values, so that nothing is measured twice. We worked without the body of the paper and its tables: the rivals' times are
  * read off early plots of its authors, on their machines.
  */
 import {
@@ -261,7 +261,7 @@ export const speedupTable: DerivedTable = {
     "plots (May 2023, their machines); \u2020 is extrapolated beyond the picture. Public code: its HoneyBadger, measured by us without " +
     "delay on a machine of the same kind, plus a one-way delay an exchange. Their delays: one-way delays of COINN or GForce, and what these alone take, " +
     "which no computing can undercut. \u2021 lifted evaluates ResNet-50 with average in place of max pooling (resnet50-avg), which is another network. " +
-    "The body of the paper and its tables were not available.",
+    "We worked without the body of the paper (arXiv 2306.08538) and its tables.",
   columns: {
     network: "network of the paper",
     dataset: "its data set",

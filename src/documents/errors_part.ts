@@ -13,12 +13,12 @@ export function errorsPart(sources: Sources): string {
   const own = where(rowsOf(sources, "inference_latency"), { profile: "none", linear: "masked" });
   const networks = [...Map.groupBy(own, (row) => `${row["model"]} (${row["classes"]})`)];
   return table(networks.flatMap(([network, rows]) => {
-    const [first, ...others] = PROTOCOLS.map((activation) => where(rows, { activation })[0]);
-    if (first === undefined || others.every((row) => row === undefined)) return [];
+    const found = PROTOCOLS.map((activation) => where(rows, { activation })[0]);
+    if (found.slice(1).every((row) => row === undefined)) return [];
     return [{
       network,
       ...Object.fromEntries(PROTOCOLS.map((protocol, i) => {
-        const row = [first, ...others][i];
+        const row = found[i];
         return [`\`${protocol}\``, row === undefined ? "-" : errorOf(row)];
       })),
     }];

@@ -1,6 +1,6 @@
 /**
  * The headline of the paper, 3 to 110 times faster, against the rivals' times as its authors' early plots show them; its body and
- * its tables were not available.
+ * its tables were not at hand.
  */
 import { type Claim, claim, type Obstacle, where } from "./claim.ts";
 import { optionalNumber, type Row } from "./csv.ts";
@@ -62,7 +62,7 @@ function headlineClaim(id: string, protocol: string): Claim {
     sentence:
       `Over all networks of the paper and the rivals recorded for them, ${protocol} on the WAN is at least ${LEAST} times faster, ` +
       `and against one of them at least ${MOST} times.`,
-    source: "paper, abstract; rivals from its early timings",
+    source: "our reading of the range in the paper's abstract; rivals from its early timings",
     experiment: "speedup_table",
     size: "quick",
     fully: "full",

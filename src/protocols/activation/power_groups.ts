@@ -21,8 +21,8 @@ export interface PowerGroup {
 }
 
 /**
- * Bits that |c_k| * 2^k * 2^fractionBits may take: at |x| = 2 the truncation of a group fails grossly with probability
- * below 2^(38 - 64) = 1.5e-8 per activation.
+ * Bits that |c_k| * 2^k * 2^fractionBits may take: at |x| = 2 each power of a group adds at most 2^(38 - 64) = 1.5e-8 to the
+ * probability that its truncation fails grossly.
  */
 const HEAD_BITS = 38;
 

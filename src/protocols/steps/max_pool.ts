@@ -1,6 +1,6 @@
 /**
  * Max pooling by comparisons, max(a, b) = b + relu(a - b), of the exact-ReLU baseline and the original ResNet-50: first along
- * rows, then along columns, so a k x k window costs 2 (k - 1) ReLU layers instead of k^2 - 1 comparisons an output.
+ * rows, then along columns, so a k x k window takes 2 (k - 1) ReLU layers in a row.
  * Padding is a public value below every activation.
  */
 import { add, subtract } from "../../ring/arithmetic.ts";
