@@ -98,6 +98,12 @@ it("waves-keep-relu fails by a network that is further below its twin, or signif
   assertEquals(check("waves-keep-relu", [waves(-0.25, 0.4)])[0], "holds");
   assertEquals(check("waves-keep-relu", [waves(-0.6, 0.1)])[0], "fails");
   assertEquals(check("waves-keep-relu", [waves(-0.25, -0.01)])[0], "fails");
+  const elsewhere = { ...waves(-2, -1), dataset: "cifar100", weights: "other" };
+  assertEquals(check("waves-keep-relu", [elsewhere])[0], "not measured");
+  assertEquals(check("waves-keep-relu", [waves(0.57, 1), elsewhere]), [
+    "holds",
+    `${WAVES} 1 +0.57, other on cifar100 \u22122.00`,
+  ]);
   // A twin that ships and that nobody compared with is no reason to hold.
   assertEquals(check("waves-keep-relu", [row("ReLU", 2, 80), waves("")])[0], "not measured");
   assertEquals(check("waves-keep-relu", [row("ReLU", 1, 80), waves("")]), [
