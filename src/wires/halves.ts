@@ -4,7 +4,7 @@ import { outputAlong } from "../ring/convolution.ts";
 import { eachImage, imagesIn } from "../ring/images.ts";
 import type { Ring } from "../ring/ring.ts";
 import { RingTensor, type Width } from "../ring/tensor.ts";
-import { arithmetic } from "./arithmetic.ts";
+import { arithmetic } from "./width_kernels.ts";
 import { type Half, readBits, type Wire } from "./wire.ts";
 
 /** Windows of an average pooling of [height, width, channels], without padding. */

@@ -10,7 +10,7 @@
 import { own } from "../../correlations/correlation.ts";
 import type { RunnableConvolution } from "../../ring/pool.ts";
 import { RingTensor, type Width } from "../../ring/tensor.ts";
-import { arithmetic } from "../../wires/arithmetic.ts";
+import { arithmetic } from "../../wires/width_kernels.ts";
 import { partOf } from "../../wires/halves.ts";
 import { type LinearProtocol, once, type Party } from "../protocol.ts";
 import {

@@ -5,7 +5,7 @@ import { type ConvolutionSpec, extraBits, inputLength } from "../../ring/convolu
 import { convolveImages, imagesIn } from "../../ring/images.ts";
 import type { RunnableConvolution } from "../../ring/pool.ts";
 import { RingTensor, type Width } from "../../ring/tensor.ts";
-import { arithmetic } from "../../wires/arithmetic.ts";
+import { arithmetic } from "../../wires/width_kernels.ts";
 import type { Half, Wire } from "../../wires/wire.ts";
 import type { EncodedLayer, LinearGroup, LinearLayer } from "../protocol.ts";
 

@@ -11,7 +11,7 @@
 import { own } from "../../correlations/correlation.ts";
 import type { RunnableConvolution } from "../../ring/pool.ts";
 import { RingTensor } from "../../ring/tensor.ts";
-import { arithmetic } from "../../wires/arithmetic.ts";
+import { arithmetic } from "../../wires/width_kernels.ts";
 import { partOf } from "../../wires/halves.ts";
 import { type LinearProtocol, once } from "../protocol.ts";
 import { convolve, disposeAll, earlyShares, outputWire, productsOf, specOf, weightsOf } from "./layers.ts";

@@ -5,7 +5,7 @@
  * of masked words times weights, which nothing masks.
  */
 import { RingTensor, type Width } from "../../ring/tensor.ts";
-import { arithmetic } from "../../wires/arithmetic.ts";
+import { arithmetic } from "../../wires/width_kernels.ts";
 import { partOf } from "../../wires/halves.ts";
 import { readBits, type Wire } from "../../wires/wire.ts";
 import { once, type ProtocolStep, stateless } from "../protocol.ts";

@@ -7,7 +7,7 @@
  */
 import { own } from "../../correlations/correlation.ts";
 import { RingTensor, type Width } from "../../ring/tensor.ts";
-import { arithmetic } from "../../wires/arithmetic.ts";
+import { arithmetic } from "../../wires/width_kernels.ts";
 import { partOf } from "../../wires/halves.ts";
 import { messageBytes, receiveNumbers, sendNumbers } from "../../wires/packing.ts";
 import { readBits, type Wire } from "../../wires/wire.ts";
