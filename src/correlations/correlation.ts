@@ -117,19 +117,13 @@ export const dealtBytes = (list: readonly Correlation[]): number =>
   list.reduce((sum, c) => c.kind === "own" ? sum : sum + lengthOf(c) * c.bits / 8, 0);
 
 /** What a plan's digest says of a correlation: all but the functions. */
-export function describeCorrelation(correlation: Correlation): unknown {
-  switch (correlation.kind) {
-    case "own": {
-      const { name, of, words, bits, group } = correlation;
-      return [name, of, words, bits, group];
-    }
-    case "dealt": {
-      const { name, words, bits, group, from } = correlation;
-      return [name, words, bits, group, from.map(({ name }) => name)];
-    }
-    case "convolution": {
-      const { name, weights, input, spec, bits } = correlation;
-      return [name, bits, weights.name, input.name, spec];
-    }
+export function describeCorrelation(c: Correlation): unknown {
+  switch (c.kind) {
+    case "own":
+      return [c.name, c.of, c.words, c.bits, c.group];
+    case "dealt":
+      return [c.name, c.words, c.bits, c.group, c.from.map(({ name }) => name)];
+    case "convolution":
+      return [c.name, c.bits, c.weights.name, c.input.name, c.spec];
   }
 }
