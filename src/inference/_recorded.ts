@@ -3,6 +3,7 @@
  * memory filled before its first use: two records that differ in the filling alone differ where memory left a process that no
  * message was written to. A marker under a mask looks uniform, so looking for the marker would not be enough.
  */
+import type { Role } from "../correlations/correlation.ts";
 import { fromDealer, type Source } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
 import type { Channel } from "../network/channel.ts";
@@ -63,25 +64,13 @@ export async function recordInference(
     queries: images.length,
   });
   const sourceOf = sharedMasks ? withSharedMasks : (source: Source) => source;
-  const serverSource = fromDealer(ring, "server", dealerAtServer),
-    clientSource = fromDealer(ring, "client", dealerAtClient);
+  const open = (role: Role, peer: Channel, dealer: Channel, weights: Weights | null) => {
+    const source = fromDealer(ring, role, dealer);
+    return openSession({ role, pool, peer, source: (digest) => sourceOf(source(digest)), plan, weights });
+  };
   const parties = await Promise.all([
-    openSession({
-      role: "server",
-      pool,
-      peer: server,
-      source: (digest) => sourceOf(serverSource(digest)),
-      plan,
-      weights,
-    }),
-    openSession({
-      role: "client",
-      pool,
-      peer: client,
-      source: (digest) => sourceOf(clientSource(digest)),
-      plan,
-      weights: null,
-    }),
+    open("server", server, dealerAtServer, weights),
+    open("client", client, dealerAtClient, null),
   ]);
   const logits: Float64Array[] = [];
   for (const image of images) {

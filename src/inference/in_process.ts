@@ -1,6 +1,8 @@
 /** Server, client and dealer in one process over in-memory links: for tests, and for runs of many images without sockets. */
+import type { Role } from "../correlations/correlation.ts";
 import { fromDealer } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
+import type { Channel } from "../network/channel.ts";
 import { memoryPair } from "../network/memory_pair.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
@@ -33,25 +35,11 @@ export async function openInProcess(
   dealing.catch((error) =>
     Promise.all([dealerOfServer.abort(error.message), dealerOfClient.abort(error.message)])
   );
+  const open = (role: Role, peer: Channel, dealer: Channel, weights: Weights | null) =>
+    openSession({ role, pool, peer, source: fromDealer(ring, role, dealer), plan, weights, ...observe });
   const [server, client] = await Promise.all([
-    openSession({
-      role: "server",
-      pool,
-      peer: serverPeer,
-      source: fromDealer(ring, "server", serverDealer),
-      plan,
-      weights,
-      ...observe,
-    }),
-    openSession({
-      role: "client",
-      pool,
-      peer: clientPeer,
-      source: fromDealer(ring, "client", clientDealer),
-      plan,
-      weights: null,
-      ...observe,
-    }),
+    open("server", serverPeer, serverDealer, weights),
+    open("client", clientPeer, clientDealer, null),
   ]);
   return {
     server,
