@@ -30,7 +30,7 @@ interface Planning {
   readonly layers: Layers;
   readonly protocol: ActivationProtocol;
   readonly linear: LinearProtocol;
-  readonly angleBits: Pick<PlanOptions, "angleBits">;
+  readonly angleBits: number | undefined;
   readonly scales: Scales;
   readonly functionOf: (node: string) => Activation;
   readonly draft: Draft;
@@ -57,10 +57,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
     functionOf,
   });
   const draft = new Draft(graph, layers, scales, units, batch);
-  const planning: Planning = {
-    ...{ graph, layers, protocol, linear, scales, functionOf, draft },
-    angleBits: angleBits === undefined ? {} : { angleBits },
-  };
+  const planning: Planning = { graph, layers, protocol, linear, angleBits, scales, functionOf, draft };
   for (const layer of layers.list) addLayer(layer, planning);
   draft.checkFactor(layers.output, "the logits");
   const logits = draft.wire(layers.output), opened = `${layers.output} opened`;
@@ -105,7 +102,7 @@ function addActivation(layer: Layer, planning: Planning): void {
     input: draft.wire(reads),
     function: f,
     outputBits: scales.outputBits(id),
-    ...planning.angleBits,
+    angleBits: planning.angleBits,
     remask: layers.list.some(({ kind, reads }) => reads.includes(id) && kind !== "averagePool"),
   });
   draft.activations.set(id, step);
@@ -177,10 +174,7 @@ function averagePool(layer: LayerOf<"averagePool">, input: Wire): LocalStep {
 }
 
 function sum(name: string, ids: readonly string[], wires: readonly Wire[]): LocalStep {
-  const [coarse, fine] = [0, 1].toSorted((a, b) => wires[a].fractionBits - wires[b].fractionBits) as [
-    number,
-    number,
-  ];
+  const [coarse, fine] = wires[1].fractionBits < wires[0].fractionBits ? [1, 0] : [0, 1];
   // Else the extra bits of the sum would not be empty, and what a client sends early would show some of its words.
   if (valueBits(wires[fine]) < valueBits(wires[coarse])) {
     throw new RangeError(`${name}: the scales of ${ids[coarse]} and ${ids[fine]} do not fit in a sum`);

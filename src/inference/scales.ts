@@ -43,7 +43,9 @@ export const DEFAULT_RING_BITS = 30;
 
 /** Throws a RangeError where an option is out of range or the scales leave too little precision. */
 export const chooseScales = (scaling: Scaling, options: ScaleOptions): Scales =>
-  scaling.kind === "uniform" ? uniformScales(options) : ringScales({ ...options, scaling });
+  scaling.kind === "uniform"
+    ? uniformScales(options)
+    : ringScales({ ...options, scaling, ringBits: options.ringBits ?? DEFAULT_RING_BITS });
 
 // --- the same fraction bits everywhere
 
@@ -79,20 +81,17 @@ const FEWEST_WEIGHT_BITS = 4;
 /** Logits keep more room than other values, so that one that went wrong is seen. */
 const SPARE_LOGIT_BITS = 1;
 
-interface GivenRingScales extends ScaleOptions {
+interface RingScaleOptions extends ScaleOptions {
   readonly scaling: Scaling & { readonly kind: "ring" };
-}
-
-interface RingScaleOptions extends GivenRingScales {
   readonly ringBits: number;
 }
 
-function ringScales(given: GivenRingScales): Scales {
-  const { name, layers, ranges, force = false, ringBits = DEFAULT_RING_BITS } = given;
+function ringScales(options: RingScaleOptions): Scales {
+  const { name, layers, ranges, force = false, ringBits } = options;
   if (!Number.isInteger(ringBits) || ringBits < 16 || ringBits > 30) {
     throw new RangeError(`ring bits must be an integer from 16 to 30, not ${ringBits}`);
   }
-  const wanted = wantedBits({ ...given, ringBits });
+  const wanted = wantedBits(options);
   const fewest = ranges && !force ? FEWEST_WEIGHT_BITS : 1;
   return {
     width: 32,

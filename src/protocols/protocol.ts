@@ -95,7 +95,7 @@ export interface ActivationLayer {
   /** Fraction bits that the outputs are to have. */
   readonly outputBits: number;
   /** Bits of an opened angle, for the protocol that takes them. */
-  readonly angleBits?: number;
+  readonly angleBits?: number | undefined;
   /** Whether a re-masked output saves a message, since a linear layer reads it as it is. */
   readonly remask: boolean;
 }
