@@ -38,13 +38,6 @@ export function subtract(a: RingTensor, b: RingTensor, out: RingTensor = a): Rin
   return out;
 }
 
-/** out = a * b; the scales add up. */
-export function multiply(a: RingTensor, b: RingTensor, out: RingTensor): RingTensor {
-  same("multiply", out, a, b);
-  a.ring.kernels.mul64(a.address, b.address, out.address, out.length);
-  return out;
-}
-
 /** accumulator += a * b. */
 export function multiplyAdd(accumulator: RingTensor, a: RingTensor, b: RingTensor): RingTensor {
   same("multiplyAdd", accumulator, a, b);
