@@ -2,6 +2,7 @@
 import { answersIn, batchOf, type OpenedAnswer, viewsOf } from "../inference/batches.ts";
 import { classOf, type QueryFigures, type SessionFigures } from "../inference/parties.ts";
 import { checkEncodable } from "../inference/session.ts";
+import { describeTag } from "../inference/tags.ts";
 import { connect } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
@@ -25,7 +26,6 @@ import {
 } from "../options/inference_options.ts";
 import { ask } from "../roles/asking.ts";
 import { confine } from "../roles/confinement.ts";
-import { describeTags } from "../roles/meeting.ts";
 import { batchFrom, imagesFrom, pixelsBeside } from "../options/query_images.ts";
 import { withReconnections } from "../roles/reconnection.ts";
 import { logOf, ONCE_OPTION, peakRssMB, tokensFromParent, WITH_PARENT_OPTION } from "../roles/role_report.ts";
@@ -81,7 +81,7 @@ await runCommand({
     const common = {
       role: "client",
       timeoutMs: options.timeout * 1000,
-      describeTag: describeTags(plan),
+      describeTag: describeTag(plan),
       ...identity,
     };
     const views = images.flatMap((image) => viewsOf(image, plan.graph.inputShape, options.mirror)),

@@ -1,5 +1,6 @@
 /** `deno task dealer`: deals correlated randomness to servers and clients, session by session. */
 import { mostSessions } from "../inference/session_memory.ts";
+import { describeTag } from "../inference/tags.ts";
 import { listen } from "../network/tcp.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
@@ -14,7 +15,6 @@ import {
 } from "../options/inference_options.ts";
 import { dealAll, type DealingOptions, dealOnce } from "../roles/dealing.ts";
 import { confine } from "../roles/confinement.ts";
-import { describeTags } from "../roles/meeting.ts";
 import {
   logOf,
   ONCE_OPTION,
@@ -72,7 +72,7 @@ await runCommand({
       ...identity,
       role: "dealer",
       timeoutMs: options.timeout * 1000,
-      describeTag: describeTags(plan),
+      describeTag: describeTag(plan),
       onDropped: (address, reason) => log.warn(`dropped ${address}: ${reason}`),
     });
     onExit(() => listener.close());

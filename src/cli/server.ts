@@ -5,6 +5,7 @@ import type { Weights } from "../models/graph.ts";
 import type { Plan } from "../inference/plan.ts";
 import { ServerWeights } from "../inference/server_weights.ts";
 import { mostSessions } from "../inference/session_memory.ts";
+import { describeTag } from "../inference/tags.ts";
 import { connect, listen } from "../network/tcp.ts";
 import { activationProtocol } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
@@ -39,7 +40,6 @@ import { plainNetwork } from "../options/network_and_plan.ts";
 import { usableRandomWeights } from "../options/random_model.ts";
 import { answer, answerAll } from "../roles/answering.ts";
 import { confine } from "../roles/confinement.ts";
-import { describeTags } from "../roles/meeting.ts";
 import {
   logOf,
   ONCE_OPTION,
@@ -97,7 +97,7 @@ await runCommand({
     const common = {
       role: "server",
       timeoutMs: options.timeout * 1000,
-      describeTag: describeTags(plan),
+      describeTag: describeTag(plan),
       ...identity,
     };
     confine(pool);

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { readModelFolder } from "../data/model_folder.ts";
 import type { Plan } from "../inference/plan.ts";
-import { CONTROL_TAG, FIGURES_TAG, PLAN_TAG } from "../inference/tags.ts";
+import { CONTROL_TAG, FIGURES_TAG, MEETING_TAG, PLAN_TAG, SESSION_TAG } from "../inference/tags.ts";
 import { REQUEST_TAG } from "../correlations/request.ts";
 import type { SeededRandom } from "../models/seeded_random.ts";
 import { encodeHeader, FrameKind, HEADER_BYTES } from "../network/frame.ts";
@@ -12,7 +12,6 @@ import { importOnnx } from "../onnx/import.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import { ask } from "../roles/asking.ts";
 import { type RoleName, ROLES } from "../roles/endpoint.ts";
-import { MEETING_TAG, SESSION_TAG } from "../roles/meeting.ts";
 import { type Frame, type Interference, Relay } from "./relay.ts";
 
 /** What each role proves itself by: tokens, or certificates of one authority. */

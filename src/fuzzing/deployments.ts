@@ -1,6 +1,7 @@
 /** Server and dealer of a small network in this process, under tokens and under certificates, and clients of theirs that mean well. */
 import { planInference } from "../inference/planner.ts";
 import { ServerWeights } from "../inference/server_weights.ts";
+import { describeTag } from "../inference/tags.ts";
 import { foldBatchNorm } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
@@ -12,7 +13,6 @@ import { answerAll } from "../roles/answering.ts";
 import { ask } from "../roles/asking.ts";
 import { dealAll } from "../roles/dealing.ts";
 import { type RoleName, ROLES } from "../roles/endpoint.ts";
-import { describeTags } from "../roles/meeting.ts";
 import type { Log } from "../roles/role_report.ts";
 import { pairTokens } from "../roles/tokens.ts";
 import type { Deployment, Keys } from "./cases.ts";
@@ -105,7 +105,7 @@ export class Deployments {
   async #listen(role: RoleName, keys: Keys) {
     const listener = await listen({
       ...{ host: "127.0.0.1", port: 0, role, ...keys[role], timeoutMs: this.timeoutMs },
-      describeTag: describeTags(this.plan),
+      describeTag: describeTag(this.plan),
       onDropped: (address, reason) => this.log.warn(`dropped ${address}: ${reason}`),
     });
     this.#listeners.push(listener);

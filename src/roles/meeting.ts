@@ -2,30 +2,16 @@
  * How the three roles find each other: the client comes to the server, which draws a number for their session; both come to the dealer
  * with it, and each says when it is there. Nobody waits for one who will not come: who fails meanwhile is noticed by those who wait.
  */
-import { describeTag } from "../inference/tags.ts";
-import type { Plan } from "../inference/plan.ts";
+import { MEETING_TAG, SESSION_TAG } from "../inference/tags.ts";
 import { ProtocolError, reasonForPeers } from "../network/channel.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
 import { IdleWatch } from "../network/idle_watch.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import { onExit } from "../terminal/command.ts";
 
-/** Tags of the number of a session and of the empty message "both are there"; the protocols' tags end below. */
-export const SESSION_TAG = 0xd0000011, MEETING_TAG = 0xd0000010;
 const NOTHING = new Uint8Array(0);
 /** 128 random bits: whoever knows them is of the session, or was told by one who is. */
 const SESSION_BYTES = 16;
-
-const MEETING_NAMES = new Map([
-  [SESSION_TAG, "the number of the session"],
-  [MEETING_TAG, "the meeting of all three roles"],
-]);
-
-/** Names the messages of a session, the meeting included, in errors. */
-export function describeTags(plan: Plan): (tag: number) => string | undefined {
-  const describe = describeTag(plan);
-  return (tag) => MEETING_NAMES.get(tag) ?? describe(tag);
-}
 
 /** What a session may use: all of it goes when the session ends. */
 export interface SessionScope {

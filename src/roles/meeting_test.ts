@@ -12,6 +12,7 @@ import { ServerWeights } from "../inference/server_weights.ts";
 import { openSession } from "../inference/session.ts";
 import { joined } from "../inference/batches.ts";
 import { mostSessions, sessionBytes } from "../inference/session_memory.ts";
+import { MEETING_TAG, SESSION_TAG } from "../inference/tags.ts";
 import { seededImage } from "../models/weights.ts";
 import { ProtocolError, reasonForPeers } from "../network/channel.ts";
 import type { FramedChannel } from "../network/framed_channel.ts";
@@ -19,15 +20,7 @@ import { memoryPair } from "../network/memory_pair.ts";
 import { ACTIVATION_PROTOCOLS, activationProtocol, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring, type RingRegion } from "../ring/ring.ts";
-import {
-  joinMeeting,
-  meetAtDealer,
-  MEETING_TAG,
-  Meetings,
-  openMeeting,
-  SESSION_TAG,
-  withinSession,
-} from "./meeting.ts";
+import { joinMeeting, meetAtDealer, Meetings, openMeeting, withinSession } from "./meeting.ts";
 import { withReconnections } from "./reconnection.ts";
 
 const ring = await Ring.open(), pool = new ConvolutionPool(ring, 1);
