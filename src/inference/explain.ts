@@ -12,7 +12,7 @@ import type { Ring } from "../ring/ring.ts";
 import { integersOf } from "../wires/halves.ts";
 import { readBits } from "../wires/wire.ts";
 import { openInProcess } from "./in_process.ts";
-import { arithmeticOf, fixedPointValues, realOf } from "./oracle.ts";
+import { arithmeticOf, distance, fixedPointValues, largest, realOf } from "./oracle.ts";
 import type { Plan } from "./plan.ts";
 
 export interface LayerReport {
@@ -207,21 +207,21 @@ function reportLayer(
     ? node.kernel ** 2 / 2 ** Math.ceil(Math.log2(node.kernel ** 2))
     : 1;
   const expected = float.get(id)!.map((v) => v * factor), range = largest(expected);
-  const fromFloat = differences(values, expected), wrap = 2 ** (ringBits - 1 - fractionBits);
-  const report = {
+  const fromFloat = distance([[values, expected]]), wrap = 2 ** (ringBits - 1 - fractionBits);
+  const input = node.op === "activation" ? largest(float.get(node.input)!) : null;
+  const limit = plan.activations.get(id)?.limit ?? Infinity;
+  return {
     id,
     kind: node.op,
     values: values.length,
     fractionBits,
     range,
-    fromFixed: fixed === undefined ? null : differences(values, realOf(fixed)),
+    fromFixed: fixed === undefined ? null : distance([[values, realOf(fixed)]]),
     fromFloat,
     added,
     nearWrap: values.filter((v) => Math.abs(v) >= wrap / 2).length / values.length,
+    departs: reasonOf(f, fromFloat.max, range, wrap, input, limit),
   };
-  const input = node.op === "activation" ? largest(float.get(node.input)!) : null;
-  const limit = plan.activations.get(id)?.limit ?? Infinity;
-  return { ...report, departs: reasonOf(f, fromFloat.max, range, wrap, input, limit) };
 }
 
 function reasonOf(
@@ -253,16 +253,4 @@ function reasonOf(
     return "truncation: a share was truncated across a wrap-around (a gross failure)";
   }
   return "rounding: the fixed point is too coarse; use more fraction bits";
-}
-
-const largest = (values: Float64Array) => values.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
-
-function differences(a: Float64Array, b: Float64Array): { max: number; mean: number } {
-  let max = 0, sum = 0;
-  for (let i = 0; i < a.length; i++) {
-    const difference = Math.abs(a[i] - b[i]);
-    max = Math.max(max, difference);
-    sum += difference;
-  }
-  return { max, mean: a.length === 0 ? 0 : sum / a.length };
 }

@@ -1,5 +1,6 @@
 /** What the answers of a session are worth: opened logits beside those of plaintext, and classes beside what images show. */
 import type { OpenedAnswer } from "../inference/batches.ts";
+import { distance, largest } from "../inference/oracle.ts";
 import { classOf } from "../inference/parties.ts";
 import { wilsonInterval } from "../report/statistics.ts";
 
@@ -42,29 +43,6 @@ function isGross({ logits, float, fixed }: Answer): boolean {
 }
 
 const isFinite = (logits: ArrayLike<number>) => Array.from(logits).every(Number.isFinite);
-
-// Loops: a single layer may open millions of values.
-function largest(logits: ArrayLike<number>): number {
-  let max = 0;
-  for (let i = 0; i < logits.length; i++) max = Math.max(max, Math.abs(logits[i]));
-  return max;
-}
-
-/** Largest and mean difference of logits. */
-function distance(
-  pairs: readonly (readonly [ArrayLike<number>, ArrayLike<number>])[],
-): { max: number; mean: number } {
-  let max = 0, sum = 0, count = 0;
-  for (const [logits, expected] of pairs) {
-    for (let i = 0; i < expected.length; i++) {
-      const difference = Math.abs(logits[i] - expected[i]);
-      max = Math.max(max, difference);
-      sum += difference;
-    }
-    count += expected.length;
-  }
-  return { max, mean: sum / count };
-}
 
 /** The classes of many images, one an answer, and how right they are where it is known what the images show. */
 export function classify(answers: readonly Answer[], labels: readonly number[] | null) {
