@@ -60,7 +60,7 @@ export async function serve(options: RoleOptions, serving: ServeOptions = {}): P
     role: "server",
     source: fromDealer(ring, "server", dealer),
   });
-  await sendNumbers(peer, CONTROL_TAG, [dealer.received.bytes]);
+  await sendFigures(peer, CONTROL_TAG, [dealer.received.bytes]);
   const stock = new PreparedQueries(session, prepare);
   for (let queries = 0;;) {
     const [code, number] = await nextCommand(peer, draining);
@@ -68,14 +68,14 @@ export async function serve(options: RoleOptions, serving: ServeOptions = {}): P
       const start = performance.now(), dealt = dealer.received.bytes, held = ring.bytesInUse;
       await stock.prepare(number);
       const figures = [performance.now() - start, dealer.received.bytes - dealt, ring.bytesInUse - held];
-      await sendNumbers(peer, CONTROL_TAG, [number, ...figures]);
+      await sendFigures(peer, CONTROL_TAG, [number, ...figures]);
     } else if (code === RUN) {
       const query = stock.take(number);
-      await sendNumbers(peer, CONTROL_TAG, [number]);
+      await sendFigures(peer, CONTROL_TAG, [number]);
       const { time } = await query.run(null);
       queries++;
       onQuery?.();
-      await sendNumbers(peer, FIGURES_TAG, [number, time.milliseconds, time.computeMilliseconds]);
+      await sendFigures(peer, FIGURES_TAG, [number, time.milliseconds, time.computeMilliseconds]);
     } else if (code === END) {
       await session.end();
       return queries;
@@ -111,7 +111,7 @@ export async function query(
   const session = await openSession({ ...options, role: "client", weights: null, source });
   const setupMs = performance.now() - start;
   const setupTraffic = peer.sent.bytes + peer.received.bytes + dealer.received.bytes;
-  const [serverDealt] = await receiveNumbers(peer, CONTROL_TAG, 1);
+  const [serverDealt] = await receiveFigures(peer, CONTROL_TAG, 1);
   const setup = { ms: setupMs, bytes: setupTraffic + serverDealt };
   onSetup?.(setup);
 
@@ -128,7 +128,7 @@ export async function query(
     queries.push(figures);
     onQuery?.(figures);
   }
-  await sendNumbers(peer, CONTROL_TAG, [END, repetitions]);
+  await sendFigures(peer, CONTROL_TAG, [END, repetitions]);
   await session.end();
   return { setup, queries };
 }
@@ -141,13 +141,13 @@ async function prepareOne(
   stock: PreparedQueries,
 ): Promise<OfflineFigures> {
   const number = stock.next;
-  await sendNumbers(peer, CONTROL_TAG, [PREPARE, number]);
+  await sendFigures(peer, CONTROL_TAG, [PREPARE, number]);
   const start = performance.now(), dealt = dealer.received.bytes, held = ring.bytesInUse;
   const before = peer.sent.bytes + peer.received.bytes;
   await stock.prepare(number);
   const offlineMs = performance.now() - start, heldByClient = ring.bytesInUse - held;
   const offlinePartyBytes = peer.sent.bytes + peer.received.bytes - before;
-  const [confirmed, serverMs, serverDealt, heldByServer] = await receiveNumbers(peer, CONTROL_TAG, 4);
+  const [confirmed, serverMs, serverDealt, heldByServer] = await receiveFigures(peer, CONTROL_TAG, 4);
   checkNumber(confirmed, number, "prepared");
   return {
     offlineMs: Math.max(offlineMs, serverMs),
@@ -163,27 +163,24 @@ async function runOne(
   peer: Channel,
   images: ArrayLike<number>,
 ): Promise<Omit<QueryFigures, keyof OfflineFigures>> {
-  await sendNumbers(peer, CONTROL_TAG, [RUN, prepared.number]);
-  checkNumber((await receiveNumbers(peer, CONTROL_TAG, 1))[0], prepared.number, "began");
+  await sendFigures(peer, CONTROL_TAG, [RUN, prepared.number]);
+  checkNumber((await receiveFigures(peer, CONTROL_TAG, 1))[0], prepared.number, "began");
 
   const sent = peer.sent.bytes, received = peer.received.bytes, exchanges = peer.exchanges;
   const delays = peer.oneWayDelays;
   const { logits, time } = await prepared.run(images);
   const traffic = {
-    client: peer.sent.bytes - sent,
-    server: peer.received.bytes - received,
     exchanges: peer.exchanges - exchanges,
     oneWayDelays: peer.oneWayDelays - delays,
+    bytesSent: { server: peer.received.bytes - received, client: peer.sent.bytes - sent },
   };
 
-  const [confirmed, , serverComputeMs] = await receiveNumbers(peer, FIGURES_TAG, 3);
+  const [confirmed, , serverComputeMs] = await receiveFigures(peer, FIGURES_TAG, 3);
   checkNumber(confirmed, prepared.number, "ran");
   return {
     onlineMs: time.milliseconds,
     computeMs: { server: serverComputeMs, client: time.computeMilliseconds },
-    exchanges: traffic.exchanges,
-    oneWayDelays: traffic.oneWayDelays,
-    bytesSent: { server: traffic.server, client: traffic.client },
+    ...traffic,
     logits: [...logits!],
   };
 }
@@ -196,11 +193,11 @@ function checkNumber(confirmed: number, number: number, did: string): void {
   }
 }
 
-async function sendNumbers(channel: Channel, tag: number, numbers: readonly number[]): Promise<void> {
+async function sendFigures(channel: Channel, tag: number, numbers: readonly number[]): Promise<void> {
   await channel.send(tag, new Uint8Array(new Float64Array(numbers).buffer));
 }
 
-async function receiveNumbers(channel: Channel, tag: number, count: number): Promise<number[]> {
+async function receiveFigures(channel: Channel, tag: number, count: number): Promise<number[]> {
   const numbers = new Float64Array(count);
   await channel.receive(tag, new Uint8Array(numbers.buffer));
   return checked(numbers);
