@@ -20,8 +20,11 @@ export type Bits = 32 | 48 | 64 | 128;
 /** How parts make up a number: their sum modulo 2^bits, or their exclusive or. */
 export type Group = "add" | "xor";
 
-/** Random numbers of one party; of both, each with numbers of its own, whose sum (or exclusive or) nobody but the dealer knows. */
-export interface Own<B extends Bits = Bits> {
+/**
+ * Random numbers of one party; of both, each with numbers of its own, whose sum (or exclusive or) nobody but the dealer knows. Whole words: numbers
+ * of 48 or 128 bits are never added up.
+ */
+export interface Own<B extends Width = Width> {
   readonly kind: "own";
   readonly name: string;
   readonly of: Role | "both";
@@ -84,7 +87,7 @@ export interface StepCorrelations {
 }
 
 /** Own numbers, to be added up. */
-export const own = <B extends Bits>(
+export const own = <B extends Width>(
   name: string,
   of: Role | "both",
   words: number,

@@ -5,10 +5,8 @@ import type { ConvolutionPool, RunnableConvolution } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
 import {
-  type Bits,
   type Correlation,
   type DealtConvolution,
-  type Group,
   lengthOf,
   type Own,
   type StepCorrelations,
@@ -68,10 +66,10 @@ export class Dealing implements Disposable {
           // The client's share is of its stream; what is left is the server's.
           using share = tensorFor(ring, lengthOf(correlation), correlation.bits);
           streams.client.fill(share);
-          const { bits, group } = correlation.kind === "dealt"
-            ? correlation
-            : { bits: correlation.bits, group: "add" as const };
-          combine(ring, "remove", bits, group, numbers, share);
+          const { bits } = correlation, { address, byteLength } = numbers;
+          const isXor = correlation.kind === "dealt" && correlation.group === "xor";
+          if (isXor) ring.kernels.xor64(address, share.address, address, byteLength / 8);
+          else ring.kernels[`sub${bits}`](address, share.address, address, byteLength * 8 / bits);
           await send(label, numbers.bytes);
         }
         for (const [own, mask] of masks) {
@@ -105,26 +103,7 @@ function drawMask(ring: Ring, { of, words, bits, group }: Own, streams: Streams)
   if (of !== "both") return mask;
   using other = tensorFor(ring, words, bits);
   streams.client.fill(other);
-  combine(ring, "join", bits, group, mask, other);
+  if (group === "xor") ring.kernels.xor64(mask.address, other.address, mask.address, mask.byteLength / 8);
+  else ring.kernels[`add${bits}`](mask.address, other.address, mask.address, words);
   return mask;
-}
-
-/** a = a + b or a - b in the group. */
-function combine(
-  { kernels }: Ring,
-  how: "join" | "remove",
-  bits: Bits,
-  group: Group,
-  a: RingTensor<Width>,
-  b: RingTensor<Width>,
-): void {
-  const n = a.length;
-  if (group === "xor") kernels.xor64(a.address, b.address, a.address, a.byteLength / 8);
-  else if (bits === 48 || bits === 128) {
-    if (how === "join") {
-      throw new RangeError(`masks of ${bits} bits are not added up; own numbers have 32 or 64`);
-    }
-    kernels[`sub${bits}`](a.address, b.address, a.address, a.byteLength * 8 / bits);
-  } else if (how === "join") kernels[bits === 32 ? "add32" : "add64"](a.address, b.address, a.address, n);
-  else kernels[bits === 32 ? "sub32" : "sub64"](a.address, b.address, a.address, n);
 }

@@ -17,7 +17,7 @@ import {
 /** What a party draws from: each correlation once, in order; any other call is an error of the protocol's code. */
 export interface Drawn {
   /** This party's own numbers, in `into` if given. */
-  own<B extends Bits>(own: Own<B>, into?: TensorOf<B>): TensorOf<B>;
+  own<B extends Width>(own: Own<B>, into?: TensorOf<B>): TensorOf<B>;
   /** This party's share of dealt numbers, in `into` if given. */
   share<B extends Bits>(dealt: Shared<B>, into?: TensorOf<B>): Promise<TensorOf<B>>;
 }
@@ -39,7 +39,7 @@ export class StepDraw implements Drawn {
     private readonly receive: ReceiveCorrection,
   ) {}
 
-  own<B extends Bits>(own: Own<B>, into?: TensorOf<B>): TensorOf<B> {
+  own<B extends Width>(own: Own<B>, into?: TensorOf<B>): TensorOf<B> {
     this.#take(own);
     const tensor = into ?? tensorFor(this.ring, own.words, own.bits);
     this.stream.fill(tensor);
