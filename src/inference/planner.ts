@@ -8,7 +8,7 @@ import { maxPool } from "../protocols/steps/max_pool.ts";
 import { opening } from "../protocols/steps/opening.ts";
 import { remask } from "../protocols/steps/remask.ts";
 import { addHalves, sumWindows, windowWords } from "../wires/halves.ts";
-import { valueBits, type Wire } from "../wires/wire.ts";
+import { sharedWire, valueBits, type Wire } from "../wires/wire.ts";
 import { type Layer, type LayerOf, type Layers, layersOf } from "./layers.ts";
 import {
   describeAll,
@@ -204,16 +204,8 @@ class Draft {
     private readonly units: ReadonlyMap<string, number>,
     private readonly batch: number,
   ) {
-    this.#wires.set(layers.input, {
-      words: batch * layers.inputLength,
-      width: scales.width,
-      ringBits: scales.ringBits,
-      fractionBits: scales.imageBits,
-      extraBits: 0,
-      factor: 1,
-      clientLate: true,
-      mask: null,
-    });
+    const { width, ringBits, imageBits } = scales;
+    this.#wires.set(layers.input, sharedWire(batch * layers.inputLength, width, ringBits, imageBits));
   }
 
   wire = (id: string): Wire => this.#wires.get(id)!;

@@ -27,6 +27,23 @@ export interface Wire {
   readonly mask: Own | null;
 }
 
+/** A wire that is shared anyhow. Digests show wires: the order of names stays. */
+export const sharedWire = <W extends Width>(
+  words: number,
+  width: W,
+  ringBits: number,
+  fractionBits: number,
+): Wire & { readonly width: W } => ({
+  words,
+  width,
+  ringBits,
+  fractionBits,
+  extraBits: 0,
+  factor: 1,
+  clientLate: true,
+  mask: null,
+});
+
 /** One half of a value at one party; a missing one is zero and costs no tensor. */
 export type Half = RingTensor<Width> | undefined;
 

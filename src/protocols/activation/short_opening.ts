@@ -13,7 +13,7 @@ import { type Dealt, type Own, own } from "../../correlations/correlation.ts";
 import type { Drawn } from "../../correlations/drawn.ts";
 import { RingTensor } from "../../ring/tensor.ts";
 import { packedBytes, PACKING, receiveNumbers, sendNumbers } from "../../wires/packing.ts";
-import { type Half, valueBits, type Wire } from "../../wires/wire.ts";
+import { type Half, sharedWire, valueBits } from "../../wires/wire.ts";
 import {
   type ActivationLayer,
   type Message,
@@ -92,19 +92,9 @@ export function shortOpening(
     { phase: "online", from: "server", bytes: packedBytes(n, gate.replyBits) },
   ];
   if (a) messages.push({ phase: "online", from: "client", bytes: packedBytes(n, ringBits), remasks: true });
-  const output: Wire = {
-    words: n,
-    width: 32,
-    ringBits,
-    fractionBits: outputBits,
-    extraBits: 0,
-    factor: 1,
-    clientLate: a === null,
-    mask: a,
-  };
   const opening: ShortOpening = { protocol, spec, gate, s, words, a };
   return {
-    outputs: [output],
+    outputs: [{ ...sharedWire(n, 32, ringBits, outputBits), clientLate: a === null, mask: a }],
     session: [],
     query: a ? [s, words, a] : [s, words],
     messages,

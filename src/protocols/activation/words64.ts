@@ -5,7 +5,7 @@ import type { Activation } from "../../models/graph.ts";
 import { type Polynomial, QUARTIC } from "../../polynomial/polynomial.ts";
 import type { RingTensor } from "../../ring/tensor.ts";
 import { partOf } from "../../wires/halves.ts";
-import type { Wire } from "../../wires/wire.ts";
+import { sharedWire } from "../../wires/wire.ts";
 import {
   type ActivationProtocol,
   type ActivationStep,
@@ -39,16 +39,7 @@ export interface ElementWise {
 export const exchange = (bytes: number): Message => ({ phase: "online", from: "both", bytes });
 
 /** A wire of 64-bit words, shared anyhow. */
-export const wire64 = (words: number, fractionBits: number): Wire & { readonly width: 64 } => ({
-  words,
-  width: 64,
-  ringBits: 64,
-  fractionBits,
-  extraBits: 0,
-  factor: 1,
-  clientLate: true,
-  mask: null,
-});
+export const wire64 = (words: number, fractionBits: number) => sharedWire(words, 64, 64, fractionBits);
 
 /** A protocol on 64-bit words, from what it makes of a layer; the inputs are truncated to the scale of the outputs first. */
 export const onWords64 = (

@@ -17,9 +17,8 @@ export const weightsOf = ({ kernel, inputs, outputs }: ConvolutionSpec): number 
 export function outputWire(input: Wire, { spec, weightBits }: LinearLayer, clientLate: boolean): Wire {
   const extra = extraBits(spec);
   return {
+    ...input,
     words: imagesIn(input.words, inputLength(spec)) * outputLength(spec),
-    width: input.width,
-    ringBits: input.ringBits,
     fractionBits: input.fractionBits + weightBits + extra,
     extraBits: extra,
     factor: 1,

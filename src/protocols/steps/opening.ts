@@ -7,7 +7,7 @@
 import { RingTensor, type Width } from "../../ring/tensor.ts";
 import { arithmetic } from "../../wires/width_kernels.ts";
 import { partOf } from "../../wires/halves.ts";
-import { readBits, type Wire } from "../../wires/wire.ts";
+import { readBits, sharedWire, type Wire } from "../../wires/wire.ts";
 import { once, type ProtocolStep, stateless } from "../protocol.ts";
 
 /** Opens `input` with `fractionBits`, at most its own. */
@@ -22,16 +22,7 @@ export function opening(input: Wire, fractionBits: number): ProtocolStep {
   };
   return {
     spec: { fractionBits, bits },
-    outputs: [{
-      words,
-      width,
-      ringBits: bits,
-      fractionBits,
-      extraBits: 0,
-      factor: input.factor,
-      clientLate: true,
-      mask: null,
-    }],
+    outputs: [{ ...sharedWire(words, width, bits, fractionBits), factor: input.factor }],
     session: [],
     query: [],
     messages: [{ phase: "online", from: "server", bytes: words * width / 8 }],
