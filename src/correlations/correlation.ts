@@ -95,6 +95,16 @@ export const own = <B extends Width>(
   group: Group = "add",
 ): Own<B> => ({ kind: "own", name, of, words, bits, group });
 
+/** Numbers that follow from those of `from`, as `made` says. */
+export const dealt = <B extends Bits>(
+  name: string,
+  words: number,
+  bits: B,
+  from: readonly Own[],
+  made: Pick<Dealt<B>, "fill" | "products">,
+  group: Group = "add",
+): Dealt<B> => ({ kind: "dealt", name, words, bits, group, from, ...made });
+
 /** Numbers of a correlation. */
 export const lengthOf = (correlation: Correlation): number =>
   correlation.kind === "convolution"

@@ -1,5 +1,5 @@
 /** Products of masks that nobody knows, as sums of what the server and the client can make on their own. */
-import type { Own, OwnWord, Product } from "./correlation.ts";
+import { type Dealt, dealt, type Own, type OwnWord, type Product } from "./correlation.ts";
 
 /** A word of a mask. */
 type Place = readonly [own: Own, index: number];
@@ -21,3 +21,13 @@ export function productOfMasks(a: Place, b: Place, one = 1n): readonly Product[]
 
 /** The word of ones: what 1 is for bits. */
 export const ONES = (1n << 64n) - 1n;
+
+/** The product of two masks of both parties, which may be the same; for bits their `and`. */
+export function productOf(name: string, a: Own<64>, b: Own<64>): Dealt<64> {
+  const isXor = a.group === "xor", one = isXor ? ONES : 1n;
+  return dealt(name, a.words, 64, [a, b], {
+    fill: ({ kernels }, [x, y], out) =>
+      kernels[isXor ? "and64" : "mul64"](x.address, y.address, out.address, out.length),
+    products: (e) => productOfMasks([a, e], [b, e], one),
+  }, a.group);
+}

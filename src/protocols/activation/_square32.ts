@@ -1,5 +1,5 @@
 /** A test-only protocol on words of 32 bits: x^2 by an opened x - r and a dealt r^2, modulo 2^k, nothing truncated. */
-import { type Dealt, own } from "../../correlations/correlation.ts";
+import { dealt, own } from "../../correlations/correlation.ts";
 import { productOfMasks } from "../../correlations/products.ts";
 import { RingTensor } from "../../ring/tensor.ts";
 import { partOf } from "../../wires/halves.ts";
@@ -20,18 +20,12 @@ export const square32: ActivationProtocol = {
     }
     if (input.extraBits > 0) throw new RangeError(`${name}: square32 has no room for extra bits`);
     const wire = { ...input, width: 32 } as const, r = own("r", "both", n, 32);
-    const square: Dealt<32> = {
-      kind: "dealt",
-      name: "r^2",
-      words: n,
-      bits: 32,
-      group: "add",
-      from: [r],
+    const square = dealt("r^2", n, 32, [r], {
       fill(_, [mask], out) {
         mask.uint32.forEach((v, i) => out.uint32[i] = Math.imul(v, v));
       },
       products: (e) => productOfMasks([r, e], [r, e]),
-    };
+    });
     return {
       spec: { protocol: "square32" },
       inputBits: input.fractionBits,

@@ -9,7 +9,7 @@
  * summed, are shares of the cross terms: (e + a) h + e b + a b = (e + a)(h + b). One exchange, d - 1 words each way per
  * group. See docs/espn.md.
  */
-import { type Dealt, type Own, own } from "../../correlations/correlation.ts";
+import { type Dealt, dealt, type Own, own, type OwnWord } from "../../correlations/correlation.ts";
 import { add, rescale, subtract } from "../../ring/arithmetic.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
@@ -76,13 +76,7 @@ function dealtFor(group: PowerGroup, n: number): DealtGroup {
     group,
     a,
     b,
-    k: {
-      kind: "dealt",
-      name: "K",
-      words: n,
-      bits: 64,
-      group: "add",
-      from: [a, b],
+    k: dealt("K", n, 64, [a, b], {
       fill(ring, [maskA, maskB], out) {
         using cross = crossTable(ring, group);
         out.bytes.fill(0);
@@ -92,10 +86,10 @@ function dealtFor(group: PowerGroup, n: number): DealtGroup {
         Array.from({ length: rows }, (_, i) =>
           Array.from({ length: rows - i }, (_, j) => ({
             coefficient: crossTerm(group, i, j),
-            server: (word: (own: Own, index: number) => bigint) => word(a, i * n + e),
-            client: (word: (own: Own, index: number) => bigint) => word(b, j * n + e),
+            server: (word: OwnWord) => word(a, i * n + e),
+            client: (word: OwnWord) => word(b, j * n + e),
           }))).flat(),
-    },
+    }),
   };
 }
 

@@ -5,7 +5,7 @@
  * G_i(r) = sum over j >= i of c_j binom(j, i) r^(j - i). Both parties open u = y - r (uniform, since r is) and evaluate
  * P(y) = sum over i of G_i(r) u^i by Horner's rule: one exchange, one word each way per group. See docs/honeybadger.md.
  */
-import { type Dealt, type Own, own } from "../../correlations/correlation.ts";
+import { type Dealt, dealt, type Own, own, type OwnWord } from "../../correlations/correlation.ts";
 import type { Drawn } from "../../correlations/drawn.ts";
 import { add, addConstant, multiplyConstant, rescale, subtract } from "../../ring/arithmetic.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
@@ -50,13 +50,7 @@ function dealtFor(group: PowerGroup, n: number): DealtGroup {
   return {
     group,
     r,
-    g: {
-      kind: "dealt",
-      name: "G(r)",
-      words: (degree - 1) * n,
-      bits: 64,
-      group: "add",
-      from: [r],
+    g: dealt("G(r)", (degree - 1) * n, 64, [r], {
       fill(ring, [mask], out) {
         using rows = publicTable(
           ring,
@@ -72,11 +66,11 @@ function dealtFor(group: PowerGroup, n: number): DealtGroup {
         return Array.from({ length: degree - i + 1 }, (_, k) =>
           Array.from({ length: k + 1 }, (_, l) => ({
             coefficient: coefficients[k + i] * binomial(k + i, i) * binomial(k, l),
-            server: (word: (own: Own, index: number) => bigint) => word(r, e) ** BigInt(l),
-            client: (word: (own: Own, index: number) => bigint) => word(r, e) ** BigInt(k - l),
+            server: (word: OwnWord) => word(r, e) ** BigInt(l),
+            client: (word: OwnWord) => word(r, e) ** BigInt(k - l),
           }))).flat();
       },
-    },
+    }),
   };
 }
 

@@ -13,7 +13,7 @@
  * the shares is a multiple of 2^(64-m), hence 0 modulo 2^k: only a carry of one unit is left, whose mean the dealer adds to the
  * constant term. Both roundings, that of z and that of y, are random and without bias. See docs/lifted.md.
  */
-import type { Dealt, Own } from "../../correlations/correlation.ts";
+import { type Dealt, dealt, type Own } from "../../correlations/correlation.ts";
 import { horner, type Polynomial, QUARTIC, realCoefficients } from "../../polynomial/polynomial.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { RingTensor, words } from "../../ring/tensor.ts";
@@ -151,23 +151,22 @@ function coefficientTable(ring: Ring, spec: LiftedSpec): RingTensor {
 }
 
 /** Both sets of G for r = s - 2^(k-2): [length][2][degree] numbers. The wrap bit of r is no product of own words. */
-const dealtFor = (spec: LiftedSpec, s: Own<32>): Dealt<64 | 128> => ({
-  kind: "dealt",
-  name: "G(rho_0), G(rho_1)",
-  words: spec.length * 2 * degreeOf(spec.polynomial),
-  bits: limbsOf(spec) === 1 ? 64 : 128,
-  group: "add",
-  from: [s],
-  fill(ring, [masks], out) {
-    const { length: n, ringBits, polynomial } = spec, offset = 2 ** (ringBits - 2);
-    using r = new RingTensor(ring, 32, n);
-    const from = masks.uint32, to = r.uint32;
-    for (let i = 0; i < n; i++) to[i] = from[i] - offset;
-    using table = coefficientTable(ring, spec);
-    const deal = limbsOf(spec) === 1 ? ring.kernels.liftedMasks64 : ring.kernels.liftedMasks128;
-    deal(r.address, n, ringBits, droppedBits(spec), table.address, degreeOf(polynomial), out.address);
-  },
-});
+function dealtFor(spec: LiftedSpec, s: Own<32>): Dealt<64 | 128> {
+  const { length: n, ringBits, polynomial } = spec,
+    degree = degreeOf(polynomial),
+    isOneWord = limbsOf(spec) === 1;
+  return dealt("G(rho_0), G(rho_1)", n * 2 * degree, isOneWord ? 64 : 128, [s], {
+    fill(ring, [masks], out) {
+      const offset = 2 ** (ringBits - 2);
+      using r = new RingTensor(ring, 32, n);
+      const from = masks.uint32, to = r.uint32;
+      for (let i = 0; i < n; i++) to[i] = from[i] - offset;
+      using table = coefficientTable(ring, spec);
+      const deal = isOneWord ? ring.kernels.liftedMasks64 : ring.kernels.liftedMasks128;
+      deal(r.address, n, ringBits, droppedBits(spec), table.address, degree, out.address);
+    },
+  });
+}
 
 /** Horner and truncate-and-reduce: a party's part of y from the opened E_hi, less `mask` if given. The leading term is the server's. */
 function evaluate(

@@ -10,9 +10,9 @@
  *   1 exchange    bit b = not sign to arithmetic shares, with a bit that the dealer shares both ways
  *   1 exchange    x * b
  */
-import { type Dealt, type Own, own } from "../../correlations/correlation.ts";
+import { dealt, own, type OwnWord } from "../../correlations/correlation.ts";
 import type { Drawn } from "../../correlations/drawn.ts";
-import { ONES, productOfMasks } from "../../correlations/products.ts";
+import { ONES, productOf, productOfMasks } from "../../correlations/products.ts";
 import {
   addConstant,
   and,
@@ -128,11 +128,10 @@ function bitPlanes(ring: Ring, x: RingTensor): RingTensor {
 /** `n` words of bits; `hold` takes the planes of all positions (zeros at position 0) and returns g at all positions. */
 function oneSidedAnd(n: number) {
   const a = own("a", "server", n, 64, "xor"), b = own("b", "client", n, 64, "xor");
-  const k: Dealt<64> = {
-    ...bits("a and b", n, [a, b]),
+  const k = dealt("a and b", n, 64, [a, b], {
     fill: (ring, [x, y], out) => ring.kernels.and64(x.address, y.address, out.address, n),
     products: (e) => [{ coefficient: ONES, server: (word) => word(a, e), client: (word) => word(b, e) }],
-  };
+  }, "xor");
   return {
     query: [a, b, k],
     async hold(party: Party, drawn: Drawn) {
@@ -155,28 +154,18 @@ function oneSidedAnd(n: number) {
   };
 }
 
-/** What all dealt bits have in common. */
-const bits = (name: string, words: number, from: readonly Own<64>[]) =>
-  ({ kind: "dealt", name, words, bits: 64, group: "xor", from }) as const;
-
 // --- one level: g' = g_high xor (p_high and g_low), p' = p_high and p_low.
 
 /** Masks a of p_high, b of g_low and, for all pairs but the lowest, c of p_low. */
 function levelOf(pairs: number, w: number) {
   const full = pairs * w, upper = full - w;
   const a = own("a", "both", full, 64, "xor"), b = own("b", "both", full, 64, "xor");
-  const c = own("c", "both", upper, 64, "xor");
-  const ab: Dealt<64> = {
-    ...bits("a and b", full, [a, b]),
-    fill: (ring, [x, y], out) => ring.kernels.and64(x.address, y.address, out.address, full),
-    products: (e) => productOfMasks([a, e], [b, e], ONES),
-  };
-  const ac: Dealt<64> = {
-    ...bits("a and c", upper, [a, c]),
+  const c = own("c", "both", upper, 64, "xor"), ab = productOf("a and b", a, b);
+  const ac = dealt("a and c", upper, 64, [a, c], {
     fill: (ring, [x, y], out) =>
       ring.kernels.and64(x.address + w * WORD_BYTES, y.address, out.address, upper),
     products: (e) => productOfMasks([a, e + w], [c, e], ONES),
-  };
+  }, "xor");
   const isLast = pairs === 1;
   return {
     query: isLast ? [a, b, ab] : [a, b, ab, c, ac],
@@ -228,17 +217,11 @@ function beaverAnd(
 
 function bitOf(w: number) {
   const n = 64 * w, rho = own("rho", "both", w, 64, "xor");
-  const share: Dealt<64> = {
-    kind: "dealt",
-    name: "rho as numbers",
-    words: n,
-    bits: 64,
-    group: "add",
-    from: [rho],
+  const share = dealt("rho as numbers", n, 64, [rho], {
     fill: (ring, [x], out) => ring.kernels.bitsToWords64(x.address, out.address, n),
     // a xor b = a + b - 2 a b.
     products(e) {
-      const bit = (word: (own: Own, index: number) => bigint) => word(rho, e >> 6) >> BigInt(e & 63) & 1n,
+      const bit = (word: OwnWord) => word(rho, e >> 6) >> BigInt(e & 63) & 1n,
         one = () => 1n;
       return [
         { coefficient: 1n, server: bit, client: one },
@@ -246,7 +229,7 @@ function bitOf(w: number) {
         { coefficient: -2n, server: bit, client: bit },
       ];
     },
-  };
+  });
   return {
     query: [rho, share],
     async hold(party: Party, drawn: Drawn) {
@@ -270,17 +253,7 @@ function bitOf(w: number) {
 // --- x * b by a multiplication triple; b is an integer, so nothing is truncated.
 
 function productWithBit(n: number) {
-  const r = own("r", "both", n, 64), s = own("s", "both", n, 64);
-  const rs: Dealt<64> = {
-    kind: "dealt",
-    name: "r s",
-    words: n,
-    bits: 64,
-    group: "add",
-    from: [r, s],
-    fill: (ring, [x, y], out) => ring.kernels.mul64(x.address, y.address, out.address, n),
-    products: (e) => productOfMasks([r, e], [s, e]),
-  };
+  const r = own("r", "both", n, 64), s = own("s", "both", n, 64), rs = productOf("r s", r, s);
   return {
     query: [r, s, rs],
     async hold(party: Party, drawn: Drawn) {

@@ -7,7 +7,7 @@
  * u = x - r, v = y - s public is u v + u s + v r + r s. ceil(log2 degree) exchanges.
  */
 import { type Dealt, type Own, own } from "../../correlations/correlation.ts";
-import { productOfMasks } from "../../correlations/products.ts";
+import { productOf } from "../../correlations/products.ts";
 import type { Polynomial } from "../../polynomial/polynomial.ts";
 import { add, multiplyAdd, multiplyConstant, rescale, subtract } from "../../ring/arithmetic.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
@@ -80,18 +80,6 @@ export const tree = onWords64("tree", SUMMARY, (spec) => {
     plain: (x) => fixedPoint(spec, x),
     carryBound: (size) => carryBound(spec, size),
   };
-});
-
-/** The product of two masks, which may be the same. */
-const productOf = (name: string, a: Own<64>, b: Own<64>): Dealt<64> => ({
-  kind: "dealt",
-  name,
-  words: a.words,
-  bits: 64,
-  group: "add",
-  from: [a, b],
-  fill: (ring, [x, y], out) => ring.kernels.mul64(x.address, y.address, out.address, out.length),
-  products: (e) => productOfMasks([a, e], [b, e]),
 });
 
 function fixedPoint(spec: ActivationSpec, x: Float64Array): Float64Array {

@@ -14,7 +14,7 @@
  *
  * Truncate and reduce as in `lifted`: m + k = 48, so the shift cannot fail. See docs/trigonometric.md.
  */
-import type { Dealt, Own } from "../../correlations/correlation.ts";
+import { type Dealt, dealt, type Own } from "../../correlations/correlation.ts";
 import {
   fittedWave,
   MOST_HARMONICS,
@@ -150,13 +150,7 @@ function planned(layer: ActivationLayer): TrigonometricSpec {
 /** For each element two words a harmonic, then the line's for top bits 0 and 1, with a unit of the output more: see `lifted`. */
 const dealtFor = (spec: TrigonometricSpec, s: Own<32>): Dealt<48> => {
   const { length, ringBits, function: { offset, amplitudes } } = spec, harmonics = amplitudes.length;
-  return {
-    kind: "dealt",
-    name: "wave, line",
-    words: length * (2 * harmonics + 2),
-    bits: 48,
-    group: "add",
-    from: [s],
+  return dealt("wave, line", length * (2 * harmonics + 2), 48, [s], {
     fill(ring, [masks], out) {
       using parameters = words(ring, 1 + harmonics);
       parameters.int64[0] = BigInt(Math.round(offset * 2 ** wordBits(spec))) +
@@ -174,7 +168,7 @@ const dealtFor = (spec: TrigonometricSpec, s: Own<32>): Dealt<48> => {
         out.address,
       );
     },
-  };
+  });
 };
 
 /** The wave and the line, then truncate and reduce: a party's part of y from what it knows of e, less `mask` if given. */
