@@ -1,7 +1,6 @@
 /** From a graph to its layers in order: shapes and who reads what, before any protocol or scale is chosen. */
 import { isLinear, type LinearNode } from "../models/fold.ts";
 import { type Graph, inferShapes, inputsOf, type Shape, sizeOf, windowOf } from "../models/graph.ts";
-import type { MaxPoolSpec } from "../protocols/steps/max_pool.ts";
 import type { ConvolutionSpec } from "../ring/convolution.ts";
 import type { Windows } from "../wires/halves.ts";
 
@@ -10,7 +9,7 @@ export type Layer =
   & { readonly reads: readonly string[]; readonly writes: readonly string[] }
   & (
     | { readonly kind: "linear"; readonly specs: readonly ConvolutionSpec[] }
-    | { readonly kind: "maxPool"; readonly spec: MaxPoolSpec }
+    | { readonly kind: "maxPool"; readonly windows: Windows }
     | { readonly kind: "averagePool"; readonly windows: Windows }
     | { readonly kind: "activation" }
     | { readonly kind: "add" }
@@ -70,28 +69,17 @@ export function layersOf(graph: Graph): Layers {
       case "add":
         list.push({ kind: node.op, reads, writes });
         break;
-      case "maxPool": {
-        const { kernel, stride, padding } = node, [height, width, channels] = shape;
-        list.push({
-          kind: "maxPool",
-          reads,
-          writes,
-          spec: { height, width, channels, kernel, stride, padding },
-        });
-        break;
-      }
-      case "averagePool":
-        if (node.padding !== 0) {
+      case "maxPool":
+      case "averagePool": {
+        const { op, kernel, stride, padding } = node, [height, width, channels] = shape;
+        if (op === "averagePool" && padding !== 0) {
           throw new RangeError(
             `${graph.name}: the average pooling ${node.id} has a border, which no protocol sums over`,
           );
         }
-        list.push({
-          kind: "averagePool",
-          reads,
-          writes,
-          windows: { shape, kernel: node.kernel, stride: node.stride },
-        });
+        const windows = { height, width, channels, kernel, stride, padding };
+        list.push({ kind: op, reads, writes, windows });
+      }
     }
   }
   return {

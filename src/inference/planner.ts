@@ -115,14 +115,14 @@ function poolingOrSum(
   layer: LayerOf<"maxPool" | "averagePool" | "add">,
   planning: Planning,
 ): Step["work"] {
-  const wires = layer.reads.map((id) => planning.draft.wire(id)), [wire] = wires;
+  const { graph, scales, draft } = planning, wires = layer.reads.map(draft.wire), [wire] = wires;
   switch (layer.kind) {
     case "maxPool":
-      return maxPool(nameOf(layer, planning), wire, layer.spec, planning.scales.outputBits(layer.writes[0]));
+      return maxPool(nameOf(layer, planning), wire, layer.windows, scales.outputBits(layer.writes[0]));
     case "averagePool":
       return averagePool(layer, wire);
     case "add":
-      return sum(planning.graph.name, layer.reads, wires);
+      return sum(graph.name, layer.reads, wires);
   }
 }
 

@@ -7,21 +7,23 @@ import { RingTensor, type Width } from "../ring/tensor.ts";
 import { arithmetic } from "./width_kernels.ts";
 import { type Half, readBits, type Wire } from "./wire.ts";
 
-/** Windows of an average pooling of [height, width, channels], without padding. */
+/** Pooling of [height, width, channels] over kernel x kernel windows. Digests show those of max pooling: the order of names stays. */
 export interface Windows {
-  readonly shape: readonly [number, number, number];
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
   readonly kernel: number;
   readonly stride: number;
+  readonly padding: number;
 }
 
-/** Sums over the windows of every image; the division by their size is in the scale of `output`. */
+/** Sums over the windows of every image, without padding; the division by their size is in the scale of `output`. */
 export function sumWindows(x: Half, windows: Windows, output: Wire): Half {
   if (!x) return undefined;
-  const { shape: [height, width, channels], kernel, stride } = windows,
-    { poolSum } = arithmetic(x.ring, x.width);
+  const { height, width, channels, kernel, stride } = windows, { poolSum } = arithmetic(x.ring, x.width);
   const sums = new RingTensor(x.ring, x.width, output.words, output.fractionBits);
   eachImage(
-    imagesOf(windows, x.length),
+    imagesIn(x.length, height * width * channels),
     x,
     sums,
     (from, to) => poolSum(from, to, height, width, channels, kernel, stride),
@@ -29,14 +31,11 @@ export function sumWindows(x: Half, windows: Windows, output: Wire): Half {
   return sums;
 }
 
-const imagesOf = ({ shape: [height, width, channels] }: Windows, words: number): number =>
-  imagesIn(words, height * width * channels);
-
-/** Words that {@linkcode sumWindows} makes of `words`. */
+/** Words that a pooling makes of `words`. */
 export function windowWords(windows: Windows, words: number): number {
-  const { shape: [height, width, channels], kernel, stride } = windows;
-  return imagesOf(windows, words) * outputAlong(height, kernel, stride, 0) *
-    outputAlong(width, kernel, stride, 0) * channels;
+  const { height, width, channels, kernel, stride, padding } = windows;
+  return imagesIn(words, height * width * channels) * outputAlong(height, kernel, stride, padding) *
+    outputAlong(width, kernel, stride, padding) * channels;
 }
 
 /** A residual sum at the scale of `output`, that of the finer summand: the coarser one is shifted left, which is exact. */

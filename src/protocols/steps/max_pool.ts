@@ -7,37 +7,27 @@ import { add, subtract } from "../../ring/arithmetic.ts";
 import { outputAlong } from "../../ring/convolution.ts";
 import { imagesIn } from "../../ring/images.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
-import { partOf } from "../../wires/halves.ts";
+import { partOf, type Windows, windowWords } from "../../wires/halves.ts";
 import type { Wire } from "../../wires/wire.ts";
 import { reluOf } from "../activation/relu.ts";
 import { type Evaluate, wire64 } from "../activation/words64.ts";
 import { once, type Party, type ProtocolStep, stateless } from "../protocol.ts";
 
-/** Pooling of [height, width, channels] over kernel x kernel windows. */
-export interface MaxPoolSpec {
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-  readonly kernel: number;
-  readonly stride: number;
-  readonly padding: number;
-}
-
 /** Below every activation that a 64-bit protocol can hold at 8 to 20 fraction bits, far from wrapping around when subtracted. */
 const PADDING = -(1n << 40n);
 
-const pooled = ({ kernel, stride, padding }: MaxPoolSpec, size: number) =>
+const pooled = ({ kernel, stride, padding }: Windows, size: number) =>
   outputAlong(size, kernel, stride, padding);
 
 /** Lengths of the comparisons of `images`, in order. */
-function comparisons(spec: MaxPoolSpec, images: number): number[] {
+function comparisons(spec: Windows, images: number): number[] {
   const rows = images * spec.height * pooled(spec, spec.width) * spec.channels;
   const columns = images * pooled(spec, spec.height) * pooled(spec, spec.width) * spec.channels;
   return [...Array(spec.kernel - 1).fill(rows), ...Array(spec.kernel - 1).fill(columns)];
 }
 
 /** Pools a value of any scale at `fractionBits`, to which both parties truncate it first. */
-export function maxPool(name: string, input: Wire, spec: MaxPoolSpec, fractionBits: number): ProtocolStep {
+export function maxPool(name: string, input: Wire, spec: Windows, fractionBits: number): ProtocolStep {
   if (input.width !== 64) {
     throw new RangeError(
       `${name}: words of ${input.width} bits have no comparisons, so no max pooling; use a network with average pooling ` +
@@ -46,10 +36,9 @@ export function maxPool(name: string, input: Wire, spec: MaxPoolSpec, fractionBi
   }
   const images = imagesIn(input.words, spec.height * spec.width * spec.channels);
   const wire = { ...input, width: 64 } as const, steps = comparisons(spec, images).map(reluOf);
-  const outputs = images * pooled(spec, spec.height) * pooled(spec, spec.width) * spec.channels;
   return {
     spec: { ...spec, fractionBits },
-    outputs: [wire64(outputs, fractionBits)],
+    outputs: [wire64(windowWords(spec, input.words), fractionBits)],
     session: [],
     query: steps.flatMap(({ query }) => query),
     messages: steps.flatMap(({ messages }) => messages),
@@ -70,7 +59,7 @@ export function maxPool(name: string, input: Wire, spec: MaxPoolSpec, fractionBi
 
 async function pool(
   party: Party,
-  spec: MaxPoolSpec,
+  spec: Windows,
   images: number,
   steps: readonly Evaluate[],
   x: RingTensor,
@@ -95,7 +84,7 @@ async function pool(
 /** The running maximum over the members 0 ... kernel - 1 of every window. */
 async function fold(
   party: Party,
-  { kernel }: MaxPoolSpec,
+  { kernel }: Windows,
   steps: readonly Evaluate[],
   member: (index: number) => RingTensor,
 ): Promise<RingTensor> {
@@ -118,7 +107,7 @@ function gather(
   size: number,
   inner: number,
   windows: number,
-  { stride, padding }: MaxPoolSpec,
+  { stride, padding }: Windows,
   index: number,
 ): RingTensor {
   const out = words(party.ring, outer * windows * inner, x.fractionBits);

@@ -5,14 +5,15 @@ import { Ring } from "../../ring/ring.ts";
 import { expectedTraffic, runChain } from "../_chain.ts";
 import { outputAlong } from "../../ring/convolution.ts";
 import { wire64 } from "../activation/words64.ts";
-import { maxPool, type MaxPoolSpec } from "./max_pool.ts";
+import type { Windows } from "../../wires/halves.ts";
+import { maxPool } from "./max_pool.ts";
 
 const ring = await Ring.open();
 
 /** Windows of [height, width, channels], what lies beyond the border not counted. */
 function plainMaximum(
   x: Float64Array,
-  { height, width, channels, kernel, stride, padding }: MaxPoolSpec,
+  { height, width, channels, kernel, stride, padding }: Windows,
 ): number[] {
   const along = (size: number) => outputAlong(size, kernel, stride, padding),
     result: number[] = [];
