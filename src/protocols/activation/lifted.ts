@@ -57,13 +57,10 @@ export const lifted: ActivationProtocol = {
       ...shortOpening("lifted", spec, layer.remask, {
         dealt: (s) => dealtFor(spec, s),
         dropped: droppedBits(spec),
-        keptBits: replyBits(spec),
         replyBits: replyBits(spec),
         evaluate: (role, opened, g, mask, out) => evaluate(spec, role, opened, g, mask, out),
       }),
-      inputBits: spec.inputBits,
       keptBits: spec.keptBits,
-      limit: 2 ** (spec.ringBits - 2 - spec.inputBits),
       plain: (z) => fixedPoint(spec, z),
       carryBound: (size) => carryBound(spec, size),
       errorBound: (z) => errorBound(spec, z),

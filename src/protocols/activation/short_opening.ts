@@ -16,6 +16,7 @@ import { packedBytes, PACKING, receiveNumbers, sendNumbers } from "../../wires/p
 import { type Half, sharedWire, valueBits } from "../../wires/wire.ts";
 import {
   type ActivationLayer,
+  type ActivationStep,
   type Message,
   once,
   type Party,
@@ -40,9 +41,8 @@ export interface ShortSpec {
 export interface Gate {
   /** Numbers dealt for the masks, words of one element side by side. */
   dealt(s: Own<32>): Dealt<48 | 64 | 128>;
-  /** The server keeps E without its `dropped` low bits, and of those that are left the low `keptBits`. */
+  /** The server keeps E modulo 2^k without its `dropped` low bits. */
   readonly dropped: number;
-  readonly keptBits: number;
   readonly replyBits: number;
   /** The reply out of what the server keeps; left out where it is all of that. */
   reply?(kept: RingTensor<32>, out: RingTensor<32>): void;
@@ -84,8 +84,8 @@ export function shortOpening(
   spec: ShortSpec,
   remasks: boolean,
   gate: Gate,
-): Omit<ProtocolStep, "spec"> {
-  const { length: n, ringBits, outputBits } = spec;
+): Omit<ProtocolStep, "spec"> & Pick<ActivationStep, "inputBits" | "limit"> {
+  const { length: n, ringBits, inputBits, outputBits } = spec;
   const s = own("s", "both", n, 32), words = gate.dealt(s), a = remasks ? own("a", "client", n, 32) : null;
   const messages: Message[] = [
     { phase: "offline", from: "client", bytes: 4 * n },
@@ -101,6 +101,8 @@ export function shortOpening(
     setUp: stateless((party, drawn, [early]) =>
       (party.role === "server" ? server : client)(opening, party, drawn, early)
     ),
+    inputBits,
+    limit: 2 ** (ringBits - 2 - inputBits),
   };
 }
 
@@ -128,12 +130,13 @@ async function server(opening: ShortOpening, party: Party, drawn: Drawn, early: 
   if (early) kernels.add32(word.address, early.address, word.address, n);
 
   const online = async (z: RingTensor<32>) => {
-    const y = new RingTensor(ring, 32, n, spec.outputBits), shift = gate.dropped + spec.extraBits;
+    const y = new RingTensor(ring, 32, n, spec.outputBits);
+    const shift = gate.dropped + spec.extraBits, keptBits = spec.ringBits - gate.dropped;
     for (const { length, start, more, of } of partsOf(opening)) {
       using kept = new RingTensor(ring, 32, length);
       using reply = gate.reply ? new RingTensor(ring, 32, length) : kept.retain();
       const at = 4 * start;
-      kernels.reply32(z.address + at, word.address + at, kept.address, length, shift, gate.keptBits);
+      kernels.reply32(z.address + at, word.address + at, kept.address, length, shift, keptBits);
       gate.reply?.(kept, reply);
       // The reply travels while this party evaluates its own share.
       const sent = sendNumbers(peer, tag, reply, gate.replyBits, more);

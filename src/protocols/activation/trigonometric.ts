@@ -59,7 +59,6 @@ export const trigonometric: ActivationProtocol = {
       ...shortOpening("trigonometric", spec, layer.remask, {
         dealt: (s) => dealtFor(spec, s),
         dropped: 0,
-        keptBits: spec.ringBits,
         replyBits: reply,
         reply(kept, out) {
           const { trigonometricReply } = kept.ring.kernels;
@@ -74,9 +73,7 @@ export const trigonometric: ActivationProtocol = {
         },
         evaluate: (role, opened, dealt, mask, out) => evaluate(spec, role, opened, dealt, mask, out),
       }),
-      inputBits: spec.inputBits,
       keptBits: spec.inputBits - droppedBits(spec),
-      limit: 2 ** (spec.ringBits - 2 - spec.inputBits),
       plain: (z) => {
         const f = functionOf(spec), unit = 2 ** spec.outputBits, scale = 2 ** -spec.inputBits;
         return z.map((v) => Math.round(trigonometricAt(f, v * scale) * unit));
