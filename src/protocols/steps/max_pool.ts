@@ -16,14 +16,21 @@ import { once, type Party, type ProtocolStep, stateless } from "../protocol.ts";
 /** Below every activation that a 64-bit protocol can hold at 8 to 20 fraction bits, far from wrapping around when subtracted. */
 const PADDING = -(1n << 40n);
 
-const pooled = ({ kernel, stride, padding }: Windows, size: number) =>
-  outputAlong(size, kernel, stride, padding);
+/** What one pass goes over: windows along the second axis of [outer, size, inner], which leave [outer, windows, inner]. */
+interface Axis {
+  readonly outer: number;
+  readonly size: number;
+  readonly inner: number;
+  readonly windows: number;
+}
 
-/** Lengths of the comparisons of `images`, in order. */
-function comparisons(spec: Windows, images: number): number[] {
-  const rows = images * spec.height * pooled(spec, spec.width) * spec.channels;
-  const columns = images * pooled(spec, spec.height) * pooled(spec, spec.width) * spec.channels;
-  return [...Array(spec.kernel - 1).fill(rows), ...Array(spec.kernel - 1).fill(columns)];
+/** Rows, then columns, which are rows whose "channels" are whole rows of the image. */
+function axesOf({ height, width, channels, kernel, stride, padding }: Windows, images: number): Axis[] {
+  const along = (size: number) => outputAlong(size, kernel, stride, padding), columns = along(width);
+  return [
+    { outer: images * height, size: width, inner: channels, windows: columns },
+    { outer: images, size: height, inner: columns * channels, windows: along(height) },
+  ];
 }
 
 /** Pools a value of any scale at `fractionBits`, to which both parties truncate it first. */
@@ -34,8 +41,11 @@ export function maxPool(name: string, input: Wire, spec: Windows, fractionBits: 
         `(resnet50-avg), or another activation protocol`,
     );
   }
-  const images = imagesIn(input.words, spec.height * spec.width * spec.channels);
-  const wire = { ...input, width: 64 } as const, steps = comparisons(spec, images).map(reluOf);
+  const wire = { ...input, width: 64 } as const, { kernel } = spec;
+  const axes = axesOf(spec, imagesIn(input.words, spec.height * spec.width * spec.channels));
+  const steps = axes.flatMap(({ outer, inner, windows }) =>
+    Array.from({ length: kernel - 1 }, () => reluOf(outer * windows * inner))
+  );
   return {
     spec: { ...spec, fractionBits },
     outputs: [wire64(windowWords(spec, input.words), fractionBits)],
@@ -49,64 +59,42 @@ export function maxPool(name: string, input: Wire, spec: Windows, fractionBits: 
       return {
         early: [undefined],
         online: once("max pooling", async ([late]) => {
-          using x = part(late);
-          return [await pool(party, spec, images, held, x)];
+          let result = part(late);
+          for (const axis of axes) {
+            // Awaited here: what a pass reads must live until it is done.
+            using x = result;
+            result = await maximum(party, x, axis, spec, held.splice(0, kernel - 1));
+          }
+          return [result];
         }),
       };
     }),
   };
 }
 
-async function pool(
+/** The running maximum over the members 0 ... kernel - 1 of every window, by one comparison for each but the first. */
+async function maximum(
   party: Party,
-  spec: Windows,
-  images: number,
-  steps: readonly Evaluate[],
   x: RingTensor,
+  axis: Axis,
+  spec: Windows,
+  comparisons: readonly Evaluate[],
 ): Promise<RingTensor> {
-  const half = spec.kernel - 1, { height, width, channels } = spec, outWidth = pooled(spec, width);
-  using rows = await fold(
-    party,
-    spec,
-    steps.slice(0, half),
-    (j) => gather(party, x, images * height, width, channels, outWidth, spec, j),
-  );
-  // Columns are rows whose "channels" are whole rows of the image.
-  // Awaited here: `rows` must live until the columns are done.
-  return await fold(
-    party,
-    spec,
-    steps.slice(half),
-    (i) => gather(party, rows, images, height, outWidth * channels, pooled(spec, height), spec, i),
-  );
-}
-
-/** The running maximum over the members 0 ... kernel - 1 of every window. */
-async function fold(
-  party: Party,
-  { kernel }: Windows,
-  steps: readonly Evaluate[],
-  member: (index: number) => RingTensor,
-): Promise<RingTensor> {
-  let maximum = member(0);
-  for (let index = 1; index < kernel; index++) {
-    using old = maximum;
-    using next = member(index);
+  let result = gather(party, x, axis, spec, 0);
+  for (const [i, positivePart] of comparisons.entries()) {
+    using old = result;
+    using next = gather(party, x, axis, spec, i + 1);
     using difference = subtract(old, next, words(party.ring, old.length, old.fractionBits));
-    const positive = await steps[index - 1](difference);
-    maximum = add(positive, next);
+    result = add(await positivePart(difference), next);
   }
-  return maximum;
+  return result;
 }
 
-/** Member `index` of every window along the second axis of [outer, size, inner]: [outer, windows, inner]. */
+/** Member `index` of every window. */
 function gather(
   party: Party,
   x: RingTensor,
-  outer: number,
-  size: number,
-  inner: number,
-  windows: number,
+  { outer, size, inner, windows }: Axis,
   { stride, padding }: Windows,
   index: number,
 ): RingTensor {
