@@ -35,8 +35,8 @@ export interface PlanCost {
   readonly paperExchanges: number;
 }
 
-const messagesOf = ({ work }: Step, phase: Message["phase"]): readonly Message[] =>
-  "setUp" in work ? work.messages.filter((message) => message.phase === phase) : [];
+const messagesOf = ({ messages }: Step, phase: Message["phase"]): readonly Message[] =>
+  messages.filter((message) => message.phase === phase);
 
 const bytesOf = (messages: readonly Message[]): Bytes => {
   const from = (role: Message["from"]) =>

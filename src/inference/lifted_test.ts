@@ -162,9 +162,7 @@ it("every network takes at most 72 dealt bytes per activation at degree 4, 5 per
       { linear, activation, offline } = costOf(plan);
     const sum = (of: (step: Step) => number) => plan.steps.reduce((total, step) => total + of(step), 0);
     const outputsOf = (kind: Step["kind"]) =>
-      sum((step) =>
-        step.kind === kind ? step.work.outputs.reduce((total, { words }) => total + words, 0) : 0
-      );
+      sum((step) => step.kind === kind ? step.outputs.reduce((total, { words }) => total + words, 0) : 0);
     const activations = outputsOf("activation"), outputs = outputsOf("linear");
     assert(activation.dealtBytes <= 72 * activations, name);
     assert(linear.dealtBytes <= 5 * outputs, name);

@@ -7,7 +7,7 @@ import type { Refuses } from "../correlations/source.ts";
 import type { Activation, Graph } from "../models/graph.ts";
 import type { Ranges } from "../models/ranges.ts";
 import type { ActivationStep, ProtocolStep } from "../protocols/protocol.ts";
-import type { Half, Wire } from "../wires/wire.ts";
+import type { Wire } from "../wires/wire.ts";
 import type { Layer } from "./layers.ts";
 
 export interface PlanOptions {
@@ -34,13 +34,7 @@ export interface PlanOptions {
   readonly refuses?: Refuses;
 }
 
-/** A step without a message: each half by itself. */
-export interface LocalStep {
-  readonly outputs: readonly Wire[];
-  apply(halves: readonly Half[]): Half;
-}
-
-export interface Step extends StepCorrelations {
+export interface Step extends StepCorrelations, ProtocolStep {
   readonly kind: Layer["kind"] | "re-masking" | "opening";
   /** Position in the plan. */
   readonly index: number;
@@ -49,7 +43,6 @@ export interface Step extends StepCorrelations {
   readonly writes: readonly string[];
   /** Values that no later step reads. */
   readonly lastUses: readonly string[];
-  readonly work: LocalStep | ProtocolStep;
 }
 
 /** What a message belongs to, for error messages. */
@@ -85,19 +78,17 @@ export interface Plan {
 export const MAX_NODES = 4096;
 
 /** All that a step is, but its functions. */
-export function describeAll({ kind, label, reads, writes, session, query, work }: Step): unknown {
-  const wires = work.outputs.map((wire) => ({ ...wire, mask: wire.mask?.name ?? null }));
-  const { spec = {}, messages = [] } = "setUp" in work ? work : {};
+export function describeAll(step: Step): unknown {
   return [
-    kind,
-    label,
-    reads,
-    writes,
-    wires,
-    spec,
-    messages,
-    session.map(describeCorrelation),
-    query.map(describeCorrelation),
+    step.kind,
+    step.label,
+    step.reads,
+    step.writes,
+    step.outputs.map((wire) => ({ ...wire, mask: wire.mask?.name ?? null })),
+    step.spec,
+    step.messages,
+    step.session.map(describeCorrelation),
+    step.query.map(describeCorrelation),
   ];
 }
 

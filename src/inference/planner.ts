@@ -2,7 +2,13 @@
 import type { Activation, Graph } from "../models/graph.ts";
 import { checkRanges, type Ranges } from "../models/ranges.ts";
 import { inUnit, unitsOf } from "../models/unit.ts";
-import type { ActivationProtocol, ActivationStep, LinearProtocol } from "../protocols/protocol.ts";
+import {
+  type ActivationProtocol,
+  type ActivationStep,
+  type LinearProtocol,
+  local,
+  type ProtocolStep,
+} from "../protocols/protocol.ts";
 import { activationProtocol, linearProtocol } from "../protocols/registry.ts";
 import { maxPool } from "../protocols/steps/max_pool.ts";
 import { opening } from "../protocols/steps/opening.ts";
@@ -10,15 +16,7 @@ import { remask } from "../protocols/steps/remask.ts";
 import { addHalves, sumWindows, windowWords } from "../wires/halves.ts";
 import { sharedWire, valueBits, type Wire } from "../wires/wire.ts";
 import { type Layer, type LayerOf, type Layers, layersOf } from "./layers.ts";
-import {
-  describeAll,
-  describeStep,
-  type LocalStep,
-  MAX_NODES,
-  type Plan,
-  type PlanOptions,
-  type Step,
-} from "./plan.ts";
+import { describeAll, describeStep, MAX_NODES, type Plan, type PlanOptions, type Step } from "./plan.ts";
 import { chooseScales, poolingBits, type Scales } from "./scales.ts";
 
 /** Numbers that a value of a query may have, all images together: those of the largest layer that `--elements` offers. */
@@ -114,7 +112,7 @@ function addActivation(layer: Layer, planning: Planning): void {
 function poolingOrSum(
   layer: LayerOf<"maxPool" | "averagePool" | "add">,
   planning: Planning,
-): Step["work"] {
+): ProtocolStep {
   const { graph, scales, draft } = planning, wires = layer.reads.map(draft.wire), [wire] = wires;
   switch (layer.kind) {
     case "maxPool":
@@ -161,7 +159,7 @@ const rangesInUnits = (ranges: Ranges, units: ReadonlyMap<string, number>): Rang
   Object.fromEntries(Object.entries(ranges).map(([id, range]) => [id, range / units.get(id)!]));
 
 /** A sum over windows, on shares; the division is in the scale, and its rest is a factor of the weights that read it. */
-function averagePool(layer: LayerOf<"averagePool">, input: Wire): LocalStep {
+function averagePool(layer: LayerOf<"averagePool">, input: Wire): ProtocolStep {
   const bits = poolingBits(layer), words = windowWords(layer.windows, input.words);
   const output: Wire = {
     ...input,
@@ -170,10 +168,10 @@ function averagePool(layer: LayerOf<"averagePool">, input: Wire): LocalStep {
     factor: 2 ** bits / layer.windows.kernel ** 2,
     mask: null,
   };
-  return { outputs: [output], apply: ([x]) => sumWindows(x, layer.windows, output) };
+  return local(output, ([x]) => sumWindows(x, layer.windows, output));
 }
 
-function sum(name: string, ids: readonly string[], wires: readonly Wire[]): LocalStep {
+function sum(name: string, ids: readonly string[], wires: readonly Wire[]): ProtocolStep {
   const [coarse, fine] = wires[1].fractionBits < wires[0].fractionBits ? [1, 0] : [0, 1];
   // Else the extra bits of the sum would not be empty, and what a client sends early would show some of its words.
   if (valueBits(wires[fine]) < valueBits(wires[coarse])) {
@@ -184,7 +182,7 @@ function sum(name: string, ids: readonly string[], wires: readonly Wire[]): Loca
     clientLate: wires.some(({ clientLate }) => clientLate),
     mask: null,
   };
-  return { outputs: [output], apply: (halves) => addHalves(halves, wires, output) };
+  return local(output, (halves) => addHalves(halves, wires, output));
 }
 
 /** Steps as they are added. */
@@ -228,9 +226,9 @@ class Draft {
   }
 
   /** Returns the first value that the step makes. */
-  add(kind: Step["kind"], reads: readonly string[], writes: readonly string[], work: Step["work"]): string {
+  add(kind: Step["kind"], reads: readonly string[], writes: readonly string[], step: ProtocolStep): string {
     writes.forEach((id, i) => {
-      const wire = work.outputs[i], known = this.layers.lengths.get(id);
+      const wire = step.outputs[i], known = this.layers.lengths.get(id);
       if (this.#wires.has(id)) throw new RangeError(`${this.graph.name}: two steps make ${id}`);
       const length = known === undefined ? wire.words : this.batch * known;
       if (wire.words !== length) {
@@ -238,17 +236,8 @@ class Draft {
       }
       this.#wires.set(id, wire);
     });
-    const { session = [], query = [] } = "setUp" in work ? work : {};
-    this.#steps.push({
-      kind,
-      index: this.#steps.length,
-      label: this.#labelOf(kind, reads[0], writes[0]),
-      reads,
-      writes,
-      session,
-      query,
-      work,
-    });
+    const label = this.#labelOf(kind, reads[0], writes[0]);
+    this.#steps.push({ ...step, kind, index: this.#steps.length, label, reads, writes });
     return writes[0];
   }
 

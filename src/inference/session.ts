@@ -5,14 +5,14 @@
 import type { Source } from "../correlations/source.ts";
 import type { Weights } from "../models/graph.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
-import type { EncodedLayer, Party, Prepared, Role, SessionStep } from "../protocols/protocol.ts";
+import type { EncodedLayer, Prepared, Role, SessionStep } from "../protocols/protocol.ts";
 import { decode, encodeWords } from "../ring/fixed_point.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
 import type { Half, Wire } from "../wires/wire.ts";
 import { encodedLayers, planWeights, ServerWeights } from "./server_weights.ts";
-import { digestOf, type LocalStep, type Plan, type Step } from "./plan.ts";
+import { digestOf, type Plan, type Step } from "./plan.ts";
 import { PLAN_TAG, queryTag } from "./tags.ts";
 import { TimedChannel } from "./timed_channel.ts";
 
@@ -50,10 +50,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const source = options.source(digest), draw = await source.session();
   const ready = new Map<Step, SessionStep>();
   for (const step of plan.steps) {
-    const { work, kind } = step;
-    if (!("setUp" in work)) continue;
-    const layers = kind === "linear" ? serverLayers({ ...options, weights }, step) : null, drawn = draw(step);
-    ready.set(step, await work.setUp({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
+    const layers = step.kind === "linear" ? serverLayers({ ...options, weights }, step) : null;
+    const drawn = draw(step);
+    ready.set(step, await step.setUp({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
     drawn.finish();
     layers?.forEach(({ weights }) => weights[Symbol.dispose]());
   }
@@ -97,25 +96,14 @@ export class Session {
     const { role, pool, plan, observe } = this.options, number = this.#queries++;
     const draw = await this.source.query(number), online = new Map<Step, Prepared["online"]>();
     const early: Halves = new Map();
-    for (const step of plan.steps) {
-      const inputs = step.reads.map((id) => early.get(id));
-      if ("apply" in step.work) keep(early, step, [step.work.apply(inputs)]);
-      else {
-        const party: Party = {
-          role,
-          ring: pool.ring,
-          pool,
-          peer: this.#peer,
-          tag: queryTag(step.label, number),
-        };
-        const drawn = draw(step), prepared = await this.ready.get(step)!.prepare(party, drawn, inputs);
-        drawn.finish();
-        online.set(step, prepared.online);
-        keep(early, step, prepared.early);
-      }
-      if (observe) await observeOutputs(plan, step, early, observe);
-      forget(early, step.lastUses);
-    }
+    await through(plan, early, observe, async (step, inputs) => {
+      const tag = queryTag(step.label, number),
+        party = { role, ring: pool.ring, pool, peer: this.#peer, tag };
+      const drawn = draw(step), prepared = await this.ready.get(step)!.prepare(party, drawn, inputs);
+      drawn.finish();
+      online.set(step, prepared.online);
+      return prepared.early;
+    });
     forget(early, early.keys());
     return new PreparedQuery(number, this.options, this.#peer, online);
   }
@@ -148,12 +136,7 @@ export class PreparedQuery {
     const start = performance.now(), waited = this.peer.milliseconds;
     const late: Halves = this.#encoded(images);
     this.#used = true;
-    for (const step of plan.steps) {
-      const inputs = step.reads.map((id) => late.get(id));
-      keep(late, step, await lateHalves(step.work, this.online.get(step), inputs));
-      if (observe) await observeOutputs(plan, step, late, observe);
-      forget(late, step.lastUses);
-    }
+    await through(plan, late, observe, async (step, inputs) => await this.online.get(step)?.(inputs) ?? []);
     const opened = late.get(plan.opened), logits = opened ? decode(opened) : null;
     forget(late, late.keys());
     const milliseconds = performance.now() - start;
@@ -195,33 +178,31 @@ export function checkEncodable(ring: Ring, plan: Plan, image: ArrayLike<number>,
   encoded(ring, plan, image, 1, name)[Symbol.dispose]();
 }
 
-const lateHalves = async (
-  work: Step["work"] | LocalStep,
-  online: Prepared["online"],
-  late: readonly Half[],
-): Promise<readonly Half[]> => "apply" in work ? [work.apply(late)] : await online?.(late) ?? [];
-
-/** Keeps what a step has made; a missing half is no entry. */
-function keep(halves: Halves, { writes }: Step, made: readonly Half[]): void {
-  writes.forEach((id, i) => made[i] && halves.set(id, made[i]));
+/**
+ * Goes through the plan: `work` makes a step's halves from those that it reads. A missing half is no entry, and a value to which this
+ * party adds nothing is not shown.
+ */
+async function through(
+  { steps, wires }: Plan,
+  halves: Halves,
+  observe: SessionOptions["observe"],
+  work: (step: Step, inputs: readonly Half[]) => Promise<readonly Half[]>,
+): Promise<void> {
+  for (const step of steps) {
+    const made = await work(step, step.reads.map((id) => halves.get(id)));
+    for (const [i, id] of step.writes.entries()) {
+      const half = made[i];
+      if (!half) continue;
+      halves.set(id, half);
+      if (observe) await observe(id, wires.get(id)!, half);
+    }
+    forget(halves, step.lastUses);
+  }
 }
 
 function forget(halves: Halves, ids: Iterable<string>): void {
   for (const id of [...ids]) {
     halves.get(id)?.[Symbol.dispose]();
     halves.delete(id);
-  }
-}
-
-/** Shows this party's halves of what a step has made; a value to which it adds nothing is left out. */
-async function observeOutputs(
-  { wires }: Plan,
-  { writes }: Step,
-  halves: Halves,
-  observe: NonNullable<SessionOptions["observe"]>,
-): Promise<void> {
-  for (const id of writes) {
-    const half = halves.get(id);
-    if (half) await observe(id, wires.get(id)!, half);
   }
 }

@@ -24,12 +24,12 @@ const packedBytes = ({ query }: Step) =>
 
 /** Bytes of one session that holds `prepared` queries. */
 export function sessionBytes({ steps }: Plan, prepared: number): number {
-  const held = sum(steps, ({ query, work }) => sum(query, drawnBytes) + sum(work.outputs, wireBytes));
+  const held = sum(steps, ({ query, outputs }) => sum(query, drawnBytes) + sum(outputs, wireBytes));
   // A session opens masked weights layer by layer and may keep two packed forms of each.
   const opened = sum(steps, (step) => 2 * packedBytes(step)) +
     3 * Math.max(0, ...steps.map(({ session }) => sum(session, drawnBytes)));
   const working = Math.max(
-    ...steps.map(({ query, work }) => sum(query, drawnBytes) + 4 * sum(work.outputs, wireBytes)),
+    ...steps.map(({ query, outputs }) => sum(query, drawnBytes) + 4 * sum(outputs, wireBytes)),
   );
   return opened + (prepared + 1) * held + 2 * working;
 }

@@ -69,6 +69,18 @@ export interface Prepared {
 export const stateless = (prepare: SessionStep["prepare"]): ProtocolStep["setUp"] => () =>
   Promise.resolve({ prepare, [Symbol.dispose]() {} });
 
+/** A step without a message or anything dealt: each half by itself. */
+export const local = (output: Wire, apply: (halves: readonly Half[]) => Half): ProtocolStep => ({
+  spec: {},
+  outputs: [output],
+  session: [],
+  query: [],
+  messages: [],
+  setUp: stateless((_party, _drawn, early) =>
+    Promise.resolve({ early: [apply(early)], online: (late) => Promise.resolve([apply(late)]) })
+  ),
+});
+
 /** How the scales of a network are chosen; see `src/inference/scales.ts`. */
 export type Scaling =
   /** The same fraction bits everywhere, in words of 64 bits. */
