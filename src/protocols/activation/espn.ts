@@ -9,57 +9,61 @@
  * summed, are shares of the cross terms: (e + a) h + e b + a b = (e + a)(h + b). One exchange, d - 1 words each way per
  * group. See docs/espn.md.
  */
-import { type Dealt, dealt, type Own, own, type OwnWord } from "../../correlations/correlation.ts";
-import { add, rescale, subtract } from "../../ring/arithmetic.ts";
+import { dealt, own, type OwnWord } from "../../correlations/correlation.ts";
+import { add, subtract } from "../../ring/arithmetic.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import { swap } from "../open.ts";
-import { type Party, WORD_BYTES } from "../protocol.ts";
 import { binomial, publicTable } from "./binomial.ts";
-import {
-  carryBoundOfGroups,
-  fixedPointOfGroups,
-  linearPart,
-  type PowerGroup,
-  powerGroups,
-  shifted,
-} from "./power_groups.ts";
-import { type ActivationSpec, type Evaluate, exchange, onWords64 } from "./words64.ts";
+import { onPowerGroups, type PowerGroup } from "./power_groups.ts";
 
-export const espn = onWords64("espn", "powers by the binomial theorem: one exchange", (spec) => {
-  const groups = powerGroups(spec.polynomial, spec.fractionBits).map((group) => dealtFor(group, spec.length));
-  const rows = groups.reduce((sum, { group }) => sum + group.degree - 1, 0);
-  return {
-    query: groups.flatMap(({ a, b, k }) => [a, b, k]),
-    messages: groups.length > 0 ? [exchange(rows * spec.length * WORD_BYTES)] : [],
-    async hold(party, drawn) {
-      const held: HeldGroup[] = [];
-      for (const { group, a, b, k } of groups) {
-        held.push({ group, masks: drawn.own(party.role === "server" ? a : b), k: await drawn.share(k) });
-      }
-      return evaluation(spec, party, held);
+const SUMMARY = "powers by the binomial theorem: one exchange";
+
+export const espn = onPowerGroups("espn", SUMMARY, swap, (group, n) => {
+  const { degree, coefficients, fractionBits } = group, rows = degree - 1;
+  // Masks of the server's and the client's powers 1 ... d-1, planes of n words, and the sum of their products.
+  const a = own("a", "server", rows * n, 64), b = own("b", "client", rows * n, 64);
+  const k = dealt("K", n, 64, [a, b], {
+    fill(ring, [maskA, maskB], out) {
+      using cross = crossTable(ring, group);
+      out.bytes.fill(0);
+      ring.kernels.bilinear64(maskA.address, maskB.address, cross.address, rows, out.address, n);
     },
-    plain: (x) => fixedPointOfGroups(spec, x),
-    carryBound: (size) => carryBoundOfGroups(spec, size),
+    products: (e) =>
+      Array.from({ length: rows }, (_, i) =>
+        Array.from({ length: rows - i }, (_, j) => ({
+          coefficient: crossTerm(group, i, j),
+          server: (word: OwnWord) => word(a, i * n + e),
+          client: (word: OwnWord) => word(b, j * n + e),
+        }))).flat(),
+  });
+  return {
+    query: [a, b, k],
+    rows,
+    async hold({ role, ring }, drawn) {
+      const { kernels } = ring, masks = drawn.own(role === "server" ? a : b), share = await drawn.share(k);
+      return (y, out) => {
+        // Powers 1 ... d-1 of the own share, then this party's local term sum over k of c_k y_i^k.
+        using monomials = publicTable(ring, rows, degree + 1, (i, k) => k === i + 1 ? 1n : 0n);
+        const powers = words(ring, rows * n);
+        kernels.polynomials64(y.address, monomials.address, rows, degree, powers.address, n);
+        subtract(powers, masks, out);
+        using polynomial = publicTable(ring, 1, degree + 1, (_, k) => coefficients[k]);
+        const sum = words(ring, n, fractionBits);
+        kernels.polynomials64(y.address, polynomial.address, 1, degree, sum.address, n);
+        return (theirs) => {
+          using cross = crossTable(ring, group);
+          // Rows of the table are the server's powers, columns the client's.
+          const [rowWords, columnWords] = role === "server" ? [powers, theirs] : [theirs, masks];
+          kernels.bilinear64(rowWords.address, columnWords.address, cross.address, rows, sum.address, n);
+          add(sum, share.view(0, n, fractionBits));
+          for (const tensor of [masks, share, powers]) tensor[Symbol.dispose]();
+          return sum;
+        };
+      };
+    },
   };
 });
-
-interface DealtGroup {
-  readonly group: PowerGroup;
-  /** Masks of the server's and the client's powers 1 ... d-1, planes of n words. */
-  readonly a: Own<64>;
-  readonly b: Own<64>;
-  /** The sum of the products of the masks. */
-  readonly k: Dealt<64>;
-}
-
-interface HeldGroup {
-  readonly group: PowerGroup;
-  /** Masks of this party's powers 1 ... d-1, planes of n words. */
-  readonly masks: RingTensor;
-  /** This party's share of K. */
-  readonly k: RingTensor;
-}
 
 /** c_(i+j) binom(i+j, i) at row i - 1, column j - 1: the cross terms. */
 function crossTerm({ degree, coefficients }: PowerGroup, row: number, column: number): bigint {
@@ -69,71 +73,3 @@ function crossTerm({ degree, coefficients }: PowerGroup, row: number, column: nu
 
 const crossTable = (ring: Ring, group: PowerGroup): RingTensor =>
   publicTable(ring, group.degree - 1, group.degree - 1, (row, column) => crossTerm(group, row, column));
-
-function dealtFor(group: PowerGroup, n: number): DealtGroup {
-  const rows = group.degree - 1, a = own("a", "server", rows * n, 64), b = own("b", "client", rows * n, 64);
-  return {
-    group,
-    a,
-    b,
-    k: dealt("K", n, 64, [a, b], {
-      fill(ring, [maskA, maskB], out) {
-        using cross = crossTable(ring, group);
-        out.bytes.fill(0);
-        ring.kernels.bilinear64(maskA.address, maskB.address, cross.address, rows, out.address, n);
-      },
-      products: (e) =>
-        Array.from({ length: rows }, (_, i) =>
-          Array.from({ length: rows - i }, (_, j) => ({
-            coefficient: crossTerm(group, i, j),
-            server: (word: OwnWord) => word(a, i * n + e),
-            client: (word: OwnWord) => word(b, j * n + e),
-          }))).flat(),
-    }),
-  };
-}
-
-const evaluation =
-  (spec: ActivationSpec, party: Party, held: readonly HeldGroup[]): Evaluate => async (x) => {
-    const { ring } = party, n = spec.length;
-    const y = linearPart(party, spec, x);
-    if (held.length === 0) return y;
-
-    // Powers 1 ... d-1 of the own share per group, then this party's local term sum over k of c_k y_i^k.
-    const width = held.reduce((sum, { group }) => sum + group.degree - 1, 0);
-    using powers = words(ring, width * n);
-    using masked = words(ring, width * n);
-    const locals: RingTensor[] = [];
-    let row = 0;
-    for (const { group, masks } of held) {
-      const { degree, coefficients } = group;
-      using input = shifted(party, x, group);
-      using monomials = publicTable(ring, degree - 1, degree + 1, (i, k) => k === i + 1 ? 1n : 0n);
-      const own = powers.view(row * n, (degree - 1) * n);
-      ring.kernels.polynomials64(input.address, monomials.address, degree - 1, degree, own.address, n);
-      subtract(own, masks, masked.view(row * n, (degree - 1) * n));
-      using polynomial = publicTable(ring, 1, degree + 1, (_, k) => coefficients[k]);
-      const local = words(ring, n, group.fractionBits);
-      ring.kernels.polynomials64(input.address, polynomial.address, 1, degree, local.address, n);
-      locals.push(local);
-      row += degree - 1;
-    }
-
-    using theirs = await swap(party, masked);
-
-    row = 0;
-    held.forEach(({ group, masks, k }, i) => {
-      const rows = group.degree - 1, sum = locals[i];
-      const opened = theirs.view(row * n, rows * n), own = powers.view(row * n, rows * n);
-      using cross = crossTable(ring, group);
-      // Rows of the table are the server's powers, columns the client's.
-      const [a, b] = party.role === "server" ? [own, opened] : [opened, masks];
-      ring.kernels.bilinear64(a.address, b.address, cross.address, rows, sum.address, n);
-      add(sum, k.view(0, n, sum.fractionBits));
-      using result = rescale(sum, words(ring, n, spec.fractionBits));
-      add(y, result);
-      row += rows;
-      for (const tensor of [masks, k, sum]) tensor[Symbol.dispose]();
-    });
-    return y;
-  };

@@ -2,13 +2,15 @@
  * How a polynomial is cut into parts that fit 64-bit words (reference for the scale trick: the paper's public code,
  * `scale_handler`). With f fraction bits x^k carries k*f of them; from k = 4 at f = 16 that is more than a word. So the
  * constant and the linear term are evaluated on the shares without any message, and the higher powers in pairs {2},
- * {3, 4}, {5, 6}, ..., each pair on x shifted right by as many bits as it needs.
+ * {3, 4}, {5, 6}, ..., each pair on x shifted right by as many bits as it needs. And what protocols on such parts have in common.
  */
-import { addConstant, multiplyConstant, rescale } from "../../ring/arithmetic.ts";
+import type { Correlation } from "../../correlations/correlation.ts";
+import type { Drawn } from "../../correlations/drawn.ts";
+import { add, addConstant, multiplyConstant, rescale } from "../../ring/arithmetic.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
 import type { Polynomial } from "../../polynomial/polynomial.ts";
-import type { Party } from "../protocol.ts";
-import type { ActivationSpec } from "./words64.ts";
+import { type ActivationProtocol, type Party, WORD_BYTES } from "../protocol.ts";
+import { type ActivationSpec, exchange, onWords64 } from "./words64.ts";
 
 /** sum over k of coefficients[k] * y^k with y = x >> shift, an integer polynomial without constant and linear term. */
 export interface PowerGroup {
@@ -66,11 +68,70 @@ function powerGroup(polynomial: Polynomial, fractionBits: number, powers: number
   return { shift: fractionBits - kept, degree, coefficients: table, fractionBits: degree * kept + precision };
 }
 
+/** What a protocol does for one group. */
+interface DealtGroup {
+  readonly query: readonly Correlation[];
+  /** Words that a party sends for each element, planes of n words. */
+  readonly rows: number;
+  /** Draws this party's half of the material. */
+  hold(party: Party, drawn: Drawn): Promise<HeldGroup>;
+}
+
+/** From this party's share of y to the words that it sends, in `out`; then from what is revealed to its share of the group's sum. */
+type HeldGroup = (y: RingTensor, out: RingTensor) => (revealed: RingTensor) => RingTensor;
+
+/**
+ * A protocol that computes groups of powers of shares, all of them by one exchange. `reveal` sends this party's masked words; what it returns is
+ * disposed of.
+ */
+export const onPowerGroups = (
+  name: string,
+  summary: string,
+  reveal: (party: Party, mine: RingTensor) => Promise<RingTensor>,
+  deal: (group: PowerGroup, n: number) => DealtGroup,
+): ActivationProtocol =>
+  onWords64(name, summary, (spec) => {
+    const n = spec.length;
+    let rows = 0;
+    const groups = powerGroups(spec.polynomial, spec.fractionBits).map((group) => {
+      const dealt = deal(group, n), start = rows;
+      rows += dealt.rows;
+      return { ...dealt, group, planesIn: (all: RingTensor) => all.view(start * n, dealt.rows * n) };
+    });
+    return {
+      query: groups.flatMap(({ query }) => query),
+      messages: groups.length > 0 ? [exchange(rows * n * WORD_BYTES)] : [],
+      async hold(party, drawn) {
+        const held: HeldGroup[] = [];
+        for (const { hold } of groups) held.push(await hold(party, drawn));
+        return async (x) => {
+          const { ring } = party, y = linearPart(party, spec, x);
+          if (groups.length === 0) return y;
+
+          using masked = words(ring, rows * n);
+          const finish = groups.map(({ group, planesIn }, i) => {
+            using input = shifted(party, x, group);
+            return held[i](input, planesIn(masked));
+          });
+          using revealed = await reveal(party, masked);
+          groups.forEach(({ planesIn }, i) => {
+            using sum = finish[i](planesIn(revealed));
+            using result = rescale(sum, words(ring, n, spec.fractionBits));
+            add(y, result);
+          });
+          return y;
+        };
+      },
+      plain: (x) => fixedPointOfGroups(spec, x),
+      carryBound: (size) => carryBoundOfGroups(spec, size),
+    };
+  });
+
 /**
  * This party's share of y = x >> shift. The two floors lose one unit together on average, which the server adds: so y is
  * x / 2^shift rounded at random to one of its two neighbours, without bias.
  */
-export function shifted(party: Party, x: RingTensor, group: PowerGroup): RingTensor {
+function shifted(party: Party, x: RingTensor, group: PowerGroup): RingTensor {
   const y = rescale(x, words(x.ring, x.length, x.fractionBits - group.shift));
   return group.shift > 0 && party.role === "server" ? addConstant(y, 1n) : y;
 }
@@ -92,7 +153,7 @@ const constantTerm = ({ polynomial, fractionBits }: ActivationSpec): bigint =>
   BigInt(Math.round((polynomial.coefficients[0] ?? 0) * 2 ** (fractionBits - polynomial.precision)));
 
 /** The plain integers that the groups compute: y rounded to nearest, floor at every other shift, as if nothing were shared. */
-export function fixedPointOfGroups(spec: ActivationSpec, x: Float64Array): Float64Array {
+function fixedPointOfGroups(spec: ActivationSpec, x: Float64Array): Float64Array {
   const { coefficients, precision } = spec.polynomial;
   const constant = Number(constantTerm(spec)), slope = (coefficients[1] ?? 0) / 2 ** precision;
   const groups = powerGroups(spec.polynomial, spec.fractionBits).map((group) => ({
@@ -117,7 +178,7 @@ export function fixedPointOfGroups(spec: ActivationSpec, x: Float64Array): Float
  * part and for each group, and one unit of y, times the slope of the group, where x was shifted before (its floor may then fall
  * on either side of a unit).
  */
-export function carryBoundOfGroups(spec: ActivationSpec, size: number): number {
+function carryBoundOfGroups(spec: ActivationSpec, size: number): number {
   const unit = 2 ** -spec.fractionBits;
   let bound = unit;
   for (const group of powerGroups(spec.polynomial, spec.fractionBits)) {
