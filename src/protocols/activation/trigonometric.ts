@@ -39,7 +39,8 @@ const WORD_BITS = 48;
 export const DEFAULT_ANGLE_BITS = 10;
 /** Fraction bits of cosines and sines in the public table; the rest of the word is the amplitudes'. */
 const TABLE_BITS = 16;
-const FEWEST_AMPLITUDE_BITS = 8;
+/** Two more than the output has at 30 ring bits, so that two rounded amplitudes cost a quarter of its unit; with fewer it would have 3. */
+const FEWEST_AMPLITUDE_BITS = 6;
 
 export const trigonometric: ActivationProtocol = {
   name: "trigonometric",
