@@ -360,9 +360,12 @@ function accuracyChart(rows: readonly Row[]): BarChart {
     rows.some((other) => nameOf(other) === nameOf(row) && other["epochs"] !== row["epochs"])
       ? `\n${row["epochs"]} epochs`
       : "";
+  // Folders of networks of drawn shapes say so in their name.
+  const otherData = ({ dataset }: Row) =>
+    ["cifar10", "shapes"].includes(dataset) ? "" : `\n${datasetName(dataset)}`;
   const kinds = Map.groupBy(rows, (row) => `${row["recipe"]} ${row["mirrored"]}`).values().map((same) => ({
     same,
-    name: nameOf(same[0]).replaceAll("-", "\n") + epochs(same[0]) +
+    name: nameOf(same[0]).replaceAll("-", "\n") + epochs(same[0]) + otherData(same[0]) +
       (isMirrored(same[0]) ? "\nmirrored" : "") + seedsText(same),
   })).toArray();
   return {

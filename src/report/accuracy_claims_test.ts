@@ -43,7 +43,7 @@ it("private-accuracy allows a tenth of a point, or one of few images", () => {
     ]);
   assertEquals(of(70.2), [
     "holds",
-    `2 rows, 0.20 points at most (${HINGE} 1, 500 images), classes agree in 99.80\u00a0% or more`,
+    `2 rows, 0.20 points at most (${HINGE} 1, 500 images), classes agree in 99.80\u00a0% or more on cifar10`,
   ]);
   assertEquals(of(69.7)[0], "fails");
   assertEquals([of(68, 50)[0], of(67.9, 50)[0]], ["holds", "fails"]);
@@ -66,6 +66,8 @@ it("private-accuracy-all asks for all test images, a tenth of a point and 99.7 %
   ]);
   assertEquals([of({ private_accuracy: 70.11 }), of({ agreement: 99.69 })], ["fails", "fails"]);
   assertEquals([of({ private_images: 1000 }), of({ audited: false })], ["not measured", "not measured"]);
+  const hundred = (agreement: number) => of({ agreement, dataset: "cifar100" });
+  assertEquals([hundred(99.5), hundred(99.4)], ["holds", "fails"]);
   // A network that was asked about fewer is not passed over.
   const whole = row(HINGE, 1, 69, { private_images: 10_000 }), part = row(HINGE, 2, 69);
   assertEquals(check("private-accuracy-all", [whole, part])[0], "fails");
