@@ -14,8 +14,8 @@ import {
   PLAN_OPTIONS,
 } from "../options/inference_options.ts";
 import { networkAndPlan, networkIn, plainNetwork, RANDOM_MODEL } from "../options/network_and_plan.ts";
+import { isThere } from "../files/is_there.ts";
 import { ownFolder } from "../folders/own_folder.ts";
-import { checkFinished } from "../folders/training_folder.ts";
 import { formatTable } from "../terminal/table.ts";
 
 const { classes, ringBits, polynomial, wave } = PLAN_OPTIONS,
@@ -54,7 +54,9 @@ await runCommand({
   },
   async run(options) {
     if (options.write) {
-      checkFinished(options.weights!);
+      if (!isThere(options.weights!)) {
+        throw new Error(`${options.weights} is not a model folder: it is not there`);
+      }
       ownFolder(options.weights!);
     }
     const { model, plan } = await networkAndPlan({
