@@ -3,7 +3,7 @@ import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert
 import { it } from "@std/testing/bdd";
 import { activate, evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm, foldGraph } from "../models/fold.ts";
-import type { Graph, Trigonometric } from "../models/graph.ts";
+import type { Graph, Trigonometric, Weights } from "../models/graph.ts";
 import { floatForward, measureRanges, rangesOf } from "../models/ranges.ts";
 import { fittedWave, layerActivation, withLearnedActivations } from "../models/trigonometric.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
@@ -169,4 +169,39 @@ it("plans that break the bounds of trigonometric are refused with a sentence", (
     "computes a line and a wave",
   );
   assertThrows(() => planOf(graph, fittedWave(64, 1, 1), { ringBits: 31 }), RangeError, "16 to 30");
+});
+
+it("amplitudes of 6 bits, before an average of 256, err by less than a unit of the output; with fewer a plan is refused", async () => {
+  const graph: Graph = {
+    name: "pooled",
+    classes: 2,
+    inputShape: [16, 16, 1],
+    nodes: [
+      { id: "image", op: "input" },
+      { id: "conv", op: "conv", input: "image", kernel: 1, stride: 1, padding: 0, outputs: 1, bias: true },
+      { id: "act", op: "activation", input: "conv" },
+      { id: "average", op: "averagePool", input: "act", kernel: 16, stride: 16, padding: 0 },
+      { id: "flat", op: "flatten", input: "average" },
+      { id: "logits", op: "dense", input: "flat", outputs: 2, bias: true },
+    ],
+  };
+  const f = fittedWave(8, 1, 1), ranges = (logits: number) => ({ ranges: { act: 4, logits } });
+  const plan = planOf(graph, f, ranges(64)), { fractionBits } = plan.wires.get("act")!;
+  assertEquals(fractionBits, 4);
+  const weights: Weights = new Map([
+    ["conv.weight", { shape: [1, 1, 1, 1], data: Float32Array.of(1) }],
+    ["conv.bias", { shape: [1], data: Float32Array.of(0) }],
+    ["logits.weight", { shape: [1, 2], data: Float32Array.of(1, -1) }],
+    ["logits.bias", { shape: [2], data: Float32Array.of(0, 0) }],
+  ]);
+  const image = Float32Array.from({ length: 256 }, (_, i) => 4 * Math.sin(i));
+  const inference = await openInProcess(ring, plan, weights, 3);
+  const error = largest(await inference.infer(image), evaluateLogits(graph, weights, f, image));
+  assert(error < 2 ** -fractionBits, `${error}`);
+  await inference.end();
+  assertThrows(
+    () => planOf(graph, f, ranges(1024)),
+    RangeError,
+    "leaves 4 bits to the amplitudes, fewer than 6",
+  );
 });

@@ -25,6 +25,8 @@ for (
     ["--elements=8", "--model=convnet"],
     ["--elements=8", "--graph=graph.json"],
     ["--elements=8", "--classes=10"],
+    ["--graph=graph.json", "--model=convnet"],
+    ["--graph=graph.json", "--classes=10"],
     ["--elements=8", "--weights=DIR"],
     ["--elements=8", "--model-seed=2"],
     ["--mirror", "--elements=8"],
