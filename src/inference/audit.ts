@@ -26,10 +26,10 @@ export interface Audit {
 }
 
 /** Size up to which the ring of a plan holds the inputs of activations and the logits, in no unit but 1. */
-export function ringLimits({ activations, opened, output, wires, units }: Plan): Map<string, number> {
+export function ringLimits({ graph, activations, opened, wires, units }: Plan): Map<string, number> {
   const logits = wires.get(opened)!, largest = 2 ** (readBits(logits) - 1 - logits.fractionBits);
   return new Map([
-    [output, largest],
+    [graph.nodes.at(-1)!.id, largest],
     ...[...activations].map(([node, { limit }]) => [node, limit * units.get(node)!] as const),
   ]);
 }

@@ -1,12 +1,13 @@
 /** Audited ranges become scales with a bit of head-room; what has none is refused; escaped logits are seen. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
-import { evaluate, evaluateLogits } from "../models/float_engine.ts";
+import { activate, evaluate, evaluateLogits } from "../models/float_engine.ts";
 import { foldBatchNorm } from "../models/fold.ts";
-import type { Weights } from "../models/graph.ts";
+import type { Graph, Weights } from "../models/graph.ts";
 import { auditedLayers, floatForward, type Ranges } from "../models/ranges.ts";
+import { fittedWave } from "../models/trigonometric.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
-import { buildModel } from "../models/zoo.ts";
+import { activationLayer, buildModel } from "../models/zoo.ts";
 import { QUARTIC } from "../polynomial/polynomial.ts";
 import { Ring } from "../ring/ring.ts";
 import { audit, ringLimits } from "./audit.ts";
@@ -69,6 +70,48 @@ it("a network without head-room is refused with a sentence that names the layer,
   const logits = { ...auditOf(weights).ranges, classifier: 60 };
   planOf(logits);
   assertThrows(() => planOf(logits, { ringBits: 16 }), RangeError, "classifier");
+});
+
+for (const flattened of ["classifier", "act1"]) {
+  it(`the range of the logits counts where a network ends with a flattening of ${flattened}`, async () => {
+    const nodes = graph.nodes.slice(0, graph.nodes.findIndex(({ id }) => id === flattened) + 1);
+    const flat: Graph = { ...graph, nodes: [...nodes, { id: "flat", op: "flatten", input: flattened }] };
+    const isKept = (name: string) => nodes.some(({ id }) => name.startsWith(`${id}.`));
+    const shifted = new Map([...moved("classifier", 55)].filter(([name]) => isKept(name)));
+    const forward = floatForward(flat, shifted, QUARTIC);
+    const { ranges, layers, refused } = audit(flat, OPTIONS, forward, images);
+    assertEquals(refused, null);
+    assert(layers.every(({ headRoomBits }) => headRoomBits >= 1));
+    const plan = planInference(flat, { ...OPTIONS, ranges });
+    assertEquals(logitBound(plan), 2 * ranges.flat);
+    assert(ringLimits(plan).get("flat")! >= 2 * ranges.flat);
+    assertNotEquals(
+      await digestOf(plan),
+      await digestOf(planInference(flat, { ...OPTIONS, ranges: { ...ranges, flat: 1.01 * ranges.flat } })),
+    );
+    const inference = await openInProcess(ring, plan, shifted, 3), [image] = images;
+    const logits = await inference.infer(image), exact = evaluateLogits(flat, shifted, QUARTIC, image);
+    await inference.end();
+    assert(Math.max(...exact.map(Math.abs)) > (flattened === "act1" ? 1 : 50));
+    logits.forEach((v, i) => assert(Math.abs(v - exact[i]) < 0.05, `${v}, not ${exact[i]}`));
+    assert(!isUnreliable(plan, logits));
+  });
+}
+
+it("inputs of an activation that a network ends with have the room of any other, and do not bound its outputs", async () => {
+  const layer = activationLayer(8),
+    planned = (range: number, force = false) =>
+      planInference(layer, { ...OPTIONS, ranges: { activation: range }, force });
+  assertThrows(() => planned(40), RangeError, "inputs of activation up to 40 leave no head-room");
+  assertEquals([3, 12].map((range) => ringLimits(planned(range)).get("activation")), [8, 32]);
+  const plan = planned(12), x = new Float32Array(8).fill(-12);
+  const inference = await openInProcess(ring, plan, new Map(), 3), y = await inference.infer(x);
+  await inference.end();
+  const [exact] = activate(QUARTIC, Float64Array.from(x));
+  assert(Math.abs(exact) > 24 && y.every((v) => Math.abs(v - exact) < 1), `${y[0]}, not ${exact}`);
+  assert(!isUnreliable(plan, y));
+  // A wave whose period needs more integer bits than an unknown range.
+  planInference(layer, { ...OPTIONS, activation: "trigonometric", function: fittedWave(128, 1, 1) });
 });
 
 it("ranges that do not belong to the network are refused", () => {

@@ -1,4 +1,5 @@
 /** What a plan and opened logits tell of their worth: too little precision, or a value that wrapped around on the way. */
+import { logitRange } from "../models/ranges.ts";
 import { readBits } from "../wires/wire.ts";
 import type { Plan } from "./plan.ts";
 
@@ -6,9 +7,9 @@ import type { Plan } from "./plan.ts";
 const HEAD_ROOM = 2;
 
 /** Size up to which logits are believed: twice the audited range, and at most half of what the opened words can represent. */
-export function logitBound({ opened, output, wires, options: { ranges } }: Plan): number {
+export function logitBound({ graph, opened, wires, options: { ranges } }: Plan): number {
   const wire = wires.get(opened)!, ring = 2 ** (readBits(wire) - 2 - wire.fractionBits);
-  return Math.min(HEAD_ROOM * (ranges?.[output] ?? Infinity), ring);
+  return Math.min(HEAD_ROOM * (logitRange(graph, ranges) ?? Infinity), ring);
 }
 
 /** Whether logits must not be used to choose a class. */

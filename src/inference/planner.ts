@@ -1,6 +1,6 @@
 /** From a network to the steps of its private inference. */
 import type { Activation, Graph } from "../models/graph.ts";
-import { checkRanges, type Ranges } from "../models/ranges.ts";
+import { auditedLayers, checkRanges, logitRange, type Ranges } from "../models/ranges.ts";
 import { inUnit, unitsOf } from "../models/unit.ts";
 import {
   type ActivationProtocol,
@@ -49,7 +49,8 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
   };
   const scales = chooseScales(protocol.scaling, {
     ...options,
-    ...(options.ranges && { ranges: rangesInUnits(options.ranges, units) }),
+    ...(options.ranges && { ranges: rangesInUnits(graph, options.ranges, units) }),
+    logitRange: logitRange(graph, options.ranges),
     name: graph.name,
     layers,
     functionOf,
@@ -155,8 +156,9 @@ function checkBatch(name: string, { lengths }: Layers, batch: number): void {
   );
 }
 
-const rangesInUnits = (ranges: Ranges, units: ReadonlyMap<string, number>): Ranges =>
-  Object.fromEntries(Object.entries(ranges).map(([id, range]) => [id, range / units.get(id)!]));
+/** In the order of the audit, whatever that of `ranges` is. */
+const rangesInUnits = (graph: Graph, ranges: Ranges, units: ReadonlyMap<string, number>): Ranges =>
+  Object.fromEntries(auditedLayers(graph).map(({ id }) => [id, ranges[id] / units.get(id)!]));
 
 /** A sum over windows, on shares; the division is in the scale, and its rest is a factor of the weights that read it. */
 function averagePool(layer: LayerOf<"averagePool">, input: Wire): ProtocolStep {

@@ -32,7 +32,10 @@ export interface ScaleOptions {
   readonly layers: Layers;
   readonly fractionBits?: number;
   readonly ringBits?: number;
+  /** In the order of the audit. */
   readonly ranges?: Ranges;
+  /** Of the logits among them: of a graph that ends with an activation none is known, of one that ends with a flattening no layer has its name. */
+  readonly logitRange?: number | undefined;
   readonly force?: boolean;
   /** The function of an activation node. */
   functionOf(node: string): Activation;
@@ -114,7 +117,7 @@ function ringScales(options: RingScaleOptions): Scales {
     basis: {
       ringBits,
       force,
-      ranges: ranges ? layers.list.flatMap(({ writes }) => writes.map((id) => ranges[id] ?? null)) : null,
+      ranges: ranges ? Object.values(ranges) : null,
     },
   };
 }
@@ -166,7 +169,7 @@ function wantedBits(options: RingScaleOptions): WantedBits {
     usual = usualValueBits(ringBits);
   const atMost = (map: Map<string, number>, id: string, bits: number | undefined) =>
     bits !== undefined && map.set(id, Math.min(bits, map.get(id) ?? Infinity));
-  atMost(inputs, output, inputBitsOf(options, output, output));
+  atMost(inputs, output, logitBits(options));
   for (const layer of list.toReversed()) {
     const [id] = layer.writes as [string], [input] = layer.reads as [string];
     switch (layer.kind) {
@@ -176,7 +179,7 @@ function wantedBits(options: RingScaleOptions): WantedBits {
           const bits = values.get(id)! - forLargeOutputs(options.functionOf(id), ranges[id]);
           values.set(id, Math.max(bits, poolingBitsBefore(layers, id)));
         }
-        atMost(inputs, input, inputBitsOf(options, id, input));
+        atMost(inputs, input, inputBits(options, id, input));
         break;
       case "maxPool":
         break;
@@ -200,24 +203,51 @@ function wantedBits(options: RingScaleOptions): WantedBits {
   return { inputs, values };
 }
 
+/** What decides how many integer bits a value has. */
+interface Room {
+  /** For errors. */
+  readonly described: string;
+  readonly value: string;
+  readonly range: number | undefined;
+  /** Integer bits that the protocol needs, and can tell apart. */
+  readonly fewest: number;
+  readonly most: number;
+  readonly spare: number;
+}
+
+/** f_z of the input `value` of the activation `id`. */
+function inputBits(options: RingScaleOptions, id: string, value: string): number {
+  const { ranges, scaling, functionOf } = options;
+  const fewest = scaling.fewestIntegerBits?.(functionOf(id)) ?? 0, most = scaling.mostIntegerBits;
+  return bitsOf(options, {
+    described: `inputs of ${id}`,
+    value,
+    range: ranges?.[id],
+    fewest,
+    most,
+    spare: 0,
+  });
+}
+
+/** f_z of the logits. */
+function logitBits(options: RingScaleOptions): number {
+  const { layers: { output: value }, logitRange: range } = options, described = `logits of ${value}`;
+  return bitsOf(options, { described, value, range, fewest: 0, most: Infinity, spare: SPARE_LOGIT_BITS });
+}
+
 /**
- * f_z of an activation or the logits: the ring without sign, one bit more, and the integer bits of twice the audited range. Throws a
- * RangeError where that leaves too little precision, unless the plan is forced.
+ * The ring without sign, one bit more, and the integer bits of twice the range. Throws a RangeError where that leaves too little
+ * precision, unless the plan is forced.
  */
-function inputBitsOf(options: RingScaleOptions, id: string, value: string): number {
-  const { name, layers, ringBits, ranges, force, scaling } = options;
-  const range = ranges?.[id], isLogits = id === layers.output;
-  const fewest = isLogits ? 0 : scaling.fewestIntegerBits?.(options.functionOf(id)) ?? 0;
+function bitsOf({ name, layers, ringBits, force }: RingScaleOptions, room: Room): number {
+  const { described, value, range, fewest, spare } = room;
   if (range === undefined) return ringBits - 2 - Math.max(RANGE_BITS, fewest);
-  const needed = Math.max(integerBits(range), fewest), spare = isLogits ? SPARE_LOGIT_BITS : 0;
-  const most = Math.min(
-    ringBits - 2 - 2 * FEWEST_WEIGHT_BITS - summedBits(layers, value),
-    isLogits ? Infinity : scaling.mostIntegerBits,
-  );
+  const needed = Math.max(integerBits(range), fewest);
+  const most = Math.min(ringBits - 2 - 2 * FEWEST_WEIGHT_BITS - summedBits(layers, value), room.most);
   if (needed > most && !force) {
     throw new RangeError(
-      `${name}: ${isLogits ? "logits" : "inputs"} of ${id} up to ${range} leave no head-room: ` +
-        `twice that takes ${needed} integer bits, ${ringBits} ring bits have ${most}; use a wider ring or another network, or force it`,
+      `${name}: ${described} up to ${range} leave no head-room: twice that takes ${needed} integer bits, ` +
+        `${ringBits} ring bits have ${most}; use a wider ring or another network, or force it`,
     );
   }
   return ringBits - 2 - Math.min(needed + spare, Math.max(most, 0));

@@ -92,7 +92,7 @@ export type Node =
   | AddNode
   | FlattenNode;
 
-/** A network. The last node is the dense layer that yields the logits. */
+/** A network. The last node yields the logits. */
 export interface Graph {
   /** Identifier as on the command line, for example `resnet18`. */
   readonly name: string;

@@ -33,12 +33,24 @@ export type Forward = (
   observe: (id: string, read: () => ArrayLike<number>) => void,
 ) => void;
 
+/** The name under which the logits are audited; null where a network ends with an activation, whose inputs alone are. */
+function auditedLogits({ nodes }: Graph): string | null {
+  const { op, id } = nodes.at(-1)!;
+  return op === "activation" ? null : id;
+}
+
+/** The audited range of the logits, where there is one. */
+export function logitRange(graph: Graph, ranges: Ranges | undefined): number | undefined {
+  const id = auditedLogits(graph);
+  return id === null ? undefined : ranges?.[id];
+}
+
 /** Activations in evaluation order, then the logits. */
-export function auditedLayers({ nodes }: Graph): AuditedLayer[] {
-  const last = nodes.at(-1)!.id;
+export function auditedLayers(graph: Graph): AuditedLayer[] {
+  const logits = auditedLogits(graph);
   return [
-    ...nodes.flatMap((node) => node.op === "activation" ? [{ id: node.id, value: node.input }] : []),
-    ...nodes.at(-1)!.op === "activation" ? [] : [{ id: last, value: last }],
+    ...graph.nodes.flatMap((node) => node.op === "activation" ? [{ id: node.id, value: node.input }] : []),
+    ...logits === null ? [] : [{ id: logits, value: logits }],
   ];
 }
 

@@ -35,7 +35,7 @@ export interface LiftedKernels {
   ): void;
   /**
    * The same modulo 2^128, for truncations with shift + k > 64: dealt words are pairs (low, high), `lead` is signed,
-   * 32 <= shift <= 96.
+   * 32 <= shift <= 127.
    */
   liftedGate128: LiftedKernels["liftedGate64"];
   liftedGateMasked128: LiftedKernels["liftedGateMasked64"];

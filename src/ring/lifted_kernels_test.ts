@@ -170,7 +170,7 @@ it("addRow32 repeats its row", () => {
 
 /** Bits of the public word and truncated bits, for one and two limbs. */
 const ONE_LIMB = [[16, 40], [15, 33], [16, 0]] as const;
-const TWO_LIMBS = [[16, 41], [14, 96], [15, 64], [9, 32], [16, 65]] as const;
+const TWO_LIMBS = [[16, 41], [14, 96], [15, 64], [9, 32], [16, 65], [16, 97], [10, 112], [8, 127]] as const;
 
 for (const limbs of [1, 2]) {
   const width = 64 * limbs;

@@ -36,8 +36,8 @@ export interface LiftedSpec extends ShortSpec {
 /** The server's reply has at most this many bits. */
 const MOST_REPLY_BITS = 16;
 /**
- * Kept and integer bits that a reply must be able to tell about z: with fewer kept ones the slope of a polynomial, which is large where inputs are
- * large, makes much of every rounding error before it. So inputs of activations may reach 16.
+ * Kept bits of z that a reply must have: with fewer the slope of a polynomial, which is large where inputs are large, makes much of
+ * every rounding error before it. That leaves five integer bits: inputs of activations may reach 16.
  */
 const FEWEST_REPLY_BITS = 9;
 
