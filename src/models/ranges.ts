@@ -89,6 +89,8 @@ export function measureRanges(
       }
     });
   }
+  const unseen = counters.find(({ seen }) => seen === 0);
+  if (unseen) throw new RangeError(`${graph.name}: nothing was seen of ${unseen.value}; give images`);
   return counters.map(({ id, value, seen, largest, outside, wrapped }) => ({
     id,
     value,

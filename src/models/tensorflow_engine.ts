@@ -69,6 +69,7 @@ export function createTensorflowNetwork(
     tf.tidy(() => {
       const x = tf.tensor4d(pixels, [images.length, ...graph.inputShape]);
       const values = new Map<string, tf.Tensor>([[graph.nodes[0].id, x]]);
+      observe?.(graph.nodes[0].id, () => x.dataSync() as Float32Array);
       for (const { id, inputs: [input, shortcut], evaluate, dropped } of steps) {
         const value = evaluate(values.get(input)!, values.get(shortcut));
         values.set(id, value);

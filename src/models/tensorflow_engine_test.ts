@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import * as tf from "@tensorflow/tfjs";
 import { QUARTIC } from "../polynomial/polynomial.ts";
-import { evaluateLogits } from "./float_engine.ts";
+import { evaluate, evaluateLogits } from "./float_engine.ts";
 import { foldBatchNorm } from "./fold.ts";
 import type { Activation } from "./graph.ts";
 import { openTensorflow } from "./tensorflow_backend.ts";
@@ -55,6 +55,25 @@ for (const [name, activation] of CASES) {
     assertEquals(tf.memory().numTensors, before, "the engine leaves tensors behind");
   });
 }
+
+it("forward() shows the float engine's value of every node, the image's too", () => {
+  const { graph, weights } = foldBatchNorm(
+    buildModel("convnet"),
+    randomWeights(buildModel("convnet"), 7, RELU),
+  );
+  const engine = createTensorflowNetwork(graph, weights, QUARTIC);
+  const image = seededImage(graph, 1),
+    expected = evaluate(graph, weights, QUARTIC, image),
+    seen: string[] = [];
+  engine.forward(image, (id, read) => {
+    const values = read(), own = expected.get(id)!;
+    seen.push(id);
+    assertEquals(values.length, own.length, id);
+    own.forEach((v, i) => assert(Math.abs(values[i] - v) < 1e-3, id));
+  });
+  engine.dispose();
+  assertEquals(seen, graph.nodes.map(({ id }) => id));
+});
 
 it("TensorFlow.js pools beyond the border like the float engine, and keeps a value that is read twice", () => {
   const random = (shape: readonly number[]) => {

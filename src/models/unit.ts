@@ -23,21 +23,24 @@ export const inUnit = (
 
 /** By node the unit of its value: 1 for the image, what is a sum or an average of its pixels, and for the logits. */
 export function unitsOf(graph: Graph, unit: number): Map<string, number> {
-  const units = new Map<string, number>(), logits = logitsOf(graph);
+  const units = new Map<string, number>(), logits = logitsOf(graph), last = graph.nodes.at(-1)!.id;
+  const refuse = (what: string): never => {
+    throw new RangeError(
+      `${graph.name}: ${what}, so it cannot be counted in the unit ${unit}; use a period that is a power of two`,
+    );
+  };
   for (const node of graph.nodes) {
     if (node.op === "input") units.set(node.id, 1);
     else if (isLinear(node)) units.set(node.id, logits.has(node.id) ? 1 : unit);
     else {
       const [of, other] = [units.get(node.input)!, node.op === "add" ? units.get(node.shortcut)! : undefined];
       if (node.op === "activation" ? of !== unit : other !== undefined && of !== other) {
-        throw new RangeError(
-          `${graph.name}: ${node.id} reads a value that no linear layer separates from the image or the logits, ` +
-            `so it cannot be counted in the unit ${unit}; use a period that is a power of two`,
-        );
+        refuse(`${node.id} reads a value that no linear layer separates from the image or the logits`);
       }
       units.set(node.id, of);
     }
   }
+  if (units.get(last) !== 1) refuse(`no linear layer separates the logits ${last} from an activation`);
   return units;
 }
 

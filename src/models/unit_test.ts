@@ -57,4 +57,22 @@ it("a network whose logits are an activation, or that adds the image, keeps its 
   };
   assertThrows(() => unitsOf(graph, 1.25), RangeError, "sum reads a value that no linear layer separates");
   assertEquals(new Set(unitsOf(graph, 1).values()), new Set([1]));
+  const ends = (...behind: Graph["nodes"]): Graph => ({
+    ...graph,
+    nodes: [...graph.nodes.slice(0, 2), { op: "activation", id: "act", input: "conv" }, ...behind],
+  });
+  for (
+    const network of [
+      ends(),
+      ends({ op: "flatten", id: "flat", input: "act" }),
+      ends({ op: "averagePool", id: "pool", input: "act", kernel: 2, stride: 2, padding: 0 }),
+    ]
+  ) {
+    assertThrows(
+      () => unitsOf(network, 1.25),
+      RangeError,
+      `no linear layer separates the logits ${network.nodes.at(-1)!.id} from an activation`,
+    );
+    assertEquals(new Set(unitsOf(network, 1).values()), new Set([1]));
+  }
 });
