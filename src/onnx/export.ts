@@ -2,7 +2,7 @@
  * A network of ours as an ONNX file, for every runtime that reads one: batch norm folded, filters and flattened values in ONNX's
  * order, polynomial and trigonometric activations spelled out in its element-wise operations. Values have the names of our nodes.
  */
-import { foldBatchNorm } from "../models/fold.ts";
+import { foldBatchNorm, isLinear } from "../models/fold.ts";
 import {
   type Activation,
   type ConvNode,
@@ -10,6 +10,7 @@ import {
   type FloatTensor,
   type Graph,
   inferShapes,
+  inputsOf,
   type Node,
   type PoolNode,
   type Shape,
@@ -40,6 +41,17 @@ export function exportOnnx(graph: Graph, weights: Weights, activation: Activatio
   });
 }
 
+/** The flattenings whose order the output has, since no matrix behind them can take it up. */
+function flatOutputs({ nodes }: Graph): ReadonlySet<string> {
+  const found = new Set<string>(), reached = new Set([nodes.at(-1)!.id]);
+  for (const node of nodes.toReversed()) {
+    if (!reached.has(node.id) || isLinear(node)) continue;
+    if (node.op === "flatten") found.add(node.id);
+    inputsOf(node).forEach((id) => reached.add(id));
+  }
+  return found;
+}
+
 /** The file as it grows, a node of ours at a time. */
 class Draft {
   readonly nodes: OnnxNode[] = [];
@@ -47,6 +59,7 @@ class Draft {
   readonly #shapes: ReadonlyMap<string, Shape>;
   /** Flattened values, and the shapes that they had: the rows of matrices that read them follow ONNX's order of these. */
   readonly #flattened = new Map<string, Shape>();
+  readonly #outputs: ReadonlySet<string>;
 
   constructor(
     private readonly graph: Graph,
@@ -54,6 +67,7 @@ class Draft {
     private readonly activation: Activation,
   ) {
     this.#shapes = inferShapes(graph);
+    this.#outputs = flatOutputs(graph);
   }
 
   /** As ONNX has it. */
@@ -139,8 +153,16 @@ class Draft {
   }
 
   #flatten(id: string, input: string): void {
-    if (!this.#flattened.has(input)) this.#flattened.set(id, this.#shapes.get(input)!);
-    this.#push(id, "Flatten", [input]);
+    const shape = this.#shapes.get(input)!, [height, width] = shape;
+    let from = input;
+    if (!this.#flattened.has(input)) {
+      const isTurned = this.#outputs.has(id) && height * width > 1;
+      this.#flattened.set(id, isTurned ? this.#shapes.get(id)! : shape);
+      if (isTurned) {
+        this.#push(from = `${id}.turned`, "Transpose", [input], new Map([["perm", [0, 2, 3, 1]]]));
+      }
+    }
+    this.#push(id, "Flatten", [from]);
   }
 
   #activation(id: string, input: string, activation: Activation): void {

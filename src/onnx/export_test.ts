@@ -28,6 +28,16 @@ const nodes: readonly Node[] = [
 ];
 const odd: Graph = { name: "odd", classes: 5, inputShape: [21, 17, 3], nodes };
 
+/** Its output is 2 x 2 x 7 numbers in a row, channels fastest. */
+const flat: Graph = {
+  ...{ name: "flat", classes: 140, inputShape: odd.inputShape },
+  nodes: [
+    ...nodes.slice(0, nodes.findIndex(({ id }) => id === "pool2") + 1),
+    { id: "flatten", op: "flatten", input: "pool2" },
+    { id: "act3", op: "activation", input: "flatten" },
+  ],
+};
+
 const RELU = { kind: "relu" } as const, learned = fittedWave(8, 1, 1, true);
 const CASES: readonly (readonly [string, Graph, Activation])[] = [
   ["ReLU", odd, RELU],
@@ -36,6 +46,7 @@ const CASES: readonly (readonly [string, Graph, Activation])[] = [
   ["a line", odd, { kind: "polynomial", coefficients: [0, 3], precision: 1 }],
   ["the quartic", odd, QUARTIC],
   ["a wave", odd, fittedWave(8, 2, 1)],
+  ["a flattening at its end", flat, QUARTIC],
   ["learned waves", withLearnedActivations(odd, learned), learned],
   ["the quartic", buildModel("resnet20"), QUARTIC],
 ];

@@ -28,6 +28,7 @@ import {
   FLOATS,
   type OnnxTensor,
   printable,
+  withOwnData,
 } from "./tensor.ts";
 
 export type OnnxAttribute = number | string | readonly number[] | OnnxTensor;
@@ -172,9 +173,10 @@ export function encodeForValue(
   const model = parse(bytes),
     graph = model.graph!,
     widened = (type: number) => FLOATS.includes(type) ? DataType.FLOAT : type;
+  // Integers keep their type, which the operations around them share.
   const inlined = (tensor: TensorProto) => {
     const decoded = decodeTensor(tensor, external);
-    return decoded.kind === "other" ? tensor : encodeTensor(tensor.name, decoded);
+    return decoded.kind === "floats" ? encodeTensor(tensor.name, decoded) : withOwnData(tensor, external);
   };
   graph.initializer = graph.initializer.map(inlined);
   for (const { opType, attribute } of graph.node) {

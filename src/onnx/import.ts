@@ -6,7 +6,7 @@ import { type FloatTensor, type Graph, type Shape, sizeOf } from "../models/grap
 import { checkWeights } from "../models/weight_shapes.ts";
 import type { OnnxModel, OnnxNode } from "./format.ts";
 import { foldConstants } from "./import_constants.ts";
-import { ImportDraft, type Layout, onnxShape } from "./import_draft.ts";
+import { ImportDraft, type Layout, onnxShape, refuse } from "./import_draft.ts";
 import { importOperation } from "./import_operations.ts";
 
 export interface Imported {
@@ -30,6 +30,23 @@ function reachable({ nodes }: OnnxModel, output: string): OnnxNode[] {
   }).reverse();
 }
 
+/** The softmax at the end of a file, behind which nothing changes the values; undefined where there is none. */
+function finalSoftmax({ nodes }: Pick<OnnxModel, "nodes">, output: string): OnnxNode | undefined {
+  const last = nodes.find(({ outputs }) => outputs[0] === output);
+  if (last === undefined) return undefined;
+  if (/^(Identity|Cast|Dropout)$/.test(last.op)) return finalSoftmax({ nodes }, last.inputs[0]);
+  return /^(Log)?Softmax$/.test(last.op) ? last : undefined;
+}
+
+function dropSoftmax(draft: ImportDraft, node: OnnxNode): void {
+  const { layout } = draft.value(node), axis = node.attributes.get("axis");
+  // Left out it is 1 until version 12, from where on everything is flattened, then the last.
+  const ofClasses: readonly unknown[] =
+    { flat: [undefined, 1, -1], NHWC: [undefined, 3, -1], NCHW: [1, -3] }[layout];
+  if (!ofClasses.includes(axis)) refuse(node, "its axis is not that of the classes");
+  draft.notes.push(`the final ${node.op} was dropped: logits have the same order`);
+}
+
 /**
  * Reads the network of an ONNX file that takes one image and gives logits.
  *
@@ -44,21 +61,24 @@ export function importOnnx(file: OnnxModel, name: string): Imported {
       `the file must have one input, the image, and one output, the logits; it has ${names.join(", ")}`,
     );
   }
-  const model = { ...file, nodes: reachable(file, output.name) };
+  const softmax = finalSoftmax(file, output.name), logits = softmax?.inputs[0] ?? output.name;
+  const model = { ...file, nodes: reachable(file, logits) };
   const { layout, shape } = inputOf(model, input), draft = new ImportDraft(name, shape, model);
   draft.setInput(input.name, layout);
-  let logits = output.name;
-  for (const node of model.nodes) {
-    if (foldConstants(draft, node)) continue;
-    if (/^(Log)?Softmax$/.test(node.op) && node.outputs[0] === output.name) {
-      draft.notes.push(`the final ${node.op} was dropped: logits have the same order`);
-      logits = node.inputs[0];
-    } else importOperation(draft, node);
-  }
+  for (const node of model.nodes) if (!foldConstants(draft, node)) importOperation(draft, node);
+  if (softmax) dropSoftmax(draft, softmax);
   const value = draft.valueOf(logits);
   if (value === undefined) throw new RangeError(`the output ${logits} does not depend on the image`);
   const classes = sizeOf(value.shape);
-  if (value.rows || value.shape[2] !== classes || classes < 2) {
+  if (value.rows) {
+    throw new RangeError(
+      `the output ${logits} is a flattening of ${
+        value.rows.join(" x ")
+      } numbers with the channels slowest, an order that logits have ` +
+        "nowhere here; let it end with a dense layer or an average",
+    );
+  }
+  if (value.shape[2] !== classes || classes < 2) {
     throw new RangeError(
       `the output ${logits} has the shape ${
         value.shape.join(" x ")
@@ -83,6 +103,7 @@ function inputOf(
   const refuse = (why: string): never => {
     throw new RangeError(`input ${name} of shape [${shape.map((n) => n ?? "?").join(", ")}]: ${why}`);
   };
+  if (shape.length === 0) refuse("the file does not say its size; export it with one");
   const [batch, ...sizes] = shape;
   if (batch !== null && batch !== 1) refuse("the file takes several images at a time; export it for one");
   if (sizes.some((size) => size === null)) {

@@ -18,7 +18,7 @@ function constantOf(file: ImportDraft, node: OnnxNode): OnnxTensor | undefined {
   if (node.op === "Constant") return storedConstant(node);
   if (node.op === "Shape") {
     const value = file.valueOf(node.inputs[0]);
-    if (value) return value.padding === 0 ? list(onnxShape(value.shape, value.layout)) : undefined;
+    if (value) return value.padding === 0 ? part(node, onnxShape(value.shape, value.layout)) : undefined;
   }
   const inputs = node.inputs.map((name) => file.constantOf(name)), [first] = inputs;
   if (first === undefined || inputs.some((input, i) => input === undefined && node.inputs[i] !== "")) {
@@ -32,7 +32,7 @@ function constantOf(file: ImportDraft, node: OnnxNode): OnnxTensor | undefined {
         ? { ...first, kind: "floats", data: Float32Array.from(first.data) }
         : first;
     case "Shape":
-      return list(first.shape);
+      return part(node, first.shape);
     case "Transpose":
       return turned(first, node.attributes.get("perm"));
     case "Reshape":
@@ -44,7 +44,7 @@ function constantOf(file: ImportDraft, node: OnnxNode): OnnxTensor | undefined {
     case "Gather":
       return picked(first, inputs[1]!);
     case "Slice":
-      return sliced(first, inputs.slice(1));
+      return sliced(file, node, first);
   }
   return undefined;
 }
@@ -101,9 +101,17 @@ function picked(from: OnnxTensor, at: OnnxTensor): OnnxTensor | undefined {
   return { kind: "integers", shape: at.shape, data };
 }
 
-/** Of a list, with the step one. */
-function sliced(from: OnnxTensor, ranges: readonly (OnnxTensor | undefined)[]): OnnxTensor | undefined {
-  const [start, end, , step] = ranges.map((range) => range?.kind === "integers" ? range.data[0] : undefined);
-  if (from.kind !== "integers" || from.shape.length !== 1 || (step ?? 1) !== 1) return undefined;
-  return list(from.data.slice(start, end));
+/** What `Shape` gives, which since version 15 may be a part of the sizes. */
+function part({ attributes }: OnnxNode, sizes: readonly number[]): OnnxTensor {
+  const [start, end] = ["start", "end"].map((name) => attributes.get(name) as number | undefined);
+  return list(sizes.slice(start, end));
+}
+
+/** Of a list, with the step one. Until version 9 attributes say from where to where. */
+function sliced(file: ImportDraft, node: OnnxNode, from: OnnxTensor): OnnxTensor | undefined {
+  const [starts, ends, , steps] = ["starts", "ends", "axes", "steps"].map((name, i) =>
+    file.integers(node, i + 1, name)
+  );
+  if (from.kind !== "integers" || from.shape.length !== 1 || (steps?.[0] ?? 1) !== 1) return undefined;
+  return list(from.data.slice(starts?.[0], ends?.[0]));
 }

@@ -81,9 +81,9 @@ export class ImportDraft {
   constant(node: OnnxNode, input: number): FloatTensor {
     const tensor = this.#constants.get(node.inputs[input] ?? "");
     if (tensor?.kind === "floats") return tensor;
-    const kind = tensor?.kind === "other" ? tensor.type : "INT64";
+    const kind = tensor?.kind === "other" ? tensor.type : "integers";
     const found = tensor === undefined ? "not stored in the file" : `stored as ${kind}`;
-    return refuse(node, `input ${input} is ${found}; weights are FLOAT, FLOAT16 or BFLOAT16`);
+    return refuse(node, `input ${input} is ${found}; weights are FLOAT, FLOAT16, BFLOAT16 or DOUBLE`);
   }
 
   /** Whole numbers in an input or an attribute, by which versions of ONNX differ; undefined where neither is given. */

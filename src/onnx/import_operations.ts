@@ -135,7 +135,8 @@ function vector(node: OnnxNode, { data }: FloatTensor, channels: number): Float3
 }
 
 function batchNorm(file: ImportDraft, node: OnnxNode): void {
-  const { id: input, shape: [, , channels] } = own(file, node), linear = file.ownLinear(node);
+  const { id: input, shape: [, , channels], layout } = own(file, node), linear = file.ownLinear(node);
+  if (layout === "NHWC") refuse(node, "it would normalise rows, since its input has channels last");
   if (linear === undefined) {
     refuse(node, "batch norm must follow a convolution or dense layer whose result nothing else reads");
   }

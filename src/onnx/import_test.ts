@@ -1,6 +1,8 @@
 /** The files in tests/onnx were written by PyTorch and by ONNX's own library (tests/onnx/make.py), not by our export. */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { ModelProtoSchema, TensorProto_DataType } from "onnx-buf";
 import { evaluateLogits } from "../models/float_engine.ts";
 import { SeededRandom } from "../models/seeded_random.ts";
 import { seededImage } from "../models/weights.ts";
@@ -208,11 +210,56 @@ function file(
       ["below", integers(0, 0, 0, 0, 0, 0, 1, 1)],
       ["text", { kind: "other", shape: [1], type: "STRING" }],
       ["4x12", integers(4, 12)],
+      ["zero", integers(0)],
+      ["one", integers(1)],
+      ["open", integers(-1)],
     ]) as Map<string, OnnxTensor>,
   };
 }
 
 const DENSE = [["Flatten", "v1"], ["Gemm", "v2 matrix"]] as const;
+
+it("importOnnx() sees a flattening whose shape is put together, and a softmax behind which nothing is done", async () => {
+  const same = (nodes: Parameters<typeof file>[0], what: string) =>
+    assertEquals(importOnnx(file(nodes), "net").graph, importOnnx(file(DENSE), "net").graph, what);
+  const behind = (...sizes: Parameters<typeof file>[0]) => {
+    const last = `v${sizes.length + 1}`;
+    return [
+      ...sizes,
+      ["Concat", `${last} open`, { axis: 0 }],
+      ["Reshape", `v1 v${sizes.length + 2}`],
+      ["Gemm", `v${sizes.length + 3} matrix`],
+    ] as const;
+  };
+  same(behind(["Shape", "v1"], ["Slice", "v2 zero one"]), "Slice");
+  same(
+    behind(["Shape", "v1"], ["Slice", "v2", { starts: [0], ends: [1], axes: [0] }]),
+    "Slice until version 9",
+  );
+  same(behind(["Shape", "v1", { start: 0, end: 1 }]), "Shape from version 15 on");
+  same(behind(["Shape", "v1", { end: -3 }]), "Shape, counted from its end");
+  same([...DENSE, ["Softmax", "v3", { axis: 1 }], ["Cast", "v4", { to: 1 }], ["Identity", "v5"]], "Softmax");
+  // Integers of 32 bits keep their type in what a runtime is asked.
+  const narrow = behind(["Shape", "v1"], ["Cast", "v2", { to: 6 }], ["Slice", "v3 zero one"]);
+  const { tensors, ...rest } = file([
+    ...narrow.slice(0, -2),
+    ["Cast", "v5", { to: 7 }],
+    ["Reshape", "v1 v6"],
+    ["Gemm", "v7 matrix"],
+  ]);
+  const written = new Map([...tensors].filter(([, { kind }]) => kind !== "other"));
+  const bytes = encodeModel("net", { ...rest, tensors: written });
+  const model = fromBinary(ModelProtoSchema, bytes);
+  for (const node of model.graph!.node) node.name = "";
+  for (const tensor of model.graph!.initializer) {
+    if (tensor.name !== "open") continue;
+    tensor.dataType = TensorProto_DataType.INT32;
+    tensor.int32Data = [-1];
+    tensor.int64Data = [];
+  }
+  const error = await errorOf(toBinary(ModelProtoSchema, model), "net");
+  assert(error <= 1e-5, `${error} of the largest logit`);
+});
 
 describe("importOnnx() refuses", () => {
   const refused = (model: OnnxModel, message: string) => {
@@ -246,8 +293,9 @@ describe("importOnnx() refuses", () => {
     refused(file([["Conv", "v1 kernel"]]), "its filters read 2 channels, its input has 3");
     refused(
       file([["Conv", "v1 text"]]),
-      "input 1 is stored as STRING; weights are FLOAT, FLOAT16 or BFLOAT16",
+      "input 1 is stored as STRING; weights are FLOAT, FLOAT16, BFLOAT16 or DOUBLE",
     );
+    refused(file([["Conv", "v1 around"]]), "input 1 is stored as integers");
     refused(file([["Conv", "v1 v1"]]), "input 1 is not stored in the file");
   });
   it("what stands at the wrong place", () => {
@@ -282,6 +330,18 @@ describe("importOnnx() refuses", () => {
     refused(file([["Squeeze", "v1 axes"]]), "is no flattening; flatten from axis 1 in its place");
     refused(file([["Transpose", "v1", { perm: [0, 3, 2, 1] }]]), "a transposition by 0,3,2,1");
     refused(file([["Transpose", "v1"]]), "a transposition by 3,2,1,0");
+    refused(
+      file([["Transpose", "v1", { perm: [0, 2, 3, 1] }], ["BatchNormalization", `v2 ${norm}`]]),
+      "it would normalise rows, since its input has channels last",
+    );
+    refused(
+      file([["GlobalAveragePool", "v1"], ["Softmax", "v2", { axis: -1 }]]),
+      "node the Softmax (Softmax): its axis is not that of the classes",
+    );
+    refused(
+      file([["Flatten", "v1"]]),
+      "the output v2 is a flattening of 4 x 4 x 3 numbers with the channels slowest",
+    );
     refused(file([]), "the output v1 has the shape 4 x 4 x 3, which are no logits");
   });
   it("files for several images, of open size, with several inputs or outputs", () => {
@@ -294,6 +354,7 @@ describe("importOnnx() refuses", () => {
       shaped(1, 2, null, 6),
       "input image of shape [1, 2, ?, 6]: the file leaves the size of the image open",
     );
+    refused(shaped(), "input image of shape []: the file does not say its size");
     refused(shaped(1, 6, 6), "an image has three dimensions beside the batch");
     const two = [{ name: "a", shape: [1] }, { name: "b", shape: [1] }];
     refused(

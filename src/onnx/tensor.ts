@@ -110,6 +110,13 @@ function rawBytes(tensor: TensorProto, external: ExternalData): Uint8Array {
   return file.subarray(offset, offset + Number(fields.get("length") ?? file.length - offset));
 }
 
+/** The same tensor, its data no longer in a file of their own. */
+export function withOwnData(tensor: TensorProto, external: ExternalData): TensorProto {
+  if (tensor.dataLocation !== DataLocation.EXTERNAL) return tensor;
+  const { name, dims, dataType } = tensor;
+  return create(TensorProtoSchema, { name, dims, dataType, rawData: rawBytes(tensor, external).slice() });
+}
+
 /** @throws {RangeError} for another kind of tensor than floats and integers */
 export function encodeTensor(name: string, tensor: OnnxTensor): TensorProto {
   const dims = tensor.shape.map(BigInt);
