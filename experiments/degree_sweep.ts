@@ -237,7 +237,8 @@ function rangeChart(rows: readonly Row[]): ChartDescription[] {
   return [{
     kind: "lines",
     name: "degree_sweep_range",
-    see: "the higher the degree and the smaller the coefficient, the further inputs escape.",
+    see:
+      "a large coefficient keeps inputs near the range at every degree; with a small one they escape by orders of magnitude at high degrees.",
     caption:
       `PILLAR: the largest activation input over the test images in any run, for every penalty coefficient (dashed: range of the fit; ${
         conditions(pillar)

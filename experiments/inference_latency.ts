@@ -297,9 +297,11 @@ const SEEN: Readonly<Record<string, (rows: readonly Row[]) => string>> = {
       timesOf(rows, "honeybadger", "lifted")
     } times as long as lifted.`,
   lan: (rows) =>
-    `on a LAN the order is that without delay; exact ReLU takes ${
+    `on a LAN exact ReLU takes ${
       timesOf(rows, "relu", "honeybadger")
-    } times as long as honeybadger.`,
+    } times as long as honeybadger, honeybadger ${
+      timesOf(rows, "honeybadger", "lifted")
+    } times as long as lifted.`,
   wan: (rows) =>
     `distance alone decides: exact ReLU takes ${
       timesOf(rows, "relu", "honeybadger")

@@ -102,8 +102,10 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
     trigonometric_ms:
       "online phase of trigonometric on the same network with waves, median of the turns' medians",
     trigonometric_ratio: "trigonometric_ms / tfjs_ms",
-    honeybadger_ms: "online phase of honeybadger + masked on the same network, median",
-    honeybadger_ratio: "honeybadger_ms / online_ms",
+    honeybadger_ms:
+      "online phase of honeybadger + masked on the same network, median of one short turn: warmed up less than lifted, so longer than in inference_latency",
+    honeybadger_ratio:
+      "honeybadger_ms / online_ms, for the order of magnitude; inference_latency has the ratio of equals",
     offline_ms: "offline phase of a query, median",
     offline_bytes: "bytes from the dealer per query",
     offline_party_bytes: "bytes from the client to the server per query, before the image is known",

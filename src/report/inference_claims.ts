@@ -123,19 +123,22 @@ function speedUps(
   theirs: string,
   mode: "online_only" | "dealer_in_time",
 ): SpeedUps | undefined {
-  const own = ["resnet18", "resnet32"].flatMap((model) => {
-    const row = where(rows, { model, profile: "none", ...ours })[0];
-    const known = where(data.reference("public_code"), { model, mode, net: "loopback" });
-    const reference = where(known, { impl: "CrypTen-ESPN", activation: theirs })[0];
-    if (row === undefined || reference === undefined) return [];
-    const ms = numberOf(row, "online_ms") + (mode === "dealer_in_time" ? numberOf(row, "offline_ms") : 0);
-    const over = (of: Row) => 1000 * numberOf(of, "median_s") / ms;
-    const overFastest = Math.min(
-      ...known.filter((of) => PUBLIC_POLYNOMIALS.includes(of["activation"])).map(over),
-    );
-    return [{ ...timing(over(reference), [row], data), overFastest, row }];
-  });
-  return own.length > 0 ? { speedUps: own, sameKind: own.every(({ row }) => isSameKind(row)) } : undefined;
+  const models = ["resnet18", "resnet32"],
+    own = models.flatMap((model) => {
+      const row = where(rows, { model, profile: "none", ...ours })[0];
+      const known = where(data.reference("public_code"), { model, mode, net: "loopback" });
+      const reference = where(known, { impl: "CrypTen-ESPN", activation: theirs })[0];
+      if (row === undefined || reference === undefined) return [];
+      const ms = numberOf(row, "online_ms") + (mode === "dealer_in_time" ? numberOf(row, "offline_ms") : 0);
+      const over = (of: Row) => 1000 * numberOf(of, "median_s") / ms;
+      const overFastest = Math.min(
+        ...known.filter((of) => PUBLIC_POLYNOMIALS.includes(of["activation"])).map(over),
+      );
+      return [{ ...timing(over(reference), [row], data), overFastest, row }];
+    });
+  // The sentence names both.
+  if (own.length < models.length) return undefined;
+  return { speedUps: own, sameKind: own.every(({ row }) => isSameKind(row)) };
 }
 
 /**
@@ -457,17 +460,20 @@ export const inferenceClaims: readonly Claim[] = [
     test: (megabytes) => megabytes <= 3.5,
     show: (megabytes) => `${megabytes.toFixed(2)} MB`,
   }),
-  claim<number[]>({
+  claim<{ readonly layer: number; readonly fewer: readonly number[] }>({
     id: "trigonometric-dealt",
     sentence:
-      "A private inference by trigonometric is dealt 24 bytes per activation, 40 fewer than by lifted, and sends fewer online.",
+      "An activation layer by trigonometric is dealt 24 bytes per activation; a private inference is dealt 40 fewer than by lifted, " +
+      "and sends fewer online.",
     source: "ours",
     experiment: "inference_latency",
     size: "quick",
-    expected: "40 bytes fewer",
-    tolerance: "equal",
-    refuted: "a pair of rows with another difference of dealt bytes, or where trigonometric sends as much",
-    measure(rows) {
+    expected: "24 bytes, 40 fewer",
+    tolerance: "equal, but for 64 bytes of a layer's requests",
+    refuted:
+      "a layer with more dealt bytes, a pair of rows with another difference, or one where trigonometric sends as much",
+    measure(rows, data) {
+      const layers = where(data.rows("activation_microbenchmark"), { protocol: "trigonometric" });
       const fewer = where(rows, { activation: "trigonometric" }).flatMap((row) => {
         const { model, classes, profile } = row as Record<string, string>;
         const [lifted] = where(rows, {
@@ -483,10 +489,13 @@ export const inferenceClaims: readonly Claim[] = [
         const activations = numberOf(row, "offline_party_bytes") / 4;
         return [(numberOf(lifted, "offline_bytes") - numberOf(row, "offline_bytes")) / activations];
       });
-      return fewer.length > 0 ? fewer : undefined;
+      if (fewer.length === 0 || layers.length === 0) return undefined;
+      const dealt = layers.map((row) => (numberOf(row, "offline_bytes") - 64) / numberOf(row, "elements"));
+      return { layer: Math.max(...dealt), fewer };
     },
-    test: (fewer) => fewer.every((bytes) => bytes === 40),
-    show: (fewer) => `${Math.min(...fewer)} to ${Math.max(...fewer)} bytes fewer in ${fewer.length} pairs`,
+    test: ({ layer, fewer }) => layer <= 24 && fewer.every((bytes) => bytes === 40),
+    show: ({ layer, fewer }) =>
+      `${layer} bytes; ${Math.min(...fewer)} to ${Math.max(...fewer)} fewer in ${fewer.length} pairs`,
   }),
   claim<(Timing & { readonly to: string; readonly times: number })[]>({
     id: "sooner-than-plaintext",
@@ -536,7 +545,8 @@ export const inferenceClaims: readonly Claim[] = [
         ),
         limit: PEAK_LIMITS_MB[row["activation"]],
       }));
-      return peaks.length > 0 ? peaks : undefined;
+      const measured = new Set(peaks.map(({ protocol }) => protocol));
+      return measured.size === Object.keys(PEAK_LIMITS_MB).length ? peaks : undefined;
     },
     test: (peaks) => peaks.every(({ peak, limit }) => peak <= limit),
     show: (peaks) =>

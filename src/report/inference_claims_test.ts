@@ -185,25 +185,60 @@ function verdictOn(id: string, given: readonly Row[], reference: readonly Row[] 
 }
 
 it("a speed claim says how fast its rival's fastest polynomial protocol is", () => {
-  const known = (activation: string, median_s: string): Row => ({
+  const models = ["resnet18", "resnet32"];
+  const known = (activation: string, median_s: string): Row[] =>
+    models.map((model) => ({
+      ...{ impl: "CrypTen-ESPN", model, mode: "online_only", net: "loopback", activation, median_s },
+    }));
+  const own = models.map((model) => ({
+    ...{ model, linear: "masked", activation: "honeybadger", online_ms: "50" },
+  }));
+  const verdict = (rows: readonly Row[]) =>
+    verdictOn("speed-masked-honeybadger", rows, [
+      ...known("espn", "1"),
+      ...known("exact", "0.1"),
+      ...known("crypten", "0.8"),
+    ]);
+  assertEquals(verdict(own), [
+    "holds",
+    "20.0 to 20.0x; over its fastest polynomial protocol 16.0 to 16.0x",
+  ]);
+  // It names both networks.
+  assertEquals(own.map((row) => verdict([row])[0]), ["not measured", "not measured"]);
+});
+
+it("memory-resnet50 wants both protocols that it names", () => {
+  const row = (activation: string, rss: string): Row => ({
+    ...{ model: "resnet50", linear: "masked", activation },
+    ...{ rss_server_mb: rss, rss_client_mb: "900", rss_dealer_mb: "300" },
+  });
+  const [relu, honeybadger] = [row("relu", "2500"), row("honeybadger", "1900")];
+  assertEquals(verdictOn("memory-resnet50", [relu, honeybadger]), [
+    "holds",
+    "relu 2500 MB, honeybadger 1900 MB",
+  ]);
+  assertEquals(verdictOn("memory-resnet50", [honeybadger])[0], "not measured");
+  assertEquals(verdictOn("memory-resnet50", [relu, row("honeybadger", "2049")])[0], "fails");
+});
+
+it("trigonometric-dealt counts a layer alone and the difference in whole inferences", () => {
+  const inference = (activation: string, perActivation: number): Row => ({
+    ...{ model: "resnet18", classes: "10", activation, offline_party_bytes: "4000" },
     ...{
-      impl: "CrypTen-ESPN",
-      model: "resnet18",
-      mode: "online_only",
-      net: "loopback",
-      activation,
-      median_s,
+      offline_bytes: String(1000 * perActivation),
+      bytes_server: "1",
+      bytes_client: activation === "lifted" ? "2" : "1",
     },
   });
-  const own = { model: "resnet18", linear: "masked", activation: "honeybadger", online_ms: "50" };
-  assertEquals(
-    verdictOn("speed-masked-honeybadger", [own], [
-      known("espn", "1"),
-      known("exact", "0.1"),
-      known("crypten", "0.8"),
-    ]),
-    ["holds", "20.0x; over its fastest polynomial protocol 16.0x"],
-  );
+  const verdict = (lifted: number, waves: number, layer: number) =>
+    verdictOn("trigonometric-dealt", [
+      inference("lifted", lifted),
+      inference("trigonometric", waves),
+      { protocol: "trigonometric", elements: "4096", offline_bytes: String(64 + 4096 * layer) },
+    ]);
+  assertEquals(verdict(68, 28, 24), ["holds", "24 bytes; 40 to 40 fewer in 1 pairs"]);
+  assertEquals(verdict(69, 28, 24)[0], "fails");
+  assertEquals(verdict(168, 128, 124)[0], "fails");
 });
 
 it("no-gross-errors wants inferences by both protocols on small rings", () => {
