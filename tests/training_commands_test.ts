@@ -38,7 +38,8 @@ it("train and evaluate answer every mistake in one sentence", () =>
     const train = (...args: string[]) =>
       ["train", [...args, "--out", `${folder}/run`, "--results", `${folder}/results`]] as const;
     const evaluate = (...args: string[]) => ["evaluate", args] as const;
-    await Deno.mkdir(`${folder}/empty`);
+    for (const name of ["empty", "begun"]) await Deno.mkdir(`${folder}/${name}`);
+    await Deno.writeTextFile(`${folder}/begun/checkpoint.safetensors`, "");
     for (
       const [[command, args], part] of [
         [train("--preset", "convnet-piller"), 'unknown preset "convnet-piller"'],
@@ -55,7 +56,9 @@ it("train and evaluate answer every mistake in one sentence", () =>
         [train("--model", "convnet", "--dataset", "shapes", "--limit", "20", "--batch", "32"), "20"],
         [train(...SMALL, "--backend", "cpu"), "--backend is for --engine tfjs"],
         [evaluate("--weights", `${folder}/empty`), "is not a model folder"],
-        [evaluate("--weights", `${folder}/run`), "deno task train --resume goes on"],
+        // Nothing of a refused run stays that would refuse the next.
+        [evaluate("--weights", `${folder}/run`), "is not a model folder"],
+        [evaluate("--weights", `${folder}/begun`), "deno task train --resume goes on"],
       ] as const
     ) {
       assertStringIncludes(await failure(command, args), part);

@@ -5,7 +5,7 @@
 import { graphPath, type Model, readModelFolder, weightsFile } from "../data/model_folder.ts";
 import { planInference } from "../inference/planner.ts";
 import { withAveragePools } from "../models/average_pools.ts";
-import { foldGraph } from "../models/fold.ts";
+import { consumersOf, foldGraph } from "../models/fold.ts";
 import type { Graph } from "../models/graph.ts";
 import { formatGraph } from "../models/graph_json.ts";
 import { withLearnedActivations } from "../models/trigonometric.ts";
@@ -98,8 +98,31 @@ export function givenWeights(
 export function checkRecipe(recipe: Recipe, start: StartingNetwork | undefined): void {
   if (start) checkStart(recipe, start);
   const graph = networkOf(recipe, start);
+  checkRules(recipe, graph);
   trainingGraph(graph, recipe.activation);
   if (recipe.activation !== EXACT_SIGMOID) inferringProtocol(graph, recipe.activation);
+}
+
+/** Rules that would undo what the network is, or do nothing. */
+function checkRules(
+  { activation, muon, learningRate, zeroResidual, replacement }: Recipe,
+  graph: Graph,
+): void {
+  if (activation === HERMITE && (zeroResidual || replacement !== null)) {
+    throw new UsageError(
+      `--zero-residual and --replacement do not go with ${HERMITE}, whose square is a sum of its own; leave them out`,
+    );
+  }
+  if (muon === null) return;
+  if (learningRate === 0) throw new UsageError("--muon needs --lr above 0, whose way to 0 its rate follows");
+  const readers = consumersOf(graph);
+  const bare = graph.nodes.find((node) =>
+    node.op === "conv" && node.kernel === 3 && readers.get(node.id)!.some(({ op }) => op !== "batchNorm")
+  );
+  if (bare === undefined) return;
+  throw new UsageError(
+    `--muon sets the size of 3x3 filters, which batch norm takes out again, but none follows ${bare.id}; leave it out`,
+  );
 }
 
 function checkStart(recipe: Recipe, { model, activation, folder, isTwin }: StartingNetwork): void {

@@ -20,7 +20,13 @@ export const RECIPE_OPTIONS = {
   epochs: { type: "integer", min: 1, max: 100_000, help: "epochs; the learning rate ends at 0 with them" },
   batch: { type: "integer", min: 2, max: 65_536, help: "images a step; beta belongs to a batch size" },
   lr: { type: "number", min: 0, max: 100, help: "largest learning rate" },
-  warmUp: { type: "number", min: 0, max: 1000, help: "epochs until the learning rate is largest" },
+  warmUp: {
+    type: "number",
+    min: 0,
+    max: 1000,
+    help:
+      "epochs until the learning rate is largest (default: the preset's; a fifth of --epochs where that is no shorter)",
+  },
   warmUpFrom: { type: "number", min: 0, max: 1, help: "its first value, as a fraction of that" },
   schedule: {
     type: "string",
@@ -56,7 +62,7 @@ export const RECIPE_OPTIONS = {
     pattern: NUMBER_OR_OFF,
     accepts: "a number or off",
     value: "N|off",
-    help: "side in pixels of a square at a random place of each training image that is made grey",
+    help: "side in pixels of a square at a random place of each training image that gets the mean colour",
   },
   tailAverage: {
     type: "string",
@@ -141,10 +147,7 @@ export function recipeFrom(options: RecipeOptions, start?: StartingNetwork): Rec
     epochs: options.epochs ?? recipe.epochs,
     batch: options.batch ?? recipe.batch,
     learningRate: options.lr ?? recipe.learningRate,
-    warmUp: {
-      epochs: options.warmUp ?? recipe.warmUp.epochs,
-      from: options.warmUpFrom ?? recipe.warmUp.from,
-    },
+    warmUp: warmUpFrom(options, recipe),
     schedule: options.schedule ?? recipe.schedule,
     nesterov: onOr(options.nesterov, recipe.nesterov),
     weightDecay: options.weightDecay ?? recipe.weightDecay,
@@ -173,6 +176,20 @@ function baseRecipe({ preset, model }: RecipeOptions, start: StartingNetwork | u
   if (name !== undefined) return defaultRecipe(name);
   throw new UsageError(
     "--preset, --model or --from is needed, for example --preset convnet-pillar-cpu",
+  );
+}
+
+/** Part of a run that a warm-up takes which is as long as the run or longer: that of a preset whose epochs are cut down. */
+const SHORTENED_WARM_UP = 1 / 5;
+
+function warmUpFrom({ warmUp, warmUpFrom, epochs }: RecipeOptions, recipe: Recipe): Recipe["warmUp"] {
+  const all = epochs ?? recipe.epochs, from = warmUpFrom ?? recipe.warmUp.from;
+  if (warmUp === undefined) {
+    return { epochs: recipe.warmUp.epochs < all ? recipe.warmUp.epochs : SHORTENED_WARM_UP * all, from };
+  }
+  if (warmUp < all) return { epochs: warmUp, from };
+  throw new UsageError(
+    `--warm-up of ${warmUp} epochs leaves none of ${all} for the way to 0; give a shorter one, or more --epochs`,
   );
 }
 

@@ -18,10 +18,10 @@ it("recipeFrom() is the preset where nothing else is said", () => {
 it("recipeFrom() lets options replace single fields", () => {
   const preset = presetOf("convnet-pillar");
   assertEquals(
-    recipe(..."--preset=convnet-pillar --epochs=3 --lr=0.5 --beta=1e-3 --penalty-reduction=mean".split(" ")),
+    recipe(..."--preset=convnet-pillar --epochs=9 --lr=0.5 --beta=1e-3 --penalty-reduction=mean".split(" ")),
     {
       ...preset,
-      epochs: 3,
+      epochs: 9,
       learningRate: 0.5,
       penalty: { ...preset.penalty!, coefficient: 1e-3, reduction: "mean" },
     },
@@ -101,9 +101,20 @@ it("recipeFrom() answers mistakes in one sentence", () => {
         "in a network with max pooling (stemPool of resnet50)",
       ],
       [["--model=resnet50", "--pooling=average"], "of ours, resnet50-avg has averages"],
+      [["--model=convnet", "--epochs=5", "--warm-up=5"], "--warm-up of 5 epochs leaves none of 5"],
+      [["--model=minionn", "--activation=relu", "--muon=0.02"], "but none follows conv1; leave it out"],
+      [["--model=resnet20", "--lr=0", "--muon=0.02"], "--muon needs --lr above 0"],
+      [["--model=convnet", "--activation=hermite", "--zero-residual=on"], "do not go with hermite"],
+      [["--model=convnet", "--activation=hermite", "--replacement=1"], "do not go with hermite"],
     ] as const
   ) {
     assertThrows(() => recipe(...args), Error, sentence);
   }
   assertThrows(() => recipe("--model=convnet", "--clip=-1"), UsageError, "accepts a number or off");
+});
+
+it("recipeFrom() shortens the warm-up of a preset whose epochs are cut down to it, and no other", () => {
+  const warmUp = (epochs: number) => recipe("--preset=convnet-trig-cpu", `--epochs=${epochs}`).warmUp;
+  assertEquals([60, 11, 10, 5].map((epochs) => warmUp(epochs).epochs), [10, 10, 2, 1]);
+  assertEquals(recipe("--preset=convnet-trig-cpu", "--epochs=5", "--warm-up=2").warmUp.epochs, 2);
 });

@@ -28,11 +28,19 @@ export interface BatchOptions {
   readonly mixup?: number | undefined;
   /** Parameter of CutMix's beta distribution. Where both are given, each is used for every other batch, at random. */
   readonly cutmix?: number | undefined;
-  /** Side in pixels of the square of each image that is made grey. */
+  /** Side in pixels of the square of each image that is cut out. */
   readonly cutout?: number | undefined;
 }
 
 type Task = Pick<Dataset, "classes" | "shape" | "mean" | "deviation">;
+
+/** @throws {RangeError} if the split has fewer images than a batch */
+export function checkBatch({ count }: Split, batchSize: number): void {
+  if (count >= batchSize) return;
+  throw new RangeError(
+    `a batch of ${batchSize} needs as many images, the training split has ${count}; use a smaller batch`,
+  );
+}
 
 /**
  * One epoch in a random order. The images that are left over after the last whole batch are dropped; they are
@@ -42,11 +50,7 @@ type Task = Pick<Dataset, "classes" | "shape" | "mean" | "deviation">;
  */
 export function* trainingBatches(split: Split, task: Task, options: BatchOptions): Generator<Batch> {
   const { batchSize, seed, epoch, augment, cutout } = options;
-  if (split.count < batchSize) {
-    throw new RangeError(
-      `a batch of ${batchSize} needs as many images, the training split has ${split.count}`,
-    );
-  }
+  checkBatch(split, batchSize);
   const order = shuffledOrder(split.count, seed, epoch);
   const random = imageRandom(seed, `augment:${epoch}`),
     firstMirror = imageRandom(seed, "flip"),
@@ -192,7 +196,7 @@ function squareAt(word: number, side: number, [height, width]: Shape): Box {
   };
 }
 
-/** Cutout ("Improved Regularization of Convolutional Neural Networks with Cutout"): a box of image `i` becomes the mean of all images, 0. */
+/** Cutout ("Improved Regularization of Convolutional Neural Networks with Cutout"): a box of image `i` becomes 0, the mean of a data set's pixels (black where a network takes them as they are). */
 function greyOut(
   images: Float32Array,
   i: number,

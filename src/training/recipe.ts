@@ -48,7 +48,7 @@ export interface Recipe {
   /** Parameters of the beta distributions of MixUp and CutMix; null: off. */
   readonly mixup: number | null;
   readonly cutmix: number | null;
-  /** Side in pixels of a square around a random place of each training image that is made grey; null: off. */
+  /** Side in pixels of a square around a random place of each training image that gets the mean colour; null: off. */
   readonly cutout: number | null;
   /** Moving average of the weights, which is what is evaluated and kept; null: the weights themselves. */
   readonly average: { readonly decay: number; readonly everySteps: number } | null;

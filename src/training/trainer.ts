@@ -318,8 +318,9 @@ const TAIL_STEPS = 5;
 /** Steps without descent, after which the running statistics of batch norm are those of the last hundred batches or so. */
 const STATISTICS_STEPS = 100;
 
+/** A part of less than half an epoch is one. */
 const tailStart = ({ tailAverage, epochs }: Run): number =>
-  tailAverage === null ? epochs : Math.round(epochs * (1 - tailAverage));
+  tailAverage === null ? epochs : Math.min(epochs - 1, Math.round(epochs * (1 - tailAverage)));
 
 /** Whether the weights after a step go into an average. */
 const isAveraged = (run: Run, epoch: number, step: number): boolean =>

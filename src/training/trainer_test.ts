@@ -256,6 +256,14 @@ it("train() averages the weights of the last epochs, measures their statistics b
   assertEquals(each.weights, weights, "evaluating more often changed the result");
 });
 
+it("train() averages the last epoch of a run so short that the part is less than half of one", async () => {
+  const engine = new FakeEngine(), step = engine.step.bind(engine);
+  let idle = 0;
+  engine.step = (batch, settings) => (idle += Number(settings.learningRate === 0), step(batch, settings));
+  await train(engine, DATASET, { ...RUN, epochs: 2, tailAverage: 0.2 }, { evaluate: "last" });
+  assertEquals(idle, 100);
+});
+
 it("train() ends where it diverges and names epoch, step, layer and range", async () => {
   const inputs = (step: number) =>
     step < 4 ? [step, 1, 2] : step === 4 ? [4.1e5, 7.1e4, 7.2e23] : [Infinity, Infinity, Infinity];
