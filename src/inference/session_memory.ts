@@ -4,7 +4,9 @@
  */
 import { type Correlation, lengthOf } from "../correlations/correlation.ts";
 import { planConvolution } from "../ring/convolution_plan.ts";
+import { scratchParts } from "../ring/convolution_scratch.ts";
 import { blockSize, type Ring } from "../ring/ring.ts";
+import { scratchBytes } from "../ring/scratch.ts";
 import type { Wire } from "../wires/wire.ts";
 import type { Plan, Step } from "./plan.ts";
 
@@ -34,8 +36,21 @@ export function sessionBytes({ steps }: Plan, prepared: number): number {
   return opened + (prepared + 1) * held + 2 * working;
 }
 
-/** Sessions that a server, or a dealer, which holds none `prepared`, has room for side by side, its packed weights and the scratch memory of its layers (a sixteenth) apart. */
+/** Working memory of the layers, all sessions together. */
+const workingBytes = ({ steps }: Plan): number =>
+  scratchBytes(Math.max(
+    0,
+    ...steps.flatMap(({ query }) =>
+      query.map((correlation) => {
+        if (correlation.kind !== "convolution") return 0;
+        const { spec, bits } = correlation;
+        return scratchParts(spec, planConvolution(spec, bits), bits / 8).bytes;
+      })
+    ),
+  ));
+
+/** Sessions that a server, or a dealer, which holds none `prepared`, has room for side by side, its packed weights and the scratch memory of its layers apart. */
 export function mostSessions(ring: Ring, plan: Plan, prepared: number): number {
-  const room = ring.bytes.length * 15 / 16 - ring.bytesInUse - sum(plan.steps, packedBytes);
+  const room = ring.bytes.length - ring.bytesInUse - sum(plan.steps, packedBytes) - workingBytes(plan);
   return Math.floor(room / sessionBytes(plan, prepared));
 }

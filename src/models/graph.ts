@@ -175,6 +175,12 @@ function outputShape(graph: Graph, node: Node, inputs: readonly Shape[]): Shape 
           `${graph.name}: node ${node.id} has kernel ${node.kernel}, larger than its ${h}x${w} input`,
         );
       }
+      if (node.op === "maxPool" && node.padding >= node.kernel) {
+        throw new RangeError(
+          `${graph.name}: node ${node.id} has padding ${node.padding}, as much as its kernel of ${node.kernel}: ` +
+            "there are windows that see nothing",
+        );
+      }
       return [side(h), side(w), node.op === "conv" ? node.outputs : c];
     }
     case "dense":

@@ -47,10 +47,11 @@ export class Convolution<W extends Width> implements Disposable {
   ) {
     this.extraBits = extraBits(spec);
     this.plan = planConvolution(spec, width);
+    this.#parts = scratchParts(spec, this.plan, width / 8);
+    // First of all: where it fails, no weights are there that nobody would give back.
+    scratchOf(ring).reserve(this.#parts.bytes);
     this.#weights = prepareWeights(ring, width, spec, this.plan, weights, options.small ?? false);
     this.weightBytes = this.#weights.bytes;
-    this.#parts = scratchParts(spec, this.plan, width / 8);
-    scratchOf(ring).reserve(this.#parts.bytes);
     const { plan } = this, { kernels } = ring;
     this.#run = runOf({ kernels, width, spec, plan, weights: this.#weights, parts: this.#parts });
   }

@@ -230,22 +230,23 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
     this.#inputBytes = spec.height * spec.width * spec.inputs * bytes;
     this.#slices = slicesOf(spec.outputs, workers.length + 1);
     this.#sliceBytes = this.#pixels * Math.max(...this.#slices.map(({ outputs }) => outputs)) * bytes;
-    this.#sliceAddress = ring.allocate(this.#sliceBytes);
-
     const rows = spec.kernel ** 2 * spec.inputs;
     const largest = rows * Math.max(...this.#slices.map(({ outputs }) => outputs)) * bytes;
-    const sliced = ring.allocate(largest);
+    // What fails half-way gives back what it has; `sliced` goes back in any case.
+    using failing = new DisposableStack();
+    using sliced = held(ring, largest);
+    this.#sliceAddress = failing.use(held(ring, this.#sliceBytes)).address;
     let own: Convolution<W> | undefined;
     this.#slices.forEach(({ firstOutput, outputs }, i) => {
       const row = outputs * bytes, weightBytes = rows * row;
       const from = weights + firstOutput * bytes;
-      ring.kernels.copyRows(from, spec.outputs * bytes, sliced, row, row, row, rows);
+      ring.kernels.copyRows(from, spec.outputs * bytes, sliced.address, row, row, row, rows);
       const part = { ...spec, outputs };
       if (i === 0) {
-        own = new Convolution(ring, width, part, sliced, options);
+        own = failing.use(new Convolution(ring, width, part, sliced.address, options));
         return;
       }
-      this.#shared(weightBytes).set(ring.bytes.subarray(sliced, sliced + weightBytes));
+      this.#shared(weightBytes).set(ring.bytes.subarray(sliced.address, sliced.address + weightBytes));
       workers[i - 1].prepare(id, {
         ...part,
         columns: spec.width,
@@ -256,9 +257,9 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
         weightBytes,
       });
     });
-    ring.release(sliced, largest);
     this.#own = own!;
     this.weightBytes = Math.round(this.#own.weightBytes * spec.outputs / this.#slices[0].outputs);
+    failing.move();
   }
 
   /** The shared block as bytes, at least `bytes` of them. */
@@ -297,6 +298,12 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
       worker.finish();
     }
   }
+}
+
+/** A block of ring memory that goes back with its scope. */
+function held(ring: Ring, bytes: number): Disposable & { readonly address: number } {
+  const address = ring.allocate(bytes);
+  return { address, [Symbol.dispose]: () => ring.release(address, bytes) };
 }
 
 /** Whole multiples of {@linkcode SLICE_OUTPUTS}, but for the last; as equal as they can be. */

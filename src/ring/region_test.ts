@@ -1,4 +1,4 @@
-import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { Convolution } from "./convolution.ts";
 import { ConvolutionPool } from "./pool.ts";
@@ -49,3 +49,29 @@ for (const threads of [1, 2]) {
     }
   });
 }
+
+/** A small network's layer whose working memory is a gigabyte: windows of 75 words around a million pixels. */
+const WIDE = { height: 1024, width: 1024, inputs: 3, kernel: 5, stride: 1, padding: 2, outputs: 32 };
+
+it("what fails for lack of memory leaves none taken, and no scratch memory that is another's", async () => {
+  const ring = await Ring.open(), scratch = scratchOf(ring);
+  assertThrows(() => ring.allocate(2 * ring.bytes.length), RangeError, "0 MiB in use of 4096 MiB");
+  assertEquals(ring.bytesInUse, 0);
+  scratch.reserve(1 << 20);
+  const hog = ring.bytes.length - (1 << 30), address = ring.allocate(hog);
+  for (let turn = 0; turn < 2; turn++) {
+    assertThrows(() => scratch.reserve(1 << 30), RangeError, "ring memory is full");
+    assert(ring.bytesInUse < hog + 1024);
+  }
+  using weights = words(ring, WIDE.kernel ** 2 * WIDE.inputs * WIDE.outputs);
+  for (const threads of [1, 2]) {
+    using pool = new ConvolutionPool(ring, threads);
+    const before = ring.bytesInUse;
+    assertThrows(() => pool.convolution(64, WIDE, weights.address), RangeError, "ring memory is full");
+    assertEquals(ring.bytesInUse, before, `${threads} threads`);
+  }
+  ring.release(address, hog);
+  scratch.reserve(1 << 20);
+  using other = words(ring, 1 << 17);
+  assertNotEquals(other.address, scratch.address);
+});

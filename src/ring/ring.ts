@@ -47,18 +47,15 @@ export class Ring {
    * every query repeats the sizes of the one before, so nothing fragments.
    */
   allocate(bytes: number): number {
-    const size = blockSize(bytes);
-    this.#used += size;
-    const reused = this.#free.get(size)?.pop();
-    if (reused !== undefined) return reused;
-    const address = this.#top;
-    if (address + size > this.bytes.length) {
+    const size = blockSize(bytes), reused = this.#free.get(size)?.pop(), address = reused ?? this.#top;
+    if (reused === undefined && address + size > this.bytes.length) {
       throw new RangeError(
         `ring memory is full: ${mebibytes(this.#used)} in use of ${mebibytes(this.bytes.length)}, ` +
           `${mebibytes(size)} more wanted; use a smaller network, a smaller batch or fewer prepared queries`,
       );
     }
-    this.#top = address + size;
+    if (reused === undefined) this.#top = address + size;
+    this.#used += size;
     return address;
   }
 

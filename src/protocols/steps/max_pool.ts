@@ -13,7 +13,7 @@ import { reluOf } from "../activation/relu.ts";
 import { type Evaluate, wire64 } from "../activation/words64.ts";
 import { once, type Party, type ProtocolStep, stateless } from "../protocol.ts";
 
-/** Below every activation that a 64-bit protocol can hold at 8 to 20 fraction bits, far from wrapping around when subtracted. */
+/** -2^20 at 20 fraction bits, -2^24 at 16: below every activation of a network that is of use, far from wrapping around when subtracted. */
 const PADDING = -(1n << 40n);
 
 /** What one pass goes over: windows along the second axis of [outer, size, inner], which leave [outer, windows, inner]. */
