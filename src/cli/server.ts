@@ -120,7 +120,8 @@ await runCommand({
       pool,
       plan,
       weights,
-      connectToDealer: () => connect({ ...dealerAt, ...common, expectedPeer: "dealer" }),
+      connectToDealer: (signal: AbortSignal) =>
+        connect({ ...dealerAt, ...common, expectedPeer: "dealer", signal }),
       prepare: options.prepare,
       onQuery: () => queries++,
     };

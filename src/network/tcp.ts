@@ -28,7 +28,10 @@ export interface TcpOptions extends ChannelOptions, Omit<HandshakeOptions, "prof
 export type ListenOptions = TcpOptions & Pick<ReceptionOptions, "onDropped" | "handshakeMs">;
 
 /** With TLS the role of the peer must be expected: it is what its certificate is checked for. */
-export type ConnectOptions = TcpOptions;
+export interface ConnectOptions extends TcpOptions {
+  /** Ends the attempt. Later the channel is its owner's to close. */
+  readonly signal?: AbortSignal;
+}
 
 /** Listens; port 0 takes any free one. */
 export async function listen(options: ListenOptions): Promise<ChannelListener> {
@@ -46,17 +49,17 @@ export async function listen(options: ListenOptions): Promise<ChannelListener> {
 /** Connects, and keeps trying while nobody listens yet, for at most `timeoutMs`. */
 export async function connect(options: ConnectOptions): Promise<FramedChannel> {
   checkPlaintext(options);
-  const { host, port, tls, expectedPeer, timeoutMs = 60_000 } = options;
+  const { host, port, tls, expectedPeer, signal: given, timeoutMs = 60_000 } = options;
   const peer = `${expectedPeer ?? "the peer"} at ${addressText(host, port)}`;
   if (tls !== undefined && expectedPeer === undefined) {
     throw new RangeError("with TLS, say which role is expected to answer");
   }
-  const stream = await dial(peer, timeoutMs, async (signal) => {
+  const stream = await dial(peer, timeoutMs, given, async (signal) => {
     const connection = await Deno.connect({ hostname: host, port, signal });
     connection.setNoDelay(true);
     return tls === undefined ? connection : await secure(connection, tls, expectedPeer!, peer, signal);
   });
-  return openChannel(stream, addressText(host, port), "connecting", options);
+  return openChannel(stream, addressText(host, port), "connecting", options, undefined, given);
 }
 
 /** A TLS session over a connection. That the network failed may pass, that the two ends do not agree does not. */
@@ -68,8 +71,7 @@ async function secure(
   signal: AbortSignal,
 ): Promise<ByteStream> {
   const { connectTls, NotAgreed } = await import("./node_tls.ts");
-  const hangUp = () => connection.close();
-  signal.addEventListener("abort", hangUp);
+  using _ = whenAborted(signal, () => connection.close());
   try {
     return await connectTls(connection, identity, role);
   } catch (cause) {
@@ -77,8 +79,6 @@ async function secure(
       new ProtocolError(`no TLS session with ${peer}: ${why}`, { cause, mayPass });
     if (signal.aborted) throw fail("no answer in time", true);
     throw cause instanceof NotAgreed ? fail(cause.message, false) : cause;
-  } finally {
-    signal.removeEventListener("abort", hangUp);
   }
 }
 
@@ -88,8 +88,10 @@ async function openChannel(
   side: Side,
   options: TcpOptions,
   certified?: string,
+  signal?: AbortSignal,
 ): Promise<FramedChannel> {
   const link = new FrameLink(stream, options.role, address, options);
+  using _ = whenAborted(signal, () => link.close());
   await handshake(link, side, { profile: networkProfile("none"), ...options }, certified);
   // Whoever listens is the one that waits between two pieces of work; see `receiveAfterPause`.
   if (side === "connecting") link.keepAlive(Math.min(LONGEST_SILENCE_MS, (options.timeoutMs ?? 60_000) / 4));
@@ -101,13 +103,22 @@ const LONGEST_SILENCE_MS = 5000;
 /** First and longest pause between attempts to reach a peer that does not listen yet. */
 const RETRY_MS = [10, 200] as const;
 
+/** Calls `act` when the signal is aborted, at once if it has been, until the end of the scope. */
+function whenAborted(signal: AbortSignal | undefined, act: () => void): Disposable {
+  if (signal?.aborted) act();
+  signal?.addEventListener("abort", act);
+  return { [Symbol.dispose]: () => signal?.removeEventListener("abort", act) };
+}
+
 async function dial<T>(
   peer: string,
   timeoutMs: number,
+  signal: AbortSignal | undefined,
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const giveUp = new AbortController(), deadlineMs = performance.now() + timeoutMs;
   const timer = setTimeout(() => giveUp.abort(), timeoutMs);
+  using _ = whenAborted(signal, () => giveUp.abort());
   try {
     for (let pauseMs: number = RETRY_MS[0];; pauseMs = Math.min(2 * pauseMs, RETRY_MS[1])) {
       try {
@@ -124,7 +135,10 @@ async function dial<T>(
           });
         }
       }
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, pauseMs);
+        giveUp.signal.addEventListener("abort", () => resolve(), { once: true });
+      });
     }
   } finally {
     clearTimeout(timer);

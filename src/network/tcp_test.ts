@@ -120,6 +120,31 @@ it("connect() waits for a peer that listens later", async () => {
   listener.close();
 });
 
+it("connect() ends with its signal, while nobody listens and while who listens says nothing", async () => {
+  using mute = Deno.listen(LOOPBACK);
+  const free = Deno.listen(LOOPBACK), nobody = free.addr.port, tls = identities.client;
+  free.close();
+  for (const [port, more] of [[nobody, {}], [mute.addr.port, {}], [mute.addr.port, { tls }]] as const) {
+    const over = new AbortController(), begin = performance.now();
+    const options = { ...LOOPBACK, port, role: "client", expectedPeer: "server", timeoutMs: 60_000, ...more };
+    const attempt = connect({ ...options, signal: over.signal });
+    setTimeout(() => over.abort(), 50);
+    await assertRejects(() => attempt, Error);
+    assertLess(performance.now() - begin, 10_000);
+    await assertRejects(
+      () => connect({ ...options, signal: over.signal }),
+      Error,
+      undefined,
+      "aborted before",
+    );
+    if (port === nobody) continue;
+    // Nothing stays open: the other end sees its end.
+    using taken = await mute.accept();
+    const buffer = new Uint8Array(4096);
+    while (await taken.read(buffer).catch(() => null) !== null);
+  }
+});
+
 it("connect() gives up when nobody listens", async () => {
   const reserved = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = reserved.addr;

@@ -15,7 +15,8 @@ export interface AnsweringOptions extends ServeOptions {
   readonly pool: ConvolutionPool;
   readonly plan: Plan;
   readonly weights: ServerWeights;
-  readonly connectToDealer: () => Promise<FramedChannel>;
+  /** Gives up when `over` is aborted: clients that hang up leave no dials behind. */
+  readonly connectToDealer: (over: AbortSignal) => Promise<FramedChannel>;
 }
 
 /** One client's session; resolves to the number of its queries. */
@@ -24,10 +25,10 @@ export const answer = (
   client: FramedChannel,
   onBegun: (name: string) => void = () => {},
 ): Promise<number> =>
-  withinSession(options.pool, async ({ pool, hold }) => {
+  withinSession(options.pool, async ({ pool, hold, over }) => {
     const { plan, weights, connectToDealer } = options, peer = hold(client), number = await openMeeting(peer);
     onBegun(shortName(number));
-    const meeting = meetAtDealer(peer, number, async () => hold(await connectToDealer()));
+    const meeting = meetAtDealer(peer, number, async () => hold(await connectToDealer(over)));
     const dealer = await unlessDraining(meeting, "server", options.draining);
     return await serve({ pool, peer, dealer, plan, weights }, options);
   });

@@ -18,6 +18,8 @@ export interface SessionScope {
   readonly pool: ConvolutionPool;
   /** Takes over a channel, which closes with the session. */
   hold(channel: FramedChannel): FramedChannel;
+  /** Aborted when the session is over: nobody dials for it any longer. */
+  readonly over: AbortSignal;
 }
 
 /**
@@ -28,21 +30,20 @@ export async function withinSession<T>(
   pool: ConvolutionPool,
   work: (scope: SessionScope) => Promise<T>,
 ): Promise<T> {
-  const channels: FramedChannel[] = [], region = pool.region();
-  let isOver = false;
+  const channels: FramedChannel[] = [], region = pool.region(), over = new AbortController();
   const hold = (channel: FramedChannel) => {
     channels.push(channel);
-    if (isOver) channel.close();
+    if (over.signal.aborted) channel.close();
     return channel;
   };
   const forget = onExit(() => channels.forEach((channel) => channel.close()));
   try {
-    return await work({ pool: region, hold });
+    return await work({ pool: region, hold, over: over.signal });
   } catch (error) {
     await Promise.allSettled(channels.map((channel) => channel.abort(...reasonForPeers(error))));
     throw error;
   } finally {
-    isOver = true;
+    over.abort();
     forget();
     channels.forEach((channel) => channel.close());
     // Nothing reads or writes its memory any more, and whoever waited for that has gone on.

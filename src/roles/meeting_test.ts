@@ -20,6 +20,7 @@ import { memoryPair } from "../network/memory_pair.ts";
 import { ACTIVATION_PROTOCOLS, activationProtocol, LINEAR_PROTOCOLS } from "../protocols/registry.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring, type RingRegion } from "../ring/ring.ts";
+import { answer } from "./answering.ts";
 import { joinMeeting, meetAtDealer, Meetings, openMeeting, withinSession } from "./meeting.ts";
 import { withReconnections } from "./reconnection.ts";
 
@@ -146,6 +147,25 @@ for (const { activation, linear } of PAIRS) {
     }
   });
 }
+
+it("a client that hangs up takes along what its server dials", async () => {
+  const plan = planOf("honeybadger", "masked"),
+    { server, client } = links(),
+    dialled = Promise.withResolvers<void>();
+  let hasEnded = false;
+  const connectToDealer = (over: AbortSignal) =>
+    new Promise<FramedChannel>((_, reject) => {
+      over.addEventListener("abort", () => (hasEnded = true, reject(new Error("the dial has ended"))));
+      dialled.resolve();
+    });
+  const weights = new ServerWeights(pool, plan, smallWeights(plan.graph));
+  const session = answer({ pool, plan, weights, connectToDealer }, server);
+  await joinMeeting(client);
+  await dialled.promise;
+  client.close();
+  await assertRejects(() => session, Error, "closed the connection");
+  assert(hasEnded);
+});
 
 it("weights are packed once for all sessions", async () => {
   const plan = planOf("honeybadger", "masked"), floats = smallWeights(plan.graph);
