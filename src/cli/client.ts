@@ -82,6 +82,7 @@ await runCommand({
       role: "client",
       timeoutMs: options.timeout * 1000,
       describeTag: describeTag(plan),
+      onWaiting: (sentence: string) => log.info(sentence),
       ...identity,
     };
     const views = images.flatMap((image) => viewsOf(image, plan.graph.inputShape, options.mirror)),

@@ -80,7 +80,7 @@ export class FrameLink {
   #signsOfLife: ReturnType<typeof setInterval> | undefined;
   /** Why the link is dead: the first cause, which every later call repeats. */
   #failure: Error | undefined;
-  #closed = false;
+  readonly #over = new AbortController();
 
   constructor(stream: ByteStream, self: string, address: string, options: ChannelOptions) {
     this.#stream = stream;
@@ -93,6 +93,10 @@ export class FrameLink {
       this.#timeoutMs,
       () => this.#giveUp("sent", "awaited", this.#incoming),
     );
+  }
+
+  get #closed(): boolean {
+    return this.#over.signal.aborted;
   }
 
   /** Payload of data frames that left. */
@@ -161,7 +165,7 @@ export class FrameLink {
 
   close(): void {
     if (this.#closed) return;
-    this.#closed = true;
+    this.#over.abort();
     this.#fail(new Error(`this end closed the channel to ${this.peer}`));
     clearInterval(this.#signsOfLife);
     this.#sendWatch.close();
@@ -255,7 +259,8 @@ export class FrameLink {
       if (!(arrivalMs - performance.now() < LONGEST_DELAY_MS)) {
         throw this.#fault(`${this.#step(incoming)} is stamped to depart at ${departureMs} ms`);
       }
-      await waitUntil(arrivalMs, this.#sending);
+      await waitUntil(arrivalMs, this.#sending, this.#over.signal);
+      if (this.#closed) throw this.#failure;
     }
     if (kind === FrameKind.data) this.#received = plusMessage(this.#received, into.length);
   }

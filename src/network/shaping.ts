@@ -47,20 +47,21 @@ const SLEEP_MARGIN_MS = 0.15;
 let neverNotified: Int32Array | undefined;
 
 /**
- * Waits until `performance.now()` reaches `deadlineMs`, to a few microseconds. The last milliseconds block
+ * Waits until `performance.now()` reaches `deadlineMs`, to a few microseconds, or `over` is aborted. The last milliseconds block
  * the thread, but never while a write of this end is under way: the peer may need it to make progress.
  * (Yielding in a loop over setImmediate instead would starve the sockets.)
  */
-export async function waitUntil(deadlineMs: number, writing: Lane): Promise<void> {
+export async function waitUntil(deadlineMs: number, writing: Lane, over?: AbortSignal): Promise<void> {
   let leftMs: number;
-  while ((leftMs = deadlineMs - performance.now()) > 0) {
-    if (writing.busy) {
-      const timer = Promise.withResolvers<void>();
-      const id = setTimeout(timer.resolve, leftMs);
-      await Promise.race([writing.idle(), timer.promise]);
-      clearTimeout(id);
-    } else if (leftMs > TIMER_MARGIN_MS + 1) {
-      await new Promise((resolve) => setTimeout(resolve, leftMs - TIMER_MARGIN_MS));
+  while ((leftMs = deadlineMs - performance.now()) > 0 && !over?.aborted) {
+    const isBusy = writing.busy;
+    if (isBusy || leftMs > TIMER_MARGIN_MS + 1) {
+      const { promise, resolve } = Promise.withResolvers<void>(), wake = () => resolve();
+      const timer = setTimeout(wake, isBusy ? leftMs : leftMs - TIMER_MARGIN_MS);
+      over?.addEventListener("abort", wake);
+      await (isBusy ? Promise.race([writing.idle(), promise]) : promise);
+      clearTimeout(timer);
+      over?.removeEventListener("abort", wake);
     } else {
       if (leftMs > SLEEP_MARGIN_MS) {
         neverNotified ??= new Int32Array(new SharedArrayBuffer(4));

@@ -1,4 +1,4 @@
-import { assert, assertAlmostEquals, assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertGreaterOrEqual, assertRejects } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import type { FramedChannel } from "./framed_channel.ts";
 import { Lane } from "./lane.ts";
@@ -96,6 +96,19 @@ it("a message that was due long ago is handed over at once", async () => {
     });
     assertGreaterOrEqual(late, 10);
     assertBetween(again, 0, 5);
+  });
+});
+
+it("closing a channel ends the wait for a message that is still on its way", async () => {
+  await withShapedPair("rtt:10000", async (server, client) => {
+    const startMs = performance.now();
+    await client.send(1, new Uint8Array(1));
+    const received = server.receive(1, new Uint8Array(1));
+    received.catch(() => {});
+    setTimeout(() => server.close(), 50);
+    await assertRejects(() => received, Error, "this end closed the channel to client");
+    await server.settled();
+    assert(performance.now() - startMs < 4000);
   });
 });
 

@@ -31,6 +31,8 @@ export type ListenOptions = TcpOptions & Pick<ReceptionOptions, "onDropped" | "h
 export interface ConnectOptions extends TcpOptions {
   /** Ends the attempt. Later the channel is its owner's to close. */
   readonly signal?: AbortSignal;
+  /** Told once, after a second in which nobody has answered. */
+  readonly onWaiting?: (sentence: string) => void;
 }
 
 /** Listens; port 0 takes any free one. */
@@ -54,6 +56,9 @@ export async function connect(options: ConnectOptions): Promise<FramedChannel> {
   if (tls !== undefined && expectedPeer === undefined) {
     throw new RangeError("with TLS, say which role is expected to answer");
   }
+  using _ = afterASecond(() =>
+    options.onWaiting?.(`${peer} does not answer yet; waiting for up to ${timeoutMs / 1000} s`)
+  );
   const stream = await dial(peer, timeoutMs, given, async (signal) => {
     const connection = await Deno.connect({ hostname: host, port, signal });
     connection.setNoDelay(true);
@@ -102,6 +107,12 @@ async function openChannel(
 const LONGEST_SILENCE_MS = 5000;
 /** First and longest pause between attempts to reach a peer that does not listen yet. */
 const RETRY_MS = [10, 200] as const;
+
+/** Calls `act` after a second, unless the scope has ended. */
+function afterASecond(act: () => void): Disposable {
+  const timer = setTimeout(act, 1000);
+  return { [Symbol.dispose]: () => clearTimeout(timer) };
+}
 
 /** Calls `act` when the signal is aborted, at once if it has been, until the end of the scope. */
 function whenAborted(signal: AbortSignal | undefined, act: () => void): Disposable {

@@ -149,11 +149,15 @@ it("connect() gives up when nobody listens", async () => {
   const reserved = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = reserved.addr;
   reserved.close();
-  await assertRejects(
-    () => connect({ ...LOOPBACK, port, role: "client", expectedPeer: "dealer", timeoutMs: 100 }),
-    ProtocolError,
-    `dealer at 127.0.0.1:${port} does not accept connections`,
-  );
+  const said: string[] = [], onWaiting = (sentence: string) => void said.push(sentence);
+  for (const timeoutMs of [100, 1300]) {
+    await assertRejects(
+      () => connect({ ...LOOPBACK, port, role: "client", expectedPeer: "dealer", timeoutMs, onWaiting }),
+      ProtocolError,
+      `dealer at 127.0.0.1:${port} does not accept connections`,
+    );
+  }
+  assertEquals(said, [`dealer at 127.0.0.1:${port} does not answer yet; waiting for up to 1.3 s`]);
 });
 
 for (const over of ["TCP", "TLS"] as const) {

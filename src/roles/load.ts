@@ -40,7 +40,7 @@ export interface LoadFigures {
   readonly serverRssMB: readonly number[];
 }
 
-/** More than a client asks before it is told to stop. */
+/** As many as a client may ask at all: one that comes to its end before it is told to stop is lost to the measurement. */
 const ENDLESS = 100_000;
 const SAMPLE_MS = 10_000;
 
@@ -67,9 +67,10 @@ export async function measureLoad({ plan, clients, seconds, disturbed }: LoadOpt
     const dealerPort = await dealer.listening(), at = ["--dealer", `127.0.0.1:${dealerPort}`];
     const server = start("server", ...listen, ...at, "--clients", String(places));
     const serverPort = await server.listening(), to = ["--connect", `127.0.0.1:${serverPort}`, ...at];
-    const client = () => start("client", ...to, "--repetitions", String(ENDLESS));
+    const client = (...more: string[]) => start("client", ...to, "--repetitions", String(ENDLESS), ...more);
 
-    const counted = Array.from({ length: clients }, () => new CountedClient(client()));
+    // With one session alone: another would hide that the first was lost.
+    const counted = Array.from({ length: clients }, () => new CountedClient(client("--once")));
     await Promise.all(counted.map(({ first }) => first));
 
     const startMs = performance.now(), serverRssMB: number[] = [];
@@ -122,7 +123,9 @@ class CountedClient {
       this.answered.push({ atMs: performance.now(), figures: line["query"] as QueryFigures });
       resolve();
     };
-    role.end().catch((error: Error) => {
+    const asked = () =>
+      new Error(`it has asked ${this.answered.length} queries, all that it may; give fewer --seconds`);
+    role.end().then(() => Promise.reject(asked())).catch((error: Error) => {
       this.lost = error.message;
       resolve();
     });
@@ -168,19 +171,17 @@ class Disturbances {
   }
 
   async #stranger(): Promise<void> {
-    const connection = await Deno.connect({
-      hostname: "127.0.0.1",
-      port: this.ports[this.counts.strangers++ % 2],
-    });
-    const isSilent = Math.random() < 0.3, bytes = new Uint8Array(1);
+    const port = this.ports[this.counts.strangers++ % 2], isSilent = Math.random() < 0.3;
+    const bytes = new Uint8Array(1);
     try {
+      using connection = await Deno.connect({ hostname: "127.0.0.1", port });
       for (let i = 0; i < 10 && this.#isOn; i++) {
         if (!isSilent) await connection.write(bytes);
         await pause(50 * Math.random());
       }
     } catch {
-      // It was thrown out.
+      // It was thrown out, or nobody is there any more, which the roles themselves tell.
+      await pause(50);
     }
-    connection.close();
   }
 }

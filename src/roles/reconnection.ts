@@ -2,7 +2,7 @@
 import { ProtocolError } from "../network/channel.ts";
 import type { Log } from "./role_report.ts";
 
-/** Before the sessions that are tried one after another without an answer between them: half a minute for a server to come back. */
+/** Before the sessions that are tried one after another without an answer between them; each waits for a peer as long as its time-out. */
 const PAUSES_MS = [1000, 2000, 4000, 8000, 16_000];
 
 /** Begins sessions until one ends well. Errors of which another session would die too, and those of this role itself, are final. */

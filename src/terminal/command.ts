@@ -455,11 +455,12 @@ function report(label: string, text: string): void {
   );
 }
 
-function tracing(): boolean {
+/** Asked before anything runs: roles give the permission away. */
+const isTracing = (() => {
   const variable = "PRIVATE_INFERENCE_TRACE";
   const { state } = Deno.permissions.querySync({ name: "env", variable });
   return state === "granted" && Deno.env.get(variable) === "1";
-}
+})();
 
 /** What the runtime says of a file: `Is a directory (os error 21): readfile '/a'`, behind a sentence of ours where that names the file. */
 const FILE_ERROR = /^(?:(.*): )?([^:]+) \(os error \d+\)(?:: (\w+) '(.*)')?$/s;
@@ -476,7 +477,7 @@ function inWords(message: string): string {
 function reportError(error: unknown): void {
   const text = error instanceof Error ? error.message || error.name : String(error);
   report("error", inWords(text));
-  if (tracing() && error instanceof Error) console.error(error.stack);
+  if (isTracing && error instanceof Error) console.error(error.stack);
 }
 
 /**

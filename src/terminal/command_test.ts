@@ -269,8 +269,12 @@ describe("runCommand()", () => {
       out: "cleaned\n",
       err: "error: disk is full\n",
     });
-    const traced = await runScript(failing, { PRIVATE_INFERENCE_TRACE: "1" });
-    assertStringIncludes(traced.err, "    at ");
+    // Also in a role that has given its permissions away.
+    const confined = script('Deno.permissions.revokeSync({ name: "env" }); throw new Error("disk is full");');
+    for (const source of [failing, confined]) {
+      const traced = await runScript(source, { PRIVATE_INFERENCE_TRACE: "1" });
+      assertStringIncludes(traced.err, "    at ");
+    }
   });
   it("lets no name in an error steer the terminal", async () => {
     const { err } = await runScript(
