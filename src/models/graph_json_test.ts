@@ -57,6 +57,11 @@ it("parseGraph() says what is wrong with a network and where", () => {
   refused(withConv({ id: "__proto__ " }), 'node 1 (conv): "id" must be a name of letters');
   refused(withConv({ groups: 2 }), 'node 1 has the field "groups"');
   refused(withConv({ kernel: 7 }), "node conv has kernel 7, larger than its 6x6 input");
+  const pool = { id: "pool", op: "maxPool", input: "conv", kernel: 2, stride: 2 };
+  refused(
+    { nodes: [...graph.nodes.slice(0, 2), { ...pool, padding: 2 }, ...graph.nodes.slice(2)] },
+    "node pool has padding 2, as much as its kernel of 2: there are windows that see nothing",
+  );
   refused(withConv({ input: "fc" }), "node conv reads fc, which no earlier node makes");
   refused(withConv({ outputs: 65536, padding: 4096 }), "more than the 8388608 that are taken");
   refused({ classes: 3 }, "the last node, fc, must give 3 logits, its shape is 1 x 1 x 2");
