@@ -7,7 +7,7 @@ import { protocolFor } from "../protocols/registry.ts";
 import type { TrainResult } from "../reproduction/command_results.ts";
 import { currentCommit, machineText, originText } from "../report/environment.ts";
 import { EXACT_SIGMOID, parseActivation } from "../training/activations.ts";
-import { checkBatch } from "../training/batches.ts";
+import { checkEnoughImages } from "../training/batches.ts";
 import type { Metrics } from "../training/evaluation.ts";
 import { stateOf } from "../training/initial.ts";
 import { PRESETS } from "../training/presets.ts";
@@ -167,7 +167,7 @@ await runCommand({
     const dataset = await datasetOf(run, options.data, start);
     reportNotes(dataset);
     // Before anything is written: the same folder is free for the next try.
-    checkBatch(dataset.train, run.batch);
+    checkEnoughImages(dataset.train, run.batch);
     if (start) checkClassNames(start.folder, start.classNames, dataset);
     checkClassNames(out, stored?.classNames, dataset);
     if (teacher) checkTeacher(teacher, run, dataset);

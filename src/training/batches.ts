@@ -35,7 +35,7 @@ export interface BatchOptions {
 type Task = Pick<Dataset, "classes" | "shape" | "mean" | "deviation">;
 
 /** @throws {RangeError} if the split has fewer images than a batch */
-export function checkBatch({ count }: Split, batchSize: number): void {
+export function checkEnoughImages({ count }: Split, batchSize: number): void {
   if (count >= batchSize) return;
   throw new RangeError(
     `a batch of ${batchSize} needs as many images, the training split has ${count}; use a smaller batch`,
@@ -50,7 +50,7 @@ export function checkBatch({ count }: Split, batchSize: number): void {
  */
 export function* trainingBatches(split: Split, task: Task, options: BatchOptions): Generator<Batch> {
   const { batchSize, seed, epoch, augment, cutout } = options;
-  checkBatch(split, batchSize);
+  checkEnoughImages(split, batchSize);
   const order = shuffledOrder(split.count, seed, epoch);
   const random = imageRandom(seed, `augment:${epoch}`),
     firstMirror = imageRandom(seed, "flip"),
