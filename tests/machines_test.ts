@@ -67,9 +67,10 @@ const isolated = (script: string, env: Record<string, string>) =>
 const { success: canIsolate } = await isolated("ip netns exec client ip address", { CHECKOUT: "/" }).output()
   .catch(() => ({ success: false }));
 
+const reason = canIsolate ? "" : " (skipped: no network namespaces)";
+
 (canIsolate ? it : it.ignore)(
-  "the commands of docs/machines.md run on three machines" +
-    (canIsolate ? "" : " (skipped: no network namespaces)"),
+  `the commands of docs/machines.md run on three machines${reason}`,
   async () => {
     const { keys, dealer, server, client, ...others } = await commands();
     assertEquals(Object.keys(others).filter((name) => !/^(own|import)_/.test(name)), []);
@@ -124,7 +125,7 @@ const OWN = [
 
 for (const { name, side, colour, channels, mean, deviation, rttMs } of OWN) {
   (canIsolate ? it : it.ignore)(
-    `docs/machines.md takes ${name} of PyTorch to an answer; client and dealer hold no weight`,
+    `docs/machines.md takes ${name} of PyTorch to an answer; client and dealer hold no weight${reason}`,
     async () => {
       const found = await commands(), root = await Deno.makeTempDir();
       const link = rttMs === 0 ? "" : `--profile rtt:${rttMs}`;
