@@ -170,7 +170,11 @@ export class FrameLink {
     clearInterval(this.#signsOfLife);
     this.#sendWatch.close();
     this.#receiveWatch.close();
-    this.#stream.close();
+    try {
+      this.#stream.close();
+    } catch {
+      // Who handed it over has closed it: a listener drops callers whose time is up.
+    }
   }
 
   async #sendFrame(kind: FrameKind, tag: number, payload: Uint8Array): Promise<void> {

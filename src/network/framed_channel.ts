@@ -1,6 +1,6 @@
 /** The channel that protocols use, over frames of any transport. */
 
-import type { AbortableChannel, Traffic } from "./channel.ts";
+import { type AbortableChannel, reasonForPeers, type Traffic } from "./channel.ts";
 import { FrameKind } from "./frame.ts";
 import type { FrameLink } from "./frame_link.ts";
 
@@ -54,10 +54,17 @@ export class FramedChannel implements AbortableChannel {
 
   async exchange(tag: number, payload: Uint8Array, into: Uint8Array): Promise<void> {
     this.#exchanges++;
-    await Promise.all([
-      this.#link.send(FrameKind.data, tag, payload),
-      this.#link.receive(FrameKind.data, tag, into),
-    ]);
+    try {
+      await Promise.all([
+        this.#link.send(FrameKind.data, tag, payload),
+        this.#link.receive(FrameKind.data, tag, into),
+      ]);
+    } catch (error) {
+      // The other half may still read or fill memory that the caller gives to somebody else as soon as it hears of this.
+      await this.#link.abort(...reasonForPeers(error));
+      await this.#link.settled();
+      throw error;
+    }
   }
 
   abort(reason: string, mayPass?: boolean): Promise<void> {

@@ -76,7 +76,7 @@ async function secure(
   signal: AbortSignal,
 ): Promise<ByteStream> {
   const { connectTls, NotAgreed } = await import("./node_tls.ts");
-  using _ = whenAborted(signal, () => connection.close());
+  using _ = whenAborted(signal, () => closeOnce(connection));
   try {
     return await connectTls(connection, identity, role);
   } catch (cause) {
@@ -174,17 +174,23 @@ function listenPlain(host: string, port: number): ConnectionSource {
     port: listener.addr.port,
     async next(): Promise<Caller> {
       const stream = await acceptOne(listener), { hostname, port } = stream.remoteAddr;
-      const drop = () => {
-        try {
-          stream.close();
-        } catch {
-          // The channel has closed it.
-        }
+      return {
+        address: addressText(hostname, port),
+        opened: Promise.resolve({ stream }),
+        drop: () => closeOnce(stream),
       };
-      return { address: addressText(hostname, port), opened: Promise.resolve({ stream }), drop };
     },
     close: () => listener.close(),
   };
+}
+
+/** Also where the channel or TLS has closed it: what the listener of a signal throws would end the process. */
+function closeOnce(connection: Deno.Conn): void {
+  try {
+    connection.close();
+  } catch {
+    // It is closed.
+  }
 }
 
 /** The next connection that is still there: of one that was reset while it waited the system says so in its place. */

@@ -145,6 +145,51 @@ it("connect() ends with its signal, while nobody listens and while who listens s
   }
 });
 
+it("connect() may be given up while a TLS session that the other end cut off is ending", async () => {
+  for (const pauseMs of [0, 10, 20, 40]) {
+    using rude = Deno.listen(LOOPBACK);
+    const over = new AbortController(), { port } = rude.addr;
+    const attempt = connect({
+      ...{ ...LOOPBACK, port, role: "client", expectedPeer: "server" },
+      ...{ tls: identities.client, signal: over.signal },
+    });
+    const taken = await rude.accept();
+    await taken.read(new Uint8Array(4096));
+    taken.close();
+    setTimeout(() => over.abort(), pauseMs);
+    // What the listener of the signal threw would end this process.
+    await assertRejects(() => attempt, Error);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+});
+
+it("close() is well where whoever handed the stream over has closed it", () => {
+  const [stream] = memoryStreams();
+  const close = () => {
+    throw new Deno.errors.BadResource("closed before");
+  };
+  new FrameLink({ ...stream, close }, "server", "client", {}).close();
+});
+
+it("exchange() reads memory of its caller no longer once it has failed", async () => {
+  for (const tls of [false, true]) {
+    const payload = new Uint8Array(16 << 20).fill(1), heard = new Uint8Array(payload.length);
+    const [listening, connecting] = tls ? [{ tls: identities.server }, { tls: identities.client }] : [{}, {}];
+    await meet(listening, connecting, async (server, client) => {
+      const failed = server.exchange(1, payload, new Uint8Array(1)).catch(() => payload.fill(2));
+      await client.send(7, new Uint8Array(1));
+      // Long enough for the other end to see that this was not what it awaited, while it still has most to send.
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      await Promise.all([client.receive(1, heard).catch(() => {}), failed]);
+    });
+    assertEquals(
+      [payload.indexOf(1), heard.indexOf(2)],
+      [-1, -1],
+      "what its caller wrote after the failure was sent",
+    );
+  }
+});
+
 it("connect() gives up when nobody listens", async () => {
   const reserved = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = reserved.addr;
