@@ -42,7 +42,10 @@ for (const role of ["server", "dealer", "client"] as const) {
       : ["--listen", "127.0.0.1:0", "--once"];
     const said = await attempted(role, args);
     // Before that it had the rights of its task, or the attempts would prove nothing.
-    assertMatch(said, /broke out: read a file, list a folder, read the weights, read the environment, ask/);
+    assertMatch(
+      said,
+      /broke out: read a file, list a folder, read the weights, read the environment, load a program from elsewhere, ask/,
+    );
     assertEquals(/write a file|start a program|call native code/.test(said), false, said);
   });
 }

@@ -93,6 +93,12 @@ describe("a mistake on the command line", () => {
     ["dealer", "--tokens /nowhere/tokens.json", "cannot read /nowhere/tokens.json"],
     ["client", "--identity /nowhere", "cannot read /nowhere/cert.pem"],
     ["client", "--tokens deno.json", "deno.json", /holds no tokens|other users/],
+    [
+      "audit",
+      "--weights results/models/convnet-pillar --polynomial 0,1,1/2 --write",
+      "--write",
+      "--polynomial",
+    ],
   ];
   for (const [command, args, ...parts] of mistakes) {
     it(`${command} ${args} is refused`, () => refused(command, args.split(" "), parts));

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { measureLoad } from "../src/roles/load.ts";
+import { Program } from "./support/program.ts";
 
 it("clients beside dying ones and strangers lose no query, and what is dealt is used once at most", async () => {
   const plan = ["--model", "convnet", "--timeout", "60"];
@@ -17,4 +18,19 @@ it("clients beside dying ones and strangers lose no query, and what is dealt is 
   const counted = answered.reduce((sum, list) => sum + list.length, 0);
   assert(counted <= queries.answered && queries.answered <= queries.dealt, JSON.stringify(queries));
   assert(seconds >= 8);
+});
+
+it("load measures activations alone", async () => {
+  await using program = Program.start("load", [
+    "--elements",
+    "17",
+    "--clients",
+    "1",
+    "--seconds",
+    "1",
+    "--json",
+  ]);
+  const { lost, queries } = JSON.parse((await program.succeeds()).stdout);
+  assertEquals(lost, []);
+  assert(queries > 0);
 });

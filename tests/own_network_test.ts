@@ -276,6 +276,7 @@ it("import says in one sentence what it cannot take", async () => {
     await refused(`${folder}/text.onnx: not an ONNX file`, `${folder}/text.onnx`, ...out);
     await refused(`cannot read ${folder}/none.onnx: `, `${folder}/none.onnx`, ...out);
     await refused("--mean has 3 numbers, the network 1 channels", file("digits"), ...out, "--mean", "0,0,0");
+    await refused("--deviation has a number that is none", file("digits"), ...out, "--deviation", "1e999");
     await refused(
       "--channels RGB does not fit a network of 1 channels",
       file("digits"),

@@ -102,6 +102,7 @@ describe(
           [TOKENS.server, 0o644, "other users of this machine may read"],
           [{ client: "hunter2", dealer: TOKENS.server.dealer }, 0o600, "at least 32 hex digits"],
           [{ client: TOKENS.server.client }, 0o600, "for each of the other two roles"],
+          [TOKENS.client, 0o600, "no tokens of the server"],
         ] as const
       ) {
         await Deno.writeTextFile(path, JSON.stringify(tokens));

@@ -208,6 +208,13 @@ it("publish halves large weights and nothing else, keeps small ones bit for bit,
     const refused = async (from: string, to: string) =>
       await failure("publish", ["--weights", `${folder}/${from}`, "--out", `${folder}/${to}`]);
     assertStringIncludes(await refused("small", "small"), "is published already");
+    await Deno.copyFile(`${folder}/small/model.json`, `${folder}/imported.json`);
+    await Deno.mkdir(`${folder}/imported`);
+    await Deno.rename(`${folder}/imported.json`, `${folder}/imported/model.json`);
+    assertStringIncludes(
+      await refused("small", "imported"),
+      "imported holds a network that publish has not written",
+    );
     await Deno.writeTextFile(`${folder}/small/training.json`, '{"run":{"holdOut":false,"epochs":3}}');
     assertStringIncludes(
       await refused("small", "out-large"),

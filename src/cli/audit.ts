@@ -48,7 +48,13 @@ await runCommand({
     },
     data: { type: "path", value: "DIR", needs: ["dataset"], help: "folder of the dataset" },
     images: { type: "integer", min: 1, max: 100_000, default: 100, help: "images to calibrate on" },
-    write: { type: "boolean", needs: ["weights"], help: "store the ranges in the model folder" },
+    write: {
+      type: "boolean",
+      needs: ["weights"],
+      // Ranges of another function than the one that it was trained with.
+      excludes: ["polynomial", "wave"],
+      help: "store the ranges in the model folder",
+    },
     force: { type: "boolean", help: "end well, and write, even if the ring has too little room" },
     json,
   },

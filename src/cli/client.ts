@@ -96,7 +96,8 @@ await runCommand({
       pool,
       plan,
       connectToServer: () => connect({ ...serverAt, ...common, expectedPeer: "server", profile }),
-      connectToDealer: () => connect({ ...dealerAt, ...common, expectedPeer: "dealer" }),
+      connectToDealer: (signal: AbortSignal) =>
+        connect({ ...dealerAt, ...common, expectedPeer: "dealer", signal }),
       prepare: options.prepare,
       onSetup: (setup: SessionFigures["setup"]) => options.json && console.log(JSON.stringify({ setup })),
       onQuery: (figures: QueryFigures) => {

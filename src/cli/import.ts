@@ -172,6 +172,8 @@ function pixelFormat(
   }
   const list = (flag: string, text: string | undefined, otherwise: number) => {
     const values = text?.split(",").map(Number) ?? Array<number>(count).fill(otherwise);
+    const wrong = values.find((value) => !Number.isFinite(value));
+    if (wrong !== undefined) throw new UsageError(`--${flag} has a number that is none: ${text}`);
     if (values.length === count) return values.map((value) => value / unit);
     throw new UsageError(`--${flag} has ${values.length} numbers, the network ${count} channels`);
   };

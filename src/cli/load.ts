@@ -70,7 +70,11 @@ await runCommand({
 function given(options: Readonly<Record<string, unknown>>): string[] {
   return Object.keys(PLAN_OPTIONS).flatMap((name) => {
     const value = options[name], flag = `--${kebab(name)}`;
-    return value === undefined || value === false ? [] : [value === true ? flag : `${flag}=${value}`];
+    // The default network is none where a number of elements was given.
+    const isLeftOut = name === "model" && options["elements"] !== undefined;
+    return isLeftOut || value === undefined || value === false
+      ? []
+      : [value === true ? flag : `${flag}=${value}`];
   });
 }
 

@@ -1,11 +1,18 @@
 /** `deno task publish`: a trained network as it ships, small; what is measured of it is measured after that. */
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { graphPath, readModelFolder, weightsFile, writeModelFolder } from "../data/model_folder.ts";
+import {
+  graphPath,
+  MODEL_FILE,
+  readModelFolder,
+  weightsFile,
+  writeModelFolder,
+} from "../data/model_folder.ts";
+import { isThere } from "../files/is_there.ts";
 import { replaceFile } from "../files/replace_file.ts";
 import { shellQuoted } from "../data/shell_quoted.ts";
 import { ownFolder } from "../folders/own_folder.ts";
-import { checkFinished, readDescription, TRAINING_FILE } from "../folders/training_folder.ts";
+import { checkFinished, CHECKPOINT, readDescription, TRAINING_FILE } from "../folders/training_folder.ts";
 import { runCommand } from "../terminal/command.ts";
 import { firstDifference, PLAIN_FIELDS, type Run } from "../training/recipe.ts";
 
@@ -72,6 +79,11 @@ async function checkPlace(to: string, folder: string, run: Run): Promise<void> {
     );
   }
   const there = await readDescription(to);
+  if (there === undefined && [MODEL_FILE, CHECKPOINT].some((file) => isThere(`${to}/${file}`))) {
+    throw new Error(
+      `${to} holds a network that publish has not written, or not to its end; remove it, or give another --out`,
+    );
+  }
   // Settings that were not there yet were not used.
   const difference = there && firstDifference({ ...PLAIN_FIELDS, ...there.run }, { ...PLAIN_FIELDS, ...run });
   if (difference !== undefined) {

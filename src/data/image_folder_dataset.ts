@@ -61,7 +61,9 @@ class LeftOut {
   readonly #paths = new Map<string, string[]>();
 
   add(reason: string, path: string): void {
-    this.#paths.set(reason, [...this.#paths.get(reason) ?? [], path]);
+    const paths = this.#paths.get(reason);
+    if (paths) paths.push(path);
+    else this.#paths.set(reason, [path]);
   }
 
   notes(folder: string): string[] {

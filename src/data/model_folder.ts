@@ -106,11 +106,12 @@ export async function writeModelFolder(
   weights: Weights,
   { type = "F32", graph }: { readonly type?: NumberType; readonly graph?: Graph } = {},
 ): Promise<void> {
+  const bytes = writeSafetensors(weights, {}, type);
   await Deno.mkdir(folder, { recursive: true });
   // Ranges and function of other weights must not stand beside these if this is cut short.
   if (isThere(`${folder}/${MODEL_FILE}`)) await Deno.remove(`${folder}/${MODEL_FILE}`);
   if (graph) replaceFile(`${folder}/${GRAPH}`, formatGraph(graph));
-  replaceFile(`${folder}/${WEIGHTS}`, writeSafetensors(weights, {}, type));
+  replaceFile(`${folder}/${WEIGHTS}`, bytes);
   writeDescription(folder, description);
 }
 

@@ -25,7 +25,8 @@ import {
 
 /** Says how the network of a folder came about. */
 export const TRAINING_FILE = "training.json";
-const CHECKPOINT = "checkpoint.safetensors", LOG = "log.csv";
+export const CHECKPOINT = "checkpoint.safetensors";
+const LOG = "log.csv";
 
 /** Where and how a run is carried out: recorded beside the result, without influence on it. */
 export interface Circumstances {

@@ -31,7 +31,7 @@ const FIELDS: Readonly<Record<Node["op"], Readonly<Record<string, Kind>>>> = {
   dense: { input: id, outputs: channels, bias: flag },
   batchNorm: { input: id },
   activation: { input: id },
-  averagePool: { input: id, kernel: size, stride: size, padding: border },
+  averagePool: { input: id, kernel: size, stride: size, padding: integer(0, 0) },
   maxPool: { input: id, kernel: size, stride: size, padding: border },
   add: { input: id, shortcut: id },
   flatten: { input: id },

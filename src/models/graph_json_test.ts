@@ -62,6 +62,16 @@ it("parseGraph() says what is wrong with a network and where", () => {
     { nodes: [...graph.nodes.slice(0, 2), { ...pool, padding: 2 }, ...graph.nodes.slice(2)] },
     "node pool has padding 2, as much as its kernel of 2: there are windows that see nothing",
   );
+  refused(
+    {
+      nodes: [
+        ...graph.nodes.slice(0, 2),
+        { ...pool, op: "averagePool", padding: 1 },
+        ...graph.nodes.slice(2),
+      ],
+    },
+    'node 2 (averagePool): "padding" must be an integer from 0 to 0, found 1',
+  );
   refused(withConv({ input: "fc" }), "node conv reads fc, which no earlier node makes");
   refused(withConv({ outputs: 65536, padding: 4096 }), "more than the 8388608 that are taken");
   refused({ classes: 3 }, "the last node, fc, must give 3 logits, its shape is 1 x 1 x 2");

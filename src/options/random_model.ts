@@ -7,6 +7,7 @@ import { measureRanges, type Ranges, rangesOf } from "../models/ranges.ts";
 import { countModel } from "../models/counts.ts";
 import { checkWeights, randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
+import { isThere } from "../files/is_there.ts";
 import { checkWritable } from "../folders/writable.ts";
 import { formatActivation } from "../training/activations.ts";
 
@@ -68,6 +69,8 @@ async function randomModelFolder(
     checkWritable(folder);
     const graph = buildModel(name, classes), weights = usableRandomWeights(graph, seed, activation);
     const audited = await auditRandomModel(graph, weights, activation);
+    // Somebody else has made the same one meanwhile, and may read it.
+    if (isThere(`${folder}/model.json`)) return folder;
     await writeModelFolder(folder, { model: name, classes, activation, ...audited }, weights);
   }
   return folder;

@@ -58,7 +58,10 @@ export class Convolution<W extends Width> implements Disposable {
 
   /** From words [height, width, inputs] at `x` to words [outHeight, outWidth, outputs] at `y`, times 2^extraBits. */
   run(x: number, y: number): void {
-    const { spec: { outputs }, plan, ring, width } = this, base = scratchOf(ring).address;
+    const { spec: { outputs }, plan, ring, width } = this, scratch = scratchOf(ring);
+    // Where somebody else failed to get more, there is no block.
+    scratch.reserve(this.#parts.bytes);
+    const base = scratch.address;
     const { output, outputChannels } = this.#parts;
     if (outputChannels === outputs) return this.#run(x, y, base);
     const out = base + output, row = outputs * width / 8;

@@ -123,8 +123,12 @@ class PoolRegion extends ConvolutionPool {
   }
 
   override [Symbol.dispose](): void {
-    for (const convolution of this.#convolutions) convolution[Symbol.dispose]();
-    this.ring[Symbol.dispose]();
+    try {
+      for (const convolution of this.#convolutions) convolution[Symbol.dispose]();
+    } finally {
+      // Whatever became of the workers, other sessions need the memory.
+      this.ring[Symbol.dispose]();
+    }
   }
 }
 

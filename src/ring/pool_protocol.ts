@@ -43,6 +43,9 @@ const SPINS = 5000;
 /** The count after this one, as a control word holds it. */
 export const countAfter = (count: number): number => (count + 1) | 0;
 
+/** A process that was stopped for longer than its time-out loses a slice of it. */
+const SLICE_MS = 1000;
+
 /** Waits while word `index` is `value`; false after `timeoutMs`. */
 export function waitWhile(
   words: Int32Array<SharedArrayBuffer>,
@@ -53,8 +56,9 @@ export function waitWhile(
   for (let i = 0; i < SPINS; i++) {
     if (Atomics.load(words, index) !== value) return true;
   }
-  while (Atomics.load(words, index) === value) {
-    if (Atomics.wait(words, index, value, timeoutMs) === "timed-out") return false;
+  for (let leftMs = timeoutMs; Atomics.load(words, index) === value; leftMs -= SLICE_MS) {
+    if (leftMs <= 0) return false;
+    Atomics.wait(words, index, value, Math.min(leftMs, SLICE_MS));
   }
   return true;
 }

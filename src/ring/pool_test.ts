@@ -1,8 +1,8 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreaterOrEqual, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { Convolution, type ConvolutionSpec, outputSize } from "./convolution.ts";
 import { ConvolutionPool } from "./pool.ts";
-import { countAfter, waitForValue } from "./pool_protocol.ts";
+import { countAfter, waitForValue, waitWhile } from "./pool_protocol.ts";
 import { Ring } from "./ring.ts";
 
 const ring = await Ring.open();
@@ -54,6 +54,28 @@ for (const threads of [1, 2, 3]) {
 
 it("ConvolutionPool refuses a number of threads that is not one", () => {
   assertThrows(() => new ConvolutionPool(ring, 0), RangeError, "at least 1 thread");
+});
+
+it("a wait ends when its time is over, in slices of which a stopped process loses one", () => {
+  const words = new Int32Array(new SharedArrayBuffer(4)), begin = performance.now();
+  assertEquals(waitWhile(words, 0, 0, 1200), false);
+  assertGreaterOrEqual(performance.now() - begin, 1190);
+  assertEquals(waitWhile(words, 0, 1, 1200), true);
+});
+
+it("a region gives its memory back although a worker has failed", () => {
+  using own = new ConvolutionPool(ring, 2);
+  const region = own.region(), before = ring.bytesInUse, address = region.ring.allocate(1 << 16);
+  assert(address > 0 && ring.bytesInUse > before);
+  const spec = SPECS[0], weights = region.ring.allocate(spec.kernel ** 2 * spec.inputs * spec.outputs * 4);
+  const convolution = region.convolution(32, spec, weights);
+  const dispose = convolution[Symbol.dispose].bind(convolution);
+  convolution[Symbol.dispose] = () => {
+    throw new Error("a worker of the convolution pool has failed");
+  };
+  assertThrows(() => region[Symbol.dispose](), Error, "has failed");
+  assertEquals(ring.bytesInUse, before);
+  dispose();
 });
 
 it("a request is answered by its own number, across the end of 31 bits too, and by no other", () => {

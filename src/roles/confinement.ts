@@ -5,7 +5,8 @@
  */
 import type { ConvolutionPool } from "../ring/pool.ts";
 
-const NAMES = ["read", "write", "env", "run", "ffi", "sys"] as const;
+/** `import` is granted for some hosts unless told otherwise, and needs no right to the network. */
+const NAMES = ["read", "write", "env", "run", "ffi", "sys", "import"] as const;
 
 export function confine(pool: ConvolutionPool): void {
   pool.awaitThreads();

@@ -66,7 +66,7 @@ export async function identityFrom(
     throw new UsageError("--identity and --tokens were both given; give one");
   }
   if (identity !== undefined) return { tls: await readIdentity(role, identity) };
-  if (tokens !== undefined) return { tokens: parseTokens(await readSecret(tokens), tokens) };
+  if (tokens !== undefined) return { tokens: parseTokens(role, await readSecret(tokens), tokens) };
   throw new UsageError(
     "a role must prove to the others which one it is; make keys by deno task keys, then give --identity, or --tokens on one machine",
   );
@@ -86,16 +86,18 @@ async function readIdentity(role: RoleName, folder: string): Promise<TlsIdentity
   );
 }
 
-function parseTokens(text: string, path: string): Tokens {
+function parseTokens(own: RoleName, text: string, path: string): Tokens {
   const fail = () => {
     throw new Error(
-      `${path} holds no tokens, at least ${TOKEN_DIGITS} hex digits for each of the other two roles; make it by deno task keys`,
+      `${path} holds no tokens of the ${own}, at least ${TOKEN_DIGITS} hex digits for each of the other two roles; make it by deno task keys`,
     );
   };
   try {
     const tokens = JSON.parse(text) as Tokens, digits = new RegExp(`^[0-9a-f]{${TOKEN_DIGITS},}$`);
-    const pairs = Object.entries(tokens).filter(([role]) => (ROLES as readonly string[]).includes(role));
-    return pairs.length === 2 && pairs.every(([, token]) => digits.test(token)) ? tokens : fail();
+    const isRight = ROLES.every((role) =>
+      role === own ? !Object.hasOwn(tokens, role) : digits.test(tokens[role] ?? "")
+    );
+    return isRight ? tokens : fail();
   } catch {
     return fail();
   }

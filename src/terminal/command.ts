@@ -516,13 +516,16 @@ export async function runCommand<const S extends OptionSpecs>(
       (drain ?? interrupt)();
     });
   }
-  globalThis.addEventListener("unhandledrejection", (event) => {
+  const stray = (event: Event, reason: unknown) => {
     event.preventDefault();
     if (ending) return;
     ending = true;
-    reportError(event.reason);
+    reportError(reason);
     void end(1);
-  });
+  };
+  globalThis.addEventListener("unhandledrejection", (event) => stray(event, event.reason));
+  // What the listener of a signal or a timer throws.
+  globalThis.addEventListener("error", (event) => stray(event, event.error));
 
   let code = 0;
   try {

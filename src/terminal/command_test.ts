@@ -310,6 +310,13 @@ describe("runCommand()", () => {
       ),
     );
     assertEquals(stray, { code: 1, out: "", err: "error: stray\n" });
+    const thrown = await runScript(
+      script(
+        'onExit(() => console.log("cleaned")); const over = new AbortController(); over.signal.onabort = () => { throw new Error("stray"); };' +
+          "setTimeout(() => over.abort(), 20); return new Promise((r) => setTimeout(r, 500));",
+      ),
+    );
+    assertEquals(thrown, { code: 1, out: "cleaned\n", err: "error: stray\n" });
   });
   it("ends with one sentence and exit code 1 on SIGTERM", async () => {
     const { code, out, err } = await runScript(

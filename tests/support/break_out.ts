@@ -11,6 +11,10 @@ const attempts: Readonly<Record<string, () => unknown>> = {
   "start a program": () => new Deno.Command("true").outputSync(),
   "call native code": () => Deno.dlopen("libc.so.6", { getpid: { parameters: [], result: "i32" } }),
   "name the machine": () => Deno.hostname(),
+  "load a program from elsewhere": () => {
+    const right = { name: "import", host: "esm.sh:443" } as const;
+    if (Deno.permissions.querySync(right).state !== "granted") throw new Error("not granted");
+  },
   "ask for the right to read": () => {
     if (Deno.permissions.requestSync({ name: "read" }).state !== "granted") throw new Error("not granted");
   },
