@@ -139,6 +139,14 @@ export function runsText(rows: readonly Row[], column = "test_accuracy"): string
   return runs.length < 2 ? "" : `${Math.min(...runs).toFixed(1)} to ${Math.max(...runs).toFixed(1)}`;
 }
 
+/** How many runs a figure on a logarithmic axis has no mark of. */
+export function leftOutText(all: readonly Row[], shown: readonly Row[]): string {
+  const runs = all.length - shown.length;
+  return runs === 0
+    ? ""
+    : ` Left out: ${runs} of ${all.length} runs, which diverged or went beyond floating point.`;
+}
+
 /** The rows of the coefficient with the best mean accuracy on the held-out images; none of no rows. */
 export function chosen(rows: readonly Row[]): Row[] {
   const byCoefficient = Map.groupBy(rows, (row) => row["penalty"]);

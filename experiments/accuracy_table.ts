@@ -378,6 +378,7 @@ function accuracyChart(rows: readonly Row[]): BarChart {
     width: "double",
     categories: kinds.map(({ name }) => name),
     y: { title: "private accuracy (%)", min: 0, max: 100 },
+    centred: true,
     markName: "plaintext, same images",
     series: shown.map((protocol) => {
       const own = kinds.map(({ same }) => same.filter((row) => row["protocol"] === protocol));

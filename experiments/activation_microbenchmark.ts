@@ -112,7 +112,8 @@ export const activationMicrobenchmark = defineExperiment({
     }, {
       kind: "bars",
       name: "activation_microbenchmark_bytes",
-      see: "lifted sends a fraction of the bytes of the others online and has more dealt for it offline.",
+      see:
+        "lifted and trigonometric send a fraction of the bytes of the others online; lifted has most dealt.",
       caption:
         "Bytes per activation that each party sends online for the layer alone, and bytes that the dealer deals for it.",
       width: "double",
@@ -153,7 +154,8 @@ export const activationMicrobenchmark = defineExperiment({
 function layerAlone(row: Row | undefined) {
   if (row === undefined) return undefined;
   const elements = numberOf(row, "elements"), isNarrow = NARROW.includes(`${row["protocol"]}`);
-  const each = (bytes: number) => Math.round(100 * bytes / elements) / 100;
+  // Whole bits: seeds and the filling of last blocks are less than half of one.
+  const each = (bytes: number) => Math.round(8 * bytes / elements) / 8;
   return {
     exchanges: numberOf(row, "exchanges") - 1,
     server: each(numberOf(row, "bytes_server") - elements * (isNarrow ? 4 : 8)),

@@ -117,8 +117,12 @@ function ablationChart(all: readonly Row[]): ChartDescription[] {
   return [{
     kind: "bars",
     name: "clip_at_inference_ablation",
-    see:
-      "the networks without the penalty, and with its mean, lose what they learned once nothing clips their inputs.",
+    see: `points that the same network loses once nothing clips its inputs: ${
+      variants.map(([variant, same]) => {
+        const [clip, none] = withAndWithout(same).map((own) => accuracyOf(own).value);
+        return `${variant} ${(clip - none).toFixed(0)}`;
+      }).join(", ")
+    }.`,
     caption: `Test accuracy of the same networks with and without the clip (${conditions(rows)}${
       spreadText(variants.map(([, same]) => withAndWithout(same)[0]))
     }).`,

@@ -37,7 +37,7 @@ export const escapingActivations = defineExperiment<TrainingCell>({
   explanation:
     "ConvNet with the quartic in place of ReLU and nothing else changed (degree 4, real coefficients, no clip, no penalty, " +
     "learning rate 0.1; 0.5 at smoke size): the largest |input| of each of the three activations in the last ten steps before " +
-    "the loss was no number any more, and the polynomial there. Beyond about 8.5 it falls below zero, and its fourth power " +
+    "the loss was no number any more, and the polynomial there. Beyond about 8.35 it falls below zero, and its fourth power " +
     "takes over: one layer's output is the next one's input.",
   columns: {
     layer: "activation layer",
@@ -107,8 +107,8 @@ function overSteps(rows: readonly Row[], reference: Reference): ChartDescription
     see:
       "nothing warns: inputs stay around ten until two steps before the end, then grow by orders of magnitude a step.",
     caption:
-      "Largest activation input in the last steps of unmodified training, up to a million. Hollow: the authors' notebook " +
-      "(Figure 4).",
+      "Largest activation input in the last steps of unmodified training, up to a million (dashed: range of the fit). Hollow: the " +
+      "authors' notebook (Figure 4).",
     x: { title: "step, the last one being 0", min: -9.5, max: 0.5, ticks: [-9, -6, -3, 0] },
     y: { title: "largest |input|", scale: "log", min: 3, max: DRAWN.steps },
     references: [{ axis: "y", value: RANGE, label: "" }],
@@ -132,7 +132,7 @@ function overSteps(rows: readonly Row[], reference: Reference): ChartDescription
   };
 }
 
-/** |f| on logarithmic axes; the curve stops before its zero at 8.5, where a logarithm has no value. */
+/** |f| on logarithmic axes; the curve stops before its zero at 8.35, where a logarithm has no value. */
 function onPolynomial(rows: readonly Row[]): ChartDescription {
   const shown = ({ x, y }: { x: number; y: number }) => x <= DRAWN.far && y > 0.1;
   const xs = Array.from({ length: 400 }, (_, i) => DRAWN.far ** (i / 399));
@@ -141,7 +141,7 @@ function onPolynomial(rows: readonly Row[]): ChartDescription {
     name: "escaping_activations_far",
     see: "beyond the range the quartic multiplies an input, so the next layer meets a larger one.",
     caption:
-      `The inputs up to ${DRAWN.far} on the quartic: the size of its value on logarithmic axes. The notch at 8.5 is its zero.`,
+      `The inputs up to ${DRAWN.far} on the quartic: the size of its value on logarithmic axes. The notch at 8.35 is its zero; dashed: range of the fit.`,
     x: { title: "largest |input|", scale: "log", min: 1, max: DRAWN.far },
     y: { title: "|value|", scale: "log" },
     references: [{ axis: "x", value: RANGE, label: "" }],

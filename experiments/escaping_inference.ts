@@ -183,9 +183,10 @@ export const escapingInference = defineExperiment<EscapeCell>({
       name: "escaping_inference",
       see:
         "where the audit saw the inputs, lifted spoils nothing that the others do not; where it did not see them, it does.",
-      caption: "Share of spoiled logits over the largest activation input, by protocol.",
+      caption:
+        "Share of spoiled logits over the largest activation input, by protocol. A refused network has no mark.",
       x: { title: "largest input of an activation", scale: "log" },
-      y: { title: "spoiled logits" },
+      y: { title: "share of spoiled logits" },
       series: [...new Set(shown.map(nameOf))].map((name) => ({
         name,
         points: shown.filter((row) => nameOf(row) === name && row["refused"] === "false").map((row) => ({
@@ -198,7 +199,7 @@ export const escapingInference = defineExperiment<EscapeCell>({
   table: (rows) =>
     rows.map((row) => ({
       protocol: row["protocol"],
-      "|input|": Number(numberOf(row, "largest_input").toPrecision(3)),
+      "|input|": numberOf(row, "largest_input"),
       "seen by the audit": row["audited"],
       refused: row["refused"],
       "spoiled logits": optionalNumber(row, "spoiled_logits") ?? "-",

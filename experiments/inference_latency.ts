@@ -16,6 +16,7 @@ import {
   type Size,
 } from "../src/reproduction/experiment.ts";
 import { where } from "../src/report/claim.ts";
+import { span } from "../src/report/statistics.ts";
 import { PUBLIC_PROTOCOLS } from "../src/report/public_code.ts";
 
 interface Model {
@@ -273,8 +274,8 @@ export const inferenceLatency = withGauge(defineExperiment({
       profile: row["profile"],
       "online ms": numberOf(row, "online_ms"),
       quartiles: `${numberOf(row, "online_q1_ms")} to ${numberOf(row, "online_q3_ms")}`,
-      "predicted ms": predictedMs === undefined ? null : Math.round(predictedMs * 10) / 10,
-      "speed-up over relu": speedUp === undefined ? null : Math.round(speedUp * 100) / 100,
+      "predicted ms": row["profile"] === "none" ? null : predictedMs ?? null,
+      "speed-up over relu": speedUp ?? null,
       "offline ms": numberOf(row, "offline_ms"),
       exchanges: numberOf(row, "exchanges"),
       delays: numberOf(row, "one_way_delays"),
@@ -314,9 +315,7 @@ function timesOf(rows: readonly Row[], slow: string, fast: string): string {
     const match = find(rows, { model: row["model"], classes: row["classes"], activation: fast });
     return match === undefined ? [] : [numberOf(row, "online_ms") / numberOf(match, "online_ms")];
   });
-  if (ratios.length === 0) return "an unknown number of";
-  const [least, most] = [Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(1));
-  return least === most ? least : `${least} to ${most}`;
+  return ratios.length === 0 ? "an unknown number of" : span(ratios, 1);
 }
 
 /** How far a link's measured times are from the delays and the time without delay: on a short link the machine's noise is as large. */
@@ -327,8 +326,16 @@ function predictionText(rows: readonly Row[], profile: string): string {
     return unshaped === undefined ? [] : [numberOf(row, "online_ms") / predictedMs(unshaped, linkOf(row))];
   });
   if (profile === "none" || ratios.length === 0) return "";
-  const [least, most] = [Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(2));
-  return ` Measured over predicted (delays and the time without delay): ${least} to ${most}.`;
+  return ` Measured over predicted (delays and the time without delay): ${span(ratios, 2)}.`;
+}
+
+/** What the bars of a figure are: of slow networks and links a run times one query. */
+function repetitionsText(rows: readonly Row[]): string {
+  const [once, often] = [true, false].map((isOnce) => [
+    ...new Set(rows.filter((row) => (row["repetitions"] === "1") === isOnce).map(label)),
+  ]);
+  if (often.length === 0) return "one query each";
+  return `medians with quartiles${once.length === 0 ? "" : `, one query of ${once.join(", ")}`}`;
 }
 
 /** Online time by network, one bar a protocol, with weights in clear at the server. */
@@ -339,9 +346,9 @@ function bars(rows: readonly Row[], profile: string): BarChart {
     kind: "bars",
     name: `inference_latency_${profile}`,
     see: SEEN[profile](own),
-    caption: `Online time of one private inference, ${
-      TITLES[profile]
-    }; linear layers by masked weights, medians with quartiles.${predictionText(rows, profile)}`,
+    caption: `Online time of one private inference, ${TITLES[profile]}; linear layers by masked weights, ${
+      repetitionsText(own)
+    }.${predictionText(rows, profile)}`,
     width: "double",
     categories: networks.map((name) => name.replace(" ", "\n")),
     y: { title: profile === "wan" ? "online time (s)" : "online time (ms)", scale: "log" },
@@ -406,7 +413,7 @@ function overRoundTrip(rows: readonly Row[], reference: Reference, model: string
   }];
 }
 
-/** Online time beside the public code on a machine of the same kind, both without delay and without offline work. */
+/** Online time beside the public code, both without delay and without offline work. */
 function publicCode(rows: readonly Row[], reference: Reference): BarChart[] {
   const theirs = reference("public_code").filter((row) =>
     row["impl"] === "CrypTen-ESPN" && row["mode"] === "online_only" && row["net"] === "loopback"
@@ -416,29 +423,36 @@ function publicCode(rows: readonly Row[], reference: Reference): BarChart[] {
     theirs.some((row) => row["model"] === publicName(model))
   );
   if (networks.length === 0) return [];
+  const ours = (model: string, activation: string) => {
+    const row = find(own, { model, activation });
+    return row === undefined ? null : numberOf(row, "online_ms");
+  };
+  const public_ = (model: string, activation: string) => {
+    const row = find(theirs, { model: publicName(model), activation: PUBLIC_PROTOCOLS[activation] });
+    return row === undefined ? null : 1000 * numberOf(row, "median_s");
+  };
+  const protocols = Object.keys(PUBLIC_PROTOCOLS);
+  const ratios = protocols.flatMap((activation) =>
+    networks.flatMap((model) => {
+      const one = ours(model, activation), other = public_(model, activation);
+      return one === null || other === null ? [] : [other / one];
+    })
+  );
   return [{
     kind: "bars",
     name: "inference_latency_public_code",
-    see: "every diamond stands an order of magnitude above its bar.",
+    see: `diamonds stand ${span(ratios, 0)} times as high as their bars.`,
     caption:
-      "Online time without delay; diamonds: the public code with all correlations recorded beforehand, on a machine of the same kind " +
-      "(its secret-shared weights opened in every query).",
+      "Online time without delay; diamonds: the public code with all correlations recorded beforehand, on an AMD EPYC " +
+      "(its secret-shared weights opened in every query). A diamond without a bar was not measured here at this size.",
     width: "double",
     categories: networks,
     y: { title: "online time (ms)", scale: "log" },
     markName: "public code",
-    series: Object.keys(PUBLIC_PROTOCOLS).map((activation) => ({
+    series: protocols.map((activation) => ({
       name: activation,
-      values: networks.map((model) => {
-        const row = own.find((r) => r["model"] === model && r["activation"] === activation);
-        return row === undefined ? null : numberOf(row, "online_ms");
-      }),
-      marks: networks.map((model) => {
-        const row = theirs.find((r) =>
-          r["model"] === publicName(model) && r["activation"] === PUBLIC_PROTOCOLS[activation]
-        );
-        return row === undefined ? null : 1000 * numberOf(row, "median_s");
-      }),
+      values: networks.map((model) => ours(model, activation)),
+      marks: networks.map((model) => public_(model, activation)),
     })),
   }];
 }

@@ -135,7 +135,7 @@ export const manyInferences = defineExperiment<ManyCell>({
         protocol,
         inferences,
         "gross errors": grossErrors,
-        predicted: Number(predicted.toPrecision(2)),
+        predicted,
         "largest other error": largest,
       };
     }),

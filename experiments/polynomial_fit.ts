@@ -24,6 +24,9 @@ interface FitCell {
   precision?: number;
 }
 
+/** Largest root mean square that is drawn. */
+const PLOTTED_RMS = 1.5;
+
 /** Root mean square and largest distance from ReLU on [-5, 5], on 10001 points. */
 function distance(coefficients: readonly number[]): { rms: number; largest: number } {
   const points = 10_001;
@@ -151,18 +154,29 @@ export const polynomialFit = defineExperiment<FitCell>({
         .map((row) => ({ x: numberOf(row, "degree"), y: numberOf(row, "rms") })),
     });
     const cut = against("cut, p = 10", 4, "truncated", "10"),
-      largest = Math.max(...cut.points.map(({ y }) => y));
+      worst = cut.points.reduce((one, other) => other.y > one.y ? other : one);
+    const precise = Math.max(...precisions.map(Number)),
+      [fewest, most] = [cut.points[0].x, cut.points.at(-1)!.x];
+    const gain = (precision: string) => {
+      const rms = against("", 0, "aware", precision).points.map(({ y }) => y);
+      return rms.length === 0 ? "" : ` ${(rms[0] / rms.at(-1)!).toFixed(1)} times`;
+    };
     const error: LineChart = {
       kind: "lines",
       name: "polynomial_fit_error",
-      see:
-        "with few bits a higher degree gains nothing; with 12 and more it does, up to what the bits can hold.",
+      see: `from degree ${fewest} to ${most} the error falls${gain(precisions[0])} with ${
+        precisions[0]
+      } bits and${gain(String(precise))} with ${precise}.`,
       caption:
         "Distance from ReLU on [−5, 5] against the degree asked for. With 8 and 10 bits every degree from 4 up " +
-        "gives the same quartic. Cut to 10 bits, the real-valued fit leaves the plot" +
-        (largest > 1.5 ? ` (rms ${largest.toPrecision(2)} at degree 10).` : "."),
+        "gives the same quartic." +
+        (worst.y > PLOTTED_RMS
+          ? ` Cut to 10 bits, the real-valued fit leaves the plot (rms ${
+            worst.y.toPrecision(2)
+          } at degree ${worst.x}).`
+          : ""),
       x: { title: "degree", ticks: [...new Set(rows.map((row) => numberOf(row, "degree")))] },
-      y: { title: "rms error", scale: "log", max: 1.5 },
+      y: { title: "rms error", scale: "log", max: PLOTTED_RMS },
       series: [
         ...precisions.map((p, i) => against(`aware, p = ${p}`, i, "aware", p)),
         against("real-valued", 6, "real", ""),

@@ -217,8 +217,12 @@ const NAMES: Readonly<Record<Option, string>> = {
 
 const seriesName = ([row]: readonly Row[]) => `${row["weights"].split("/").at(-1)}, ${row["protocol"]}`;
 
+/** Bits by which the marks of two networks are set apart. */
+const APART = 0.15;
+
 function accuracyChart(option: Option, rows: readonly Row[]): LineChart {
-  const images = [...new Set(rows.map((row) => row["private_images"]))].join(" or ");
+  const images = [...new Set(rows.map((row) => row["private_images"]))].join(" or "),
+    networks = byNetwork(rows);
   return {
     kind: "lines",
     name: `precision_sweep_${NAMES[option]}`,
@@ -230,11 +234,13 @@ function accuracyChart(option: Option, rows: readonly Row[]): LineChart {
       "without markers: plaintext. Widths that the planner refuses are left out.",
     x: { title: TITLES[option] },
     y: { title: "accuracy (%)" },
-    series: byNetwork(rows).flatMap((same, style) => {
-      const x = same.map((row) => numberOf(row, "bits")),
+    series: networks.flatMap((same, style) => {
+      // Side by side, else one interval hides another.
+      const at = (row: Row) => numberOf(row, "bits") + APART * (style - (networks.length - 1) / 2);
+      const x = same.map(at),
         plaintext = numberOf(same[0], "plaintext_same_accuracy");
       const points = same.map((row) => ({
-        x: numberOf(row, "bits"),
+        x: at(row),
         y: numberOf(row, "private_accuracy"),
         low: numberOf(row, "private_low"),
         high: numberOf(row, "private_high"),
@@ -256,7 +262,9 @@ function agreementChart(option: Option, rows: readonly Row[]): LineChart {
     name: `precision_sweep_${NAMES[option]}_agreement`,
     see:
       "the fewer bits, the more classes change; what lies above the dashed line, or not significantly below it, counts as no loss.",
-    caption: `Classes of private inference that are those of plaintext, over the ${TITLES[option]}.`,
+    caption: `Classes of private inference that are those of plaintext, over the ${TITLES[option]} (dashed: ${
+      100 * LEAST_AGREEMENT
+    } %).`,
     x: { title: TITLES[option] },
     y: { title: "same class (%)", max: 100 },
     references: [{ axis: "y", value: 100 * LEAST_AGREEMENT, label: "" }],

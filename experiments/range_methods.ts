@@ -12,6 +12,7 @@ import {
 import {
   accuracyOf,
   conditions,
+  finiteOr,
   largestOf,
   runsOf,
   spreadText,
@@ -162,7 +163,7 @@ export const rangeMethods = defineExperiment<RangeCell>({
       method,
       scale_cap: recipe.rules?.["scale-cap"] ?? "off",
       largest_relative_input: recipe.activation.startsWith("poly:") && !Number.isNaN(largest)
-        ? largest / RANGE
+        ? finiteOr(largest / RANGE)
         : null,
       ...row,
     }];
@@ -186,10 +187,12 @@ export const rangeMethods = defineExperiment<RangeCell>({
 });
 
 function accuracyChart(network: string, rows: readonly Row[]): BarChart {
-  const methods = byMethod(rows);
+  const methods = byMethod(rows), of = ([, same]: [string, Row[]]) => accuracyOf(same).value;
+  const best = methods.reduce((one, other) => of(other) > of(one) ? other : one);
   return {
     kind: "bars",
     name: `range_methods_${network.replace("-", "_")}_accuracy`,
+    see: `most accurate is ${best[0]}, with ${of(best).toFixed(1)} %.`,
     caption: `${network} by what keeps the inputs of its activations in range (${
       conditions(rows)
     }; test images, no clip${spreadText(methods.map(([, same]) => same))}).`,
@@ -204,9 +207,13 @@ function accuracyChart(network: string, rows: readonly Row[]): BarChart {
 function inputChart(network: string, rows: readonly Row[]): BarChart[] {
   const finite = byMethod(rows).filter(([, same]) => Number.isFinite(largestOf(same, "largest_input")));
   if (finite.length === 0) return [];
+  const largest = finite.map(([, same]) => largestOf(same, "largest_input"));
   return [{
     kind: "bars",
     name: `range_methods_${network.replace("-", "_")}_range`,
+    see: `the largest inputs lie between ${Math.min(...largest).toPrecision(2)} and ${
+      Math.max(...largest).toPrecision(2)
+    }, by what keeps them in range.`,
     caption: `${network}: the largest activation input over the test images in any run (${
       conditions(rows)
     }; dashed: range of the polynomials' fit). Methods with a run that diverged, or with an input beyond floating point, are left out.`,
@@ -216,7 +223,7 @@ function inputChart(network: string, rows: readonly Row[]): BarChart[] {
     references: [{ axis: "y", value: RANGE, label: "" }],
     series: [{
       name: "largest input",
-      values: finite.map(([, same]) => ({ value: largestOf(same, "largest_input") })),
+      values: largest.map((value) => ({ value })),
     }],
   }];
 }

@@ -17,9 +17,11 @@ import {
   coefficientText,
   conditions,
   largestOf,
+  leftOutText,
   meanOf,
   pointAt,
   runsOf,
+  runsText,
   spreadText,
   TRAINING_COLUMNS,
   trainingRow,
@@ -127,8 +129,7 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
   return {
     kind: "lines",
     name: "regularisation_sweep_accuracy",
-    see: `${bestText(rows)}; with large ones it depends on the seed.` +
-      divergedText(rows, authors),
+    see: bestText(rows) + divergedText(rows, authors),
     caption:
       `Test accuracy of ConvNet of degree 4 without the clip (${conditions(rows)}${
         spreadText(byCoefficient(rows).map(([, same]) => same))
@@ -146,10 +147,19 @@ function accuracyChart(rows: readonly Row[], reference: Reference): LineChart {
   };
 }
 
-/** The coefficient with the best mean; those beside it on either side are worse. */
+/** The coefficient with the best mean, and what the runs of the least steady one reach. */
 function bestText(rows: readonly Row[]): string {
-  const [[best]] = byCoefficient(rows).toSorted(([, a], [, b]) => accuracyOf(b).value - accuracyOf(a).value);
-  return `a coefficient of ${best.toExponential()} trains best, smaller ones lose again`;
+  const groups = byCoefficient(rows),
+    [[best]] = groups.toSorted(([, a], [, b]) => accuracyOf(b).value - accuracyOf(a).value);
+  const spreads = groups.map(([coefficient, same]) => {
+    const runs = same.map((row) => numberOf(row, "test_accuracy"));
+    return { coefficient, text: runsText(same), spread: Math.max(...runs) - Math.min(...runs) };
+  });
+  const loose = spreads.reduce((one, other) => other.spread > one.spread ? other : one);
+  return `a coefficient of ${best.toExponential()} trains best` +
+    (loose.spread === 0
+      ? "."
+      : `; at ${loose.coefficient.toExponential()} runs reach ${loose.text} %, by their seed.`);
 }
 
 /** Runs that ended in a loss that is no number, which the means count as chance. */
@@ -175,6 +185,7 @@ function logChart(rows: readonly Row[], reference: Reference, quantity: {
     own = points.filter(shown);
   if (own.length === 0) return [];
   const lost = points.length - own.length;
+  const [least, most] = [own[0], own.at(-1)!];
   const authors = authorsSeries(rows, reference, (row) => ({
     x: numberOf(row, "reg_coef"),
     y: numberOf(row, quantity.authors),
@@ -182,9 +193,12 @@ function logChart(rows: readonly Row[], reference: Reference, quantity: {
   return [{
     kind: "lines",
     name: `regularisation_sweep_${quantity.name}`,
-    see: "each tenfold coefficient keeps the inputs closer to the range, here as in the authors' runs.",
+    see: `from ${least.y.toPrecision(2)} with a coefficient of ${least.x.toExponential()} to ${
+      most.y.toPrecision(2)
+    } with ${most.x.toExponential()}: what keeps the inputs close to the range is the coefficient.`,
     caption: `${quantity.what}, without the clip, over all test images (${conditions(trained)}).` +
       (authors.length === 0 ? "" : " Hollow: the authors (Figure 5).") +
+      leftOutText(rows, trained) +
       (lost > 0 ? ` Not shown: ${lost} values of 0 or without bound.` : ""),
     x: coefficientAxis,
     y: { title: quantity.title, scale: "log" },

@@ -23,6 +23,10 @@ function cells(size: Size): RetrainingCell[] {
   }));
 }
 
+/** Whether the machine of a training rounded a product and a sum once. */
+const roundingOf = async (folder: string): Promise<unknown> =>
+  JSON.parse(await Deno.readTextFile(`${folder}/training.json`)).fma;
+
 export const retraining = defineExperiment<RetrainingCell>({
   key: "retraining",
   title: "Shipped networks trained again",
@@ -37,6 +41,7 @@ export const retraining = defineExperiment<RetrainingCell>({
     training_seed: "seed of the training",
     sha256: "of the shipped weights",
     retrained_sha256: "of those that came out now",
+    rounds_alike: "whether this machine rounds a product and a sum as that of the first training did",
     is_same: "whether they are the same",
     train_seconds: "time of the second training",
   },
@@ -58,6 +63,7 @@ export const retraining = defineExperiment<RetrainingCell>({
         training_seed: trainingSeed,
         sha256: first.sha256,
         retrained_sha256: second.sha256,
+        rounds_alike: await roundingOf(folder) === await roundingOf(`${out}/run`),
         is_same: first.sha256 === second.sha256,
         train_seconds: seconds,
       }];

@@ -68,7 +68,7 @@ export const serviceLoad = defineExperiment<LoadCell>({
     rows.map((row) => ({
       network: row["model"],
       clients: numberOf(row, "clients"),
-      "queries/s": Number(numberOf(row, "queries_per_s").toPrecision(3)),
+      "queries/s": numberOf(row, "queries_per_s"),
       "median ms": Math.round(numberOf(row, "query_median_ms")),
       "99th percentile ms": Math.round(numberOf(row, "query_p99_ms")),
       "server MB": numberOf(row, "rss_server_mb"),

@@ -259,7 +259,7 @@ export const speedupTable: DerivedTable = {
     "+ time without delay (+ bytes / bandwidth, which these links do not limit), close on the WAN (claim wan-predicted), rough on the LAN, " +
     "whose delays are as short as the machine's noise (caption of inference_latency_lan). CryptGPU, COINN, GForce: read off the authors' early " +
     "plots (May 2023, their machines); \u2020 is extrapolated beyond the picture. Public code: its HoneyBadger, measured by us without " +
-    "delay on a machine of the same kind, plus a one-way delay an exchange. Their delays: one-way delays of COINN or GForce, and what these alone take, " +
+    "delay on an AMD EPYC, plus a one-way delay an exchange. Their delays: one-way delays of COINN or GForce, and what these alone take, " +
     "which no computing can undercut. \u2021 lifted evaluates ResNet-50 with average in place of max pooling (resnet50-avg), which is another network. " +
     "We worked without the body of the paper (arXiv 2306.08538) and its tables.",
   columns: {

@@ -118,8 +118,7 @@ function accuracyChart(rows: readonly Row[]): BarChart {
   return {
     kind: "bars",
     name: "training_ablation_accuracy",
-    see:
-      "without the penalty, or with its mean in place of its sum, what training learned does not survive where nothing clips; without the clip it does.",
+    see: keptText(variants),
     caption:
       `PILLAR on ConvNet without each of its parts (${conditions(rows)}${
         spreadText(variants.map(([, same]) => same))
@@ -142,6 +141,27 @@ function accuracyChart(rows: readonly Row[]): BarChart {
   };
 }
 
+/** By how many points each variant falls from training, with the clip, to the test without it. */
+function keptText(variants: readonly (readonly [string, Row[]])[]): string {
+  const texts = variants.flatMap(([variant, same]) => {
+    if (same.some((row) => row["train_accuracy"] === "")) return [];
+    const lost = accuracyOf(same, "train_accuracy").value - accuracyOf(same).value;
+    return [`${variant} ${lost.toFixed(0)}`];
+  });
+  return texts.length === 0
+    ? "every variant has a run that diverged."
+    : `points that training has and the test without the clip has not: ${texts.join(", ")}.`;
+}
+
+/** The variants with the smallest and the largest input. */
+function largestText(variants: readonly (readonly [string, number | null])[]): string {
+  const found = variants.flatMap(([variant, value]) => value === null ? [] : [{ variant, value }])
+    .sort((a, b) => a.value - b.value);
+  const text = ({ variant, value }: { variant: string; value: number }) =>
+    `${variant} ${value.toPrecision(2)}`;
+  return `the largest inputs lie between those of ${text(found[0])} and ${text(found.at(-1)!)}.`;
+}
+
 function rangeChart(rows: readonly Row[]): BarChart[] {
   const variants = byVariant(rows.filter((row) => row["largest_input"] !== ""));
   const finite = (same: readonly Row[]) => {
@@ -152,8 +172,7 @@ function rangeChart(rows: readonly Row[]): BarChart[] {
   return [{
     kind: "bars",
     name: "training_ablation_range",
-    see:
-      "the penalty keeps the inputs near the range; without it, or with its mean, they are larger by many orders of magnitude.",
+    see: largestText(variants.map(([variant, same]) => [variant, finite(same)])),
     caption:
       `The largest activation input over the test images, without the clip (${
         conditions(rows)

@@ -135,11 +135,15 @@ const EXPERIMENTS = [
 ];
 
 /** The charts of rows, drawn. */
+/** A sentence that goes on from "What to see:". */
+const SEEN = /^[a-z].*[^.]\.$/;
+
 function draw(experiment: Experiment, rows: readonly Row[]) {
   const charts = experiment.figures(rows, reference);
   for (const chart of charts) {
     assert(chart.name.startsWith(experiment.key), chart.name);
     assertStringIncludes(renderSvg(chart), "<svg");
+    assertMatch(chart.see, SEEN);
   }
   return charts;
 }

@@ -213,9 +213,8 @@ export const truncationFailures = defineExperiment<TruncationCell>({
     name: "truncation_failures",
     see: "the counts lie on the line that the theorem predicts.",
     caption:
-      `Gross failures of local truncation against the size of the integer: measured, and the line |v| / 2^64. ${
-        liftedCaption(rows)
-      }`,
+      `Gross failures of local truncation against the size of the integer: measured, with two standard deviations of the count, and the line ` +
+      `|v| / 2^64. Sizes without a failure are left out. ${liftedCaption(rows)}`,
     x: { title: "log2 of the integer before truncation" },
     y: { title: "probability of a gross failure", scale: "log" },
     series: [

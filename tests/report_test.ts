@@ -9,6 +9,7 @@ import { renderReport, type Report, type ReportSection, summarise } from "../src
 const chart = (name: string): ChartDescription => ({
   kind: "bars",
   name,
+  see: "bars.",
   caption: `Figure <${name}> & its caption`,
   categories: ["MiniONN-BN", "ResNet-18"],
   y: { title: "time (s)" },

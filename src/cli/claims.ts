@@ -1,5 +1,6 @@
 /** `deno task claims`: checks every claim against the CSVs. */
 import * as catalogue from "../../experiments/mod.ts";
+import { isThere } from "../files/is_there.ts";
 import { claims } from "../report/claims.ts";
 import { committedResults } from "../report/results.ts";
 import { claimsTable, resultLine } from "../reproduction/claims_table.ts";
@@ -38,6 +39,9 @@ await runCommand({
     if (matrix) {
       console.log(coverageTable(catalogue));
       return 0;
+    }
+    if (!isThere(results)) {
+      throw new Error(`${results} is not there; --results is a folder with the CSVs of a run`);
     }
     const checked = await checkResults(catalogue, results, only);
     const unmeasured = !partial && checked.some(({ verdict }) => verdict === "not measured");

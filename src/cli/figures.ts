@@ -30,7 +30,7 @@ await runCommand({
     const drawn = await drawResults(catalogue, results, only);
     for (const name of drawn.figures) console.log(`${drawn.figuresFolder}/${name}.{svg,pdf,png}`);
     console.log(drawn.report);
-    for (const failure of drawn.failures) console.error(`error: not drawn: ${failure}`);
+    for (const { text } of drawn.failures) console.error(`error: not drawn: ${text}`);
     return drawn.failures.length > 0 ? 1 : 0;
   },
 });

@@ -41,7 +41,7 @@ await runCommand({
     });
     const all = answered.flat().map(({ figures }) => figures);
     if (all.length === 0) {
-      throw new Error(`no query was answered within ${options.seconds} s; give more --seconds`);
+      throw new Error(lost[0] ?? `no query was answered within ${options.seconds} s; give more --seconds`);
     }
     const times = all.map(({ offlineMs, onlineMs }) => offlineMs + onlineMs),
       online = all.map(({ onlineMs }) => onlineMs);
@@ -60,8 +60,10 @@ await runCommand({
       disturbances,
       ...{ answered: queries.answered, dealt: queries.dealt },
     } satisfies LoadResult;
-    if (options.json) console.log(JSON.stringify(result));
-    else print(result);
+    if (options.json) {
+      console.log(JSON.stringify(result));
+      for (const sentence of lost) console.error(`error: lost ${sentence}`);
+    } else print(result);
     return lost.length === 0 ? 0 : 1;
   },
 });

@@ -7,9 +7,11 @@ import { preflight, resourcesHere } from "../reproduction/preflight.ts";
 import { checkResults, experimentsOf, keysOf } from "../reproduction/check_results.ts";
 import { writeDocuments } from "../documents/documents.ts";
 import { ownFolder } from "../folders/own_folder.ts";
+import { resultLine } from "../reproduction/claims_table.ts";
 import { placesOf, presentRun, refuseCommitted } from "../reproduction/present.ts";
 import { formatDuration, Progress } from "../terminal/progress.ts";
 import {
+  checkShard,
   isToRun,
   originsOf,
   parseShard,
@@ -40,7 +42,7 @@ await runCommand({
     "of the claims about time open.",
   ],
   time: "smoke: about 4 min, quick: about 30 min, full: about 6 hours; told again before it starts",
-  disk: "a few MB, and at quick and full 0.9 GB of caches",
+  disk: "a few MB, and at quick and full 0.9 GB of caches and random networks",
   examples: [
     "reproduce --size smoke",
     "reproduce --size quick --only polynomial_fit",
@@ -55,7 +57,10 @@ await runCommand({
       help: "these experiments only; a table that is derived from others measures those",
     },
     resume: { type: "boolean", help: "keep the cells that an earlier run of this size and seed completed" },
-    long: { type: "boolean", help: "also run the cells that take more than 20 minutes each" },
+    long: {
+      type: "boolean",
+      help: "also run the cells that are marked long, most of them of 16 minutes and more",
+    },
     shard: {
       type: "string",
       pattern: /^\d+\/\d+$/,
@@ -102,15 +107,25 @@ await runCommand({
     }
     const { run: plan, left, notes } = preflight(whole, resourcesHere());
     for (const note of notes) console.error(note);
+    if (plan.length === 0 && shard && left.length === 0) {
+      console.error(`shard ${shard.index} of ${shard.count} has no cell of this run`);
+      return 0;
+    }
     if (plan.length === 0) {
+      const isLarger = size !== "full" && chosen.some(({ cells }) => cells("full").length > 0);
       throw new Error(
         `nothing can be measured here: at size ${size} ${chosen.map(({ key }) => key).join(", ")} ${
           chosen.length === 1 ? "has" : "have"
         } no cell for this machine${
-          left.length > 0 ? "" : "; trained networks want their test images: deno task data --get cifar10"
+          left.length > 0
+            ? ""
+            : isLarger
+            ? "; it may have some at --size full"
+            : "; trained networks want their test images: deno task data --get cifar10"
         }`,
       );
     }
+    if (shard) await checkShard(whole, identity, folder);
     const todo = plan.filter(isToRun);
     await setAside(chosen, folder, plan);
     const done = plan.length - todo.length;
@@ -133,7 +148,10 @@ await runCommand({
       );
       return complete ? 0 : 1;
     }
-    if (failed.length === plan.length) return 1;
+    if (failed.length === plan.length) {
+      console.log(resultLine([], 1));
+      return 1;
+    }
     await repeatNoisy(chosen, identity, folder, COMMITTED);
     return await presentRun(catalogue, chosen, size, folder, {
       publishing: results === undefined,

@@ -16,12 +16,12 @@ export function latencyPart(sources: Sources): string {
     net: "loopback",
   });
   const without = where(own, { profile: "none" });
-  const first = without[0];
-  if (first === undefined) return "No rows of ResNet-18 are committed.";
+  if (without.length === 0) return "No rows of ResNet-18 are committed.";
+  const each = (column: string) => [...new Set(without.map((row) => row[column]))].join(", ");
   return [
     table(without.map((row) => latencyRow(row, own, theirs))),
     paragraph(
-      `Size \`${first["size"]}\`, seed ${first["seed"]}, commit \`${first["commit"]}\`, ${first["machine"]}.`,
+      `Size \`${each("size")}\`, seed ${each("seed")}, commit \`${each("commit")}\`, ${each("machine")}.`,
     ),
   ].join("\n\n");
 }

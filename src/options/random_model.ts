@@ -7,7 +7,6 @@ import { measureRanges, type Ranges, rangesOf } from "../models/ranges.ts";
 import { countModel } from "../models/counts.ts";
 import { checkWeights, randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
-import { isThere } from "../files/is_there.ts";
 import { checkWritable } from "../folders/writable.ts";
 import { formatActivation } from "../training/activations.ts";
 
@@ -63,14 +62,13 @@ async function randomModelFolder(
   const folder = fileURLToPath(
     new URL(`../../build/models/${name}-${classes}-${function_}-${seed}-audited`, import.meta.url),
   );
-  try {
-    await Deno.stat(`${folder}/model.json`);
-  } catch {
-    checkWritable(folder);
-    const graph = buildModel(name, classes), weights = usableRandomWeights(graph, seed, activation);
-    const audited = await auditRandomModel(graph, weights, activation);
-    // Somebody else has made the same one meanwhile, and may read it.
-    if (isThere(`${folder}/model.json`)) return folder;
+  const isMade = () => Deno.stat(`${folder}/model.json`).then(() => true, () => false);
+  if (await isMade()) return folder;
+  checkWritable(folder);
+  const graph = buildModel(name, classes), weights = usableRandomWeights(graph, seed, activation);
+  const audited = await auditRandomModel(graph, weights, activation);
+  // Somebody may have made the same one meanwhile, and read it.
+  if (!await isMade()) {
     await writeModelFolder(folder, { model: name, classes, activation, ...audited }, weights);
   }
   return folder;

@@ -17,6 +17,7 @@ import { HERMITE } from "../training/hermite.ts";
 import type { Recipe, Run } from "../training/recipe.ts";
 import type { GivenWeights } from "../training/start.ts";
 import { trainingGraph } from "../training/training_graph.ts";
+import { cappedScales } from "../training/update_rules.ts";
 import { UsageError } from "../terminal/command.ts";
 
 /** A trained network, where it lies, and the SHA-256 of its weights. */
@@ -105,12 +106,20 @@ export function checkRecipe(recipe: Recipe, start: StartingNetwork | undefined):
 
 /** Rules that would undo what the network is, or do nothing. */
 function checkRules(
-  { activation, muon, learningRate, zeroResidual, replacement }: Recipe,
+  { activation, muon, learningRate, zeroResidual, replacement, scaleCap }: Recipe,
   graph: Graph,
 ): void {
   if (activation === HERMITE && (zeroResidual || replacement !== null)) {
     throw new UsageError(
       `--zero-residual and --replacement do not go with ${HERMITE}, whose square is a sum of its own; leave them out`,
+    );
+  }
+  if (zeroResidual && !graph.nodes.some(({ op }) => op === "add")) {
+    throw new UsageError(`--zero-residual: ${graph.name} has no residual blocks; leave it out`);
+  }
+  if (scaleCap !== null && cappedScales(graph).length === 0) {
+    throw new UsageError(
+      `--scale-cap: ${graph.name} has no batch norm right before an activation; leave it out`,
     );
   }
   if (muon === null) return;

@@ -159,10 +159,10 @@ export function recipeFrom(options: RecipeOptions, start?: StartingNetwork): Rec
     whitening: onOr(options.whitening, recipe.whitening),
     zeroResidual: onOr(options.zeroResidual, recipe.zeroResidual),
     muon: numberOrOff(options.muon, recipe.muon),
-    scaleCap: numberOrOff(options.scaleCap, recipe.scaleCap),
+    scaleCap: boundOrOff("scale-cap", options.scaleCap, recipe.scaleCap),
     labelSmoothing: options.labelSmoothing ?? recipe.labelSmoothing,
-    gradientNorm: numberOrOff(options.gradientNorm, recipe.gradientNorm),
-    clip: numberOrOff(options.clip, recipe.clip),
+    gradientNorm: boundOrOff("gradient-norm", options.gradientNorm, recipe.gradientNorm),
+    clip: boundOrOff("clip", options.clip, recipe.clip),
     replacement: replacementFrom(options.replacement, recipe, options.epochs ?? recipe.epochs),
     penalty: penaltyFrom(options, recipe.penalty),
   };
@@ -237,7 +237,17 @@ function replacementFrom(
 
 function numberOrOff(text: string | undefined, otherwise: number | null): number | null {
   if (text === undefined) return otherwise;
-  return text.toLowerCase() === "off" ? null : Number(text);
+  if (text.toLowerCase() === "off") return null;
+  const number = Number(text);
+  if (Number.isFinite(number)) return number;
+  throw new UsageError(`"${text}" is beyond the numbers that there are; give a smaller one, or off`);
+}
+
+/** A bound of 0 would leave nothing of what it bounds. */
+function boundOrOff(flag: string, text: string | undefined, otherwise: number | null): number | null {
+  const bound = numberOrOff(text, otherwise);
+  if (bound === null || bound > 0) return bound;
+  throw new UsageError(`--${flag} accepts bounds above 0, got "${text}"; off takes it away`);
 }
 
 function penaltyFrom(options: RecipeOptions, preset: PenaltyRecipe | null): PenaltyRecipe | null {

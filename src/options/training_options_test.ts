@@ -42,7 +42,7 @@ it("recipeFrom() turns each further rule on and off", () => {
   const all = recipe(
     ..."--preset=convnet-pillar --schedule=linear --nesterov=on --decay-norms=off --decay-biases=off --flip=alternating"
       .split(" "),
-    ..."--warm-up=2.5 --tail-average=0.25 --whitening=on --zero-residual=on --muon=0.02 --cutout=8 --scale-cap=1.25 --replacement=1.5 --penalty-reduction=hinge"
+    ..."--warm-up=2.5 --tail-average=0.25 --whitening=on --muon=0.02 --cutout=8 --scale-cap=1.25 --replacement=1.5 --penalty-reduction=hinge"
       .split(" "),
   );
   assertEquals(all, {
@@ -50,7 +50,6 @@ it("recipeFrom() turns each further rule on and off", () => {
     ...{ schedule: "linear", nesterov: true, decayNorms: false, decayBiases: false, tailAverage: 0.25 },
     ...{
       whitening: true,
-      zeroResidual: true,
       muon: 0.02,
       cutout: 8,
       scaleCap: 1.25,
@@ -61,6 +60,17 @@ it("recipeFrom() turns each further rule on and off", () => {
     penalty: { ...preset.penalty!, reduction: "hinge" },
   });
   assertEquals(recipe("--preset=convnet-pillar", "--flip=off", "--tail-average=off").augment.flip, false);
+  assertEquals(recipe("--model=resnet20", "--zero-residual=on").zeroResidual, true);
+  assertThrows(() => recipe("--model=convnet", "--zero-residual=on"), UsageError, "has no residual blocks");
+  assertThrows(() => recipe("--model=minionn", "--scale-cap=1"), UsageError, "no batch norm right before");
+  for (const option of ["clip", "scale-cap", "gradient-norm"]) {
+    assertThrows(() => recipe("--model=convnet", `--${option}=0`), UsageError, "accepts bounds above 0");
+  }
+  assertThrows(
+    () => recipe("--model=convnet", "--clip=1e999"),
+    UsageError,
+    "beyond the numbers that there are",
+  );
   assertThrows(() => recipe("--model=convnet", "--tail-average=2"), UsageError, "parts up to 1");
   assertThrows(() => recipe("--model=convnet", "--cutout=0"), UsageError, "whole pixels from 1 on");
   assertThrows(() => recipe("--model=convnet", "--replacement=0"), UsageError, "epochs above 0");

@@ -48,6 +48,9 @@ it("private-accuracy allows a tenth of a point, or one of few images", () => {
   assertEquals(of(69.7)[0], "fails");
   assertEquals([of(68, 50)[0], of(67.9, 50)[0]], ["holds", "fails"]);
   assertEquals([of(70.1, 10_000)[0], of(70.2, 10_000)[0]], ["holds", "fails"]);
+  // Thirty images that depart are sixteen by chance.
+  const more = { agreement: 99.7 };
+  assertEquals([of(70.16, 10_000, more)[0], of(70.17, 10_000, more)[0]], ["holds", "fails"]);
   // What the audit refuses is no network for a small ring; by 64-bit words it counts.
   assertEquals(of(60, 10_000, { audited: false })[0], "holds");
   assertEquals(of(60, 10_000, { audited: false, protocol: "espn" })[0], "fails");
@@ -138,7 +141,7 @@ for (const [id, option] of [["smallest-ring", "--ring-bits"], ["smallest-angle",
   it(`${id} wants no loss at its number of bits, says from where on there is none, and reads ${option} alone`, () => {
     const at = (...lossless: readonly (readonly [number, boolean])[]) =>
       lossless.map(([bits, is_lossless]) => ({
-        ...{ weights: "results/models/one", protocol: "waves", option, bits, is_lossless },
+        ...{ weights: "results/models/one", model: "convnet", protocol: "waves", option, bits, is_lossless },
       }));
     const most = id === "smallest-ring" ? 30 : 10, rows = at([4, false], [6, true], [8, true], [most, true]);
     assertEquals(check(id, rows), ["holds", "one by waves: from 6 bits on"]);
@@ -170,4 +173,6 @@ it("retrained-bits fails by one network that comes out another", () => {
   const one = { weights: "results/models/one", is_same: true };
   assertEquals(check("retrained-bits", [one]), ["holds", "one the same"]);
   assertEquals(check("retrained-bits", [one, { ...one, is_same: false }])[0], "fails");
+  const elsewhere = { ...one, is_same: false, rounds_alike: false };
+  assertEquals(check("retrained-bits", [one, elsewhere])[0], "not judged here");
 });

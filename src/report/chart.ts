@@ -39,7 +39,7 @@ interface ChartBase {
   /** What is drawn: one or two sentences under the figure in the report. */
   readonly caption: string;
   /** What to see in it: the end of a sentence that begins with these words. */
-  readonly see?: string;
+  readonly see: string;
   /** One column of a two-column paper (340 px) or both (700 px). Default: single. */
   readonly width?: "single" | "double";
   /** Height in pixels; chosen from the width if left out. */
@@ -73,6 +73,8 @@ export interface BarChart extends ChartBase {
   readonly markName?: string;
   /** Writes the value over each bar. */
   readonly labels?: boolean;
+  /** Categories have few of the series: bars stand in the middle of theirs, not each series in a place of its own. */
+  readonly centred?: boolean;
 }
 
 /** A point of a line and its spread, if it has one. */

@@ -255,6 +255,7 @@ function datasets(chart: ChartDescription): Dataset[] {
       // The plugin below fills the bars; Chart.js computes their place and draws the whiskers.
       backgroundColor: "transparent",
       borderWidth: 0,
+      skipNull: chart.centred ?? false,
       categoryPercentage: chart.series.length > 1 ? 0.82 : 0.6,
       barPercentage: 0.9,
       ...errorBars(ink.text, values.some((value) => measured(value)?.low !== undefined), 0.45),

@@ -7,6 +7,7 @@ import { layOut, prepareCharts, renderPdf, renderPng, renderSvg } from "./charts
 const bars: BarChart = {
   kind: "bars",
   name: "example_bars",
+  see: "bars.",
   caption: "Time < bytes & \u201cmore\u201d",
   categories: ["MiniONN-BN", "ResNet-18"],
   y: { title: "time (s)", scale: "log" },
@@ -20,6 +21,7 @@ const bars: BarChart = {
 const lines: LineChart = {
   kind: "lines",
   name: "example_lines",
+  see: "lines.",
   caption: "Error against degree",
   x: { title: "degree" },
   y: { title: "error" },

@@ -54,9 +54,9 @@ const REFERENCE_MS: Readonly<Record<string, (data: Data) => number>> = {
 /** Experiments whose rows have a gauge. */
 const GAUGED = ["inference_latency", "speed_of_plaintext"];
 
-/** The least median of a gauge in the run of a row; infinite where the run has none. */
-function fastestMs({ commit = "", size = "", gauge = "" }: Row, data: Data): number {
-  const rows = GAUGED.flatMap((key) => where(data.rows(key), { commit, size, gauge }));
+/** The least median of a gauge in the run of a row, on its machine: shards may be of several; infinite where the run has none. */
+function fastestMs({ commit = "", size = "", machine = "", gauge = "" }: Row, data: Data): number {
+  const rows = GAUGED.flatMap((key) => where(data.rows(key), { commit, size, machine, gauge }));
   return Math.min(...rows.map((row) => numberOf(row, "gauge_ms")));
 }
 
@@ -79,8 +79,8 @@ function read(row: Row, [name, ms, q1, q3]: readonly (string | undefined)[], dat
 /** The gauge beside the cell of a row, or else TensorFlow.js in `speed_of_plaintext` of the same run. */
 export function gaugeOf(row: Row, data: Data): Gauge | undefined {
   if (row["gauge"]) return read(row, [row["gauge"], "gauge_ms", "gauge_q1_ms", "gauge_q3_ms"], data);
-  const { commit = "", size = "" } = row;
-  const run = { commit, size, profile: "none", model: "resnet18", tfjs_activation: "relu" };
+  const { commit = "", size = "", machine = "" } = row;
+  const run = { commit, size, machine, profile: "none", model: "resnet18", tfjs_activation: "relu" };
   const [plaintext] = where(data.rows("speed_of_plaintext"), run);
   return plaintext && read(plaintext, ["TensorFlow.js", "tfjs_ms"], data);
 }
@@ -129,8 +129,11 @@ const MOST_P99_MS = 1;
  * Why a time set by the shaper may be too long: without shaping, in the same run, a ping takes as long as on the LAN, or one in
  * a hundred far longer. Shaping only adds to what the machine takes to wake a receiver.
  */
-export function loopbackNoise({ commit = "", size = "" }: Row, data: Data): Obstacle | undefined {
-  const [loopback] = where(data.rows("network_calibration"), { profile: "none", commit, size });
+export function loopbackNoise(
+  { commit = "", size = "", machine = "" }: Row,
+  data: Data,
+): Obstacle | undefined {
+  const [loopback] = where(data.rows("network_calibration"), { profile: "none", commit, size, machine });
   if (loopback === undefined) return undefined;
   const ping = numberOf(loopback, "measured_rtt_ms"), slow = optionalNumber(loopback, "rtt_p99_ms");
   if (ping >= LAN_RTT_MS) return noise(`where loopback alone takes ${ping.toFixed(3)} ms`);

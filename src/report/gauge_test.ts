@@ -35,6 +35,8 @@ describe("noiseOf()", () => {
     const run = { inference_latency: [row(20)], speed_of_plaintext: [{ ...row(15), commit: "another" }] };
     const text = (row: Row) => noiseOf(row, data(run))?.text;
     assertEquals(text(row(22)), undefined);
+    // Shards of one run may be of several machines: a fast one makes no slow one noisy.
+    assertEquals(text({ ...row(30), machine: "AMD EPYC of another generation" }), undefined);
     assertEquals(text(row(30)), "where TensorFlow.js takes 30.0 ms in place of 20.0");
   });
   it("names other processes that worked at the same time, whatever the gauge says", () => {
@@ -69,12 +71,16 @@ describe("noiseOf()", () => {
 });
 
 describe("gaugeOf()", () => {
-  const old = { cell: "a cell", commit: "abc", size: "quick" };
+  const old = { cell: "a cell", commit: "abc", size: "quick", machine: EPYC };
   const run = { ...old, profile: "none", model: "resnet18", tfjs_activation: "relu", tfjs_ms: "68" };
   it("is TensorFlow.js of the same run for rows without one of their own", () => {
     const gauge = { name: "TensorFlow.js", ms: 68, quietMs: 34 };
     assertEquals(gaugeOf(old, data({ speed_of_plaintext: [run] })), gauge);
-    for (const other of [{ commit: "def" }, { size: "full" }, { profile: "lan" }, { model: "resnet32" }]) {
+    for (
+      const other of [{ commit: "def" }, { size: "full" }, { profile: "lan" }, { model: "resnet32" }, {
+        machine: "another",
+      }]
+    ) {
       assertEquals(gaugeOf(old, data({ speed_of_plaintext: [{ ...run, ...other }] })), undefined);
     }
   });
@@ -82,15 +88,17 @@ describe("gaugeOf()", () => {
 
 describe("loopbackNoise()", () => {
   const found = (ping: string, slow: string, other: Row = {}) => {
-    const loopback = { profile: "none", commit: "abc", size: "quick", measured_rtt_ms: ping };
+    const run = { commit: "abc", size: "quick", machine: EPYC };
+    const loopback = { ...run, profile: "none", measured_rtt_ms: ping };
     const rows = [{ ...loopback, rtt_p99_ms: slow, ...other }];
-    return loopbackNoise({ commit: "abc", size: "quick" }, data({ network_calibration: rows }))?.text;
+    return loopbackNoise(run, data({ network_calibration: rows }))?.text;
   };
   it("is what loopback of the same run takes without shaping", () => {
     assertEquals(found("0.041", "0.32"), undefined);
     assertEquals(found("0.38", "0.5"), "where loopback alone takes 0.380 ms");
     assertEquals(found("0.041", "4.2"), "where one loopback ping in a hundred takes 4.2 ms");
     assertEquals(found("0.38", "5", { commit: "def" }), undefined);
+    assertEquals(found("0.38", "5", { machine: "another" }), undefined);
   });
 });
 

@@ -13,7 +13,7 @@ export interface ReportFigure {
   readonly name: string;
   readonly caption: string;
   /** What to see in it, in one sentence. */
-  readonly see?: string;
+  readonly see: string;
   /** The figure as inline SVG. */
   readonly svg: string;
 }
@@ -126,15 +126,18 @@ dt { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; 
 `;
 
 /** A number or a range of two, perhaps with the mark of a footnote. */
-const numeric = /^([\d.]+ to )?[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?x?[*\u2020]?\u2021?$/i;
+const numeric = /^Infinity$|^([\d.]+ to )?[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?x?[*\u2020]?\u2021?$/i;
 
 function renderTable(
   rows: readonly Readonly<Record<string, CsvValue>>[],
   columns = Object.keys(rows[0] ?? {}),
 ): string {
   // Four digits are enough to read; the rows below have all that the CSV has.
-  const short = (value: CsvValue) =>
-    typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value;
+  const short = (value: CsvValue) => {
+    if (typeof value !== "number" || Number.isInteger(value)) return value;
+    // What lies beyond floating point must not look like what is not there.
+    return Number.isFinite(value) ? Number(value.toPrecision(4)) : String(value);
+  };
   const texts = rows.map((row) => columns.map((column) => csvText(short(row[column]))));
   const number = columns.map((_, c) => texts.every((row) => row[c] === "" || numeric.test(row[c])));
   const cell = (tag: "th" | "td") => (text: string, c: number) =>
@@ -208,7 +211,7 @@ function distinct(rows: readonly Row[], column: string): string {
 const ONE_COLUMN_PX = 340;
 
 function renderFigure({ svg, caption, see }: ReportFigure): string {
-  const seen = see === undefined ? "" : `<b>What to see: ${escape(see)}</b><br>`;
+  const seen = `<b>What to see: ${escape(see)}</b><br>`;
   const wide = Number(/ width="(\d+)"/.exec(svg)?.[1] ?? 0) > ONE_COLUMN_PX;
   const plot = wide ? svg.replace("<svg ", '<svg class="wide" ') : svg;
   return `<figure><div class="plot">${plot}</div><figcaption>${seen}${escape(caption)}</figcaption></figure>`;

@@ -16,6 +16,7 @@ import {
   timings,
 } from "./gauge.ts";
 import { isOnSmallRing, SMALL_RING_PROTOCOLS } from "./small_rings.ts";
+import { span } from "./statistics.ts";
 
 /** Exchanges of the paper's layout with one-exchange activations and with exact ReLU. */
 const PAPER_EXCHANGES: Readonly<Record<string, readonly [single: number, relu: number]>> = {
@@ -79,11 +80,6 @@ function pairs(
 const sum = (rows: readonly Row[], figure: (row: Row) => number): number =>
   rows.reduce((total, row) => total + figure(row), 0);
 
-const range = (values: readonly number[], digits: number) =>
-  values.length === 1
-    ? values[0].toFixed(digits)
-    : `${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)}`;
-
 const perActivation = (rows: readonly Row[], protocol: string): number | undefined => {
   const row = where(rows, { protocol })[0];
   return row && numberOf(row, "bytes_client") / numberOf(row, "elements");
@@ -101,7 +97,7 @@ const LIMITS: Readonly<Record<string, readonly [exchanges: number, bytes: number
 };
 
 const showTimings = (found: readonly Timing[], digits: number) =>
-  range(found.map(({ ratio }) => ratio), digits);
+  span(found.map(({ ratio }) => ratio), digits);
 
 /** Speed-ups over the public code, and whether ours are from the kind of machine on which that was measured. */
 interface SpeedUps {
@@ -172,8 +168,8 @@ const speedClaim = (
     unjudged: ({ speedUps, sameKind }) => sameKind ? excuse(speedUps, (ratio) => ratio >= least) : OTHER_KIND,
     show: ({ speedUps }) => {
       const isFastest = speedUps.every(({ ratio, overFastest }) => ratio === overFastest),
-        overFastest = `; over its fastest polynomial protocol ${
-          range(speedUps.map(({ overFastest }) => overFastest), 1)
+        overFastest = `; over the fastest polynomial protocol of it and of CrypTen ${
+          span(speedUps.map(({ overFastest }) => overFastest), 1)
         }x`;
       return `${showTimings(speedUps, 1)}x${isFastest ? "" : overFastest}`;
     },
@@ -324,6 +320,7 @@ export const inferenceClaims: readonly Claim[] = [
     measure(rows) {
       // The error on small rings, which is larger, has a table of its own.
       const own = rows.filter((row) => !isOnSmallRing(row["activation"]));
+      if (own.length === 0) return undefined;
       const error = (row: Row, least: number) =>
         row["argmax_agrees"] === "true"
           ? numberOf(row, "logit_error") / Math.max(least, numberOf(row, "largest_logit"))
@@ -614,7 +611,7 @@ export const inferenceClaims: readonly Claim[] = [
     measure: (rows) => {
       const audited = where(rows, { audited: "true" }), lifted = where(audited, { protocol: "lifted" });
       const accepted = where(lifted, { refused: "false" });
-      if (accepted.length === 0) return undefined;
+      if (lifted.length === 0) return undefined;
       const excess = accepted.map((row) => {
         const others = where(audited, { target: row["target"] }).filter((other) => other !== row);
         return numberOf(row, "spoiled_logits") -
@@ -622,16 +619,18 @@ export const inferenceClaims: readonly Claim[] = [
       });
       const sizesOf = (rows: readonly Row[]) => rows.map((row) => numberOf(row, "target"));
       return {
-        excess: Math.max(...excess),
+        excess: Math.max(0, ...excess),
         sizes: sizesOf(accepted),
         refused: sizesOf(where(lifted, { refused: "true" })),
       };
     },
     test: ({ excess, refused }) => excess <= 0.005 && Math.min(Infinity, ...refused) > 2 * FITTED_RANGE,
     show: ({ excess, sizes, refused }) =>
-      `${(100 * excess).toFixed(1)} % more at inputs of ${sizes.join(", ")}${
-        refused.length === 0 ? "" : `; refused at ${refused.join(", ")}`
-      }`,
+      `${
+        sizes.length === 0
+          ? "none accepted"
+          : `${(100 * excess).toFixed(1)} % more at inputs of ${sizes.join(", ")}`
+      }${refused.length === 0 ? "" : `; refused at ${refused.join(", ")}`}`,
   }),
   claim<number>({
     id: "truncation-probability",
@@ -642,13 +641,13 @@ export const inferenceClaims: readonly Claim[] = [
     expected: "measured = predicted",
     tolerance: "within 5 standard deviations of the count",
     refuted: "one cell whose count of failures is more than 5 standard deviations from the prediction",
-    measure: (rows) =>
-      Math.max(
-        ...rows.filter((row) => row["predicted"] !== "").map((row) => {
-          const expected = numberOf(row, "predicted") * numberOf(row, "trials");
-          return Math.abs(numberOf(row, "failures") - expected) / Math.sqrt(Math.max(1, expected));
-        }),
-      ),
+    measure(rows) {
+      const deviations = rows.filter((row) => row["predicted"] !== "").map((row) => {
+        const expected = numberOf(row, "predicted") * numberOf(row, "trials");
+        return Math.abs(numberOf(row, "failures") - expected) / Math.sqrt(Math.max(1, expected));
+      });
+      return deviations.length === 0 ? undefined : Math.max(...deviations);
+    },
     test: (deviations) => deviations <= 5,
     show: (deviations) => `${deviations.toFixed(1)} standard deviations at most`,
   }),

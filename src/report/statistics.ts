@@ -21,6 +21,12 @@ export function quartiles(values: readonly number[]): { low: number; high: numbe
   return { low: quantile(values, 0.25), high: quantile(values, 0.75) };
 }
 
+/** "1.1 to 1.9": the least and the largest value; one number where they read alike. */
+export function span(values: readonly number[], digits: number): string {
+  const [least, most] = [0, 1].map((q) => quantile(values, q).toFixed(digits));
+  return least === most ? least : `${least} to ${most}`;
+}
+
 /** Arithmetic mean. */
 export function mean(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError("statistics of an empty list");

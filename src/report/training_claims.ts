@@ -36,7 +36,8 @@ const showRange = (values: readonly number[]) =>
 
 /** Accuracies with and without the clip of networks trained with the clip alone. */
 interface ClipOnly {
-  readonly training: number;
+  /** In training_ablation, where that was run too. */
+  readonly training: number | undefined;
   readonly clipped: number;
   readonly unclipped: number;
   readonly largest: number;
@@ -136,9 +137,11 @@ export const trainingClaims: readonly Claim[] = [
       const [clipped, unclipped] = ["clip", "no clip"].map((inference) => where(own, { inference }));
       const trained = where(data.rows("training_ablation"), { variant: "no penalty" })
         .filter((row) => row["train_accuracy"] !== "");
-      if (clipped.length === 0 || unclipped.length === 0 || trained.length === 0) return undefined;
+      if (clipped.length === 0 || unclipped.length === 0) return undefined;
       return {
-        training: mean(trained.map((row) => numberOf(row, "train_accuracy"))),
+        training: trained.length === 0
+          ? undefined
+          : mean(trained.map((row) => numberOf(row, "train_accuracy"))),
         clipped: accuracy(clipped),
         unclipped: accuracy(unclipped),
         largest: largestInput(unclipped),
@@ -146,8 +149,8 @@ export const trainingClaims: readonly Claim[] = [
     },
     test: ({ clipped, unclipped }) => clipped > 40 && unclipped < clipped - 10,
     show: ({ training, clipped, unclipped, largest }) =>
-      `training ${percent(training)}, with clip ${percent(clipped)}, without ${
-        percent(unclipped)
-      }, largest input ${largest.toPrecision(2)}`,
+      `${training === undefined ? "" : `training ${percent(training)}, `}with clip ${
+        percent(clipped)
+      }, without ${percent(unclipped)}, largest input ${largest.toPrecision(2)}`,
   }),
 ];

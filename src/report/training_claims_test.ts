@@ -106,5 +106,5 @@ it("clip-alone-deceives wants health in training and a loss in inference", () =>
   ]);
   assertEquals(check("clip-alone-deceives", tables(50))[0], "fails");
   assertEquals(check("clip-alone-deceives", tables(5, 30))[0], "fails");
-  assertEquals(check("clip-alone-deceives", { ...tables(25), training_ablation: [] })[0], "not measured");
+  assertEquals(check("clip-alone-deceives", { ...tables(25), training_ablation: [] })[0], "holds");
 });

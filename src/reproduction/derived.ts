@@ -5,7 +5,7 @@ import { type CsvTable, csvText, type Row, writeCsv } from "../report/csv.ts";
 /** Derived tables by key, and which could not be computed and why. */
 export interface Derived {
   readonly tables: ReadonlyMap<string, CsvTable>;
-  readonly failures: readonly string[];
+  readonly failures: readonly { readonly key: string; readonly text: string }[];
 }
 
 /** Computes the derived tables whose sources are there. */
@@ -14,7 +14,7 @@ export function deriveTables(
   measured: ReadonlyMap<string, CsvTable>,
   reference: (name: string) => readonly Row[],
 ): Derived {
-  const tables = new Map<string, CsvTable>(), failures: string[] = [];
+  const tables = new Map<string, CsvTable>(), failures: Derived["failures"][number][] = [];
   for (const table of list) {
     if (!table.from.every((key) => measured.has(key))) continue;
     try {
@@ -22,7 +22,8 @@ export function deriveTables(
       if (rows.length === 0) continue;
       tables.set(table.key, { comments: commentsOf(table), columns: csvColumns(table), rows });
     } catch (error) {
-      failures.push(`${table.key}: ${error instanceof Error ? error.message : String(error)}`);
+      const reason = error instanceof Error ? error.message : String(error);
+      failures.push({ key: table.key, text: `${table.key}: ${reason}` });
     }
   }
   return { tables, failures };

@@ -31,5 +31,5 @@ it("deriveTables() leaves out what has no source, and tells what it cannot compu
   const broken = { ...table, key: "broken", rows: () => [{ m: 1 }] };
   const { tables, failures } = deriveTables([{ ...table, from: ["other"] }, broken], timing, noReference);
   assertEquals([...tables.keys()], []);
-  assertEquals(failures, ['broken: it gave a value for "m", which is not a column']);
+  assertEquals(failures, [{ key: "broken", text: 'broken: it gave a value for "m", which is not a column' }]);
 });

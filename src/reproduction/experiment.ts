@@ -24,7 +24,7 @@ export interface Cell {
   readonly memoryMB?: number;
   /** Disk that it takes beside its CSV, where that is more than a few MB. */
   readonly diskMB?: number;
-  /** Takes more than about 20 minutes: run with `reproduce --long` alone; otherwise its committed rows stay. */
+  /** For a full run too long, about 20 minutes for most: run with `reproduce --long` alone; otherwise its committed rows stay. */
   readonly long?: boolean;
   /** What it wants and this checkout has not, a part of a sentence: it is not run, and its committed rows stay. */
   readonly lacks?: string;

@@ -24,8 +24,13 @@ export interface DrawnResults {
   readonly figures: readonly string[];
   readonly figuresFolder: string;
   readonly report: string;
-  /** What could not be drawn, and why; the rest was. */
-  readonly failures: readonly string[];
+  /** What could not be drawn, of which result, and why; the rest was. */
+  readonly failures: readonly DrawingFailure[];
+}
+
+interface DrawingFailure {
+  readonly key: string;
+  readonly text: string;
 }
 
 /**
@@ -49,7 +54,9 @@ export async function drawResults(
   const judged = isCommitted(folder) ? undefined : [...tables.keys()];
   const claims = checkClaims(dataOf(tables, reference), judged);
   const progress = new Progress("tables drawn", tables.size), target = figuresFolder(folder);
-  const names: string[] = [], failures = [...derived.failures], drawn = new Map<string, ReportSection>();
+  const names: string[] = [],
+    failures: DrawingFailure[] = [...derived.failures],
+    drawn = new Map<string, ReportSection>();
   for (const result of allResults) {
     const table = tables.get(result.key);
     if (!table) continue;
@@ -57,7 +64,7 @@ export async function drawResults(
     const isWritten = only === undefined || only.includes(result.key);
     const section = await drawSection(result, table, reference, isWritten ? target : undefined, note);
     drawn.set(result.key, section.section);
-    failures.push(...section.failures);
+    failures.push(...section.failures.map((text) => ({ key: result.key, text })));
     if (isWritten) names.push(...section.section.figures.map(({ name }) => name));
   }
   progress.finish();
@@ -73,7 +80,7 @@ export async function drawResults(
         "report. Every number on this page comes from the CSV files beside it.",
       claims,
       coverage: claimCoverage(catalogue).filter(({ id }) => claims.some((claim) => claim.id === id)),
-      failures,
+      failures: failures.map(({ text }) => text),
       leading: sectionsOf(leading),
       sections: sectionsOf(allResults.filter((result) => !leading.includes(result))),
     }),
@@ -105,7 +112,7 @@ async function drawSection(
     const figure = await attempt(`figure ${chart.name}`, async () => {
       const { name, caption, see } = chart, svg = renderSvg(chart);
       if (target !== undefined) await writeChart(chart, target);
-      return { name, caption, svg, ...(see === undefined ? {} : { see }) };
+      return { name, caption, svg, see };
     });
     if (figure) figures.push(figure);
   }
@@ -158,7 +165,10 @@ export async function presentRun(
   folder: string,
   { publishing, refresh, broke = false, verbose }: PresentOptions,
 ): Promise<ExitCode> {
-  const drawn = await drawResults(catalogue, folder), failures = [...drawn.failures];
+  const drawn = await drawResults(catalogue, folder), keys = keysOf(catalogue, chosen);
+  const failures = new Set(drawn.failures.map(({ text }) => text));
+  // What lies in the folder from an earlier run is no fault of this one.
+  let isWhole = drawn.failures.every(({ key }) => !keys.includes(key));
   console.error(`figures: ${drawn.figuresFolder}, report: ${drawn.report}`);
   if (publishing) {
     await ownFolderInTurn(committedResults);
@@ -175,17 +185,20 @@ export async function presentRun(
     if (news.length > 0) {
       const committed = await drawResults(catalogue, committedResults, news);
       console.error(`figures: ${committed.figuresFolder}, report: ${committed.report}`);
-      failures.push(...committed.failures.filter((failure) => !failures.includes(failure)));
+      for (const { text } of committed.failures) failures.add(text);
+      if (committed.failures.some(({ key }) => keys.includes(key))) isWhole = false;
       await refresh().then(
         (paths) => paths.forEach((path) => console.error(`${path} is new`)),
-        (error) => failures.push(`the documents: ${error instanceof Error ? error.message : String(error)}`),
+        (error) => {
+          failures.add(`the documents: ${error instanceof Error ? error.message : String(error)}`);
+          isWhole = false;
+        },
       );
     }
   }
   for (const failure of failures) console.error(`not drawn: ${failure}`);
-  const keys = keysOf(catalogue, chosen),
-    claims = drawn.claims.filter(({ experiment }) => keys.includes(experiment));
-  const code = exitCodeOf(claims, broke || failures.length > 0);
+  const claims = drawn.claims.filter(({ experiment }) => keys.includes(experiment));
+  const code = exitCodeOf(claims, broke || !isWhole);
   console.log(`${claimsTable(claims, { verbose })}\n\n${resultLine(claims, code)}`);
   return code;
 }

@@ -159,6 +159,25 @@ export async function setAside(
   }
 }
 
+/** Throws an Error where a folder holds rows of this run that the plan of a shard does not have: those of another shard. */
+export async function checkShard(
+  plan: readonly PlannedCell[],
+  { size, seed }: Pick<RunIdentity, "size" | "seed">,
+  folder: string,
+): Promise<void> {
+  for (const [{ key }, own] of Map.groupBy(plan, ({ experiment }) => experiment)) {
+    const ids = new Set(own.map(({ cell }) => cell.id));
+    const other = (await readCsv(`${folder}/${key}.csv`))?.rows.find((row) =>
+      row["size"] === size && row["seed"] === String(seed) && !ids.has(row["cell"])
+    );
+    if (other) {
+      throw new Error(
+        `${folder}/${key}.csv holds "${other["cell"]}" of another shard; give each shard a folder of its own`,
+      );
+    }
+  }
+}
+
 const comments = ({ key, title, columns }: Experiment) => [
   `${title}. Measured by: deno task reproduce --only ${key}`,
   ...Object.entries(columns).map(([column, meaning]) => `${column}: ${meaning}`),
@@ -183,14 +202,22 @@ export async function runCells(
   const rowsOf = new Map<PlannedCell, readonly NewRow[]>();
   await Deno.mkdir(folder, { recursive: true });
   for (const planned of plan) if (planned.kept) rowsOf.set(planned, planned.kept);
-  const write = (experiment: Experiment) => {
+  const keep = (experiment: Experiment) => {
     const rows = plan.filter((planned) => planned.experiment === experiment)
       .flatMap((planned) => rowsOf.get(planned) ?? []);
     // Rows that were kept may come from code with other columns: their values without a column are dropped.
     const columns = csvColumns(experiment);
     const fitting = rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
-    writeCsv(`${folder}/${experiment.key}.csv`, columns, fitting, comments(experiment));
+    try {
+      writeCsv(`${folder}/${experiment.key}.csv`, columns, fitting, comments(experiment));
+    } catch (error) {
+      throw cannotKeep(folder, (error as Error).message);
+    }
   };
+  // Also of experiments of which nothing is measured, else a shard that holds nothing but kept rows would lose them.
+  for (const experiment of new Set(plan.filter(({ kept }) => kept).map((planned) => planned.experiment))) {
+    keep(experiment);
+  }
   await using closing = new AsyncDisposableStack();
   for (const experiment of new Set(plan.map((planned) => planned.experiment))) {
     closing.defer(() => experiment.close?.());
@@ -220,11 +247,7 @@ export async function runCells(
       );
       continue;
     }
-    try {
-      write(experiment);
-    } catch (error) {
-      throw cannotKeep(folder, (error as Error).message);
-    }
+    keep(experiment);
     events.finished?.(planned, number);
   }
   return failures;
@@ -343,7 +366,11 @@ export async function mergeShards(
       for (const row of table?.rows ?? []) {
         const cell = row["cell"] ?? "", other = foundIn.get(cell);
         const where = `${folder}/${key}.csv: cell "${cell}"`;
-        if (!cells.includes(cell)) throw new Error(`${where} is not part of a ${size} run`);
+        if (!cells.includes(cell)) {
+          throw new Error(
+            `${where} is not part of a ${size} run here; cells follow from the code and from what lies in data/: merge where both are as they were for the shards`,
+          );
+        }
         // Committed rows that a shard keeps may be of another run.
         if (row["size"] !== size && !optional.has(cell)) {
           throw new Error(`${where} is of size ${row["size"]}, not ${size}`);

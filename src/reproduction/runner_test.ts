@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
 import { defineExperiment, type Experiment } from "./experiment.ts";
 import { readCsv } from "../report/csv.ts";
 import {
+  checkShard,
   describeMachines,
   mergeShards,
   parseShard,
@@ -255,6 +256,33 @@ describe("runner", () => {
     const again = await planAgain([a], identity, `${folder}/merged`, cells, results);
     await runCells(again, identity, `${folder}/merged`);
     assertEquals(await seeds(`${folder}/merged/a.csv`), expected);
+  });
+
+  it("carries committed rows through a shard that measures nothing", async () => {
+    const plain = example("a"), results = `${folder}/results`, folders: string[] = [];
+    const kept: Experiment = {
+      ...plain,
+      cells: (size) => plain.cells(size).map((cell) => cell.id === "cell 0" ? cell : { ...cell, lacks: "x" }),
+    };
+    await runCells(await planRun([plain], identity, results, {}), identity, results);
+    for (const index of [1, 2, 3, 4, 5]) {
+      const shard = { index, count: 5 }, to = `${folder}/shard-${index}`;
+      folders.push(to);
+      await runCells(await planRun([kept], identity, to, { shard, results }), identity, to);
+    }
+    await mergeShards([kept], "quick", folders, `${folder}/merged`);
+    assertEquals((await readCsv(`${folder}/merged/a.csv`))!.rows.length, 10);
+  });
+
+  it("refuses a folder that holds the rows of another shard", async () => {
+    const a = example("a"),
+      shard = (index: number) => planRun([a], identity, folder, { shard: { index, count: 2 } });
+    const first = await shard(1);
+    await runCells(first, identity, folder);
+    await checkShard(first, identity, folder);
+    const second = await shard(2), later = { ...identity, seed: identity.seed + 1 };
+    await assertRejects(() => checkShard(second, identity, folder), Error, 'holds "cell 0" of another shard');
+    await checkShard(second, later, folder);
   });
 
   it("sets aside what a plan does not carry on: rows of another seed, or of another shard", async () => {

@@ -212,6 +212,7 @@ function parseValue(flag: string, option: Option, given: string): unknown {
       const values = given.split(",").map((part) => part.trim()).filter((
         part,
       ) => part !== "");
+      if (values.length === 0) refuse(given);
       for (const value of values) {
         if (option.choices && !option.choices.includes(value)) {
           refuse(value, meant(value, option.choices));

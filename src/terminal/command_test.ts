@@ -91,6 +91,7 @@ describe("parseCommand()", () => {
     ]);
   });
   it("names the option, what was given and what is accepted", () => {
+    assertStringIncludes(message("--only", ","), '--only was given "," but accepts');
     assertEquals(
       message("--seed", "x"),
       '--seed was given "x" but accepts an integer from 0 to 100',
