@@ -212,7 +212,7 @@ function resultOf(
   const answers = all.slice(warmUp * imagesOfQuery), measured = figures.queries.slice(warmUp);
   return {
     model: plan.graph.name,
-    classes: plan.classes,
+    classes: plan.graph.classes,
     activation: options.activation,
     linear: options.linear,
     profile: profile.name,
@@ -245,11 +245,11 @@ function beside(graph: string | undefined): string[] {
 }
 
 function planArguments(
-  { graph, classes, options }: Plan,
+  { graph, options }: Plan,
   given: { readonly elements: number | undefined; readonly graph: string | undefined },
 ): string[] {
   const named = given.graph === undefined
-    ? ["--model", graph.name, "--classes", String(classes)]
+    ? ["--model", graph.name, "--classes", String(graph.classes)]
     : ["--graph", given.graph];
   return [
     given.elements === undefined ? named : ["--elements", String(given.elements)],

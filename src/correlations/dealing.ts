@@ -9,14 +9,14 @@ import {
   type DealtConvolution,
   lengthOf,
   type Own,
+  type Role,
   type StepCorrelations,
   tensorFor,
 } from "./correlation.ts";
 
-export interface Seeds {
-  readonly server: Seed;
-  readonly client: Seed;
-}
+/** One of each party. */
+export type Seeds = Readonly<Record<Role, Seed>>;
+type Streams = Readonly<Record<Role, Stream>>;
 
 /** Sends a correction to the server. */
 export type SendCorrection = (label: number, bytes: Uint8Array) => Promise<void>;
@@ -84,11 +84,6 @@ export class Dealing implements Disposable {
   [Symbol.dispose](): void {
     for (const convolution of this.#convolutions.values()) convolution[Symbol.dispose]();
   }
-}
-
-interface Streams {
-  readonly server: Stream;
-  readonly client: Stream;
 }
 
 const streamsOf = ({ server, client }: Seeds, label: number): Streams => ({

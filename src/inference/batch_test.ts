@@ -23,7 +23,7 @@ import { SEED_BYTES } from "../random/stream.ts";
 import { ConvolutionPool } from "../ring/pool.ts";
 import { Ring } from "../ring/ring.ts";
 import { scratchOf } from "../ring/scratch.ts";
-import { answersIn, batchOf, joined, logitsOfEach, viewsOf } from "./batches.ts";
+import { answersIn, batchOf, inGroups, joined, viewsOf } from "./batches.ts";
 import { costOf } from "./cost.ts";
 import { runDealer } from "./dealer.ts";
 import { openInProcess } from "./in_process.ts";
@@ -62,7 +62,7 @@ for (const { activation, linear, isSmall } of PAIRS) {
       const largest = Math.max(1, ...expected.flatMap((logits) => [...logits]).map(Math.abs));
       const errors: number[] = [];
       for (let i = 0; i < 3; i++) {
-        const answers = logitsOfEach(plan, [...await inference.infer(joined(images))]);
+        const answers = inGroups([...await inference.infer(joined(images))], graph.classes);
         assertEquals(answers.length, BATCH);
         errors.push(
           Math.max(...answers.flatMap((logits, i) => logits.map((v, k) => Math.abs(v - expected[i][k])))),

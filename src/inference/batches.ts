@@ -44,10 +44,6 @@ export const batchOf = (
 ): Float32Array =>
   joined(Array.from({ length: batch }, (_, i) => images[(number * batch + i) % images.length]));
 
-/** Opened logits, image by image. */
-export const logitsOfEach = ({ classes }: Plan, logits: readonly number[]): (readonly number[])[] =>
-  inGroups(logits, classes);
-
 /** What a client makes of the logits of one image, or of all of its views. */
 export interface OpenedAnswer {
   readonly logits: ArrayLike<number>;
@@ -57,7 +53,7 @@ export interface OpenedAnswer {
 
 /** The answers of a query about images of `views` views each. */
 export const answersIn = (plan: Plan, logits: readonly number[], views: number): OpenedAnswer[] =>
-  inGroups(logitsOfEach(plan, logits), views).map((group) => ({
+  inGroups(inGroups(logits, plan.graph.classes), views).map((group) => ({
     logits: meanOf(group),
     unreliable: group.some((logits) => isUnreliable(plan, logits)),
   }));

@@ -23,8 +23,7 @@ export interface PlanCost {
   readonly linear: Cost;
   /** Activations and max pooling. */
   readonly activation: Cost;
-  /** Opening the logits to the client: one message. */
-  readonly opening: Cost;
+  /** With the opening of the logits to the client. */
   readonly total: Cost;
   /** Between the parties for one query, before its image is known. */
   readonly offline: Bytes;
@@ -60,7 +59,6 @@ export function costOf({ steps }: Plan): PlanCost {
   return {
     linear: costOfSteps(ofKind("linear", "re-masking")),
     activation: costOfSteps(nonLinear),
-    opening: costOfSteps(ofKind("opening")),
     total: costOfSteps(steps),
     offline: bytesOf(all("offline")),
     setUp: bytesOf(all("session")),

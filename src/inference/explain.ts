@@ -57,7 +57,7 @@ export async function explain(
 ): Promise<Explanation> {
   const scaled = weightsInUnits(plan.graph, weights, plan.units), f = functionInUnits(activation);
   const float = evaluate(plan.graph, scaled, f, image);
-  const { fixed, stopped } = fixedOrReason(plan, weights, image);
+  const { made: fixed, stopped } = withinDoubles(() => fixedPointValues(plan, weights, image));
   const opened = await openedValues(ring, plan, weights, image);
   const added = addedErrors(plan, scaled, image, opened);
   const nodes = new Set(plan.graph.nodes.map(({ id }) => id));
@@ -73,12 +73,13 @@ export async function explain(
 const functionInUnits = (f: Activation): Activation =>
   f.kind === "trigonometric" ? inUnit(f, unitOfPeriod(f)) : f;
 
-function fixedOrReason(plan: Plan, weights: Weights, image: ArrayLike<number>) {
+/** What exact integers make, or why they cannot: they left the range of doubles. */
+function withinDoubles<T>(work: () => T): { made: T; stopped: null } | { made: null; stopped: string } {
   try {
-    return { fixed: fixedPointValues(plan, weights, image), stopped: null };
+    return { made: work(), stopped: null };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    return { fixed: null, stopped: error.message };
+    return { made: null, stopped: error.message };
   }
 }
 
@@ -98,11 +99,10 @@ async function openedValues(
 ): Promise<Map<string, Opened>> {
   const sums = new Map<string, BigInt64Array>();
   const inference = await openInProcess(ring, plan, weights, 1, {
-    observe(id, _, half) {
+    observe(id, half) {
       const words = integersOf(half), sum = sums.get(id);
       if (sum === undefined) sums.set(id, words);
       else for (let i = 0; i < sum.length; i++) sum[i] += words[i];
-      return Promise.resolve();
     },
   });
   await inference.infer(image);
@@ -126,13 +126,16 @@ function addedErrors(
 ): Map<string, LayerReport["added"]> {
   const errors = new Map<string, LayerReport["added"]>();
   if ([...plan.activations.values()].some(({ errorBound }) => errorBound === undefined)) return errors;
-  const followed = evaluateFixed(plan.graph, weights, {
-    ...arithmeticOf(plan),
-    activation(id) {
-      const { values, fractionBits } = opened.get(id)!;
-      return { integers: values.map((v) => v * 2 ** fractionBits), fractionBits };
-    },
-  }, image);
+  const { made: followed } = withinDoubles(() =>
+    evaluateFixed(plan.graph, weights, {
+      ...arithmeticOf(plan),
+      activation(id) {
+        const { values, fractionBits } = opened.get(id)!;
+        return { integers: values.map((v) => v * 2 ** fractionBits), fractionBits };
+      },
+    }, image)
+  );
+  if (followed === null) return errors;
   const rounding = new Map<string, number>();
   for (const node of plan.graph.nodes) {
     const { values } = opened.get(node.id) ?? {};
@@ -203,10 +206,8 @@ function reportLayer(
 ): LayerReport {
   const node = plan.graph.nodes.find((node) => node.id === id)!;
   // The secure value of an average over 7 x 7 is the sum over 2^6: its scale is right but for the factor in the next weights.
-  const factor = node.op === "averagePool"
-    ? node.kernel ** 2 / 2 ** Math.ceil(Math.log2(node.kernel ** 2))
-    : 1;
-  const expected = float.get(id)!.map((v) => v * factor), range = largest(expected);
+  const { factor } = plan.wires.get(id)!;
+  const expected = float.get(id)!.map((v) => v / factor), range = largest(expected);
   const fromFloat = distance([[values, expected]]), wrap = 2 ** (ringBits - 1 - fractionBits);
   const input = node.op === "activation" ? largest(float.get(node.input)!) : null;
   const limit = plan.activations.get(id)?.limit ?? Infinity;

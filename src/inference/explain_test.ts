@@ -46,6 +46,25 @@ it("explain finds nothing wrong with a sound network", async () => {
   assert(reports.every(({ fromFixed, nearWrap }) => fromFixed!.max < 0.01 && nearWrap === 0));
 });
 
+it("explain goes on where integers leave the range of doubles, by a protocol whose errors have bounds too", async () => {
+  const plan = planInference(folded.graph, { activation: "lifted", linear: "masked", function: QUARTIC });
+  // The first layer fills the ring with numbers of any size, the second multiplies them by weights as large as words hold.
+  const weights = planted(layers[0], 2 ** 18).set(
+    ...[...planted(layers[1], 2 ** 20)].find(([name]) => name === `${layers[1]}.weight`)!,
+  );
+  const { fixedEngineStopped, layers: reports } = await explain(
+    ring,
+    plan,
+    weights,
+    QUARTIC,
+    seededImage(graph, 4),
+  );
+  assert(
+    fixedEngineStopped !== null && reports.every(({ added }) => added === null),
+    `${fixedEngineStopped}`,
+  );
+});
+
 it("explain names the layer of a planted overflow and says that it wraps around", async () => {
   const weights = planted(layers[1], 2 ** 32);
   const { first, fixedEngineStopped } = await explain(

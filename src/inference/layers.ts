@@ -22,8 +22,7 @@ export interface Layers {
   /** Where the image and the logits are. */
   readonly input: string;
   readonly output: string;
-  /** Words of the image, and of every value by node. */
-  readonly inputLength: number;
+  /** Words of every value of one image, by node. */
   readonly lengths: ReadonlyMap<string, number>;
 }
 
@@ -38,13 +37,7 @@ export function layersOf(graph: Graph): Layers {
   const list: Layer[] = [];
   for (const node of graph.nodes) {
     if (done.has(node.id)) continue;
-    const reads = inputsOf(node).map((id) => {
-      if (!shapes.has(id)) {
-        throw new RangeError(`${graph.name}: node ${node.id} reads ${id}, which does not exist`);
-      }
-      return resolve(id);
-    });
-    const writes = [node.id], shape = shapes.get(reads[0])!;
+    const reads = inputsOf(node).map(resolve), writes = [node.id];
     switch (node.op) {
       case "input":
       case "flatten":
@@ -71,12 +64,13 @@ export function layersOf(graph: Graph): Layers {
         break;
       case "maxPool":
       case "averagePool": {
-        const { op, kernel, stride, padding } = node, [height, width, channels] = shape;
+        const { op, kernel, stride, padding } = node, [height, width, channels] = shapes.get(node.input)!;
         if (op === "averagePool" && padding !== 0) {
           throw new RangeError(
             `${graph.name}: the average pooling ${node.id} has a border, which no protocol sums over`,
           );
         }
+        // Digests show those of max pooling: the order of names stays.
         const windows = { height, width, channels, kernel, stride, padding };
         list.push({ kind: op, reads, writes, windows });
       }
@@ -86,7 +80,6 @@ export function layersOf(graph: Graph): Layers {
     list,
     input: graph.nodes[0].id,
     output: resolve(graph.nodes.at(-1)!.id),
-    inputLength: sizeOf(graph.inputShape),
     lengths: new Map([...shapes].map(([id, shape]) => [id, sizeOf(shape)])),
   };
 }

@@ -66,10 +66,8 @@ export interface Plan {
   readonly input: string;
   readonly output: string;
   readonly opened: string;
-  /** Images of one query; words and logits of each. */
+  /** Images of one query. */
   readonly batch: number;
-  readonly inputLength: number;
-  readonly classes: number;
   /** What all three roles must agree on. */
   readonly basis: unknown;
 }

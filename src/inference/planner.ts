@@ -25,13 +25,14 @@ const MOST_WORDS = 2 ** 24;
 /** What the steps of all layers are planned from. */
 interface Planning {
   readonly graph: Graph;
+  readonly options: PlanOptions;
   readonly layers: Layers;
+  readonly batch: number;
   readonly protocol: ActivationProtocol;
   readonly linear: LinearProtocol;
-  readonly angleBits: number | undefined;
+  readonly units: ReadonlyMap<string, number>;
   readonly scales: Scales;
   readonly functionOf: (node: string) => Activation;
-  readonly draft: Draft;
 }
 
 /** Plans a private inference of `graph`, whose batch norms are folded. Throws a RangeError where the network does not fit the protocols. */
@@ -40,7 +41,7 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
   checkTaken(protocol, options);
   if (options.ranges) checkRanges(graph, options.ranges);
   checkNodes(graph);
-  const layers = layersOf(graph), { batch = 1, angleBits } = options;
+  const layers = layersOf(graph), { batch = 1 } = options;
   checkBatch(graph.name, layers, batch);
   const unit = protocol.unitOf?.(options.function) ?? 1, units = unitsOf(graph, unit);
   const functionOf = (node: string) => {
@@ -55,74 +56,9 @@ export function planInference(graph: Graph, options: PlanOptions): Plan {
     layers,
     functionOf,
   });
-  const draft = new Draft(graph, layers, scales, units, batch);
-  const planning: Planning = { graph, layers, protocol, linear, angleBits, scales, functionOf, draft };
-  for (const layer of layers.list) addLayer(layer, planning);
-  draft.checkFactor(layers.output, "the logits");
-  const logits = draft.wire(layers.output), opened = `${layers.output} opened`;
-  draft.add("opening", [layers.output], [opened], opening(logits, scales.openedBits(logits)));
-  return draft.finish(options, opened, [protocol.name, linear.name, scales.basis]);
-}
-
-function addLayer(layer: Layer, planning: Planning): void {
-  switch (layer.kind) {
-    case "linear":
-      return addLinear(layer, planning);
-    case "activation":
-      return addActivation(layer, planning);
-    default:
-      for (const value of layer.reads) planning.draft.checkFactor(value, layer.writes[0]);
-      planning.draft.add(layer.kind, layer.reads, layer.writes, poolingOrSum(layer, planning));
-  }
-}
-
-const nameOf = ({ writes }: Layer, { graph }: Planning) => `${graph.name}: ${writes.join(" + ")}`;
-
-function addLinear(layer: LayerOf<"linear">, planning: Planning): void {
-  const { linear, scales, draft } = planning, [input] = layer.reads;
-  const reads = linear.readsMasked ? draft.masked(input) : input, wire = draft.wire(reads);
-  const group = layer.specs.map((spec, i) => {
-    const node = layer.writes[i], weightBits = scales.weightBits(node, wire);
-    draft.weightBits.set(node, weightBits);
-    return { name: node, spec, weightBits };
-  });
-  const step = linear.plan({ name: nameOf(layer, planning), input: wire, layers: group });
-  draft.add("linear", [reads], layer.writes, step);
-}
-
-function addActivation(layer: Layer, planning: Planning): void {
-  const { layers, protocol, linear, scales, draft } = planning, [input] = layer.reads, [id] = layer.writes;
-  draft.checkFactor(input, id);
-  // Whose part the client must know before the image; the image itself and what no linear layer reads masked are shared otherwise.
-  const isLate = protocol.readsEarly && linear.readsMasked && draft.wire(input).clientLate;
-  const reads = isLate ? draft.masked(input) : input, f = planning.functionOf(id);
-  const step = protocol.plan({
-    name: nameOf(layer, planning),
-    input: draft.wire(reads),
-    function: f,
-    outputBits: scales.outputBits(id),
-    angleBits: planning.angleBits,
-    remask: layers.list.some(({ kind, reads }) => reads.includes(id) && kind !== "averagePool"),
-  });
-  draft.activations.set(id, step);
-  draft.functions.set(id, f);
-  draft.add("activation", [reads], [id], step);
-}
-
-/** The step of a layer without a function or weights of its own. */
-function poolingOrSum(
-  layer: LayerOf<"maxPool" | "averagePool" | "add">,
-  planning: Planning,
-): ProtocolStep {
-  const { graph, scales, draft } = planning, wires = layer.reads.map(draft.wire), [wire] = wires;
-  switch (layer.kind) {
-    case "maxPool":
-      return maxPool(nameOf(layer, planning), wire, layer.windows, scales.outputBits(layer.writes[0]));
-    case "averagePool":
-      return averagePool(layer, wire);
-    case "add":
-      return sum(graph.name, layer.reads, wires);
-  }
+  const draft = new Draft({ graph, options, layers, batch, protocol, linear, units, scales, functionOf });
+  for (const layer of layers.list) draft.addLayer(layer);
+  return draft.finish();
 }
 
 /** Throws a RangeError where the protocol would ignore an option. */
@@ -189,52 +125,97 @@ function sum(name: string, ids: readonly string[], wires: readonly Wire[]): Prot
 
 /** Steps as they are added. */
 class Draft {
-  readonly activations = new Map<string, ActivationStep>();
-  readonly functions = new Map<string, Activation>();
-  readonly weightBits = new Map<string, number>();
+  readonly #activations = new Map<string, ActivationStep>();
+  readonly #functions = new Map<string, Activation>();
+  readonly #weightBits = new Map<string, number>();
   readonly #wires = new Map<string, Wire>();
   /** By value: its re-masked form, where a step of its own made it. */
   readonly #masked = new Map<string, string>();
   readonly #steps: Omit<Step, "lastUses">[] = [];
 
-  constructor(
-    private readonly graph: Graph,
-    private readonly layers: Layers,
-    scales: Scales,
-    private readonly units: ReadonlyMap<string, number>,
-    private readonly batch: number,
-  ) {
-    const { width, ringBits, imageBits } = scales;
-    this.#wires.set(layers.input, sharedWire(batch * layers.inputLength, width, ringBits, imageBits));
+  constructor(private readonly planning: Planning) {
+    const { layers: { input, lengths }, batch, scales: { width, ringBits, imageBits } } = planning;
+    this.#wires.set(input, sharedWire(batch * lengths.get(input)!, width, ringBits, imageBits));
   }
 
-  wire = (id: string): Wire => this.#wires.get(id)!;
+  addLayer(layer: Layer): void {
+    // Only weights can take up what an average over a window of another size than a power of two leaves.
+    if (layer.kind !== "linear") { for (const id of layer.reads) this.#checkFactor(id, layer.writes[0]); }
+    const reads = this.#readsMasked(layer) ? layer.reads.map((id) => this.#remasked(id)) : layer.reads;
+    this.#add(layer.kind, reads, layer.writes, this.#stepOf(layer, reads.map(this.#wire)));
+  }
+
+  #wire = (id: string): Wire => this.#wires.get(id)!;
+
+  /** Whether a layer reads re-masked values. */
+  #readsMasked({ kind, reads: [input] }: Layer): boolean {
+    const { protocol, linear } = this.planning;
+    // Whose part the client must know before the image; the image itself and what no linear layer reads masked are shared otherwise.
+    const isLate = kind === "activation" && protocol.readsEarly === true && this.#wire(input).clientLate;
+    return linear.readsMasked && (kind === "linear" || isLate);
+  }
+
+  /** The step of a layer, from the values that it reads. */
+  #stepOf(layer: Layer, wires: readonly Wire[]): ProtocolStep {
+    const { graph, options, layers, protocol, linear, scales, functionOf } = this.planning;
+    const name = `${graph.name}: ${layer.writes.join(" + ")}`, [input] = wires, [id] = layer.writes;
+    switch (layer.kind) {
+      case "linear": {
+        const group = layer.specs.map((spec, i) => {
+          const node = layer.writes[i], weightBits = scales.weightBits(node, input);
+          this.#weightBits.set(node, weightBits);
+          return { name: node, spec, weightBits };
+        });
+        return linear.plan({ name, input, layers: group });
+      }
+      case "activation": {
+        const f = functionOf(id);
+        const step = protocol.plan({
+          name,
+          input,
+          function: f,
+          outputBits: scales.outputBits(id),
+          angleBits: options.angleBits,
+          remask: layers.list.some(({ kind, reads }) => reads.includes(id) && kind !== "averagePool"),
+        });
+        this.#activations.set(id, step);
+        this.#functions.set(id, f);
+        return step;
+      }
+      case "maxPool":
+        return maxPool(name, input, layer.windows, scales.outputBits(id));
+      case "averagePool":
+        return averagePool(layer, input);
+      case "add":
+        return sum(graph.name, layer.reads, wires);
+    }
+  }
 
   /** The value in re-masked form, by a step of its own where no step before has made it so. */
-  masked(id: string): string {
-    if (this.wire(id).mask !== null) return id;
+  #remasked(id: string): string {
+    if (this.#wire(id).mask !== null) return id;
     const made = this.#masked.get(id) ??
-      this.add("re-masking", [id], [`${id} re-masked`], remask(this.wire(id)));
+      this.#add("re-masking", [id], [`${id} re-masked`], remask(this.#wire(id)));
     this.#masked.set(id, made);
     return made;
   }
 
-  /** Only weights can take up what an average over a window of another size than a power of two leaves. */
-  checkFactor(input: string, reader: string): void {
-    if (this.wire(input).factor === 1) return;
+  #checkFactor(input: string, reader: string): void {
+    if (this.#wire(input).factor === 1) return;
     throw new RangeError(
-      `${this.graph.name}: the average pooling ${input} over a window whose size is no power of two must feed a linear layer, not ${reader}`,
+      `${this.planning.graph.name}: the average pooling ${input} over a window whose size is no power of two must feed a linear layer, not ${reader}`,
     );
   }
 
   /** Returns the first value that the step makes. */
-  add(kind: Step["kind"], reads: readonly string[], writes: readonly string[], step: ProtocolStep): string {
+  #add(kind: Step["kind"], reads: readonly string[], writes: readonly string[], step: ProtocolStep): string {
+    const { graph: { name }, layers: { lengths }, batch } = this.planning;
     writes.forEach((id, i) => {
-      const wire = step.outputs[i], known = this.layers.lengths.get(id);
-      if (this.#wires.has(id)) throw new RangeError(`${this.graph.name}: two steps make ${id}`);
-      const length = known === undefined ? wire.words : this.batch * known;
+      const wire = step.outputs[i], known = lengths.get(id);
+      if (this.#wires.has(id)) throw new RangeError(`${name}: two steps make ${id}`);
+      const length = known === undefined ? wire.words : batch * known;
       if (wire.words !== length) {
-        throw new RangeError(`${this.graph.name}: ${id} has ${length} numbers, its step makes ${wire.words}`);
+        throw new RangeError(`${name}: ${id} has ${length} numbers, its step makes ${wire.words}`);
       }
       this.#wires.set(id, wire);
     });
@@ -245,13 +226,18 @@ class Draft {
 
   /** The place of a node in the graph: one more step in a plan changes no other's random stream. */
   #labelOf(kind: Step["kind"], read: string, write: string): number {
-    const placeOf = (id: string) => this.graph.nodes.findIndex((node) => node.id === id);
+    const placeOf = (id: string) => this.planning.graph.nodes.findIndex((node) => node.id === id);
     if (kind === "opening") return 2 * MAX_NODES;
     return kind === "re-masking" ? MAX_NODES + placeOf(read) : placeOf(write);
   }
 
-  finish(options: PlanOptions, opened: string, basis: readonly unknown[]): Plan {
-    const { graph, layers } = this, last = new Map<string, number>();
+  /** Opens the logits. */
+  finish(): Plan {
+    const { graph, options, layers, batch, protocol, linear, units, scales } = this.planning;
+    const { input, output } = layers, opened = `${output} opened`, last = new Map<string, number>();
+    this.#checkFactor(output, "the logits");
+    const logits = this.#wire(output);
+    this.#add("opening", [output], [opened], opening(logits, scales.openedBits(logits)));
     for (const { reads, index } of this.#steps) for (const id of reads) last.set(id, index);
     const steps = this.#steps.map((step) => ({
       ...step,
@@ -277,22 +263,21 @@ class Draft {
         );
       }
     }
+    const chosen = [protocol.name, linear.name, scales.basis];
     return {
       graph,
       options,
       steps,
       wires: this.#wires,
-      activations: this.activations,
-      functions: this.functions,
-      units: this.units,
-      weightBits: this.weightBits,
-      input: layers.input,
-      output: layers.output,
+      activations: this.#activations,
+      functions: this.#functions,
+      units,
+      weightBits: this.#weightBits,
+      input,
+      output,
       opened,
-      batch: this.batch,
-      inputLength: layers.inputLength,
-      classes: graph.classes,
-      basis: [...basis, graph.nodes, graph.inputShape, graph.classes, steps.map(describeAll)],
+      batch,
+      basis: [...chosen, graph.nodes, graph.inputShape, graph.classes, steps.map(describeAll)],
     };
   }
 }

@@ -3,12 +3,12 @@
  * wishes are collected from the last layer to the first, and the plan goes forward and checks what comes of them.
  */
 import type { Activation } from "../models/graph.ts";
-import type { Ranges } from "../models/ranges.ts";
 import { horner } from "../polynomial/polynomial.ts";
 import type { Scaling } from "../protocols/protocol.ts";
 import type { Width } from "../ring/tensor.ts";
 import { valueBits, type Wire } from "../wires/wire.ts";
 import type { Layer, Layers } from "./layers.ts";
+import type { PlanOptions } from "./plan.ts";
 
 export interface Scales {
   /** Words of the linear layers, and the ring that they count in. */
@@ -25,18 +25,13 @@ export interface Scales {
   readonly basis: unknown;
 }
 
-/** What scales follow from. */
-export interface ScaleOptions {
+/** What scales follow from; ranges in the order of the audit. */
+export interface ScaleOptions extends Pick<PlanOptions, "fractionBits" | "ringBits" | "ranges" | "force"> {
   /** Of the network, for errors. */
   readonly name: string;
   readonly layers: Layers;
-  readonly fractionBits?: number;
-  readonly ringBits?: number;
-  /** In the order of the audit. */
-  readonly ranges?: Ranges;
   /** Of the logits among them: of a graph that ends with an activation none is known, of one that ends with a flattening no layer has its name. */
   readonly logitRange?: number | undefined;
-  readonly force?: boolean;
   /** The function of an activation node. */
   functionOf(node: string): Activation;
 }
@@ -163,24 +158,28 @@ interface WantedBits {
 
 /** Wishes from the last layer to the first: a value that several layers read suits all of them. */
 function wantedBits(options: RingScaleOptions): WantedBits {
-  const { layers, ringBits, ranges } = options, { list, output } = layers;
+  const { layers, ringBits, ranges, logitRange, scaling, functionOf } = options, { list, output } = layers;
   const inputs = new Map<string, number>(),
     values = new Map<string, number>(),
     usual = usualValueBits(ringBits);
   const atMost = (map: Map<string, number>, id: string, bits: number | undefined) =>
     bits !== undefined && map.set(id, Math.min(bits, map.get(id) ?? Infinity));
-  atMost(inputs, output, logitBits(options));
+  const spareLogits = { spare: SPARE_LOGIT_BITS };
+  atMost(inputs, output, bitsOf(options, output, `logits of ${output}`, logitRange, spareLogits));
   for (const layer of list.toReversed()) {
     const [id] = layer.writes as [string], [input] = layer.reads as [string];
     switch (layer.kind) {
-      case "activation":
+      case "activation": {
+        const f = functionOf(id), range = ranges?.[id];
         atMost(values, id, usual);
-        if (ranges) {
-          const bits = values.get(id)! - forLargeOutputs(options.functionOf(id), ranges[id]);
+        if (range !== undefined) {
+          const bits = values.get(id)! - forLargeOutputs(f, range);
           values.set(id, Math.max(bits, poolingBitsBefore(layers, id)));
         }
-        atMost(inputs, input, inputBits(options, id, input));
+        const room = { fewest: scaling.fewestIntegerBits?.(f) ?? 0, most: scaling.mostIntegerBits };
+        atMost(inputs, input, bitsOf(options, input, `inputs of ${id}`, range, room));
         break;
+      }
       case "maxPool":
         break;
       case "averagePool": {
@@ -190,7 +189,10 @@ function wantedBits(options: RingScaleOptions): WantedBits {
         break;
       }
       case "add":
-        for (const summand of layer.reads) atMost(inputs, summand, inputs.get(id));
+        for (const summand of layer.reads) {
+          atMost(inputs, summand, inputs.get(id));
+          atMost(values, summand, values.get(id));
+        }
         break;
       case "linear":
         atMost(values, input, usual);
@@ -203,47 +205,27 @@ function wantedBits(options: RingScaleOptions): WantedBits {
   return { inputs, values };
 }
 
-/** What decides how many integer bits a value has. */
+/** Integer bits of a value beside those of its range: how many its protocol needs, and can tell apart, and how many are kept spare. */
 interface Room {
-  /** For errors. */
-  readonly described: string;
-  readonly value: string;
-  readonly range: number | undefined;
-  /** Integer bits that the protocol needs, and can tell apart. */
-  readonly fewest: number;
-  readonly most: number;
-  readonly spare: number;
-}
-
-/** f_z of the input `value` of the activation `id`. */
-function inputBits(options: RingScaleOptions, id: string, value: string): number {
-  const { ranges, scaling, functionOf } = options;
-  const fewest = scaling.fewestIntegerBits?.(functionOf(id)) ?? 0, most = scaling.mostIntegerBits;
-  return bitsOf(options, {
-    described: `inputs of ${id}`,
-    value,
-    range: ranges?.[id],
-    fewest,
-    most,
-    spare: 0,
-  });
-}
-
-/** f_z of the logits. */
-function logitBits(options: RingScaleOptions): number {
-  const { layers: { output: value }, logitRange: range } = options, described = `logits of ${value}`;
-  return bitsOf(options, { described, value, range, fewest: 0, most: Infinity, spare: SPARE_LOGIT_BITS });
+  readonly fewest?: number;
+  readonly most?: number;
+  readonly spare?: number;
 }
 
 /**
- * The ring without sign, one bit more, and the integer bits of twice the range. Throws a RangeError where that leaves too little
+ * f_z of a value: the ring without sign, one bit more, and the integer bits of twice the range. Throws a RangeError where that leaves too little
  * precision, unless the plan is forced.
  */
-function bitsOf({ name, layers, ringBits, force }: RingScaleOptions, room: Room): number {
-  const { described, value, range, fewest, spare } = room;
+function bitsOf(
+  { name, layers, ringBits, force }: RingScaleOptions,
+  value: string,
+  described: string,
+  range: number | undefined,
+  { fewest = 0, most: told = Infinity, spare = 0 }: Room,
+): number {
   if (range === undefined) return ringBits - 2 - Math.max(RANGE_BITS, fewest);
   const needed = Math.max(integerBits(range), fewest);
-  const most = Math.min(ringBits - 2 - 2 * FEWEST_WEIGHT_BITS - summedBits(layers, value), room.most);
+  const most = Math.min(ringBits - 2 - 2 * FEWEST_WEIGHT_BITS - summedBits(layers, value), told);
   if (needed > most && !force) {
     throw new RangeError(
       `${name}: ${described} up to ${range} leave no head-room: twice that takes ${needed} integer bits, ` +

@@ -13,14 +13,13 @@ import type { ConvolutionPool, RunnableConvolution } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { Plan, Step } from "./plan.ts";
 
-export class ServerWeights {
+export class ServerWeights implements SessionWeights {
   readonly #packed = new Map<string, RunnableConvolution>();
-
-  readonly #weights: Weights;
+  readonly #once: SessionWeights;
 
   /** Throws a RangeError, which names the weight, where one does not fit. */
-  constructor(private readonly pool: ConvolutionPool, private readonly plan: Plan, weights: Weights) {
-    this.#weights = planWeights(plan, weights);
+  constructor(private readonly pool: ConvolutionPool, plan: Plan, weights: Weights) {
+    this.#once = sessionWeights(plan, weights);
     for (const step of plan.steps) {
       if (step.kind !== "linear") continue;
       for (const layer of this.layers(pool.ring, step)) {
@@ -30,9 +29,8 @@ export class ServerWeights {
     }
   }
 
-  /** The layers of a step for a session with its memory in `ring`. */
   layers(ring: Ring, step: Step): EncodedLayer[] {
-    return encodedLayers(ring, this.plan, this.#weights, step).map((layer, i) => {
+    return this.#once.layers(ring, step).map((layer, i) => {
       const node = step.writes[i], { weights } = layer;
       const packed = (spec: ConvolutionSpec) => {
         const known = this.#packed.get(node);
@@ -46,28 +44,29 @@ export class ServerWeights {
   }
 }
 
-/** Weights that have the shapes of a plan, in its units. */
-export function planWeights({ graph, units }: Plan, weights: Weights): Weights {
-  checkWeights(graph, weights);
-  return weightsInUnits(graph, weights, units);
+/** What a session asks of weights. */
+export interface SessionWeights {
+  /** The layers of a step, at the scales of the plan, for a session with its memory in `ring`. */
+  layers(ring: Ring, step: Step): EncodedLayer[];
 }
 
-/** The layers of a step, at the scales of the plan. */
-export function encodedLayers(
-  ring: Ring,
-  plan: Plan,
-  weights: Weights,
-  { reads, writes }: Step,
-): EncodedLayer[] {
-  const { width, factor } = plan.wires.get(reads[0])!;
-  return writes.map((node) => {
-    const { data } = weights.get(`${node}.weight`)!, bias = weights.get(`${node}.bias`);
-    const scaled = factor === 1 ? data : data.map((w) => w * factor);
-    return {
-      weights: encodeWords(ring, width, scaled, plan.weightBits.get(node)!, `weight of ${node}`),
-      bias: bias
-        ? encodeWords(ring, width, bias.data, plan.wires.get(node)!.fractionBits, `bias of ${node}`)
-        : null,
-    };
-  });
+/** Weights for one session. Throws a RangeError where they do not have the shapes of the plan. */
+export function sessionWeights(plan: Plan, given: Weights): SessionWeights {
+  checkWeights(plan.graph, given);
+  const weights = weightsInUnits(plan.graph, given, plan.units);
+  return {
+    layers(ring, { reads, writes }) {
+      const { width, factor } = plan.wires.get(reads[0])!;
+      return writes.map((node) => {
+        const { data } = weights.get(`${node}.weight`)!, bias = weights.get(`${node}.bias`);
+        const scaled = factor === 1 ? data : data.map((w) => w * factor);
+        return {
+          weights: encodeWords(ring, width, scaled, plan.weightBits.get(node)!, `weight of ${node}`),
+          bias: bias
+            ? encodeWords(ring, width, bias.data, plan.wires.get(node)!.fractionBits, `bias of ${node}`)
+            : null,
+        };
+      });
+    },
+  };
 }

@@ -3,15 +3,15 @@
  * what a party does online is what its early halves leave to do.
  */
 import type { Source } from "../correlations/source.ts";
-import type { Weights } from "../models/graph.ts";
+import { sizeOf, type Weights } from "../models/graph.ts";
 import { type Channel, ProtocolError } from "../network/channel.ts";
-import type { EncodedLayer, Prepared, Role, SessionStep } from "../protocols/protocol.ts";
+import type { Prepared, Role, SessionStep } from "../protocols/protocol.ts";
 import { decode, encodeWords } from "../ring/fixed_point.ts";
 import type { ConvolutionPool } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
 import type { RingTensor, Width } from "../ring/tensor.ts";
-import type { Half, Wire } from "../wires/wire.ts";
-import { encodedLayers, planWeights, ServerWeights } from "./server_weights.ts";
+import type { Half } from "../wires/wire.ts";
+import { ServerWeights, sessionWeights } from "./server_weights.ts";
 import { digestOf, type Plan, type Step } from "./plan.ts";
 import { PLAN_TAG, queryTag } from "./tags.ts";
 import { TimedChannel } from "./timed_channel.ts";
@@ -29,7 +29,7 @@ export interface SessionOptions {
    * Called with every half that a party adds to a value after each step, in debugging runs that open intermediate values: their sum over
    * both phases and parties is the value.
    */
-  readonly observe?: (id: string, wire: Wire, half: RingTensor<Width>) => Promise<void>;
+  readonly observe?: (id: string, half: RingTensor<Width>) => void;
 }
 
 /** Time of the online phase of one query at this party. */
@@ -45,12 +45,12 @@ type Halves = Map<string, RingTensor<Width>>;
 /** Set-up of a party: compares plans, then sends masked weights, once for all queries. */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { plan, peer, pool, role } = options, digest = await digestOf(plan), given = options.weights;
-  const weights = given === null || given instanceof ServerWeights ? given : planWeights(plan, given);
+  const weights = given === null || given instanceof ServerWeights ? given : sessionWeights(plan, given);
   await comparePlans(peer, digest);
   const source = options.source(digest), draw = await source.session();
   const ready = new Map<Step, SessionStep>();
   for (const step of plan.steps) {
-    const layers = step.kind === "linear" ? serverLayers({ ...options, weights }, step) : null;
+    const layers = step.kind === "linear" && weights ? weights.layers(pool.ring, step) : null;
     const drawn = draw(step);
     ready.set(step, await step.setUp({ role, ring: pool.ring, pool, peer, tag: step.label }, drawn, layers));
     drawn.finish();
@@ -69,14 +69,6 @@ async function comparePlans(peer: Channel, mine: Uint8Array): Promise<void> {
         "polynomial or wave, fraction bits, ring bits, angle bits, batch and ranges on both sides",
     );
   }
-}
-
-/** Weights and biases of a step at the server; null at the client. */
-function serverLayers({ pool: { ring }, plan, weights }: SessionOptions, step: Step): EncodedLayer[] | null {
-  if (weights === null) return null;
-  return weights instanceof ServerWeights
-    ? weights.layers(ring, step)
-    : encodedLayers(ring, plan, weights, step);
 }
 
 export class Session {
@@ -129,12 +121,14 @@ export class PreparedQuery {
 
   /** The online phase. The client brings the images, NHWC floats one after another, and receives their logits; the server gets null. */
   async run(images: ArrayLike<number> | null): Promise<{ logits: Float64Array | null; time: OnlineTime }> {
-    const { plan, observe } = this.options;
+    const { role, pool: { ring }, plan, observe } = this.options;
     if (this.#used) {
       throw new ProtocolError("the correlations of this query were used before; prepare another one");
     }
     const start = performance.now(), waited = this.peer.milliseconds;
-    const late: Halves = this.#encoded(images);
+    // The images are the client's late half; the server has none.
+    const late: Halves = new Map();
+    if (role === "client") late.set(plan.input, encoded(ring, plan, images, plan.batch));
     this.#used = true;
     await through(plan, late, observe, async (step, inputs) => await this.online.get(step)?.(inputs) ?? []);
     const opened = late.get(plan.opened), logits = opened ? decode(opened) : null;
@@ -144,12 +138,6 @@ export class PreparedQuery {
       logits,
       time: { milliseconds, computeMilliseconds: milliseconds - (this.peer.milliseconds - waited) },
     };
-  }
-
-  /** The images as the client's late half; the server has none. */
-  #encoded(images: ArrayLike<number> | null): Halves {
-    const { role, pool: { ring }, plan } = this.options;
-    return role === "server" ? new Map() : new Map([[plan.input, encoded(ring, plan, images, plan.batch)]]);
   }
 }
 
@@ -161,7 +149,7 @@ function encoded(
   count: number,
   name = "image",
 ): RingTensor<Width> {
-  const shape = plan.graph.inputShape.join(" x "), length = count * plan.inputLength;
+  const shape = plan.graph.inputShape.join(" x "), length = count * sizeOf(plan.graph.inputShape);
   if (images?.length !== length) {
     throw new RangeError(
       `the image has ${images?.length ?? 0} numbers, the network takes ${
@@ -183,7 +171,7 @@ export function checkEncodable(ring: Ring, plan: Plan, image: ArrayLike<number>,
  * party adds nothing is not shown.
  */
 async function through(
-  { steps, wires }: Plan,
+  { steps }: Plan,
   halves: Halves,
   observe: SessionOptions["observe"],
   work: (step: Step, inputs: readonly Half[]) => Promise<readonly Half[]>,
@@ -194,7 +182,7 @@ async function through(
       const half = made[i];
       if (!half) continue;
       halves.set(id, half);
-      if (observe) await observe(id, wires.get(id)!, half);
+      observe?.(id, half);
     }
     forget(halves, step.lastUses);
   }

@@ -16,12 +16,13 @@ const sum = <T>(list: readonly T[], bytesOf: (item: T) => number) =>
 const drawnBytes = (correlation: Correlation) => blockSize(lengthOf(correlation) * correlation.bits / 8);
 const wireBytes = ({ words, width }: Wire) => blockSize(words * width / 8);
 
+const convolutionsOf = ({ query }: Step) => query.filter((correlation) => correlation.kind === "convolution");
+
 /** Packed weights of a step's convolutions: of the server's own, or of what a protocol opens in their place. */
-const packedBytes = ({ query }: Step) =>
-  sum(query, (correlation) => {
-    if (correlation.kind !== "convolution") return 0;
-    const { weightPlanes, length, outputs } = planConvolution(correlation.spec, correlation.bits);
-    return blockSize(weightPlanes * length * outputs * correlation.bits / 8);
+const packedBytes = (step: Step) =>
+  sum(convolutionsOf(step), ({ spec, bits }) => {
+    const { weightPlanes, length, outputs } = planConvolution(spec, bits);
+    return blockSize(weightPlanes * length * outputs * bits / 8);
   });
 
 /** Bytes of one session that holds `prepared` queries. */
@@ -40,12 +41,8 @@ export function sessionBytes({ steps }: Plan, prepared: number): number {
 const workingBytes = ({ steps }: Plan): number =>
   scratchBytes(Math.max(
     0,
-    ...steps.flatMap(({ query }) =>
-      query.map((correlation) => {
-        if (correlation.kind !== "convolution") return 0;
-        const { spec, bits } = correlation;
-        return scratchParts(spec, planConvolution(spec, bits), bits / 8).bytes;
-      })
+    ...steps.flatMap(convolutionsOf).map(({ spec, bits }) =>
+      scratchParts(spec, planConvolution(spec, bits), bits / 8).bytes
     ),
   ));
 

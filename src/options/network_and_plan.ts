@@ -117,7 +117,7 @@ export interface PlainNetwork {
 }
 
 async function networkOf(options: NetworkOptions, plan: Plan): Promise<LocatedModel> {
-  const { graph, classes } = plan, activation = activationFunction(plan);
+  const { graph } = plan, { classes } = graph, activation = activationFunction(plan);
   if (options.elements !== undefined) {
     return { model: graph.name, classes, activation, graph, weights: new Map(), folder: null };
   }

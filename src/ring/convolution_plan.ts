@@ -24,7 +24,7 @@ export const inputLength = ({ height, width, inputs }: ConvolutionSpec): number 
 
 /** Height and width of the result. */
 export function outputSize(
-  { height, width, kernel, stride, padding }: ConvolutionSpec,
+  { height, width, kernel, stride, padding }: Omit<ConvolutionSpec, "inputs" | "outputs">,
 ): { readonly height: number; readonly width: number } {
   return {
     height: outputAlong(height, kernel, stride, padding),

@@ -1,20 +1,15 @@
 /** What parties do with halves of values without a message: each half on its own, with the same code at every role and width. */
 import type { Role } from "../correlations/correlation.ts";
-import { outputAlong } from "../ring/convolution.ts";
+import { type ConvolutionSpec, outputSize } from "../ring/convolution.ts";
 import { eachImage, imagesIn } from "../ring/images.ts";
 import type { Ring } from "../ring/ring.ts";
 import { RingTensor, type Width } from "../ring/tensor.ts";
 import { arithmetic } from "./width_kernels.ts";
 import { type Half, readBits, type Wire } from "./wire.ts";
 
-/** Pooling of [height, width, channels] over kernel x kernel windows. Digests show those of max pooling: the order of names stays. */
-export interface Windows {
-  readonly height: number;
-  readonly width: number;
+/** Pooling of [height, width, channels] over kernel x kernel windows. */
+export interface Windows extends Omit<ConvolutionSpec, "inputs" | "outputs"> {
   readonly channels: number;
-  readonly kernel: number;
-  readonly stride: number;
-  readonly padding: number;
 }
 
 /** Sums over the windows of every image, without padding; the division by their size is in the scale of `output`. */
@@ -33,9 +28,8 @@ export function sumWindows(x: Half, windows: Windows, output: Wire): Half {
 
 /** Words that a pooling makes of `words`. */
 export function windowWords(windows: Windows, words: number): number {
-  const { height, width, channels, kernel, stride, padding } = windows;
-  return imagesIn(words, height * width * channels) * outputAlong(height, kernel, stride, padding) *
-    outputAlong(width, kernel, stride, padding) * channels;
+  const { height, width, channels } = windows, out = outputSize(windows);
+  return imagesIn(words, height * width * channels) * out.height * out.width * channels;
 }
 
 /** A residual sum at the scale of `output`, that of the finer summand: the coarser one is shifted left, which is exact. */

@@ -10,7 +10,7 @@ import type { Activation } from "../../models/graph.ts";
 import { fittedWave } from "../../models/trigonometric.ts";
 import { type Polynomial, QUARTIC } from "../../polynomial/polynomial.ts";
 import { Ring } from "../../ring/ring.ts";
-import { valueBits, type Wire } from "../../wires/wire.ts";
+import { sharedWire, valueBits, type Wire } from "../../wires/wire.ts";
 import {
   CHI_SQUARE_LIMIT,
   chiSquare,
@@ -57,14 +57,9 @@ interface Form {
 const wireOf =
   (width: 32 | 64, ringBits: number, fractionBits: number, extraBits: number, clientLate: boolean) =>
   (words: number): Wire => ({
-    words,
-    width,
-    ringBits,
-    fractionBits: fractionBits + extraBits,
+    ...sharedWire(words, width, ringBits, fractionBits + extraBits),
     extraBits,
-    factor: 1,
     clientLate,
-    mask: null,
   });
 
 const FORMS: Record<string, Form> = {

@@ -13,7 +13,7 @@
  * the shares is a multiple of 2^(64-m), hence 0 modulo 2^k: only a carry of one unit is left, whose mean the dealer adds to the
  * constant term. Both roundings, that of z and that of y, are random and without bias. See docs/lifted.md.
  */
-import { type Dealt, dealt, type Own } from "../../correlations/correlation.ts";
+import { dealt } from "../../correlations/correlation.ts";
 import { horner, type Polynomial, QUARTIC, realCoefficients } from "../../polynomial/polynomial.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { RingTensor, words } from "../../ring/tensor.ts";
@@ -21,10 +21,9 @@ import {
   type ActivationLayer,
   type ActivationProtocol,
   type ActivationStep,
-  type Party,
   polynomialOf,
 } from "../protocol.ts";
-import { shortInput, shortOpening, type ShortSpec } from "./short_opening.ts";
+import { type Gate, shortInput, shortOpening, type ShortSpec } from "./short_opening.ts";
 
 /** Scales and widths of one activation layer; public. */
 export interface LiftedSpec extends ShortSpec {
@@ -54,12 +53,7 @@ export const lifted: ActivationProtocol = {
     const spec = liftedSpec(layer);
     return {
       spec: { protocol: "lifted", ...spec },
-      ...shortOpening("lifted", spec, layer.remask, {
-        dealt: (s) => dealtFor(spec, s),
-        dropped: droppedBits(spec),
-        replyBits: replyBits(spec),
-        evaluate: (role, opened, g, mask, out) => evaluate(spec, role, opened, g, mask, out),
-      }),
+      ...shortOpening("lifted", spec, layer.remask, gateOf(spec)),
       keptBits: spec.keptBits,
       plain: (z) => fixedPoint(spec, z),
       carryBound: (size) => carryBound(spec, size),
@@ -79,13 +73,10 @@ const replyBits = (spec: LiftedSpec): number => spec.ringBits - droppedBits(spec
 /** The degree without leading zeros. */
 const degreeOf = ({ coefficients }: Polynomial): number => coefficients.findLastIndex((c) => c !== 0);
 /** m: fraction bits of the polynomial's value beyond those of the output. */
-export const shiftBits = (
-  { polynomial, keptBits, outputBits }: Pick<LiftedSpec, "polynomial" | "keptBits" | "outputBits">,
-): number => degreeOf(polynomial) * keptBits + polynomial.precision - outputBits;
-/** Words of 64 bits that one number takes: two where the shift and the ring do not fit one. */
-const limbsOf = (
-  spec: Pick<LiftedSpec, "polynomial" | "keptBits" | "outputBits" | "ringBits">,
-): 1 | 2 => shiftBits(spec) + spec.ringBits <= 64 ? 1 : 2;
+export const shiftBits = ({ polynomial, keptBits, outputBits }: LiftedSpec): number =>
+  degreeOf(polynomial) * keptBits + polynomial.precision - outputBits;
+/** Bits of a dealt number: two words of 64 where the shift and the ring do not fit one. */
+const numberBits = (spec: LiftedSpec): 64 | 128 => shiftBits(spec) + spec.ringBits <= 64 ? 64 : 128;
 
 /** Throws a RangeError where the layer breaks a bound of the proof. */
 function liftedSpec(layer: ActivationLayer): LiftedSpec {
@@ -135,7 +126,7 @@ function checkSpec(spec: LiftedSpec, what: string): void {
 function coefficientTable(ring: Ring, spec: LiftedSpec): RingTensor {
   const { polynomial: { coefficients }, keptBits } = spec,
     degree = degreeOf(spec.polynomial),
-    limbs = limbsOf(spec);
+    limbs = numberBits(spec) / 64;
   const table = words(ring, (degree + 1) * limbs);
   for (let j = 0; j <= degree; j++) {
     // One unit of the output more: the two floors of truncate-and-reduce lose one unit together on average.
@@ -147,43 +138,40 @@ function coefficientTable(ring: Ring, spec: LiftedSpec): RingTensor {
   return table;
 }
 
-/** Both sets of G for r = s - 2^(k-2): [length][2][degree] numbers. The wrap bit of r is no product of own words. */
-function dealtFor(spec: LiftedSpec, s: Own<32>): Dealt<64 | 128> {
-  const { length: n, ringBits, polynomial } = spec,
-    degree = degreeOf(polynomial),
-    isOneWord = limbsOf(spec) === 1;
-  return dealt("G(rho_0), G(rho_1)", n * 2 * degree, isOneWord ? 64 : 128, [s], {
-    fill(ring, [masks], out) {
-      const offset = 2 ** (ringBits - 2);
-      using r = new RingTensor(ring, 32, n);
-      const from = masks.uint32, to = r.uint32;
-      for (let i = 0; i < n; i++) to[i] = from[i] - offset;
-      using table = coefficientTable(ring, spec);
-      const deal = isOneWord ? ring.kernels.liftedMasks64 : ring.kernels.liftedMasks128;
-      deal(r.address, n, ringBits, droppedBits(spec), table.address, degree, out.address);
-    },
-  });
-}
+/** What is dealt and what both make of it. */
+function gateOf(spec: LiftedSpec): Gate {
+  const { length: n, ringBits, polynomial } = spec, degree = degreeOf(polynomial), bits = numberBits(spec);
+  return {
+    dropped: droppedBits(spec),
+    replyBits: replyBits(spec),
 
-/** Horner and truncate-and-reduce: a party's part of y from the opened E_hi, less `mask` if given. The leading term is the server's. */
-function evaluate(
-  spec: LiftedSpec,
-  role: Party["role"],
-  opened: RingTensor<32>,
-  g: RingTensor,
-  mask: RingTensor<32> | null,
-  out: RingTensor<32>,
-): void {
-  const { kernels } = opened.ring, degree = degreeOf(spec.polynomial), n = out.length;
-  const topBit = replyBits(spec) - 1, shift = shiftBits(spec), isOneWord = limbsOf(spec) === 1;
-  if (mask) {
-    const gate = isOneWord ? kernels.liftedGateMasked64 : kernels.liftedGateMasked128;
-    gate(opened.address, g.address, degree, topBit, shift, mask.address, out.address, n);
-  } else {
-    const gate = isOneWord ? kernels.liftedGate64 : kernels.liftedGate128;
-    const lead = role === "server" ? BigInt(spec.polynomial.coefficients[degree]) : 0n;
-    gate(opened.address, g.address, degree, lead, topBit, shift, out.address, n);
-  }
+    /** Both sets of G for r = s - 2^(k-2): [length][2][degree] numbers. The wrap bit of r is no product of own words. */
+    dealt: (s) =>
+      dealt("G(rho_0), G(rho_1)", n * 2 * degree, bits, [s], {
+        fill(ring, [masks], out) {
+          const offset = 2 ** (ringBits - 2);
+          using r = new RingTensor(ring, 32, n);
+          const from = masks.uint32, to = r.uint32;
+          for (let i = 0; i < n; i++) to[i] = from[i] - offset;
+          using table = coefficientTable(ring, spec);
+          const deal = ring.kernels[`liftedMasks${bits}`];
+          deal(r.address, n, ringBits, droppedBits(spec), table.address, degree, out.address);
+        },
+      }),
+
+    /** Horner and truncate-and-reduce: a party's part of y from the opened E_hi, less `mask` if given. The leading term is the server's. */
+    evaluate(role, opened, g, mask, out) {
+      const { kernels } = opened.ring, topBit = replyBits(spec) - 1, shift = shiftBits(spec);
+      if (mask) {
+        const gate = kernels[`liftedGateMasked${bits}`];
+        gate(opened.address, g.address, degree, topBit, shift, mask.address, out.address, out.length);
+      } else {
+        const gate = kernels[`liftedGate${bits}`];
+        const lead = role === "server" ? BigInt(polynomial.coefficients[degree]) : 0n;
+        gate(opened.address, g.address, degree, lead, topBit, shift, out.address, out.length);
+      }
+    },
+  };
 }
 
 /** The plain integers: z rounded to the kept bits, the polynomial exactly, rounded to the output's. */

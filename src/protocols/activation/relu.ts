@@ -26,7 +26,7 @@ import {
 } from "../../ring/arithmetic.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
-import { open, openBits, swap } from "../open.ts";
+import { multiplyOpened, open, openBits, swap } from "../open.ts";
 import { type Party, WORD_BYTES } from "../protocol.ts";
 import { type ElementWise, exchange, onWords64 } from "./words64.ts";
 
@@ -186,31 +186,19 @@ function levelOf(pairs: number, w: number) {
         const d = delta.view(0, full), e = delta.view(full, full), h = delta.view(2 * full, upper);
 
         const nextG = xor(g.view(full, full), shareAB, words(ring, full));
-        beaverAnd(party, nextG, [d, maskA], [e, maskB]);
+        multiplyOpened(party, andXor, nextG, [d, maskA], [e, maskB]);
         // Position 0 of p' is never read: it stays undefined.
         const nextP = words(ring, full);
         if (maskC && shareAC) {
           const product = nextP.view(w, upper);
           copy(shareAC, product);
-          beaverAnd(party, product, [d.view(w, upper), maskA.view(w, upper)], [h, maskC]);
+          multiplyOpened(party, andXor, product, [d.view(w, upper), maskA.view(w, upper)], [h, maskC]);
         }
         for (const tensor of [g, p, masks, shareAB, shareAC]) tensor?.[Symbol.dispose]();
         return { g: nextG, p: nextP };
       };
     },
   };
-}
-
-/** accumulator ^= (d xor a)(e xor b) xor a b, for public d, e and own shares a, b. */
-function beaverAnd(
-  party: Party,
-  accumulator: RingTensor,
-  [d, a]: [RingTensor, RingTensor],
-  [e, b]: [RingTensor, RingTensor],
-): void {
-  andXor(accumulator, d, b);
-  andXor(accumulator, e, a);
-  if (party.role === "server") andXor(accumulator, d, e);
 }
 
 // --- bit to arithmetic: rho is shared by exclusive or (own bits) and additively; b xor rho =: t is opened, b = t + rho - 2 t rho.
@@ -263,12 +251,9 @@ function productWithBit(n: number) {
         const u = subtract(x.view(0, n, 0), maskR, delta.view(0, n)),
           v = subtract(b, maskS, delta.view(n, n));
         await open(party, delta);
-        const y = words(ring, n, x.fractionBits);
-        copy(share, y);
-        multiplyAdd(y, u, maskS);
-        multiplyAdd(y, v, maskR);
-        if (party.role === "server") multiplyAdd(y, u, v);
-        for (const tensor of [maskR, maskS, share]) tensor[Symbol.dispose]();
+        const y = share.withFractionBits(x.fractionBits);
+        multiplyOpened(party, multiplyAdd, y, [u, maskR], [v, maskS]);
+        for (const tensor of [maskR, maskS]) tensor[Symbol.dispose]();
         return y;
       };
     },

@@ -11,7 +11,7 @@ import { productOf } from "../../correlations/products.ts";
 import type { Polynomial } from "../../polynomial/polynomial.ts";
 import { add, multiplyAdd, multiplyConstant, rescale, subtract } from "../../ring/arithmetic.ts";
 import { type RingTensor, words } from "../../ring/tensor.ts";
-import { open } from "../open.ts";
+import { multiplyOpened, open } from "../open.ts";
 import { type Party, WORD_BYTES } from "../protocol.ts";
 import { linearPart } from "./power_groups.ts";
 import { type ActivationSpec, type Evaluate, exchange, onWords64 } from "./words64.ts";
@@ -127,27 +127,22 @@ async (x) => {
   const y = linearPart(party, spec, x);
   const powers = new Map<number, RingTensor>([[1, x]]), openings = new Map<number, RingTensor>();
   const temporary: RingTensor[] = [...masks.values(), ...shares.values()];
+  const factor = (power: number) => [openings.get(power)!, masks.get(power)!] as const;
 
   for (const round of rounds(spec.polynomial)) {
-    if (round.opened.length > 0) {
-      const u = words(ring, round.opened.length * n);
-      temporary.push(u);
-      round.opened.forEach((power, i) => {
-        const view = u.view(i * n, n);
-        subtract(powers.get(power)!.view(0, n, 0), masks.get(power)!, view);
-        openings.set(power, view);
-      });
-      await open(party, u);
-    }
+    const u = words(ring, round.opened.length * n);
+    temporary.push(u);
+    round.opened.forEach((power, i) => {
+      const view = u.view(i * n, n);
+      subtract(powers.get(power)!.view(0, n, 0), masks.get(power)!, view);
+      openings.set(power, view);
+    });
+    await open(party, u);
     for (const { power, low, high } of round.products) {
-      const product = words(ring, n, spec.fractionBits);
-      truncatedProduct(party, spec.fractionBits, product, shares.get(power)!, [
-        openings.get(low)!,
-        masks.get(low)!,
-      ], [
-        openings.get(high)!,
-        masks.get(high)!,
-      ]);
+      // (u + r)(v + s), truncated to f bits.
+      const sum = shares.get(power)!.view(0, n, 2 * spec.fractionBits);
+      multiplyOpened(party, multiplyAdd, sum, factor(low), factor(high));
+      const product = rescale(sum, words(ring, n, spec.fractionBits));
       powers.set(power, product);
       temporary.push(product);
       if ((coefficients[power] ?? 0) === 0) continue;
@@ -163,19 +158,3 @@ async (x) => {
   for (const tensor of temporary) tensor[Symbol.dispose]();
   return y;
 };
-
-/** out = (u + r)(v + s) truncated to f bits, from public u, v, own shares of r, s and the share of r s, which it consumes. */
-function truncatedProduct(
-  party: Party,
-  fractionBits: number,
-  out: RingTensor,
-  share: RingTensor,
-  [u, r]: [RingTensor, RingTensor],
-  [v, s]: [RingTensor, RingTensor],
-): void {
-  const sum = share.view(0, out.length, 2 * fractionBits);
-  multiplyAdd(sum, u, s);
-  multiplyAdd(sum, v, r);
-  if (party.role === "server") multiplyAdd(sum, u, v);
-  rescale(sum, out);
-}

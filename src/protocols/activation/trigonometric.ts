@@ -14,7 +14,7 @@
  *
  * Truncate and reduce as in `lifted`: m + k = 48, so the shift cannot fail. See docs/trigonometric.md.
  */
-import { type Dealt, dealt, type Own } from "../../correlations/correlation.ts";
+import { dealt } from "../../correlations/correlation.ts";
 import {
   fittedWave,
   MOST_HARMONICS,
@@ -23,8 +23,8 @@ import {
 } from "../../models/trigonometric.ts";
 import { unitOfPeriod } from "../../models/unit.ts";
 import { RingTensor, words } from "../../ring/tensor.ts";
-import type { ActivationLayer, ActivationProtocol, Party } from "../protocol.ts";
-import { shortInput, shortOpening, type ShortSpec } from "./short_opening.ts";
+import type { ActivationLayer, ActivationProtocol } from "../protocol.ts";
+import { type Gate, shortInput, shortOpening, type ShortSpec } from "./short_opening.ts";
 
 /** Scales and widths of one activation layer; public. */
 interface TrigonometricSpec extends ShortSpec {
@@ -54,26 +54,10 @@ export const trigonometric: ActivationProtocol = {
   unitOf: (f) => f.kind === "trigonometric" ? unitOfPeriod(f) : 1,
 
   plan(layer) {
-    const spec = planned(layer), reply = spec.waveBits + 1;
+    const spec = planned(layer);
     return {
       spec: { protocol: "trigonometric", ...spec },
-      ...shortOpening("trigonometric", spec, layer.remask, {
-        dealt: (s) => dealtFor(spec, s),
-        dropped: 0,
-        replyBits: reply,
-        reply(kept, out) {
-          const { trigonometricReply } = kept.ring.kernels;
-          trigonometricReply(
-            kept.address,
-            out.address,
-            out.length,
-            spec.ringBits,
-            droppedBits(spec),
-            spec.waveBits,
-          );
-        },
-        evaluate: (role, opened, dealt, mask, out) => evaluate(spec, role, opened, dealt, mask, out),
-      }),
+      ...shortOpening("trigonometric", spec, layer.remask, gateOf(spec)),
       keptBits: spec.inputBits - droppedBits(spec),
       plain: (z) => {
         const f = functionOf(spec), unit = 2 ** spec.outputBits, scale = 2 ** -spec.inputBits;
@@ -145,67 +129,71 @@ function planned(layer: ActivationLayer): TrigonometricSpec {
   return { ...spec, waveBits: Math.min(angleBits, turn) };
 }
 
-/** For each element two words a harmonic, then the line's for top bits 0 and 1, with a unit of the output more: see `lifted`. */
-const dealtFor = (spec: TrigonometricSpec, s: Own<32>): Dealt<48> => {
-  const { length, ringBits, function: { offset, amplitudes } } = spec, harmonics = amplitudes.length;
-  return dealt("wave, line", length * (2 * harmonics + 2), 48, [s], {
-    fill(ring, [masks], out) {
-      using parameters = words(ring, 1 + harmonics);
-      parameters.int64[0] = BigInt(Math.round(offset * 2 ** wordBits(spec))) +
-        (1n << BigInt(shiftBits(spec)));
-      const reals = new Float64Array(ring.bytes.buffer, parameters.address, 1 + harmonics);
-      reals.set(amplitudes.map((b) => b * 2 ** amplitudeBits(spec)), 1);
-      ring.kernels[`trigonometricMasks${harmonics as 1 | 2 | 3}`](
-        masks.address,
-        length,
-        ringBits,
-        turnBits(spec),
-        droppedBits(spec),
-        lineShift(spec),
-        parameters.address,
-        out.address,
-      );
+/** What is opened, what is dealt and what both make of it. */
+function gateOf(spec: TrigonometricSpec): Gate {
+  const { length, ringBits, waveBits, function: { offset, amplitudes } } = spec;
+  const harmonics = amplitudes.length as 1 | 2 | 3;
+  return {
+    dropped: 0,
+    replyBits: waveBits + 1,
+    reply(kept, out) {
+      const { trigonometricReply } = kept.ring.kernels;
+      trigonometricReply(kept.address, out.address, out.length, ringBits, droppedBits(spec), waveBits);
     },
-  });
-};
 
-/** The wave and the line, then truncate and reduce: a party's part of y from what it knows of e, less `mask` if given. */
-function evaluate(
-  spec: TrigonometricSpec,
-  role: Party["role"],
-  opened: RingTensor<32>,
-  dealt: RingTensor,
-  mask: RingTensor<32> | null,
-  out: RingTensor<32>,
-): void {
-  const { ring } = out, { waveBits, ringBits } = spec, n = out.length;
-  const harmonics = spec.function.amplitudes.length as 1 | 2 | 3;
-  using turn = new RingTensor(ring, 32, 2 << waveBits);
-  turn.uint32.set(turnTable(waveBits));
-  if (role === "server") {
-    ring.kernels[`trigonometricGateServer${harmonics}`]({
-      e: opened.address,
-      words: dealt.address,
-      turn: turn.address,
-      waveBits,
-      k: ringBits,
-      t: droppedBits(spec),
-      lineShift: lineShift(spec),
-      out: out.address,
-      n,
-    })();
-  } else {
-    ring.kernels[`trigonometricGateClient${harmonics}`](
-      opened.address,
-      dealt.address,
-      turn.address,
-      waveBits,
-      ringBits,
-      mask?.address ?? 0,
-      out.address,
-      n,
-    );
-  }
+    /** For each element two words a harmonic, then the line's for top bits 0 and 1, with a unit of the output more: see `lifted`. */
+    dealt: (s) =>
+      dealt("wave, line", length * (2 * harmonics + 2), 48, [s], {
+        fill(ring, [masks], out) {
+          using parameters = words(ring, 1 + harmonics);
+          parameters.int64[0] = BigInt(Math.round(offset * 2 ** wordBits(spec))) +
+            (1n << BigInt(shiftBits(spec)));
+          const reals = new Float64Array(ring.bytes.buffer, parameters.address, 1 + harmonics);
+          reals.set(amplitudes.map((b) => b * 2 ** amplitudeBits(spec)), 1);
+          ring.kernels[`trigonometricMasks${harmonics}`](
+            masks.address,
+            length,
+            ringBits,
+            turnBits(spec),
+            droppedBits(spec),
+            lineShift(spec),
+            parameters.address,
+            out.address,
+          );
+        },
+      }),
+
+    /** The wave and the line, then truncate and reduce: a party's part of y from what it knows of e, less `mask` if given. */
+    evaluate(role, opened, dealt, mask, out) {
+      const { ring, length: n } = out;
+      using turn = new RingTensor(ring, 32, 2 << waveBits);
+      turn.uint32.set(turnTable(waveBits));
+      if (role === "server") {
+        ring.kernels[`trigonometricGateServer${harmonics}`]({
+          e: opened.address,
+          words: dealt.address,
+          turn: turn.address,
+          waveBits,
+          k: ringBits,
+          t: droppedBits(spec),
+          lineShift: lineShift(spec),
+          out: out.address,
+          n,
+        })();
+      } else {
+        ring.kernels[`trigonometricGateClient${harmonics}`](
+          opened.address,
+          dealt.address,
+          turn.address,
+          waveBits,
+          ringBits,
+          mask?.address ?? 0,
+          out.address,
+          n,
+        );
+      }
+    },
+  };
 }
 
 const tables = new Map<number, Uint32Array>();

@@ -13,16 +13,7 @@ import { RingTensor, type Width } from "../../ring/tensor.ts";
 import { arithmetic } from "../../wires/width_kernels.ts";
 import { partOf } from "../../wires/halves.ts";
 import { type LinearProtocol, once, type Party } from "../protocol.ts";
-import {
-  accumulate,
-  convolve,
-  disposeAll,
-  earlyShares,
-  outputWire,
-  productsOf,
-  specOf,
-  weightsOf,
-} from "./layers.ts";
+import { accumulate, convolve, disposeAll, earlyShares, plannedGroup } from "./layers.ts";
 
 export const beaver: LinearProtocol = {
   name: "beaver",
@@ -30,20 +21,13 @@ export const beaver: LinearProtocol = {
   readsMasked: false,
 
   plan(group) {
-    const { input, layers } = group, { width, words } = input;
-    const b = layers.map((layer) => own(`B of ${layer.name}`, "both", weightsOf(layer.spec), width));
-    const a = own("A", "both", words, width);
-    const products = productsOf(layers, b, a);
-    const outputs = layers.map((layer) => outputWire(input, layer, true));
+    const { input, layers } = group, { width, words } = input, a = own("A", "both", words, width);
+    const { products, ...planned } = plannedGroup(group, "both", a, true);
+    const { session: b, outputs, messages } = planned;
     return {
-      spec: specOf(group),
-      outputs,
-      session: b,
+      ...planned,
       query: [a, ...products],
-      messages: [
-        ...b.map(({ words }) => ({ phase: "session", from: "both", bytes: words * width / 8 }) as const),
-        { phase: "online", from: "both", bytes: words * width / 8 },
-      ],
+      messages: [...messages, { phase: "online", from: "both", bytes: words * width / 8 }],
       async setUp(party, drawn, encoded) {
         const offline: RunnableConvolution[] = [], online: RunnableConvolution[] = [];
         for (const [i, { spec }] of layers.entries()) {

@@ -1,5 +1,5 @@
 /** The convolutions of a linear group as every protocol handles them. */
-import { type DealtConvolution, outputLength, type Own } from "../../correlations/correlation.ts";
+import { type DealtConvolution, outputLength, type Own, own } from "../../correlations/correlation.ts";
 import type { Drawn } from "../../correlations/drawn.ts";
 import { type ConvolutionSpec, extraBits, inputLength } from "../../ring/convolution.ts";
 import { convolveImages, imagesIn } from "../../ring/images.ts";
@@ -7,14 +7,14 @@ import type { RunnableConvolution } from "../../ring/pool.ts";
 import { RingTensor, type Width } from "../../ring/tensor.ts";
 import { arithmetic } from "../../wires/width_kernels.ts";
 import type { Half, Wire } from "../../wires/wire.ts";
-import type { EncodedLayer, LinearGroup, LinearLayer } from "../protocol.ts";
+import type { EncodedLayer, LinearGroup, LinearLayer, Message } from "../protocol.ts";
 
 /** Words of the weights of a layer. */
 export const weightsOf = ({ kernel, inputs, outputs }: ConvolutionSpec): number =>
   kernel * kernel * inputs * outputs;
 
 /** What a layer makes of a wire, image by image: the scales of input and weights add up, and nothing is truncated. */
-export function outputWire(input: Wire, { spec, weightBits }: LinearLayer, clientLate: boolean): Wire {
+function outputWire(input: Wire, { spec, weightBits }: LinearLayer, clientLate: boolean): Wire {
   const extra = extraBits(spec);
   return {
     ...input,
@@ -28,7 +28,7 @@ export function outputWire(input: Wire, { spec, weightBits }: LinearLayer, clien
 }
 
 /** What a digest says of a group. */
-export const specOf = ({ input, layers }: LinearGroup) => ({
+const specOf = ({ input, layers }: LinearGroup) => ({
   factor: input.factor,
   layers: layers.map(({ name, spec, weightBits }) => ({
     name,
@@ -76,20 +76,33 @@ function addBias(
   return share;
 }
 
-/** The products of masked weights with the mask of the input, one a layer. */
-export const productsOf = (
-  layers: readonly LinearLayer[],
-  weights: readonly Own<Width>[],
-  input: Own,
-): DealtConvolution[] =>
-  layers.map(({ name, spec }, i) => ({
+/**
+ * What every protocol plans for a group whose weights are masked by numbers B of `of`, who send W - B once a session, and whose input by `a`: B
+ * and the dealt products B * a, one of each a layer.
+ */
+export function plannedGroup(group: LinearGroup, of: "server" | "both", a: Own, clientLate: boolean) {
+  const { input, layers } = group, { width } = input;
+  const session = layers.map(({ name, spec }) => own(`B of ${name}`, of, weightsOf(spec), width));
+  const products = layers.map(({ name, spec }, i): DealtConvolution => ({
     kind: "convolution",
     name: `product of masks of ${name}`,
-    weights: weights[i],
-    input,
+    weights: session[i],
+    input: a,
     spec,
-    bits: weights[i].bits,
+    bits: width,
   }));
+  return {
+    spec: specOf(group),
+    outputs: layers.map((layer) => outputWire(input, layer, clientLate)),
+    session,
+    products,
+    messages: session.map(({ words }): Message => ({
+      phase: "session",
+      from: of,
+      bytes: words * width / 8,
+    })),
+  };
+}
 
 /** This party's early halves: its shares of the products, biases, and `local` convolutions of its part of the input's mask. */
 export async function earlyShares(

@@ -6,7 +6,7 @@ import { Convolution, type ConvolutionSpec, inputLength } from "../../ring/convo
 import { encodeWords } from "../../ring/fixed_point.ts";
 import { Ring } from "../../ring/ring.ts";
 import { RingTensor, type Width } from "../../ring/tensor.ts";
-import { readBits, type Wire } from "../../wires/wire.ts";
+import { readBits, sharedWire } from "../../wires/wire.ts";
 import {
   type ChainOptions,
   CHI_SQUARE_LIMIT,
@@ -67,16 +67,7 @@ function planned(
   images = 1,
 ) {
   const { inputs, specs } = GROUPS[group];
-  const input: Wire = {
-    words: images * inputs,
-    width,
-    ringBits,
-    fractionBits: inputBits,
-    extraBits: 0,
-    factor: 1,
-    clientLate: true,
-    mask: null,
-  };
+  const input = sharedWire(images * inputs, width, ringBits, inputBits);
   const before = protocol.readsMasked ? [remask(input)] : [], read = before[0]?.outputs[0] ?? input;
   const layers = specs.map((spec, i) => ({ name: `layer ${i}`, spec, weightBits }));
   return { input, layers, chain: [...before, protocol.plan({ name: "test", input: read, layers })] };

@@ -8,13 +8,12 @@
  *   W (x - a) + B a + (W - B) a = W x.
  * One convolution by the server, none by the client. B is used over and over, a never. See docs/masked.md.
  */
-import { own } from "../../correlations/correlation.ts";
 import type { RunnableConvolution } from "../../ring/pool.ts";
 import { RingTensor } from "../../ring/tensor.ts";
 import { arithmetic } from "../../wires/width_kernels.ts";
 import { partOf } from "../../wires/halves.ts";
 import { type LinearProtocol, once } from "../protocol.ts";
-import { convolve, disposeAll, earlyShares, outputWire, productsOf, specOf, weightsOf } from "./layers.ts";
+import { convolve, disposeAll, earlyShares, plannedGroup } from "./layers.ts";
 
 export const masked: LinearProtocol = {
   name: "masked",
@@ -25,15 +24,11 @@ export const masked: LinearProtocol = {
   plan(group) {
     const { name, input, layers } = group, { width, mask } = input;
     if (mask === null) throw new RangeError(`${name}: masked reads re-masked values`);
-    const b = layers.map((layer) => own(`B of ${layer.name}`, "server", weightsOf(layer.spec), width));
-    const products = productsOf(layers, b, mask);
-    const outputs = layers.map((layer) => outputWire(input, layer, false));
+    const { products, ...planned } = plannedGroup(group, "server", mask, false);
+    const { session: b, outputs } = planned;
     return {
-      spec: specOf(group),
-      outputs,
-      session: b,
+      ...planned,
       query: products,
-      messages: b.map(({ words }) => ({ phase: "session", from: "server", bytes: words * width / 8 })),
       async setUp(party, drawn, encoded) {
         const convolutions: RunnableConvolution[] = [], packedHere: RunnableConvolution[] = [];
         for (const [i, layer] of layers.entries()) {

@@ -10,11 +10,11 @@ import { RingTensor, type Width } from "../../ring/tensor.ts";
 import { arithmetic } from "../../wires/width_kernels.ts";
 import { partOf } from "../../wires/halves.ts";
 import { messageBytes, receiveNumbers, sendNumbers } from "../../wires/packing.ts";
-import { readBits, type Wire } from "../../wires/wire.ts";
+import { type Half, readBits, type Wire } from "../../wires/wire.ts";
 import { once, type Party, type ProtocolStep, stateless } from "../protocol.ts";
 
 export function remask(input: Wire): ProtocolStep {
-  const { words, width, clientLate } = input, bits = readBits(input);
+  const { words, width, fractionBits, clientLate } = input, bits = readBits(input);
   const mask = own("a", "client", words, width);
   return {
     spec: {},
@@ -30,7 +30,7 @@ export function remask(input: Wire): ProtocolStep {
     setUp: stateless(async (party, drawn, [early]) => {
       const { role, ring } = party;
       if (role === "client") {
-        const a = drawn.own(mask).withFractionBits(input.fractionBits),
+        const a = drawn.own(mask).withFractionBits(fractionBits),
           part = partOf<Width>(ring, role, input, early);
         if (!clientLate) {
           await send(party, part(undefined), a, bits);
@@ -46,23 +46,19 @@ export function remask(input: Wire): ProtocolStep {
           }),
         };
       }
-      if (!clientLate) {
-        const masked = await receive(party, input, bits);
-        if (early) arithmetic(ring, width).add(masked.address, early.address, masked.address, words);
-        return { early: [masked], online: once("re-masking", ([late]) => Promise.resolve([late?.retain()])) };
-      }
-      early?.retain();
-      return {
-        early: [undefined],
-        online: once("re-masking", async ([late]) => {
-          const masked = await receive(party, input, bits);
-          for (const half of [early, late]) {
-            if (half) arithmetic(ring, width).add(masked.address, half.address, masked.address, words);
-          }
-          early?.[Symbol.dispose]();
-          return [masked];
-        }),
+      /** The message, which is late if the client's part is, and this party's own half of that phase. */
+      const masked = async (half: Half) => {
+        const sum = new RingTensor(ring, width, words, fractionBits);
+        await receiveNumbers(party.peer, party.tag, sum, bits);
+        if (half) arithmetic(ring, width).add(sum.address, half.address, sum.address, words);
+        return sum;
       };
+      return clientLate
+        ? { early: [early?.retain()], online: once("re-masking", async ([late]) => [await masked(late)]) }
+        : {
+          early: [await masked(early)],
+          online: once("re-masking", ([late]) => Promise.resolve([late?.retain()])),
+        };
     }),
   };
 }
@@ -78,10 +74,4 @@ async function send(
   using masked = new RingTensor(ring, x.width, x.length);
   arithmetic(ring, x.width).subtract(x.address, a.address, masked.address, x.length);
   await sendNumbers(peer, tag, masked, bits);
-}
-
-async function receive({ ring, peer, tag }: Party, { words, width, fractionBits }: Wire, bits: number) {
-  const masked = new RingTensor(ring, width, words, fractionBits);
-  await receiveNumbers(peer, tag, masked, bits);
-  return masked;
 }

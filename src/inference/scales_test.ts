@@ -1,0 +1,35 @@
+import { assertEquals } from "@std/assert";
+import { it } from "@std/testing/bdd";
+import type { Graph, Node } from "../models/graph.ts";
+import { auditedLayers } from "../models/ranges.ts";
+import { QUARTIC } from "../polynomial/polynomial.ts";
+import { planInference } from "./planner.ts";
+
+/** Two activations of one image; what the wide dense layer at the end reads. */
+function planOf(last: readonly Node[]) {
+  const conv = (id: string): Node => ({
+    ...{ op: "conv", id, input: "image", kernel: 1, stride: 1, padding: 0, outputs: 64, bias: false },
+  });
+  const graph: Graph = {
+    ...{ name: "sums", classes: 2, inputShape: [8, 8, 1] },
+    nodes: [
+      { op: "input", id: "image" },
+      ...[conv("c1"), conv("c2")],
+      { op: "activation", id: "a1", input: "c1" },
+      { op: "activation", id: "a2", input: "c2" },
+      ...last,
+    ],
+  };
+  const ranges = Object.fromEntries(auditedLayers(graph).map(({ id }) => [id, id === "fc" ? 1000 : 4]));
+  return planInference(graph, { activation: "lifted", linear: "masked", function: QUARTIC, ranges });
+}
+
+it("what is summed leaves the layer that reads the sum as much room as what it reads itself", () => {
+  const flat: Node = { op: "flatten", id: "flat", input: "sum" },
+    dense: Node = { op: "dense", id: "fc", input: "flat", outputs: 2, bias: false };
+  const summed = planOf([{ op: "add", id: "sum", input: "a1", shortcut: "a2" }, flat, dense]);
+  const alone = planOf([{ ...flat, input: "a1" }, dense]);
+  for (const id of ["a1", "a2"]) {
+    assertEquals(summed.wires.get(id)!.fractionBits, alone.wires.get("a1")!.fractionBits);
+  }
+});
