@@ -139,12 +139,17 @@ export function runsText(rows: readonly Row[], column = "test_accuracy"): string
   return runs.length < 2 ? "" : `${Math.min(...runs).toFixed(1)} to ${Math.max(...runs).toFixed(1)}`;
 }
 
-/** How many runs a figure on a logarithmic axis has no mark of. */
-export function leftOutText(all: readonly Row[], shown: readonly Row[]): string {
-  const runs = all.length - shown.length;
-  return runs === 0
-    ? ""
-    : ` Left out: ${runs} of ${all.length} runs, which diverged or went beyond floating point.`;
+/** "+3", "\u22123", "0": a difference of accuracies in whole points. */
+export function points(difference: number): string {
+  const whole = Math.round(Math.abs(difference));
+  return whole === 0 ? "0" : `${difference < 0 ? "\u2212" : "+"}${whole}`;
+}
+
+/** How many trainings a figure has no mark of; one may have several rows. */
+export function leftOutText(all: readonly Row[], shown: readonly Row[], why: string): string {
+  const count = (rows: readonly Row[]) => new Set(rows.map((row) => row["cell"])).size;
+  const left = count(all) - count(shown);
+  return left === 0 ? "" : ` Left out: ${left} of ${count(all)} trainings, which ${why}.`;
 }
 
 /** The rows of the coefficient with the best mean accuracy on the held-out images; none of no rows. */

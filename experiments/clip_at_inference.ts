@@ -15,6 +15,7 @@ import {
   meanOf,
   measuredRow,
   pointAt,
+  points,
   recipeRow,
   spreadText,
   TRAINING_COLUMNS,
@@ -117,10 +118,10 @@ function ablationChart(all: readonly Row[]): ChartDescription[] {
   return [{
     kind: "bars",
     name: "clip_at_inference_ablation",
-    see: `points that the same network loses once nothing clips its inputs: ${
+    see: `points by which the same network changes once nothing clips its inputs: ${
       variants.map(([variant, same]) => {
         const [clip, none] = withAndWithout(same).map((own) => accuracyOf(own).value);
-        return `${variant} ${(clip - none).toFixed(0)}`;
+        return `${variant} (${points(none - clip)})`;
       }).join(", ")
     }.`,
     caption: `Test accuracy of the same networks with and without the clip (${conditions(rows)}${

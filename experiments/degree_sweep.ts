@@ -243,7 +243,13 @@ function rangeChart(rows: readonly Row[]): ChartDescription[] {
     caption:
       `PILLAR: the largest activation input over the test images in any run, for every penalty coefficient (dashed: range of the fit; ${
         conditions(pillar)
-      }).${leftOutText(rows.filter((row) => row["series"] === PILLAR), pillar)}`,
+      }).${
+        leftOutText(
+          rows.filter((row) => row["series"] === PILLAR),
+          pillar,
+          "diverged or went beyond floating point",
+        )
+      }`,
     x: { title: "degree", ticks: [2, 3, 4, 5, 6, 7, 8] },
     y: { title: "largest |activation input|", scale: "log" },
     references: [{ axis: "y", value: 5, label: "" }],

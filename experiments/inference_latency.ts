@@ -438,6 +438,7 @@ function publicCode(rows: readonly Row[], reference: Reference): BarChart[] {
       return one === null || other === null ? [] : [other / one];
     })
   );
+  if (ratios.length === 0) return [];
   return [{
     kind: "bars",
     name: "inference_latency_public_code",

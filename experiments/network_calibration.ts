@@ -54,6 +54,7 @@ export const networkCalibration = defineExperiment({
   figures(rows) {
     const rated = rows.filter((row) => row["configured_gbit_s"] !== "");
     const reached = rated.map((row) => numberOf(row, "measured_gbit_s") / numberOf(row, "configured_gbit_s"));
+    if (rated.length === 0) return [];
     return [{
       kind: "bars",
       name: "network_calibration",

@@ -153,8 +153,9 @@ export const polynomialFit = defineExperiment<FitCell>({
       points: rows.filter((row) => row["method"] === method && row["precision"] === precision)
         .map((row) => ({ x: numberOf(row, "degree"), y: numberOf(row, "rms") })),
     });
-    const cut = against("cut, p = 10", 4, "truncated", "10"),
-      worst = cut.points.reduce((one, other) => other.y > one.y ? other : one);
+    const cut = against("cut, p = 10", 4, "truncated", "10");
+    if (cut.points.length === 0) return [figure11];
+    const worst = cut.points.reduce((one, other) => other.y > one.y ? other : one);
     const precise = Math.max(...precisions.map(Number)),
       [fewest, most] = [cut.points[0].x, cut.points.at(-1)!.x];
     const gain = (precision: string) => {

@@ -231,7 +231,7 @@ function accuracyChart(option: Option, rows: readonly Row[]): LineChart {
       `Accuracy of private inference over the ${
         TITLES[option]
       } (${images} test images, the same ones for all; 95 % Wilson interval); ` +
-      "without markers: plaintext. Widths that the planner refuses are left out.",
+      "without markers: plaintext. Marks of the same width stand side by side. Widths that the planner refuses are left out.",
     x: { title: TITLES[option] },
     y: { title: "accuracy (%)" },
     series: networks.flatMap((same, style) => {

@@ -211,7 +211,7 @@ function inputChart(network: string, rows: readonly Row[]): BarChart[] {
   return [{
     kind: "bars",
     name: `range_methods_${network.replace("-", "_")}_range`,
-    see: `the largest inputs lie between ${Math.min(...largest).toPrecision(2)} and ${
+    see: `the largest inputs go from ${Math.min(...largest).toPrecision(2)} to ${
       Math.max(...largest).toPrecision(2)
     }, by what keeps them in range.`,
     caption: `${network}: the largest activation input over the test images in any run (${

@@ -82,6 +82,8 @@ export const regularisationSweep = defineExperiment<RegularisationCell>({
       name: "share",
       what: "Share of activation inputs outside [-5, 5]",
       title: "inputs out of range (%)",
+      named: "a share out of range of",
+      unit: " %",
       of: (same) => meanOf(same, "out_of_range_percent").value,
       authors: "oor_percent_mean",
     }),
@@ -89,6 +91,8 @@ export const regularisationSweep = defineExperiment<RegularisationCell>({
       name: "largest",
       what: "Largest activation input in any run (dashed: range of the fit)",
       title: "largest |activation input|",
+      named: "a largest input of",
+      unit: "",
       of: (same) => largestOf(same, "largest_input"),
       authors: "oor_max_any_run",
       references: [{ axis: "y", value: 5, label: "" }],
@@ -175,6 +179,9 @@ function logChart(rows: readonly Row[], reference: Reference, quantity: {
   name: string;
   what: string;
   title: string;
+  /** In a sentence, before and behind a number. */
+  named: string;
+  unit: string;
   of: (same: readonly Row[]) => number;
   authors: string;
   references?: LineChart["references"];
@@ -186,6 +193,8 @@ function logChart(rows: readonly Row[], reference: Reference, quantity: {
   if (own.length === 0) return [];
   const lost = points.length - own.length;
   const [least, most] = [own[0], own.at(-1)!];
+  const at = ({ y }: Point) => `${quantity.named} ${y.toPrecision(2)}${quantity.unit}`,
+    coefficientOf = ({ x }: Point) => `with a coefficient of ${x.toExponential()}`;
   const authors = authorsSeries(rows, reference, (row) => ({
     x: numberOf(row, "reg_coef"),
     y: numberOf(row, quantity.authors),
@@ -193,12 +202,14 @@ function logChart(rows: readonly Row[], reference: Reference, quantity: {
   return [{
     kind: "lines",
     name: `regularisation_sweep_${quantity.name}`,
-    see: `from ${least.y.toPrecision(2)} with a coefficient of ${least.x.toExponential()} to ${
-      most.y.toPrecision(2)
-    } with ${most.x.toExponential()}: what keeps the inputs close to the range is the coefficient.`,
+    see: own.length === 1
+      ? `${at(least)} ${coefficientOf(least)}.`
+      : `from ${at(least)} ${coefficientOf(least)} to ${at(most)} ${coefficientOf(most)}${
+        most.y < least.y ? ": the larger the coefficient, the closer to the range" : ""
+      }.`,
     caption: `${quantity.what}, without the clip, over all test images (${conditions(trained)}).` +
       (authors.length === 0 ? "" : " Hollow: the authors (Figure 5).") +
-      leftOutText(rows, trained) +
+      leftOutText(rows, trained, "diverged") +
       (lost > 0 ? ` Not shown: ${lost} values of 0 or without bound.` : ""),
     x: coefficientAxis,
     y: { title: quantity.title, scale: "log" },

@@ -7,13 +7,7 @@ import { plaintext } from "./_plaintext.ts";
 import { secondsInTheClear, secondsPerQuery, warmUpInTheClear, warmUpOf } from "./_warm_up.ts";
 import { median } from "../src/report/statistics.ts";
 import type { InferResult, PlaintextRuntime } from "../src/reproduction/command_results.ts";
-import {
-  type Cell,
-  defineExperiment,
-  numberOf,
-  optionalNumber,
-  type Size,
-} from "../src/reproduction/experiment.ts";
+import { type Cell, defineExperiment, optionalNumber, type Size } from "../src/reproduction/experiment.ts";
 
 interface SpeedCell extends Cell {
   readonly model: string;
@@ -211,7 +205,8 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
       own.every((row) => (optionalNumber(row, "native_ratio") ?? Infinity) > 1);
     const sooner = models.filter((model) =>
       own.some((row) =>
-        row["model"] === model && row["tfjs_activation"] === "relu" && numberOf(row, "ratio") < 1
+        row["model"] === model && row["tfjs_activation"] === "relu" &&
+        (optionalNumber(row, "ratio") ?? Infinity) < 1
       )
     );
     return [{
@@ -221,7 +216,7 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
         `the private answer by lifted comes sooner than that of TensorFlow.js with ReLU in the clear on ${
           sooner.length === 0 ? "none of the networks" : sooner.join(", ")
         }` +
-        (isNativeFirst ? "; machine code is faster on all of them." : "."),
+        (isNativeFirst ? "; machine code is faster on every network." : "."),
       caption:
         "One image, without delay: online time of private inference, and plaintext inference of the same network, with ReLU and with the quartic; one thread each.",
       width: "double",

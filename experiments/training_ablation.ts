@@ -14,6 +14,7 @@ import {
   conditions,
   largestOf,
   meanOf,
+  points,
   runsOf,
   spreadText,
   TRAINING_COLUMNS,
@@ -141,25 +142,26 @@ function accuracyChart(rows: readonly Row[]): BarChart {
   };
 }
 
-/** By how many points each variant falls from training, with the clip, to the test without it. */
+/** What each variant gains or loses from training, with the clip, to the test without it. */
 function keptText(variants: readonly (readonly [string, Row[]])[]): string {
   const texts = variants.flatMap(([variant, same]) => {
     if (same.some((row) => row["train_accuracy"] === "")) return [];
-    const lost = accuracyOf(same, "train_accuracy").value - accuracyOf(same).value;
-    return [`${variant} ${lost.toFixed(0)}`];
+    const gained = accuracyOf(same).value - accuracyOf(same, "train_accuracy").value;
+    return [`${variant} (${points(gained)})`];
   });
   return texts.length === 0
     ? "every variant has a run that diverged."
-    : `points that training has and the test without the clip has not: ${texts.join(", ")}.`;
+    : `points by which the test without the clip is above training with it: ${texts.join(", ")}.`;
 }
 
 /** The variants with the smallest and the largest input. */
 function largestText(variants: readonly (readonly [string, number | null])[]): string {
   const found = variants.flatMap(([variant, value]) => value === null ? [] : [{ variant, value }])
     .sort((a, b) => a.value - b.value);
-  const text = ({ variant, value }: { variant: string; value: number }) =>
-    `${variant} ${value.toPrecision(2)}`;
-  return `the largest inputs lie between those of ${text(found[0])} and ${text(found.at(-1)!)}.`;
+  const texts = found.map(({ variant, value }) => `${variant} (${value.toPrecision(2)})`);
+  return texts.length === 1
+    ? `the one variant whose inputs stay finite is ${texts[0]}.`
+    : `the smallest largest input is that of ${texts[0]}, the largest that of ${texts.at(-1)}.`;
 }
 
 function rangeChart(rows: readonly Row[]): BarChart[] {

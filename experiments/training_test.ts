@@ -134,10 +134,10 @@ const EXPERIMENTS = [
   accuracyTable,
 ];
 
-/** The charts of rows, drawn. */
 /** A sentence that goes on from "What to see:". */
-const SEEN = /^[a-z].*[^.]\.$/;
+const SEEN = /^(?!.*(undefined|NaN|-0(?![.\d])))[a-z].*[^.]\.$/;
 
+/** The charts of rows, drawn. */
 function draw(experiment: Experiment, rows: readonly Row[]) {
   const charts = experiment.figures(rows, reference);
   for (const chart of charts) {

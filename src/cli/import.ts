@@ -171,7 +171,8 @@ function pixelFormat(
     throw new UsageError(`--channels ${order} does not fit a network of ${count} channels`);
   }
   const list = (flag: string, text: string | undefined, otherwise: number) => {
-    const values = text?.split(",").map(Number) ?? Array<number>(count).fill(otherwise);
+    const values = text?.split(",").map((part) => part.trim() === "" ? NaN : Number(part)) ??
+      Array<number>(count).fill(otherwise);
     const wrong = values.find((value) => !Number.isFinite(value));
     if (wrong !== undefined) throw new UsageError(`--${flag} has a number that is none: ${text}`);
     if (values.length === count) return values.map((value) => value / unit);

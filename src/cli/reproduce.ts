@@ -107,12 +107,14 @@ await runCommand({
     }
     const { run: plan, left, notes } = preflight(whole, resourcesHere());
     for (const note of notes) console.error(note);
-    if (plan.length === 0 && shard && left.length === 0) {
+    if (
+      plan.length === 0 && shard && left.length === 0 && chosen.some(({ cells }) => cells(size).length > 0)
+    ) {
       console.error(`shard ${shard.index} of ${shard.count} has no cell of this run`);
       return 0;
     }
     if (plan.length === 0) {
-      const isLarger = size !== "full" && chosen.some(({ cells }) => cells("full").length > 0);
+      const isLarger = chosen.every(({ cells }) => cells(size).length === 0 && cells("full").length > 0);
       throw new Error(
         `nothing can be measured here: at size ${size} ${chosen.map(({ key }) => key).join(", ")} ${
           chosen.length === 1 ? "has" : "have"
@@ -125,7 +127,7 @@ await runCommand({
         }`,
       );
     }
-    if (shard) await checkShard(whole, identity, folder);
+    if (shard) await checkShard(chosen, identity, shard, folder);
     const todo = plan.filter(isToRun);
     await setAside(chosen, folder, plan);
     const done = plan.length - todo.length;

@@ -21,7 +21,7 @@ export function resultsPart(sources: Sources): string {
 
 function measured(result: Result, rows: readonly Row[], { reference }: Sources): string[] {
   const figures = result.figures(rows, reference).map(({ name, see }) =>
-    `[${name}](../paper_figures/${name}.svg)${see === undefined ? "" : `: ${see}`}`
+    `[${name}](../paper_figures/${name}.svg): ${see}`
   );
   const summary = result.table?.(rows, reference) ?? [];
   const values = (column: string) =>

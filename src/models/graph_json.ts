@@ -23,6 +23,7 @@ const id: Kind = {
 };
 const flag: Kind = { words: "true or false", accepts: (value) => typeof value === "boolean" };
 const size = integer(1, 4096), channels = integer(1, 2 ** 16), border = integer(0, 4096);
+const none: Kind = { words: "0, since no protocol averages over a border", accepts: (value) => value === 0 };
 
 /** The fields of each kind of node beside `op` and `id`, in the order in which they are kept. */
 const FIELDS: Readonly<Record<Node["op"], Readonly<Record<string, Kind>>>> = {
@@ -31,7 +32,7 @@ const FIELDS: Readonly<Record<Node["op"], Readonly<Record<string, Kind>>>> = {
   dense: { input: id, outputs: channels, bias: flag },
   batchNorm: { input: id },
   activation: { input: id },
-  averagePool: { input: id, kernel: size, stride: size, padding: integer(0, 0) },
+  averagePool: { input: id, kernel: size, stride: size, padding: none },
   maxPool: { input: id, kernel: size, stride: size, padding: border },
   add: { input: id, shortcut: id },
   flatten: { input: id },

@@ -70,7 +70,7 @@ it("parseGraph() says what is wrong with a network and where", () => {
         ...graph.nodes.slice(2),
       ],
     },
-    'node 2 (averagePool): "padding" must be an integer from 0 to 0, found 1',
+    'node 2 (averagePool): "padding" must be 0, since no protocol averages over a border, found 1',
   );
   refused(withConv({ input: "fc" }), "node conv reads fc, which no earlier node makes");
   refused(withConv({ outputs: 65536, padding: 4096 }), "more than the 8388608 that are taken");

@@ -21,7 +21,10 @@ export interface Channel {
   receive(tag: number, into: Uint8Array, more?: boolean): Promise<void>;
   /** As {@linkcode receive}, after a pause between two pieces of work: the peer may take any time to begin, while it shows that it is there. */
   receiveAfterPause(tag: number, into: Uint8Array): Promise<void>;
-  /** Sends and receives at once: the two messages of one exchange cross on the wire. */
+  /**
+   * Sends and receives at once: the two messages of one exchange cross on the wire. If one half fails the channel is aborted, which may take
+   * a second, and no memory of the caller is read or written any more.
+   */
   exchange(tag: number, payload: Uint8Array, into: Uint8Array): Promise<void>;
   readonly sent: Traffic;
   readonly received: Traffic;

@@ -136,7 +136,7 @@ function renderTable(
   const short = (value: CsvValue) => {
     if (typeof value !== "number" || Number.isInteger(value)) return value;
     // What lies beyond floating point must not look like what is not there.
-    return Number.isFinite(value) ? Number(value.toPrecision(4)) : String(value);
+    return value === Infinity ? "Infinity" : Number(value.toPrecision(4));
   };
   const texts = rows.map((row) => columns.map((column) => csvText(short(row[column]))));
   const number = columns.map((_, c) => texts.every((row) => row[c] === "" || numeric.test(row[c])));

@@ -21,9 +21,9 @@ export function quartiles(values: readonly number[]): { low: number; high: numbe
   return { low: quantile(values, 0.25), high: quantile(values, 0.75) };
 }
 
-/** "1.1 to 1.9": the least and the largest value; one number where they read alike. */
+/** "1.1 to 1.9": the least and the largest of some values; one number where they read alike. */
 export function span(values: readonly number[], digits: number): string {
-  const [least, most] = [0, 1].map((q) => quantile(values, q).toFixed(digits));
+  const [least, most] = [Math.min(...values), Math.max(...values)].map((value) => value.toFixed(digits));
   return least === most ? least : `${least} to ${most}`;
 }
 

@@ -186,7 +186,10 @@ export async function presentRun(
       const committed = await drawResults(catalogue, committedResults, news);
       console.error(`figures: ${committed.figuresFolder}, report: ${committed.report}`);
       for (const { text } of committed.failures) failures.add(text);
-      if (committed.failures.some(({ key }) => keys.includes(key))) isWhole = false;
+      // Also of what is derived from the new rows and others that were there.
+      const fromNews = catalogue.derivedTables.filter(({ from }) => from.some((key) => news.includes(key)));
+      const own = [...keys, ...fromNews.map(({ key }) => key)];
+      if (committed.failures.some(({ key }) => own.includes(key))) isWhole = false;
       await refresh().then(
         (paths) => paths.forEach((path) => console.error(`${path} is new`)),
         (error) => {

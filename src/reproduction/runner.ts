@@ -89,7 +89,7 @@ export async function planRun(
   options: { resume?: boolean; shard?: Shard; long?: boolean; results?: string } = {},
 ): Promise<PlannedCell[]> {
   const { size, seed } = identity, { shard } = options, plan: PlannedCell[] = [];
-  let number = 0;
+  const own = shard && cellsOfShard(experiments, size, shard);
   for (const experiment of experiments) {
     const cells = experiment.cells(size), earlier = new Map<string, Row[]>();
     checkExperiment(experiment, cells);
@@ -107,10 +107,11 @@ export async function planRun(
       )
       : new Map<string, Row[]>();
     for (const cell of cells) {
-      if (shard && number++ % shard.count !== shard.index - 1) continue;
-      const own = earlier.get(cell.id), kept = own ?? (isOptional(cell) ? committed.get(cell.id) : undefined);
+      if (own && !own.get(experiment.key)!.has(cell.id)) continue;
+      const before = earlier.get(cell.id),
+        kept = before ?? (isOptional(cell) ? committed.get(cell.id) : undefined);
       if (staysAsCommitted(cell) && !kept) continue;
-      const again = kept !== own && !staysAsCommitted(cell);
+      const again = kept !== before && !staysAsCommitted(cell);
       plan.push({ experiment, cell, ...kept && { kept }, ...again && { again } });
     }
   }
@@ -159,20 +160,35 @@ export async function setAside(
   }
 }
 
-/** Throws an Error where a folder holds rows of this run that the plan of a shard does not have: those of another shard. */
+/** Ids of the cells of a shard by key of their experiment: every `count`-th of all. */
+function cellsOfShard(
+  experiments: readonly Experiment[],
+  size: Size,
+  { index, count }: Shard,
+): ReadonlyMap<string, ReadonlySet<string>> {
+  let number = 0;
+  return new Map(experiments.map(({ key, cells }) => [
+    key,
+    new Set(cells(size).filter(() => number++ % count === index - 1).map(({ id }) => id)),
+  ]));
+}
+
+/** Throws an Error where a folder holds rows of another shard of the same run: to set them aside would lose them. */
 export async function checkShard(
-  plan: readonly PlannedCell[],
+  experiments: readonly Experiment[],
   { size, seed }: Pick<RunIdentity, "size" | "seed">,
+  shard: Shard,
   folder: string,
 ): Promise<void> {
-  for (const [{ key }, own] of Map.groupBy(plan, ({ experiment }) => experiment)) {
-    const ids = new Set(own.map(({ cell }) => cell.id));
-    const other = (await readCsv(`${folder}/${key}.csv`))?.rows.find((row) =>
-      row["size"] === size && row["seed"] === String(seed) && !ids.has(row["cell"])
+  const own = cellsOfShard(experiments, size, shard);
+  for (const { key, cells } of experiments) {
+    const others = new Set(cells(size).map(({ id }) => id).filter((id) => !own.get(key)!.has(id)));
+    const row = (await readCsv(`${folder}/${key}.csv`))?.rows.find((row) =>
+      row["size"] === size && row["seed"] === String(seed) && others.has(row["cell"])
     );
-    if (other) {
+    if (row) {
       throw new Error(
-        `${folder}/${key}.csv holds "${other["cell"]}" of another shard; give each shard a folder of its own`,
+        `${folder}/${key}.csv holds "${row["cell"]}" of another shard; give each shard a folder of its own`,
       );
     }
   }

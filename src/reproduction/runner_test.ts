@@ -274,15 +274,24 @@ describe("runner", () => {
     assertEquals((await readCsv(`${folder}/merged/a.csv`))!.rows.length, 10);
   });
 
-  it("refuses a folder that holds the rows of another shard", async () => {
-    const a = example("a"),
-      shard = (index: number) => planRun([a], identity, folder, { shard: { index, count: 2 } });
-    const first = await shard(1);
-    await runCells(first, identity, folder);
-    await checkShard(first, identity, folder);
-    const second = await shard(2), later = { ...identity, seed: identity.seed + 1 };
-    await assertRejects(() => checkShard(second, identity, folder), Error, 'holds "cell 0" of another shard');
-    await checkShard(second, later, folder);
+  it("refuses a folder that holds the rows of another shard, whatever of its own was measured", async () => {
+    const a = example("a"), first = { index: 1, count: 2 }, second = { index: 2, count: 2 };
+    const check = (experiment: Experiment, shard: typeof first, seed: number = identity.seed) =>
+      checkShard([experiment], { ...identity, seed }, shard, folder);
+    await runCells(await planRun([a], identity, folder, { shard: first }), identity, folder);
+    await check(a, first);
+    await assertRejects(() => check(a, second), Error, 'holds "cell 0" of another shard');
+    await check(a, second, identity.seed + 1);
+    // A cell that is left out now, or that there is no longer, is nobody else's.
+    const lacking: Experiment = {
+      ...a,
+      cells: (size) => a.cells(size).map((cell) => cell.id === "cell 0" ? { ...cell, lacks: "x" } : cell),
+    };
+    await check(lacking, first);
+    await check(
+      { ...a, cells: (size) => a.cells(size).map((cell) => ({ ...cell, id: `new ${cell.id}` })) },
+      second,
+    );
   });
 
   it("sets aside what a plan does not carry on: rows of another seed, or of another shard", async () => {

@@ -56,12 +56,15 @@ export class Convolution<W extends Width> implements Disposable {
     this.#run = runOf({ kernels, width, spec, plan, weights: this.#weights, parts: this.#parts });
   }
 
+  /** Has working memory, or throws: where somebody else failed to get more, there is none. */
+  reserve(): void {
+    scratchOf(this.ring).reserve(this.#parts.bytes);
+  }
+
   /** From words [height, width, inputs] at `x` to words [outHeight, outWidth, outputs] at `y`, times 2^extraBits. */
   run(x: number, y: number): void {
-    const { spec: { outputs }, plan, ring, width } = this, scratch = scratchOf(ring);
-    // Where somebody else failed to get more, there is no block.
-    scratch.reserve(this.#parts.bytes);
-    const base = scratch.address;
+    this.reserve();
+    const { spec: { outputs }, plan, ring, width } = this, base = scratchOf(ring).address;
     const { output, outputChannels } = this.#parts;
     if (outputChannels === outputs) return this.#run(x, y, base);
     const out = base + output, row = outputs * width / 8;

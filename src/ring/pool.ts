@@ -278,6 +278,8 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
     const outOffset = Math.ceil(this.#inputBytes / 64) * 64;
     const shared = this.#shared(outOffset + workers.length * this.#sliceBytes);
     shared.set(ring.bytes.subarray(x, x + this.#inputBytes));
+    // Before the workers start: a slice of our own that failed would leave theirs without anybody who waits for them.
+    this.#own.reserve();
     workers.forEach((worker, i) => worker.start(RUN, this.id, outOffset + i * this.#sliceBytes));
     this.#own.run(x, this.#sliceAddress);
     this.#slices.forEach(({ firstOutput, outputs }, i) => {
