@@ -230,10 +230,10 @@ export async function runCells(
       throw cannotKeep(folder, (error as Error).message);
     }
   };
-  // Also of experiments of which nothing is measured, else a shard that holds nothing but kept rows would lose them.
-  for (const experiment of new Set(plan.filter(({ kept }) => kept).map((planned) => planned.experiment))) {
-    keep(experiment);
-  }
+  // Also of experiments of which nothing is measured, else a shard that holds nothing but kept rows would lose them. Where all that
+  // is measured fails, kept rows alone say nothing of this run.
+  const measured = new Set(plan.filter(isToRun).map(({ experiment }) => experiment));
+  new Set(plan.map(({ experiment }) => experiment)).difference(measured).forEach(keep);
   await using closing = new AsyncDisposableStack();
   for (const experiment of new Set(plan.map((planned) => planned.experiment))) {
     closing.defer(() => experiment.close?.());
