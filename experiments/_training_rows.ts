@@ -181,4 +181,9 @@ export const datasetName = (name: string): string =>
 
 /** Cells of `runs` seeds each. */
 export const runsOf = <C extends Cell>(runs: number, cell: C): (C & { run: number })[] =>
-  Array.from({ length: runs }, (_, i) => ({ ...cell, run: i + 1, id: `${cell.id} run ${i + 1}` }));
+  Array.from({ length: runs }, (_, i) => ({
+    ...cell,
+    dataset: sweepDataset(),
+    run: i + 1,
+    id: `${cell.id} run ${i + 1}`,
+  }));

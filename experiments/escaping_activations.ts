@@ -12,6 +12,7 @@ import {
   RANGE,
   type Recipe,
   secondsOf,
+  sweepDataset,
   TRAINING_MB,
   type TrainingCell,
   trainingOf,
@@ -64,6 +65,7 @@ export const escapingActivations = defineExperiment<TrainingCell>({
     const recipe = recipeOf(size);
     return [{
       id: "run 1",
+      dataset: sweepDataset(),
       run: 1,
       recipe,
       seconds: size === "smoke" ? secondsOf(recipe, 0.5) : 1,

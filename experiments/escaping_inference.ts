@@ -181,8 +181,7 @@ export const escapingInference = defineExperiment<EscapeCell>({
     return [{
       kind: "lines",
       name: "escaping_inference",
-      see:
-        "where the audit saw the inputs, lifted spoils nothing that the others do not; where it did not see them, it does.",
+      see: seenOf(rows.filter((row) => row["refused"] === "false")),
       caption:
         "Share of spoiled logits over the largest activation input, by protocol. A refused network has no mark.",
       x: { title: "largest input of an activation", scale: "log" },
@@ -208,6 +207,26 @@ export const escapingInference = defineExperiment<EscapeCell>({
       "wrong, not noticed": optionalNumber(row, "wrong_unnoticed") ?? "-",
     })),
 });
+
+/** The largest shares of spoiled logits: by lifted, and by the others for inputs as large as lifted was run with. */
+function seenOf(ran: readonly Row[]): string {
+  const lifted = ran.filter((row) => row["protocol"] === "lifted");
+  const [seen, unseen] = ["true", "false"].map((audited) =>
+    lifted.filter((row) => row["audited"] === audited)
+  );
+  const sizes = new Set(seen.map((row) => row["target"]));
+  const others = ran.filter((row) =>
+    row["protocol"] !== "lifted" && row["audited"] === "true" && sizes.has(row["target"])
+  );
+  const most = (rows: readonly Row[]) => {
+    const share = Math.max(0, ...rows.map((row) => 100 * numberOf(row, "spoiled_logits")));
+    return share === 0 ? "no logit" : `up to ${Number(share.toPrecision(2))}\u00a0% of the logits`;
+  };
+  return `where the audit saw the inputs, and did not refuse them, lifted spoils ${
+    most(seen)
+  } and the others ${most(others)}; ` +
+    `where it did not see them, lifted spoils ${most(unseen)}.`;
+}
 
 let ring: Promise<Ring> | undefined;
 const ringOnce = () => ring ??= Ring.open();

@@ -112,8 +112,11 @@ export const manyInferences = defineExperiment<ManyCell>({
     return [{
       kind: "bars",
       name: "many_inferences",
-      see:
-        "protocols on small rings have no gross error; those of local truncation are about as rare as the sizes of its integers predict.",
+      see: `gross errors counted, and expected from the sizes of the integers: ${
+        sums.map(({ grossErrors, predicted }, i) =>
+          `${PROTOCOLS[i]} ${grossErrors} and ${Number(predicted.toPrecision(2))}`
+        ).join(", ")
+      }.`,
       caption: `Gross errors in ${
         sums.map((sum, i) => `${sum.inferences.toLocaleString("en")} inferences by ${PROTOCOLS[i]}`).join(
           ", ",

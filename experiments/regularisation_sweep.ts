@@ -205,7 +205,9 @@ function logChart(rows: readonly Row[], reference: Reference, quantity: {
     see: own.length === 1
       ? `${at(least)} ${coefficientOf(least)}.`
       : `from ${at(least)} ${coefficientOf(least)} to ${at(most)} ${coefficientOf(most)}${
-        most.y < least.y ? ": the larger the coefficient, the closer to the range" : ""
+        own.every(({ y }, i) => i === 0 || y < own[i - 1].y)
+          ? ": the larger the coefficient, the closer to the range"
+          : ""
       }.`,
     caption: `${quantity.what}, without the clip, over all test images (${conditions(trained)}).` +
       (authors.length === 0 ? "" : " Hollow: the authors (Figure 5).") +

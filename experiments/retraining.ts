@@ -23,9 +23,11 @@ function cells(size: Size): RetrainingCell[] {
   }));
 }
 
-/** Whether the machine of a training rounded a product and a sum once. */
-const roundingOf = async (folder: string): Promise<unknown> =>
-  JSON.parse(await Deno.readTextFile(`${folder}/training.json`)).fma;
+/** Whether the machines of a training rounded a product and a sum once, each answer once: earlier folders say it for all epochs. */
+export async function roundingOf(folder: string): Promise<string> {
+  const { fma, origins = [{ fma }] } = JSON.parse(await Deno.readTextFile(`${folder}/training.json`));
+  return [...new Set((origins as { fma?: boolean }[]).map((origin) => origin.fma))].join();
+}
 
 export const retraining = defineExperiment<RetrainingCell>({
   key: "retraining",

@@ -124,7 +124,7 @@ function accuracyChart(rows: readonly Row[]): BarChart {
       `PILLAR on ConvNet without each of its parts (${conditions(rows)}${
         spreadText(variants.map(([, same]) => same))
       }): accuracy in the last epoch of ` +
-      "training, with the clip, and on the test images, without it. Runs that diverged count as chance, 10 %, and have no training " +
+      "training, with the clip where the variant has one, and on the test images, without it. Runs that diverged count as chance, 10 %, and have no training " +
       "accuracy.",
     width: "double",
     categories: variants.map(([variant]) => variant),
@@ -132,7 +132,7 @@ function accuracyChart(rows: readonly Row[]): BarChart {
     labels: true,
     series: [
       {
-        name: "training, with the clip",
+        name: "training, with its clip",
         values: variants.map(([, same]) =>
           same.some((row) => row["train_accuracy"] === "") ? null : accuracyOf(same, "train_accuracy")
         ),
@@ -142,7 +142,7 @@ function accuracyChart(rows: readonly Row[]): BarChart {
   };
 }
 
-/** What each variant gains or loses from training, with the clip, to the test without it. */
+/** What each variant gains or loses from training, with its clip if it has one, to the test without. */
 function keptText(variants: readonly (readonly [string, Row[]])[]): string {
   const texts = variants.flatMap(([variant, same]) => {
     if (same.some((row) => row["train_accuracy"] === "")) return [];
@@ -151,7 +151,9 @@ function keptText(variants: readonly (readonly [string, Row[]])[]): string {
   });
   return texts.length === 0
     ? "every variant has a run that diverged."
-    : `points by which the test without the clip is above training with it: ${texts.join(", ")}.`;
+    : `points by which the test, without the clip, is above training, where all have it but the one that says otherwise: ${
+      texts.join(", ")
+    }.`;
 }
 
 /** The variants with the smallest and the largest input. */

@@ -211,7 +211,7 @@ export const truncationFailures = defineExperiment<TruncationCell>({
   figures: (rows) => [{
     kind: "lines",
     name: "truncation_failures",
-    see: "the counts lie on the line that the theorem predicts.",
+    see: seenOf(rows),
     caption:
       `Gross failures of local truncation against the size of the integer: measured, with two standard deviations of the count, and the line ` +
       `|v| / 2^64. Sizes without a failure are left out. ${liftedCaption(rows)}`,
@@ -243,6 +243,21 @@ export const truncationFailures = defineExperiment<TruncationCell>({
       "failures per ResNet-18": row["per_resnet18"] === "" ? "-" : row["per_resnet18"],
     })),
 });
+
+/** Fewer failures than these are too few for a ratio: their deviation is more than a tenth of them. */
+const ENOUGH_FAILURES = 100;
+
+/** How far counts are from the line. */
+function seenOf(rows: readonly Row[]): string {
+  const ratios = rows.filter((row) =>
+    row["failures"] !== "" && numberOf(row, "failures") >= ENOUGH_FAILURES && numberOf(row, "predicted") > 0
+  ).map((row) => numberOf(row, "measured") / numberOf(row, "predicted"));
+  return ratios.length === 0
+    ? `no size has ${ENOUGH_FAILURES} failures or more.`
+    : `counts of ${ENOUGH_FAILURES} failures and more are ${Math.min(...ratios).toFixed(2)} to ${
+      Math.max(...ratios).toFixed(2)
+    } times what the theorem predicts.`;
+}
 
 function liftedCaption(rows: readonly Row[]): string {
   const own = rows.filter((row) => row["scaling"] === "lifted"),

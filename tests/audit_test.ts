@@ -56,6 +56,21 @@ describe("audit", () => {
     assert((await described(folder)).ranges.act3 > 16);
   });
 
+  it("finds 0 for a layer that reads nothing but zeros, and infer takes it", async () => {
+    const folder = `${root}/silent`;
+    await writeFolder(folder, {
+      change: (weights) => {
+        for (const part of ["weight", "bias"]) weights.get(`dense1.${part}`)!.data.fill(0);
+      },
+    });
+    await using program = audit("--weights", folder, "--write");
+    await program.succeeds();
+    assertEquals((await described(folder)).ranges.act3, 0);
+    await using asked = Program.start("infer", ["--model", "convnet", "--weights", folder, "--json"]);
+    const { unreliable, argmaxAgrees } = JSON.parse((await asked.succeeds()).stdout);
+    assertEquals([unreliable, argmaxAgrees], [false, true]);
+  });
+
   for (const activation of ["lifted", "honeybadger"]) {
     for (const [folder, unreliable] of [["sound", false], ["escaping", true]] as const) {
       it(`infer with ${activation} reports ${unreliable ? "no class for escaping" : "the class for sound"} inputs`, async () => {

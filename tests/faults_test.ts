@@ -43,7 +43,7 @@ describe("a mistake on the command line", () => {
     ["client", "--linear gmw", '--linear was given "gmw"', names(LINEAR_PROTOCOLS)],
     ["infer", "--profile moon", '"moon" is no network profile', names(NETWORK_PROFILES), "rtt:<ms>"],
     ["client", "--profile rtt:10001", '"rtt:10001" is no network profile', "at most 10000 ms"],
-    ["dealer", "--model convnet --ranges 1,0,1,1", "--ranges: number 2 is 0; all are above 0"],
+    ["dealer", "--model convnet --ranges 1,1e999,1,1", "--ranges: number 2 is beyond every number"],
     ["infer", "--repetitons 3", "unknown option --repetitons", "did you mean --repetitions?"],
     ["dealer", "--colour red", "unknown option --colour"],
     ["dealer", "--fraction-bits 21", '--fraction-bits was given "21"', "from 8 to 20"],

@@ -28,8 +28,11 @@ await runCommand({
     refuseCommitted(results);
     ownFolder(to);
     for (const place of placesOf(to, results === undefined)) checkWritable(place);
-    const { keys, origins, machines } = await mergeShards(catalogue.experiments, size, folders, to);
+    const { keys, absent, origins, machines } = await mergeShards(catalogue.experiments, size, folders, to);
     console.error(`joined ${folders.length} shards into ${to}: ${keys.join(", ")}`);
+    if (absent.length > 0) {
+      console.error(`no shard has a row of ${absent.join(", ")}: not asked for, or all cells failed`);
+    }
     if (origins.length > 1) {
       console.error(`the shards were not measured alike: ${origins.join("; ")}`);
     }

@@ -100,6 +100,9 @@ await runCommand({
       results: COMMITTED,
       ...(shard ? { shard } : {}),
     });
+    if (long && !chosen.some(({ cells }) => cells(size).some((cell) => cell.long))) {
+      console.error(`--long changes nothing: no cell of this run is long at size ${size}`);
+    }
     const others = originsOf(whole.flatMap(({ kept }) => kept ?? []))
       .filter((origin) => origin !== originText(identity));
     if (others.length > 0) {
@@ -110,7 +113,7 @@ await runCommand({
     if (
       plan.length === 0 && shard && left.length === 0 && chosen.some(({ cells }) => cells(size).length > 0)
     ) {
-      console.error(`shard ${shard.index} of ${shard.count} has no cell of this run`);
+      console.error(`shard ${shard.index} of ${shard.count} has no cell that is to be measured`);
       return 0;
     }
     if (plan.length === 0) {
@@ -130,23 +133,28 @@ await runCommand({
     if (shard) await checkShard(chosen, identity, shard, folder);
     const todo = plan.filter(isToRun);
     await setAside(chosen, folder, plan);
-    const done = plan.length - todo.length;
+    const borrowed = plan.filter((planned) => planned.isBorrowed && !isToRun(planned)).length;
+    const done = plan.length - todo.length - borrowed;
     console.error(
       `${size} run on ${identity.machine}, commit ${identity.commit}: ${cells(todo.length)}` +
         (done > 0 ? ` (${done} are complete already)` : "") +
+        (borrowed > 0 ? ` (${borrowed} keep their committed rows)` : "") +
         (left.length > 0 ? ` (${left.length} are left out)` : "") +
         (todo.length > 0 ? `, roughly ${formatDuration(weightOf(todo))}` : "") + `; rows go to ${folder}`,
     );
 
     onExit(stopChildren);
     const failed = await runWithProgress(plan, identity, folder);
-    const complete = failed.length === 0;
-    if (!complete) {
+    const absent = left.filter(({ kept }) => kept === undefined);
+    const complete = failed.length === 0 && (!shard || absent.length === 0);
+    if (failed.length > 0) {
       console.error(`${failed.length} of ${cells(plan.length)} failed; --resume tries again`);
     }
     if (shard) {
+      // A merge refuses what is missing: better to know before it.
       console.error(
-        `shard ${shard.index} of ${shard.count} is ${complete ? "complete" : "incomplete"} in ${folder}`,
+        `shard ${shard.index} of ${shard.count} is ${complete ? "complete" : "incomplete"} in ${folder}` +
+          (absent.length > 0 ? `: ${cells(absent.length)} left out for want of memory or disk` : ""),
       );
       return complete ? 0 : 1;
     }

@@ -122,9 +122,9 @@ function addedErrors(
   plan: Plan,
   weights: Weights,
   image: ArrayLike<number>,
-  opened: ReadonlyMap<string, Opened>,
+  shown: ReadonlyMap<string, Opened>,
 ): Map<string, LayerReport["added"]> {
-  const errors = new Map<string, LayerReport["added"]>();
+  const opened = new Map(shown), errors = new Map<string, LayerReport["added"]>();
   if ([...plan.activations.values()].some(({ errorBound }) => errorBound === undefined)) return errors;
   const { made: followed } = withinDoubles(() =>
     evaluateFixed(plan.graph, weights, {
@@ -138,6 +138,12 @@ function addedErrors(
   if (followed === null) return errors;
   const rounding = new Map<string, number>();
   for (const node of plan.graph.nodes) {
+    if (node.op === "flatten") {
+      // No step: the value, and its error, of what it reads.
+      copyEntry(opened, node.input, node.id);
+      copyEntry(rounding, node.input, node.id);
+      continue;
+    }
     const { values } = opened.get(node.id) ?? {};
     if (values === undefined || node.op === "input") continue;
     if (node.op === "activation") {
@@ -157,6 +163,11 @@ function addedErrors(
     }
   }
   return errors;
+}
+
+function copyEntry<T>(map: Map<string, T>, from: string, to: string): void {
+  const value = map.get(from);
+  if (value !== undefined) map.set(to, value);
 }
 
 /**

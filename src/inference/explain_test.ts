@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { foldBatchNorm } from "../models/fold.ts";
-import { odd } from "../models/_small_networks.ts";
+import { flattenedFirst, odd } from "../models/_small_networks.ts";
 import { floatForward, measureRanges, rangesOf } from "../models/ranges.ts";
 import { randomWeights, seededImage } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
@@ -98,7 +98,7 @@ it("explain sees that eight fraction bits are too coarse for this quartic", asyn
 
 /** A plan of `lifted` with ranges from two images. */
 function liftedNetwork(name: string) {
-  const original = name === odd.name ? odd : buildModel(name),
+  const original = [odd, flattenedFirst].find((own) => own.name === name) ?? buildModel(name),
     { graph, weights } = foldBatchNorm(original, randomWeights(original, 1, QUARTIC));
   const images = [100, 101].map((seed) => seededImage(original, seed));
   const ranges = rangesOf(measureRanges(graph, floatForward(graph, weights, QUARTIC), images));
@@ -114,6 +114,7 @@ function liftedNetwork(name: string) {
 for (
   const [name, audited] of [
     ["odd", true],
+    ["flattened-first", true],
     ["minionn-bn", true],
     ["minionn-bn", false],
     ["resnet20", true],

@@ -26,8 +26,8 @@ export interface SessionOptions {
   /** Weights of the folded graph: the server's, null at the client. Those of a server of many sessions are packed for all. */
   readonly weights: Weights | ServerWeights | null;
   /**
-   * Called with every half that a party adds to a value after each step, in debugging runs that open intermediate values: their sum over
-   * both phases and parties is the value.
+   * Called with every half that a party adds to a value after each step, in debugging runs: their sum over both phases and parties is
+   * the value. To be read before it returns: the ring has the words back soon after.
    */
   readonly observe?: (id: string, half: RingTensor<Width>) => void;
 }

@@ -124,6 +124,20 @@ export const branching: Graph = {
   ],
 };
 
+/** An activation that reads a flattening, as networks from elsewhere have it. */
+export const flattenedFirst: Graph = {
+  name: "flattened-first",
+  classes: 5,
+  inputShape: [12, 12, 3],
+  nodes: [
+    { id: "image", op: "input" },
+    { id: "conv1", op: "conv", input: "image", kernel: 3, stride: 2, padding: 1, outputs: 8, bias: true },
+    { id: "flat", op: "flatten", input: "conv1" },
+    { id: "act1", op: "activation", input: "flat" },
+    { id: "classifier", op: "dense", input: "act1", outputs: 5, bias: true },
+  ],
+};
+
 /** A convolution, a dense layer behind a flattening and another convolution, all of one activation, in an order that separates them. */
 export const flattenedBetween: Graph = {
   name: "flattened-between",

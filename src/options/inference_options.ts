@@ -284,8 +284,9 @@ function parseRangesOption(graph: Graph, text: string): Ranges {
       } activations and its logits`,
     );
   }
-  const wrong = numbers.findIndex((number) => !(number > 0 && Number.isFinite(number)));
-  if (wrong >= 0) throw new UsageError(`--ranges: number ${wrong + 1} is ${numbers[wrong]}; all are above 0`);
+  // The pattern admits no sign. 0 is what an audit finds of a layer whose weights are all 0.
+  const wrong = numbers.findIndex((number) => !Number.isFinite(number));
+  if (wrong >= 0) throw new UsageError(`--ranges: number ${wrong + 1} is beyond every number`);
   return Object.fromEntries(layers.map(({ id }, i) => [id, numbers[i]]));
 }
 

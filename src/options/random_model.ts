@@ -1,4 +1,5 @@
 /** Seeded random networks, kept between runs: adjusting ResNet-50's takes seconds, reading it back does not. */
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Model, readModelFolder, writeModelFolder } from "../data/model_folder.ts";
 import { foldBatchNorm } from "../models/fold.ts";
@@ -64,14 +65,23 @@ async function randomModelFolder(
   );
   const isMade = () => Deno.stat(`${folder}/model.json`).then(() => true, () => false);
   if (await isMade()) return folder;
-  checkWritable(folder);
+  checkWritable(dirname(folder));
   const graph = buildModel(name, classes), weights = usableRandomWeights(graph, seed, activation);
   const audited = await auditRandomModel(graph, weights, activation);
-  // Somebody may have made the same one meanwhile, and read it.
-  if (!await isMade()) {
-    await writeModelFolder(folder, { model: name, classes, activation, ...audited }, weights);
+  const own = `${folder}-${crypto.randomUUID()}`;
+  try {
+    await writeModelFolder(own, { model: name, classes, activation, ...audited }, weights);
+    // Put in its place as a whole: somebody may have made the same one meanwhile, and be reading it.
+    if (await isMade()) return folder;
+    // What is there without `model.json` was cut short.
+    await Deno.remove(folder, { recursive: true }).catch(() => {});
+    await Deno.rename(own, folder).catch(async (error) => {
+      if (!await isMade()) throw error;
+    });
+    return folder;
+  } finally {
+    await Deno.remove(own, { recursive: true }).catch(() => {});
   }
-  return folder;
 }
 
 /** The network in `folder`, or the random one with `seed`, and where it is. */

@@ -117,7 +117,7 @@ function checkRules(
   if (zeroResidual && !graph.nodes.some(({ op }) => op === "add")) {
     throw new UsageError(`--zero-residual: ${graph.name} has no residual blocks; leave it out`);
   }
-  if (scaleCap !== null && cappedScales(graph).length === 0) {
+  if (scaleCap !== null && cappedScales(trainingGraph(graph, activation).graph).length === 0) {
     throw new UsageError(
       `--scale-cap: ${graph.name} has no batch norm right before an activation; leave it out`,
     );

@@ -63,6 +63,12 @@ it("recipeFrom() turns each further rule on and off", () => {
   assertEquals(recipe("--model=resnet20", "--zero-residual=on").zeroResidual, true);
   assertThrows(() => recipe("--model=convnet", "--zero-residual=on"), UsageError, "has no residual blocks");
   assertThrows(() => recipe("--model=minionn", "--scale-cap=1"), UsageError, "no batch norm right before");
+  // The network of squares that is trained in its place has none.
+  assertThrows(
+    () => recipe("--model=convnet", "--activation=hermite", "--clip=off", "--beta=off", "--scale-cap=1"),
+    UsageError,
+    "no batch norm right before",
+  );
   for (const option of ["clip", "scale-cap", "gradient-norm"]) {
     assertThrows(() => recipe("--model=convnet", `--${option}=0`), UsageError, "accepts bounds above 0");
   }

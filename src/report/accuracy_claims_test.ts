@@ -45,12 +45,14 @@ it("private-accuracy allows a tenth of a point, or one of few images", () => {
     "holds",
     `2 rows, 0.20 points at most (${HINGE} 1, 500 images), classes agree in 99.80\u00a0% or more on cifar10`,
   ]);
-  assertEquals(of(69.7)[0], "fails");
-  assertEquals([of(68, 50)[0], of(67.9, 50)[0]], ["holds", "fails"]);
-  assertEquals([of(70.1, 10_000)[0], of(70.2, 10_000)[0]], ["holds", "fails"]);
-  // Thirty images that depart are sixteen by chance.
-  const more = { agreement: 99.7 };
-  assertEquals([of(70.16, 10_000, more)[0], of(70.17, 10_000, more)[0]], ["holds", "fails"]);
+  // Twenty images that depart make thirteen by chance, thirty sixteen.
+  assertEquals([of(70.13, 10_000)[0], of(70.14, 10_000)[0]], ["holds", "fails"]);
+  const thirty = { agreement: 99.7 };
+  assertEquals([of(70.16, 10_000, thirty)[0], of(70.17, 10_000, thirty)[0]], ["holds", "fails"]);
+  // Of few images one may depart, and as many as three deviations allow; whether they are to the better does not matter.
+  assertEquals([of(68, 50, { agreement: 98 })[0], of(70, 50, { agreement: 96 })[0]], ["holds", "fails"]);
+  assertEquals([of(70, 500, { agreement: 99 })[0], of(70, 500, { agreement: 98.8 })[0]], ["holds", "fails"]);
+  assertEquals(of(61, 100, { agreement: 91 })[0], "fails");
   // What the audit refuses is no network for a small ring; by 64-bit words it counts.
   assertEquals(of(60, 10_000, { audited: false })[0], "holds");
   assertEquals(of(60, 10_000, { audited: false, protocol: "espn" })[0], "fails");

@@ -133,8 +133,13 @@ export function loopbackNoise(
   { commit = "", size = "", machine = "" }: Row,
   data: Data,
 ): Obstacle | undefined {
-  const [loopback] = where(data.rows("network_calibration"), { profile: "none", commit, size, machine });
-  if (loopback === undefined) return undefined;
+  const ofRun = where(data.rows("network_calibration"), { profile: "none", commit, size });
+  const loopback = ofRun.find((row) => (row["machine"] ?? "") === machine);
+  if (loopback === undefined) {
+    return ofRun.length === 0
+      ? undefined
+      : { kind: "machine", text: "where loopback was measured on another machine alone" };
+  }
   const ping = numberOf(loopback, "measured_rtt_ms"), slow = optionalNumber(loopback, "rtt_p99_ms");
   if (ping >= LAN_RTT_MS) return noise(`where loopback alone takes ${ping.toFixed(3)} ms`);
   if (slow !== undefined && slow > MOST_P99_MS) {

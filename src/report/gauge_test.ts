@@ -98,7 +98,9 @@ describe("loopbackNoise()", () => {
     assertEquals(found("0.38", "0.5"), "where loopback alone takes 0.380 ms");
     assertEquals(found("0.041", "4.2"), "where one loopback ping in a hundred takes 4.2 ms");
     assertEquals(found("0.38", "5", { commit: "def" }), undefined);
-    assertEquals(found("0.38", "5", { machine: "another" }), undefined);
+    // Shards: the ping of one machine excuses nothing on another, and nothing is held against that one.
+    const elsewhere = "where loopback was measured on another machine alone";
+    assertEquals(found("0.041", "0.32", { machine: "another" }), elsewhere);
   });
 });
 

@@ -26,6 +26,8 @@ export interface Cell {
   readonly diskMB?: number;
   /** For a full run too long, about 20 minutes for most: run with `reproduce --long` alone; otherwise its committed rows stay. */
   readonly long?: boolean;
+  /** Data that its rows are of, where what lies in data/ decides: rows of other data are not its own. */
+  readonly dataset?: string;
   /** What it wants and this checkout has not, a part of a sentence: it is not run, and its committed rows stay. */
   readonly lacks?: string;
 }

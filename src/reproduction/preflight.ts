@@ -24,7 +24,7 @@ export interface Preflight {
 /** Server and client compute at the same time, each on a core of its own. */
 const CORES = 2;
 
-/** Leaves out the cells that need more memory or disk than there is; rows that they have stay. */
+/** Leaves out the cells that need more memory or disk than there is, and that lack what a checkout lacks; rows that they have stay. */
 export function preflight(plan: readonly PlannedCell[], { memoryMB, diskMB, cores }: Resources): Preflight {
   const lacking = (need: number, have: number | undefined) => have !== undefined && need > have;
   const left: PlannedCell[] = [], notes: string[] = [];
@@ -43,8 +43,12 @@ export function preflight(plan: readonly PlannedCell[], { memoryMB, diskMB, core
   };
   leaveOut("free memory", memoryMB, ({ cell }) => cell.memoryMB ?? MEMORY_MB);
   leaveOut("free disk", diskMB, ({ cell }) => cell.diskMB ?? 0);
-  for (const [reason, kept] of Map.groupBy(plan, ({ cell }) => cell.lacks)) {
-    if (reason !== undefined) notes.push(`${reason}; committed rows stay: ${list(kept)}`);
+  const hasRows = ({ kept }: PlannedCell) => kept === undefined || kept.length > 0;
+  for (const [reason, lacks] of Map.groupBy(plan, ({ cell }) => cell.lacks)) {
+    if (reason === undefined) continue;
+    const { stay = [], absent = [] } = Object.groupBy(lacks, (one) => hasRows(one) ? "stay" : "absent");
+    if (stay.length > 0) notes.push(`${reason}; committed rows stay: ${list(stay)}`);
+    if (absent.length > 0) notes.push(`${reason}; no committed rows, left out: ${list(absent)}`);
   }
   if (cores < CORES) {
     notes.push(
@@ -53,6 +57,7 @@ export function preflight(plan: readonly PlannedCell[], { memoryMB, diskMB, core
     );
   }
   const run = plan.flatMap(({ again: _, ...planned }, i) => {
+    if (!hasRows(planned)) return [];
     if (!left.includes(plan[i])) return [plan[i]];
     return planned.kept ? [planned] : [];
   });

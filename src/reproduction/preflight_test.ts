@@ -56,6 +56,12 @@ it("preflight() says what a cell lacks whose committed rows stay", () => {
   assertEquals(notes, [`${lacks}; committed rows stay: timing (vgg)`]);
 });
 
+it("preflight() names a cell that lacks something and has no committed rows, and leaves it out", () => {
+  const lacks = "the weights of vgg do not ship", cell = { ...plan[2].cell, lacks };
+  const { run, notes } = preflight([plan[0], { ...plan[2], cell, kept: [] }], { cores: 2 });
+  assertEquals([ids(run), notes], [["small"], [`${lacks}; no committed rows, left out: timing (vgg)`]]);
+});
+
 it("preflight() keeps the rows of a cell that was to be measured again and cannot be", () => {
   const kept = [{ n: "1" }], again = { ...plan[1], kept, again: true };
   const { run, left } = preflight([plan[0], again], { memoryMB: 3210, cores: 2 });

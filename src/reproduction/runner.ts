@@ -14,7 +14,7 @@ import {
   type Size,
   sizes,
 } from "./experiment.ts";
-import { readCsv, writeCsv } from "../report/csv.ts";
+import { type CsvTable, readCsv, writeCsv } from "../report/csv.ts";
 import { originText } from "../report/environment.ts";
 
 /** Part of a run: every `count`-th cell, beginning with the `index`-th; both count from 1. */
@@ -47,8 +47,10 @@ export const originsOf = (rows: readonly Row[]): string[] => [...new Set(rows.ma
 export interface PlannedCell {
   readonly experiment: Experiment;
   readonly cell: Cell;
-  /** Rows of an earlier run that are kept. */
+  /** Rows that stand for the cell unless it is measured: of an earlier run, or committed ones; empty: it lacks something, and there are none. */
   readonly kept?: readonly Row[];
+  /** Whether they are the committed ones, which say nothing of this run. */
+  readonly isBorrowed?: boolean;
   /** Measured once more all the same; the kept rows stay if that fails. */
   readonly again?: boolean;
 }
@@ -60,6 +62,8 @@ export const isToRun = ({ kept, again }: PlannedCell): boolean => kept === undef
 export function runFolder(size: Size, shard?: Shard): string {
   return shard ? `runs/${size}/shard-${shard.index}-of-${shard.count}` : `runs/${size}/results`;
 }
+
+const isOf = ({ dataset }: Cell, row: Row): boolean => dataset === undefined || row["dataset"] === dataset;
 
 /** Whether a run is complete without the rows of the cell. */
 const isOptional = ({ long, lacks }: Cell): boolean => long === true || lacks !== undefined;
@@ -79,8 +83,8 @@ function checkExperiment(experiment: Experiment, cells: readonly Cell[]): void {
 
 /**
  * The cells of a run, in order; cells that an earlier run has completed carry its rows if `resume` is set. Long cells, unless
- * `long` asks for them, and cells that lack something carry the rows that are committed in `results`, or are left out. Long cells that
- * are asked for fall back on the committed rows where they fail.
+ * `long` asks for them, and cells that lack something carry the rows that are committed in `results`; without such rows long cells are
+ * left out. Long cells that are asked for fall back on the committed rows where they fail.
  */
 export async function planRun(
   experiments: readonly Experiment[],
@@ -94,8 +98,9 @@ export async function planRun(
     const cells = experiment.cells(size), earlier = new Map<string, Row[]>();
     checkExperiment(experiment, cells);
     if (options.resume) {
-      for (const row of (await readCsv(`${folder}/${experiment.key}.csv`))?.rows ?? []) {
-        if (row["size"] !== size || row["seed"] !== String(seed)) continue;
+      const table = await readCsv(`${folder}/${experiment.key}.csv`), borrowed = borrowedCells(table);
+      for (const row of table?.rows ?? []) {
+        if (row["size"] !== size || row["seed"] !== String(seed) || borrowed.has(row["cell"])) continue;
         earlier.set(row["cell"], [...earlier.get(row["cell"]) ?? [], row]);
       }
     }
@@ -108,11 +113,17 @@ export async function planRun(
       : new Map<string, Row[]>();
     for (const cell of cells) {
       if (own && !own.get(experiment.key)!.has(cell.id)) continue;
-      const before = earlier.get(cell.id),
-        kept = before ?? (isOptional(cell) ? committed.get(cell.id) : undefined);
+      const measured = earlier.get(cell.id)?.filter((row) => isOf(cell, row)),
+        before = measured?.length ? measured : undefined,
+        borrowed = before === undefined && isOptional(cell) ? committed.get(cell.id) : undefined,
+        kept = before ?? borrowed ?? (cell.lacks === undefined ? undefined : []);
       if (staysAsCommitted(cell) && !kept) continue;
-      const again = kept !== before && !staysAsCommitted(cell);
-      plan.push({ experiment, cell, ...kept && { kept }, ...again && { again } });
+      plan.push({
+        experiment,
+        cell,
+        ...kept && { kept },
+        ...borrowed && { isBorrowed: true, ...!staysAsCommitted(cell) && { again: true } },
+      });
     }
   }
   return plan;
@@ -194,10 +205,19 @@ export async function checkShard(
   }
 }
 
-const comments = ({ key, title, columns }: Experiment) => [
+const BORROWED = "committed rows of another run stand for: ";
+
+const comments = ({ key, title, columns }: Experiment, borrowed: readonly string[] = []) => [
   `${title}. Measured by: deno task reproduce --only ${key}`,
   ...Object.entries(columns).map(([column, meaning]) => `${column}: ${meaning}`),
+  ...borrowed.length > 0 ? [BORROWED + JSON.stringify(borrowed)] : [],
 ];
+
+/** Cells of a run's CSV that committed rows stand for: a resumed run has not measured them. */
+function borrowedCells(table: CsvTable | undefined): ReadonlySet<string> {
+  const line = table?.comments.find((comment) => comment.startsWith(BORROWED));
+  return new Set(line === undefined ? [] : JSON.parse(line.slice(BORROWED.length)) as string[]);
+}
 
 /**
  * Runs the planned cells and writes `<folder>/<key>.csv` after each. A cell that fails is reported and left
@@ -218,25 +238,29 @@ export async function runCells(
   const rowsOf = new Map<PlannedCell, readonly NewRow[]>();
   await Deno.mkdir(folder, { recursive: true });
   for (const planned of plan) if (planned.kept) rowsOf.set(planned, planned.kept);
+  const borrowed = new Set(plan.filter(({ isBorrowed }) => isBorrowed));
+  const of = (experiment: Experiment) => plan.filter((planned) => planned.experiment === experiment);
   const keep = (experiment: Experiment) => {
-    const rows = plan.filter((planned) => planned.experiment === experiment)
-      .flatMap((planned) => rowsOf.get(planned) ?? []);
+    const own = of(experiment), rows = own.flatMap((planned) => rowsOf.get(planned) ?? []);
+    const ids = own.filter((planned) => borrowed.has(planned)).map(({ cell }) => cell.id);
     // Rows that were kept may come from code with other columns: their values without a column are dropped.
     const columns = csvColumns(experiment);
     const fitting = rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
     try {
-      writeCsv(`${folder}/${experiment.key}.csv`, columns, fitting, comments(experiment));
+      writeCsv(`${folder}/${experiment.key}.csv`, columns, fitting, comments(experiment, ids));
     } catch (error) {
       throw cannotKeep(folder, (error as Error).message);
     }
   };
-  // Also of experiments of which nothing is measured, else a shard that holds nothing but kept rows would lose them. Where all that
-  // is measured fails, kept rows alone say nothing of this run.
-  const measured = new Set(plan.filter(isToRun).map(({ experiment }) => experiment));
-  new Set(plan.map(({ experiment }) => experiment)).difference(measured).forEach(keep);
   await using closing = new AsyncDisposableStack();
   for (const experiment of new Set(plan.map((planned) => planned.experiment))) {
     closing.defer(() => experiment.close?.());
+    // What an earlier run measured is on disk whatever happens next. Borrowed rows alone are written only where nothing of their
+    // experiment is measured, as in some shards: where all that is measured fails, they say nothing of this run.
+    const own = of(experiment), stand = own.filter(({ kept }) => kept && kept.length > 0);
+    if (stand.some(({ isBorrowed }) => !isBorrowed) || stand.length > 0 && !own.some(isToRun)) {
+      keep(experiment);
+    }
   }
   let number = 0;
   for (const planned of plan) {
@@ -253,6 +277,7 @@ export async function runCells(
       }
       const now = await commitNow(), commit = now === identity.commit ? now : `${identity.commit} to ${now}`;
       rowsOf.set(planned, rows.map((row) => ({ cell: cell.id, ...row, size, seed, commit, machine })));
+      borrowed.delete(planned);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (DISK_FULL.test(reason)) throw cannotKeep(folder, reason);
@@ -334,7 +359,7 @@ export async function publish(
       });
       continue;
     }
-    writeCsv(`${to}/${key}.csv`, table.columns, table.rows, table.comments);
+    writeCsv(`${to}/${key}.csv`, table.columns, table.rows, comments(experiment));
     outcome.push({ key, published: true });
   }
   return outcome;
@@ -343,6 +368,8 @@ export async function publish(
 /** What {@linkcode mergeShards} has joined. */
 export interface Merged {
   readonly keys: readonly string[];
+  /** Experiments of which no shard has a row: nobody asked for them, or all their cells failed. */
+  readonly absent: readonly string[];
   readonly origins: readonly string[];
   /** Cells by the machine that measured them, as `experiment: cell`. */
   readonly machines: ReadonlyMap<string, ReadonlySet<string>>;
@@ -370,19 +397,21 @@ export async function mergeShards(
   folders: readonly string[],
   to: string,
 ): Promise<Merged> {
-  const keys: string[] = [], seeds = new Set<string>();
+  const keys: string[] = [], absent: string[] = [], seeds = new Set<string>();
   const machines = new Map<string, Set<string>>();
-  const merged: { experiment: Experiment; rows: Row[] }[] = [];
+  const merged: { experiment: Experiment; rows: Row[]; borrowed: string[] }[] = [];
   for (const experiment of experiments) {
     const { key } = experiment, all = experiment.cells(size), cells = all.map(({ id }) => id);
-    const rowsOf = new Map<string, Row[]>(), foundIn = new Map<string, string>();
+    const rowsOf = new Map<string, Row[]>(), foundIn = new Map<string, string>(), borrowed: string[] = [];
     const optional = new Set(all.filter(isOptional).map(({ id }) => id));
     for (const folder of folders) {
       const table = await readCsv(`${folder}/${key}.csv`);
+      borrowed.push(...borrowedCells(table));
       for (const row of table?.rows ?? []) {
         const cell = row["cell"] ?? "", other = foundIn.get(cell);
         const where = `${folder}/${key}.csv: cell "${cell}"`;
-        if (!cells.includes(cell)) {
+        const found = all.find(({ id }) => id === cell);
+        if (!found || !isOf(found, row)) {
           throw new Error(
             `${where} is not part of a ${size} run here; cells follow from the code and from what lies in data/: merge where both are as they were for the shards`,
           );
@@ -399,7 +428,10 @@ export async function mergeShards(
         machines.set(machine, own.add(`${key}: ${cell}`));
       }
     }
-    if (rowsOf.size === 0) continue;
+    if (rowsOf.size === 0) {
+      if (!all.every(isOptional)) absent.push(key);
+      continue;
+    }
     const missing = all.filter((cell) => !isOptional(cell) && !rowsOf.has(cell.id)).map(({ id }) => id);
     if (missing.length > 0) {
       const shown = missing.slice(0, 3).map((id) => `"${id}"`).join(", ");
@@ -410,7 +442,7 @@ export async function mergeShards(
       );
     }
     keys.push(key);
-    merged.push({ experiment, rows: cells.flatMap((id) => rowsOf.get(id) ?? []) });
+    merged.push({ experiment, rows: cells.flatMap((id) => rowsOf.get(id) ?? []), borrowed });
   }
   if (keys.length === 0) {
     throw new Error(`no results of the ${size} run in ${folders.join(", ") || "any shard"}`);
@@ -419,10 +451,10 @@ export async function mergeShards(
   // Nothing is written before everything has been checked.
   await Deno.mkdir(to, { recursive: true });
   await setAside(merged.map(({ experiment }) => experiment), to);
-  for (const { experiment, rows } of merged) {
+  for (const { experiment, rows, borrowed } of merged) {
     const columns = csvColumns(experiment);
     const fitting = rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
-    writeCsv(`${to}/${experiment.key}.csv`, columns, fitting, comments(experiment));
+    writeCsv(`${to}/${experiment.key}.csv`, columns, fitting, comments(experiment, borrowed));
   }
-  return { keys, origins: originsOf(merged.flatMap(({ rows }) => rows)), machines };
+  return { keys, absent, origins: originsOf(merged.flatMap(({ rows }) => rows)), machines };
 }

@@ -234,6 +234,94 @@ describe("runner", () => {
     assertEquals(await run("second"), [1, "second", "first", "second", "second", "second"]);
   });
 
+  /** Every row of a CSV by its cell, as the commits of its rows. */
+  const commitsOf = async (file: string) =>
+    Object.fromEntries((await readCsv(file))?.rows.map((row) => [row["cell"], row["commit"]]) ?? []);
+
+  it("measures on --resume what committed rows stood for, once it lacks nothing or long cells are asked for", async () => {
+    const plain = example("a"), results = `${folder}/results`, run = `${folder}/run`;
+    const changed = (change: object): Experiment => ({
+      ...plain,
+      cells: (size) => plain.cells(size).map((cell) => cell.id === "cell 1" ? { ...cell, ...change } : cell),
+    });
+    const now = { ...identity, commit: "now" };
+    await runCells(await planRun([plain], identity, results), identity, results);
+    for (
+      const [before, options, after, asked] of [
+        [{ lacks: "x" }, {}, {}, {}],
+        [{ long: true }, {}, { long: true }, { long: true }],
+      ] as const
+    ) {
+      const first = changed(before), second = changed(after);
+      await runCells(await planRun([first], now, run, { results, ...options }), now, run);
+      assertEquals((await commitsOf(`${run}/a.csv`))["cell 1"], "abc");
+      calls = [];
+      const plan = await planRun([second], now, run, { resume: true, results, ...asked });
+      await setAside([second], run, plan);
+      await runCells(plan, now, run);
+      assertEquals([calls, (await commitsOf(`${run}/a.csv`))["cell 1"]], [["cell 1"], "now"]);
+      // Measured now, so nothing is left to do, and what is published says nothing of how a run went.
+      const again = await planRun([second], now, run, { resume: true, results, ...asked });
+      assertEquals(again.filter(({ kept, again }) => !kept || again), []);
+      await Deno.remove(run, { recursive: true });
+    }
+    await runCells(await planRun([changed({ lacks: "x" })], now, run, { results }), now, run);
+    assertEquals((await readCsv(`${run}/a.csv`))!.comments.at(-1)!.includes('["cell 1"]'), true);
+    await publish([plain], "quick", run, results);
+    assertEquals(
+      (await readCsv(`${results}/a.csv`))!.comments.some((line) => line.includes("cell 1")),
+      false,
+    );
+  });
+
+  it("has the rows of an earlier run on disk again before it measures", async () => {
+    const run = `${folder}/run`, a = example("a"), broken = example("a", ["cell 4"]);
+    await runCells(await planRun([broken], identity, run), identity, run);
+    // A cell whose name changed since: the old CSV is set aside.
+    const renamed: Experiment = {
+      ...broken,
+      cells: (size) =>
+        a.cells(size).map((cell) => cell.id === "cell 0" ? { ...cell, id: "new" } : cell).reverse(),
+      run: () => {
+        throw new Error("interrupted");
+      },
+    };
+    const plan = await planRun([renamed], identity, run, { resume: true });
+    await setAside([renamed], run, plan);
+    assertEquals((await runCells(plan, identity, run)).length, 2);
+    assertEquals(await cellsIn(`${run}/a.csv`), ["cell 3", "cell 2", "cell 1"]);
+  });
+
+  it("says of a cell that lacks something whether there are rows for it", async () => {
+    const a = example("a"),
+      lacking: Experiment = {
+        ...a,
+        cells: (size) => a.cells(size).map((cell) => cell.id === "cell 1" ? { ...cell, lacks: "x" } : cell),
+      };
+    const plan = await planRun([lacking], identity, folder);
+    assertEquals(plan.map(({ kept }) => kept), [undefined, [], undefined, undefined, undefined]);
+  });
+
+  it("takes rows of other data for another cell's, in a resumed run and in a merge", async () => {
+    const plain = example("a"), run = `${folder}/run`;
+    const on = (dataset: string): Experiment => ({
+      ...plain,
+      columns: { ...plain.columns, dataset: "data" },
+      cells: (size) => plain.cells(size).map((cell) => ({ ...cell, dataset })),
+      run: async (cell, context) => (await plain.run(cell, context)).map((row) => ({ ...row, dataset })),
+    });
+    const here = on("cifar10");
+    await runCells(await planRun([on("shapes")], identity, run), identity, run);
+    const kept = async (experiment: Experiment) =>
+      (await planRun([experiment], identity, run, { resume: true })).filter((planned) => planned.kept).length;
+    assertEquals([await kept(here), await kept(on("shapes"))], [0, 5]);
+    await assertRejects(
+      () => mergeShards([here], "quick", [run], `${folder}/merged`),
+      Error,
+      "is not part of a quick run here",
+    );
+  });
+
   it("carries committed rows of another run through shards, merge and repetition", async () => {
     const plain = example("a"), results = `${folder}/results`;
     const a: Experiment = {
@@ -353,7 +441,14 @@ describe("runner", () => {
       Error,
       "is of size quick, not full",
     );
-    const { keys, origins, machines } = await merge(folders);
+    assertEquals(
+      (await mergeShards([...experiments, example("c")], "quick", folders, `${folder}/three`)).absent,
+      [
+        "c",
+      ],
+    );
+    const { keys, absent, origins, machines } = await merge(folders);
+    assertEquals(absent, []);
     assertEquals([keys, origins], [["a", "b"], ["commit abc on a machine, 2 cores"]]);
     assertEquals(describeMachines(machines), []);
     assertEquals(await cellsIn(`${folder}/merged/b.csv`), ["cell 0", "cell 1", "cell 2", "cell 3", "cell 4"]);

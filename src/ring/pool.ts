@@ -68,7 +68,7 @@ export class ConvolutionPool implements Disposable {
   awaitThreads(): void {
     const { workers } = this.#threads;
     for (const worker of workers) worker.start(RELEASE, NO_LAYER);
-    for (const worker of workers) worker.finish();
+    forAll(workers, (worker) => worker.finish());
   }
 
   /** The same threads for a piece of work that may break off. */
@@ -83,22 +83,14 @@ export class ConvolutionPool implements Disposable {
     weights: number,
     options: ConvolutionOptions = {},
   ): RunnableConvolution {
-    const { workers, data } = this.#threads;
-    const slices = Math.min(this.threads, Math.floor(spec.outputs / SLICE_OUTPUTS));
+    const slices = this.#threads.isWhole
+      ? Math.min(this.threads, Math.floor(spec.outputs / SLICE_OUTPUTS))
+      : 1;
     const { planes, pixels, length, outputs } = planConvolution(spec, width);
     if (slices < 2 || planes * pixels * length * outputs < FEWEST_MULTIPLICATIONS[width]) {
       return new Convolution(this.ring, width, spec, weights, options);
     }
-    return new SlicedConvolution(
-      this.ring,
-      workers.slice(0, slices - 1),
-      data!,
-      this.#threads.nextId++,
-      width,
-      spec,
-      weights,
-      options,
-    );
+    return new SlicedConvolution(this.ring, this.#threads, slices, width, spec, weights, options);
   }
 
   [Symbol.dispose](): void {
@@ -124,7 +116,7 @@ class PoolRegion extends ConvolutionPool {
 
   override [Symbol.dispose](): void {
     try {
-      for (const convolution of this.#convolutions) convolution[Symbol.dispose]();
+      forAll(this.#convolutions, (convolution) => convolution[Symbol.dispose]());
     } finally {
       // Whatever became of the workers, other sessions need the memory.
       this.ring[Symbol.dispose]();
@@ -133,7 +125,7 @@ class PoolRegion extends ConvolutionPool {
 }
 
 /** The workers of a pool and of its regions. */
-class Threads {
+export class Threads {
   readonly workers: PoolWorker[] = [];
   readonly data: SharedArrayBuffer | undefined;
   nextId = 0;
@@ -147,6 +139,11 @@ class Threads {
     this.data = data;
     this.workers = Array.from({ length: count - 1 }, () => new PoolWorker(data));
   }
+
+  /** Whether all answer. What one that does not may still write lies in the block of all, so no slice is put there any more. */
+  get isWhole(): boolean {
+    return this.workers.every(({ isFit }) => isFit);
+  }
 }
 
 /** The main thread's end of a worker. */
@@ -154,7 +151,7 @@ class PoolWorker implements Disposable {
   readonly #worker: Worker;
   readonly #control = new Int32Array(new SharedArrayBuffer(4 * CONTROL_WORDS));
   #requests = 0;
-  #isOpen = true;
+  #isFit = true;
 
   constructor(data: SharedArrayBuffer) {
     const workerData: PoolStart = { control: this.#control, data };
@@ -162,8 +159,9 @@ class PoolWorker implements Disposable {
     this.#worker.unref(); // a pool that nobody disposed of must not keep the process alive
   }
 
-  /** Starts an operation; {@linkcode finish} waits for its end. */
+  /** Starts an operation; {@linkcode finish} waits for its end. Of a worker that is lost it does nothing. */
   start(operation: number, ...parameters: readonly number[]): void {
+    if (!this.#isFit) return;
     this.#control[OPERATION] = operation;
     this.#control.set(parameters, PARAMETERS);
     this.#requests = countAfter(this.#requests);
@@ -178,23 +176,25 @@ class PoolWorker implements Disposable {
   }
 
   finish(): void {
+    if (!this.#isFit) throw new Error("a worker of the convolution pool is lost");
     if (!waitForValue(this.#control, REPLY, this.#requests, TIMEOUT_MS)) {
-      // What it still writes belongs to nobody: the pool is never used again.
-      Atomics.store(this.#control, FAILED, 1);
+      this.#isFit = false;
       throw new Error(`a worker of the convolution pool has not answered for ${TIMEOUT_MS / 1000} s`);
     }
-    if (this.#control[FAILED]) {
+    // Of this operation alone: the memory that it lacked may be there for the next one.
+    if (Atomics.exchange(this.#control, FAILED, 0) !== 0) {
       throw new Error("a worker of the convolution pool has failed; see the error stream");
     }
   }
 
-  get isOpen(): boolean {
-    return this.#isOpen;
+  /** Whether it answers: neither ended nor lost. */
+  get isFit(): boolean {
+    return this.#isFit;
   }
 
   [Symbol.dispose](): void {
-    this.#isOpen = false;
     this.start(EXIT);
+    this.#isFit = false;
     this.#worker.terminate();
   }
 }
@@ -208,6 +208,8 @@ interface Slice {
 class SlicedConvolution<W extends Width> implements RunnableConvolution {
   readonly extraBits: 0 | 2;
   readonly weightBytes: number;
+  readonly #id: number;
+  readonly #workers: readonly PoolWorker[];
   readonly #own: Convolution<W>;
   readonly #slices: readonly Slice[];
   readonly #pixels: number;
@@ -219,20 +221,21 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
 
   constructor(
     readonly ring: Ring,
-    readonly workers: readonly PoolWorker[],
-    readonly data: SharedArrayBuffer,
-    readonly id: number,
+    readonly threads: Threads,
+    slices: number,
     readonly width: W,
     readonly spec: ConvolutionSpec,
     weights: number,
     options: ConvolutionOptions,
   ) {
+    const workers = this.#workers = threads.workers.slice(0, slices - 1);
     const bytes = width / 8;
     const out = outputSize(spec);
     this.extraBits = extraBits(spec);
     this.#pixels = out.height * out.width;
     this.#inputBytes = spec.height * spec.width * spec.inputs * bytes;
-    this.#slices = slicesOf(spec.outputs, workers.length + 1);
+    this.#id = threads.nextId++;
+    this.#slices = slicesOf(spec.outputs, slices);
     this.#sliceBytes = this.#pixels * Math.max(...this.#slices.map(({ outputs }) => outputs)) * bytes;
     const rows = spec.kernel ** 2 * spec.inputs;
     const largest = rows * Math.max(...this.#slices.map(({ outputs }) => outputs)) * bytes;
@@ -250,8 +253,9 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
         own = failing.use(new Convolution(ring, width, part, sliced.address, options));
         return;
       }
+      failing.defer(() => this.#release(workers[i - 1]));
       this.#shared(weightBytes).set(ring.bytes.subarray(sliced.address, sliced.address + weightBytes));
-      workers[i - 1].prepare(id, {
+      workers[i - 1].prepare(this.#id, {
         ...part,
         columns: spec.width,
         width,
@@ -268,29 +272,33 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
 
   /** The shared block as bytes, at least `bytes` of them. */
   #shared(bytes: number): Uint8Array<SharedArrayBuffer> {
-    if (this.data.byteLength < bytes) this.data.grow(Math.ceil(bytes / 65536) * 65536);
-    return new Uint8Array(this.data);
+    const data = this.threads.data!;
+    if (data.byteLength < bytes) data.grow(Math.ceil(bytes / 65536) * 65536);
+    return new Uint8Array(data);
   }
 
   run(x: number, y: number): void {
-    const { ring, workers } = this;
-    const bytes = this.width / 8;
-    const outOffset = Math.ceil(this.#inputBytes / 64) * 64;
-    const shared = this.#shared(outOffset + workers.length * this.#sliceBytes);
+    if (!this.threads.isWhole) throw new Error("a worker of the convolution pool is lost");
+    const { ring } = this, bytes = this.width / 8, outputs = this.spec.outputs * bytes;
+    const offset = Math.ceil(this.#inputBytes / 64) * 64;
+    const shared = this.#shared(offset + this.#workers.length * this.#sliceBytes);
     shared.set(ring.bytes.subarray(x, x + this.#inputBytes));
     // Before the workers start: a slice of our own that failed would leave theirs without anybody who waits for them.
     this.#own.reserve();
-    workers.forEach((worker, i) => worker.start(RUN, this.id, outOffset + i * this.#sliceBytes));
+    this.#workers.forEach((worker, i) => worker.start(RUN, this.#id, offset + i * this.#sliceBytes));
     this.#own.run(x, this.#sliceAddress);
-    this.#slices.forEach(({ firstOutput, outputs }, i) => {
-      const row = outputs * bytes;
-      if (i > 0) {
-        workers[i - 1].finish();
-        const from = outOffset + (i - 1) * this.#sliceBytes;
-        ring.bytes.set(shared.subarray(from, from + this.#pixels * row), this.#sliceAddress);
-      }
-      const to = y + firstOutput * bytes;
-      ring.kernels.copyRows(this.#sliceAddress, row, to, this.spec.outputs * bytes, row, row, this.#pixels);
+    const place = (slice: Slice) => {
+      const row = slice.outputs * bytes, to = y + slice.firstOutput * bytes;
+      ring.kernels.copyRows(this.#sliceAddress, row, to, outputs, row, row, this.#pixels);
+    };
+    const [first, ...others] = this.#slices;
+    place(first);
+    // All of them, whatever one has met: the next layer finds them waiting.
+    forAll(this.#workers, (worker) => worker.finish());
+    others.forEach((slice, i) => {
+      const from = offset + i * this.#sliceBytes, size = this.#pixels * slice.outputs * bytes;
+      ring.bytes.set(shared.subarray(from, from + size), this.#sliceAddress);
+      place(slice);
     });
   }
 
@@ -299,11 +307,27 @@ class SlicedConvolution<W extends Width> implements RunnableConvolution {
     this.#released = true;
     this.#own[Symbol.dispose]();
     this.ring.release(this.#sliceAddress, this.#sliceBytes);
-    for (const worker of this.workers.filter(({ isOpen }) => isOpen)) {
-      worker.start(RELEASE, this.id);
-      worker.finish();
+    forAll(this.#workers, (worker) => this.#release(worker));
+  }
+
+  #release(worker: PoolWorker): void {
+    if (!worker.isFit) return;
+    worker.start(RELEASE, this.#id);
+    worker.finish();
+  }
+}
+
+/** Does something with each of several, also after one has failed, and then throws what the first failure threw. */
+function forAll<T>(list: Iterable<T>, action: (one: T) => void): void {
+  const errors: unknown[] = [];
+  for (const one of list) {
+    try {
+      action(one);
+    } catch (error) {
+      errors.push(error);
     }
   }
+  if (errors.length > 0) throw errors[0];
 }
 
 /** A block of ring memory that goes back with its scope. */

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertGreaterOrEqual, assertThrows } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { Convolution, type ConvolutionSpec, outputSize } from "./convolution.ts";
-import { ConvolutionPool } from "./pool.ts";
-import { countAfter, waitForValue, waitWhile } from "./pool_protocol.ts";
+import { ConvolutionPool, Threads } from "./pool.ts";
+import { countAfter, RUN, waitForValue, waitWhile } from "./pool_protocol.ts";
 import { Ring } from "./ring.ts";
 import { scratchOf } from "./scratch.ts";
 
@@ -88,9 +88,47 @@ it("a region gives its memory back although a worker has failed", () => {
   convolution[Symbol.dispose] = () => {
     throw new Error("a worker of the convolution pool has failed");
   };
+  const other = region.convolution(32, spec, weights);
+  let others = 0;
+  const disposeOther = other[Symbol.dispose].bind(other);
+  other[Symbol.dispose] = () => (others++, disposeOther());
   assertThrows(() => region[Symbol.dispose](), Error, "has failed");
-  assertEquals(ring.bytesInUse, before);
+  assertEquals([ring.bytesInUse, others], [before, 1]);
   dispose();
+});
+
+/** The outputs of a layer that is large enough for slices. */
+function outputsOf(pool: ConvolutionPool | null, x: number, weights: number): Uint8Array {
+  const spec = SPECS[0], bytes = 4 * outputSize(spec).height * outputSize(spec).width * spec.outputs;
+  const y = ring.allocate(bytes);
+  using convolution = pool?.convolution(32, spec, weights) ?? new Convolution(ring, 32, spec, weights);
+  convolution.run(x, y);
+  const outputs = ring.bytes.slice(y, y + bytes);
+  ring.release(y, bytes);
+  return outputs;
+}
+const operandsOf = ({ height, width, inputs, kernel, outputs }: ConvolutionSpec) =>
+  [height * width * inputs, kernel ** 2 * inputs * outputs].map((words) => randomBlock(4 * words));
+
+it("an operation of a worker that fails is reported once, and the next one is done", () => {
+  const threads = new Threads(3), [first, second] = threads.workers, [x, weights] = operandsOf(SPECS[0]);
+  using own = new ConvolutionPool(ring, threads);
+  // There is no such layer.
+  for (const worker of [first, second]) {
+    worker.start(RUN, 12345);
+    assertThrows(() => worker.finish(), Error, "has failed; see the error stream");
+  }
+  assertEquals(outputsOf(own, x, weights), outputsOf(null, x, weights));
+});
+
+it("layers do without threads once a worker is lost, and those that it has a slice of say so", () => {
+  const threads = new Threads(3), [x, weights] = operandsOf(SPECS[0]);
+  using own = new ConvolutionPool(ring, threads);
+  const region = own.region(), sliced = region.convolution(32, SPECS[0], weights);
+  threads.workers[1][Symbol.dispose]();
+  assertThrows(() => sliced.run(x, x), Error, "a worker of the convolution pool is lost");
+  region[Symbol.dispose]();
+  assertEquals(outputsOf(own, x, weights), outputsOf(null, x, weights));
 });
 
 it("a request is answered by its own number, across the end of 31 bits too, and by no other", () => {

@@ -44,6 +44,7 @@ async function serve({ control, data }: PoolStart): Promise<void> {
 
 /** A convolution with room for its operands. */
 class Layer implements Disposable {
+  readonly #held: Disposable;
   readonly #convolution: Convolution<32 | 64>;
   readonly #inputBytes: number;
   readonly #outputBytes: number;
@@ -53,15 +54,26 @@ class Layer implements Disposable {
   constructor(readonly ring: Ring, parameters: readonly number[], shared: Uint8Array) {
     const layer = Object.fromEntries(LAYER_FIELDS.map((field, i) => [field, parameters[i]])) as LayerNumbers;
     const { small, inputBytes, outputBytes, weightBytes, columns, ...sizes } = layer;
+    using failing = new DisposableStack();
+    const held = (bytes: number) => {
+      const address = ring.allocate(bytes);
+      failing.defer(() => ring.release(address, bytes));
+      return address;
+    };
     const weights = ring.allocate(weightBytes);
-    ring.bytes.set(shared.subarray(0, weightBytes), weights);
-    const spec = { ...sizes, width: columns };
-    this.#convolution = new Convolution(ring, layer.width as 32 | 64, spec, weights, { small: small === 1 });
-    ring.release(weights, weightBytes);
-    this.#inputBytes = inputBytes;
-    this.#outputBytes = outputBytes;
-    this.#x = ring.allocate(inputBytes);
-    this.#y = ring.allocate(outputBytes);
+    try {
+      ring.bytes.set(shared.subarray(0, weightBytes), weights);
+      const spec = { ...sizes, width: columns };
+      this.#convolution = failing.use(
+        new Convolution(ring, layer.width as 32 | 64, spec, weights, { small: small === 1 }),
+      );
+    } finally {
+      ring.release(weights, weightBytes);
+    }
+    this.#x = held(this.#inputBytes = inputBytes);
+    this.#y = held(this.#outputBytes = outputBytes);
+    // What fails half-way gives back what it has.
+    this.#held = failing.move();
   }
 
   /** Inputs lie at the start of the shared block, outputs go to `offset`. */
@@ -72,9 +84,7 @@ class Layer implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#convolution[Symbol.dispose]();
-    this.ring.release(this.#x, this.#inputBytes);
-    this.ring.release(this.#y, this.#outputBytes);
+    this.#held[Symbol.dispose]();
   }
 }
 

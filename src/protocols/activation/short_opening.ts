@@ -140,6 +140,8 @@ async function server(opening: ShortOpening, party: Party, drawn: Drawn, early: 
       gate.reply?.(kept, reply);
       // The reply travels while this party evaluates its own share.
       const sent = sendNumbers(peer, tag, reply, gate.replyBits, more);
+      // Heard below, unless the evaluation fails first: then that is what ends the session, and not the process.
+      sent.catch(() => {});
       gate.evaluate("server", kept, of(shares as RingTensor), null, y.view(start, length));
       await sent;
     }
