@@ -247,13 +247,18 @@ export const poolingBits = (layer: Layer & { readonly kind: "averagePool" }): nu
  * Bits that average pooling adds to a value that nothing else reads: its activation leaves them out, so the average has the bits
  * of every other value. What the summands lose in precision averages out.
  */
-function poolingBitsBefore({ list }: Layers, id: string): number {
-  const readers = list.filter(({ reads }) => reads.includes(id)), [only] = readers;
-  return readers.length === 1 && only.kind === "averagePool" ? poolingBits(only) : 0;
+function poolingBitsBefore(layers: Layers, id: string): number {
+  const readers = layers.list.filter(({ reads }) => reads.includes(id)), [only] = readers;
+  if (readers.length !== 1) return 0;
+  if (only.kind === "averagePool") return poolingBits(only);
+  // An average of a sum is a sum of averages.
+  return only.kind === "add" ? poolingBitsBefore(layers, only.writes[0]!) : 0;
 }
 
 /** Bits that average pooling adds on the way to a value. */
 function summedBits(layers: Layers, id: string): number {
-  const layer = layers.list.find(({ kind, writes }) => kind === "averagePool" && writes[0] === id);
-  return layer?.kind === "averagePool" ? poolingBits(layer) + summedBits(layers, layer.reads[0]) : 0;
+  const layer = layers.list.find(({ writes }) => writes[0] === id);
+  const before = () => Math.max(...[...new Set(layer!.reads)].map((read) => summedBits(layers, read)));
+  if (layer?.kind === "averagePool") return poolingBits(layer) + before();
+  return layer?.kind === "add" ? before() : 0;
 }

@@ -24,12 +24,18 @@ function planOf(last: readonly Node[]) {
   return planInference(graph, { activation: "lifted", linear: "masked", function: QUARTIC, ranges });
 }
 
-it("what is summed leaves the layer that reads the sum as much room as what it reads itself", () => {
-  const flat: Node = { op: "flatten", id: "flat", input: "sum" },
-    dense: Node = { op: "dense", id: "fc", input: "flat", outputs: 2, bias: false };
-  const summed = planOf([{ op: "add", id: "sum", input: "a1", shortcut: "a2" }, flat, dense]);
-  const alone = planOf([{ ...flat, input: "a1" }, dense]);
-  for (const id of ["a1", "a2"]) {
-    assertEquals(summed.wires.get(id)!.fractionBits, alone.wires.get("a1")!.fractionBits);
+it("what is summed leaves the layer that reads the sum, or its average, as much room as what it reads itself", () => {
+  for (const pooled of [false, true]) {
+    const dense: Node = { op: "dense", id: "fc", input: "flat", outputs: 2, bias: false };
+    const readersOf = (input: string): Node[] => [
+      ...pooled ? [{ op: "averagePool" as const, id: "mean", input, kernel: 8, stride: 8, padding: 0 }] : [],
+      { op: "flatten", id: "flat", input: pooled ? "mean" : input },
+      dense,
+    ];
+    const summed = planOf([{ op: "add", id: "sum", input: "a1", shortcut: "a2" }, ...readersOf("sum")]);
+    const alone = planOf(readersOf("a1"));
+    for (const id of ["a1", "a2"]) {
+      assertEquals(summed.wires.get(id)!.fractionBits, alone.wires.get("a1")!.fractionBits);
+    }
   }
 });
