@@ -219,6 +219,7 @@ function seenOf(ran: readonly Row[]): string {
     row["protocol"] !== "lifted" && row["audited"] === "true" && sizes.has(row["target"])
   );
   const most = (rows: readonly Row[]) => {
+    if (rows.length === 0) return "(not run)";
     const share = Math.max(0, ...rows.map((row) => 100 * numberOf(row, "spoiled_logits")));
     return share === 0 ? "no logit" : `up to ${Number(share.toPrecision(2))}\u00a0% of the logits`;
   };

@@ -2,7 +2,7 @@
 import { withGauge } from "./_gauge.ts";
 import { FIGURE_COLUMNS, figuresOf, infer } from "./_infer.ts";
 import { needsOf } from "./_needs.ts";
-import { warmUpOf } from "./_warm_up.ts";
+import { secondsPerQuery, warmUpOf } from "./_warm_up.ts";
 import { ACTIVATION_PROTOCOLS, buildModel, countModel, networkProfile } from "../mod.ts";
 import {
   type BarChart,
@@ -91,10 +91,10 @@ function profilesOf(
 }
 
 /**
- * Minutes are short at quick: a query of MiniONN-BN by lifted takes 5.0 ms after 40, 4.1 after 80, 3.7 after 200. Of the protocols in
- * words of 64 bits it takes ten times as long and does not get faster: ResNet-18 by HoneyBadger 76 ms after 15, 77 after 40.
+ * Minutes are short at quick: a query of MiniONN-BN by lifted takes 5.0 ms after 40, 4.1 after 80, 3.7 after 200, and by HoneyBadger 11.8
+ * after 10, 10.5 after 40. A query of 0.1 s is warm sooner: ResNet-18 by HoneyBadger 62 ms after 10, 68 after 36, with ReLU 112 and 109.
  */
-const QUICK_WARM_UP = { narrow: 40, wide: 10 };
+const QUICK_WARM_UP = 40, WARM_SOONER = { fromSeconds: 0.1, queries: 10 };
 
 /** Queries measured: many where one takes milliseconds, few where delay alone makes it seconds and its time certain. */
 function repetitions(
@@ -108,7 +108,8 @@ function repetitions(
   if (size === "smoke") return { measured: 3, warmUp: 3 };
   const warmUp = warmUpOf(model);
   if (size === "full") return { measured: 25, warmUp };
-  const atQuick = QUICK_WARM_UP[NARROW.includes(activation) ? "narrow" : "wide"];
+  const isSooner = !NARROW.includes(activation) && secondsPerQuery(model) >= WARM_SOONER.fromSeconds;
+  const atQuick = isSooner ? WARM_SOONER.queries : QUICK_WARM_UP;
   return { measured: profile === "none" ? 25 : 5, warmUp: Math.min(atQuick, warmUp) };
 }
 

@@ -113,8 +113,8 @@ export const manyInferences = defineExperiment<ManyCell>({
       kind: "bars",
       name: "many_inferences",
       see: `gross errors counted, and expected from the sizes of the integers: ${
-        sums.map(({ grossErrors, predicted }, i) =>
-          `${PROTOCOLS[i]} ${grossErrors} and ${Number(predicted.toPrecision(2))}`
+        sums.flatMap(({ inferences, grossErrors, predicted }, i) =>
+          inferences === 0 ? [] : [`${PROTOCOLS[i]} ${grossErrors} and ${Number(predicted.toPrecision(2))}`]
         ).join(", ")
       }.`,
       caption: `Gross errors in ${

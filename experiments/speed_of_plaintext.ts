@@ -201,7 +201,8 @@ export const speedOfPlaintext = withGauge(defineExperiment<SpeedCell>({
       { name: "ONNX Runtime Web, ReLU", style: 3, values: of("relu", "web_ms") },
       { name: "ONNX Runtime native, ReLU", style: 1, values: of("relu", "native_ms") },
     ].filter(({ values }) => values.some((value) => value !== null));
-    const isNativeFirst = own.every((row) => (optionalNumber(row, "native_ratio") ?? 0) > 1);
+    const isNativeFirst = own.length > 0 &&
+      own.every((row) => (optionalNumber(row, "native_ratio") ?? 0) > 1);
     const sooner = models.filter((model) =>
       own.some((row) =>
         row["model"] === model && row["tfjs_activation"] === "relu" &&

@@ -151,7 +151,7 @@ function keptText(variants: readonly (readonly [string, Row[]])[]): string {
   });
   return texts.length === 0
     ? "every variant has a run that diverged."
-    : `points by which the test, without the clip, is above training, where all have it but the one that says otherwise: ${
+    : `points by which the test, without the clip, is above training, each variant's own: ${
       texts.join(", ")
     }.`;
 }

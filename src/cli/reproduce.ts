@@ -145,7 +145,8 @@ await runCommand({
 
     onExit(stopChildren);
     const failed = await runWithProgress(plan, identity, folder);
-    const absent = left.filter(({ kept }) => kept === undefined);
+    // Without rows, and none that a merge can do without.
+    const absent = left.filter(({ kept, cell }) => kept === undefined && !cell.long);
     const complete = failed.length === 0 && (!shard || absent.length === 0);
     if (failed.length > 0) {
       console.error(`${failed.length} of ${cells(plan.length)} failed; --resume tries again`);

@@ -251,9 +251,15 @@ function poolingBitsBefore(layers: Layers, id: string): number {
   const readers = layers.list.filter(({ reads }) => reads.includes(id)), [only] = readers;
   if (readers.length !== 1) return 0;
   if (only.kind === "averagePool") return poolingBits(only);
-  // An average of a sum is a sum of averages.
-  return only.kind === "add" ? poolingBitsBefore(layers, only.writes[0]!) : 0;
+  // An average of a sum is a sum of averages, if all that is summed can leave the bits out.
+  return only.kind === "add" && only.reads.every((read) => isForSumAlone(layers, read))
+    ? poolingBitsBefore(layers, only.writes[0]!)
+    : 0;
 }
+
+const isForSumAlone = ({ list }: Layers, id: string): boolean =>
+  list.find(({ writes }) => writes[0] === id)?.kind === "activation" &&
+  list.filter(({ reads }) => reads.includes(id)).length === 1;
 
 /** Bits that average pooling adds on the way to a value. */
 function summedBits(layers: Layers, id: string): number {

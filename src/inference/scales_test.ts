@@ -39,3 +39,17 @@ it("what is summed leaves the layer that reads the sum, or its average, as much 
     }
   }
 });
+
+it("an activation that is summed with a value others read too leaves nothing out for the average of the sum", () => {
+  const plan = planOf([
+    { op: "conv", id: "c3", input: "a1", kernel: 1, stride: 1, padding: 0, outputs: 64, bias: false },
+    { op: "add", id: "c4", input: "c3", shortcut: "a2" },
+    { op: "activation", id: "a3", input: "c4" },
+    { op: "add", id: "sum", input: "a3", shortcut: "a1" },
+    { op: "averagePool", id: "mean", input: "sum", kernel: 2, stride: 2, padding: 0 },
+    { op: "flatten", id: "flat", input: "mean" },
+    { op: "dense", id: "fc", input: "flat", outputs: 2, bias: false },
+  ]);
+  const bits = (id: string) => plan.wires.get(id)!.fractionBits;
+  assertEquals(bits("a3"), bits("a1"));
+});

@@ -7,7 +7,7 @@ import type { Weights } from "../models/graph.ts";
 import { weightsInUnits } from "../models/unit.ts";
 import { checkWeights } from "../models/weight_shapes.ts";
 import type { EncodedLayer } from "../protocols/protocol.ts";
-import type { ConvolutionSpec } from "../ring/convolution.ts";
+import { Convolution, type ConvolutionSpec } from "../ring/convolution.ts";
 import { encodeWords } from "../ring/fixed_point.ts";
 import type { ConvolutionPool, RunnableConvolution } from "../ring/pool.ts";
 import type { Ring } from "../ring/ring.ts";
@@ -34,7 +34,9 @@ export class ServerWeights implements SessionWeights {
       const node = step.writes[i], { weights } = layer;
       const packed = (spec: ConvolutionSpec) => {
         const known = this.#packed.get(node);
-        if (known !== undefined) return known;
+        if (known && (this.pool.isWhole || known instanceof Convolution)) return known;
+        // On threads of which one is lost: its sessions end, later ones do without.
+        known?.[Symbol.dispose]();
         const convolution = this.pool.convolution(weights.width, spec, weights.address, { small: true });
         this.#packed.set(node, convolution);
         return convolution;

@@ -8,6 +8,7 @@ import { measureRanges, type Ranges, rangesOf } from "../models/ranges.ts";
 import { countModel } from "../models/counts.ts";
 import { checkWeights, randomWeights } from "../models/weights.ts";
 import { buildModel } from "../models/zoo.ts";
+import { makeInPlace } from "../folders/make_in_place.ts";
 import { checkWritable } from "../folders/writable.ts";
 import { formatActivation } from "../training/activations.ts";
 
@@ -63,25 +64,13 @@ async function randomModelFolder(
   const folder = fileURLToPath(
     new URL(`../../build/models/${name}-${classes}-${function_}-${seed}-audited`, import.meta.url),
   );
-  const isMade = () => Deno.stat(`${folder}/model.json`).then(() => true, () => false);
-  if (await isMade()) return folder;
+  if (await Deno.stat(`${folder}/model.json`).then(() => true, () => false)) return folder;
   checkWritable(dirname(folder));
   const graph = buildModel(name, classes), weights = usableRandomWeights(graph, seed, activation);
   const audited = await auditRandomModel(graph, weights, activation);
-  const own = `${folder}-${crypto.randomUUID()}`;
-  try {
-    await writeModelFolder(own, { model: name, classes, activation, ...audited }, weights);
-    // Put in its place as a whole: somebody may have made the same one meanwhile, and be reading it.
-    if (await isMade()) return folder;
-    // What is there without `model.json` was cut short.
-    await Deno.remove(folder, { recursive: true }).catch(() => {});
-    await Deno.rename(own, folder).catch(async (error) => {
-      if (!await isMade()) throw error;
-    });
-    return folder;
-  } finally {
-    await Deno.remove(own, { recursive: true }).catch(() => {});
-  }
+  const description = { model: name, classes, activation, ...audited };
+  await makeInPlace(folder, "model.json", (own) => writeModelFolder(own, description, weights));
+  return folder;
 }
 
 /** The network in `folder`, or the random one with `seed`, and where it is. */

@@ -45,6 +45,8 @@ it("private-accuracy allows a tenth of a point, or one of few images", () => {
     "holds",
     `2 rows, 0.20 points at most (${HINGE} 1, 500 images), classes agree in 99.80\u00a0% or more on cifar10`,
   ]);
+  assertEquals(of(69.7)[0], "fails");
+  assertEquals(of(67.9, 50)[0], "fails");
   // Twenty images that depart make thirteen by chance, thirty sixteen.
   assertEquals([of(70.13, 10_000)[0], of(70.14, 10_000)[0]], ["holds", "fails"]);
   const thirty = { agreement: 99.7 };

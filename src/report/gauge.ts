@@ -169,7 +169,9 @@ export function timings(
 ): Timing[] | undefined {
   const found = pairs.map(([one, other]) => {
     const own = timing(ratio(one, other), [one, other], data);
-    return { ...own, noise: loopbackNoise(one, data) ?? own.noise };
+    const link = loopbackNoise(one, data);
+    // Noise is worth another try, another machine is not.
+    return { ...own, noise: link?.kind === "noise" ? link : own.noise ?? link };
   });
   return found.length > 0 ? found : undefined;
 }

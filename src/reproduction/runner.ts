@@ -65,6 +65,12 @@ export function runFolder(size: Size, shard?: Shard): string {
 
 const isOf = ({ dataset }: Cell, row: Row): boolean => dataset === undefined || row["dataset"] === dataset;
 
+/** Rows of a cell among those by its name; undefined if there are none. */
+function rowsFor(cell: Cell, known: ReadonlyMap<string, readonly Row[]>): readonly Row[] | undefined {
+  const rows = known.get(cell.id)?.filter((row) => isOf(cell, row));
+  return rows?.length ? rows : undefined;
+}
+
 /** Whether a run is complete without the rows of the cell. */
 const isOptional = ({ long, lacks }: Cell): boolean => long === true || lacks !== undefined;
 
@@ -113,9 +119,8 @@ export async function planRun(
       : new Map<string, Row[]>();
     for (const cell of cells) {
       if (own && !own.get(experiment.key)!.has(cell.id)) continue;
-      const measured = earlier.get(cell.id)?.filter((row) => isOf(cell, row)),
-        before = measured?.length ? measured : undefined,
-        borrowed = before === undefined && isOptional(cell) ? committed.get(cell.id) : undefined,
+      const before = rowsFor(cell, earlier),
+        borrowed = before === undefined && isOptional(cell) ? rowsFor(cell, committed) : undefined,
         kept = before ?? borrowed ?? (cell.lacks === undefined ? undefined : []);
       if (staysAsCommitted(cell) && !kept) continue;
       plan.push({

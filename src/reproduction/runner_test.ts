@@ -315,6 +315,14 @@ describe("runner", () => {
     const kept = async (experiment: Experiment) =>
       (await planRun([experiment], identity, run, { resume: true })).filter((planned) => planned.kept).length;
     assertEquals([await kept(here), await kept(on("shapes"))], [0, 5]);
+    // Nor are committed rows of other data borrowed.
+    const long = (experiment: Experiment): Experiment => ({
+      ...experiment,
+      cells: (size) => experiment.cells(size).map((cell) => ({ ...cell, long: true })),
+    });
+    const borrowed = async (experiment: Experiment) =>
+      (await planRun([long(experiment)], identity, `${folder}/other`, { results: run })).length;
+    assertEquals([await borrowed(here), await borrowed(on("shapes"))], [0, 5]);
     await assertRejects(
       () => mergeShards([here], "quick", [run], `${folder}/merged`),
       Error,

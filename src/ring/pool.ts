@@ -64,6 +64,11 @@ export class ConvolutionPool implements Disposable {
     return this.#threads.count;
   }
 
+  /** Whether all threads answer; if not, convolutions that were made before on several of them can no longer be run. */
+  get isWhole(): boolean {
+    return this.#threads.isWhole;
+  }
+
   /** Blocks until every thread has loaded its modules: from then on they read no file. */
   awaitThreads(): void {
     const { workers } = this.#threads;
