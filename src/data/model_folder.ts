@@ -107,8 +107,8 @@ export async function writeModelFolder(
   { type = "F32", graph }: { readonly type?: NumberType; readonly graph?: Graph } = {},
 ): Promise<void> {
   const bytes = writeSafetensors(weights, {}, type);
+  await Deno.mkdir(folder, { recursive: true });
   // From here on without a pause in which a signal could end the process.
-  Deno.mkdirSync(folder, { recursive: true });
   // Ranges and function of other weights must not stand beside these if this is cut short.
   if (isThere(`${folder}/${MODEL_FILE}`)) Deno.removeSync(`${folder}/${MODEL_FILE}`);
   if (graph) replaceFile(`${folder}/${GRAPH}`, formatGraph(graph));
