@@ -130,7 +130,7 @@ export class PreparedQuery {
     const late: Halves = new Map();
     if (role === "client") late.set(plan.input, encoded(ring, plan, images, plan.batch));
     this.#used = true;
-    await through(plan, late, observe, async (step, inputs) => await this.online.get(step)?.(inputs) ?? []);
+    await through(plan, late, observe, (step, inputs) => this.online.get(step)?.(inputs));
     const opened = late.get(plan.opened), logits = opened ? decode(opened) : null;
     forget(late, late.keys());
     const milliseconds = performance.now() - start;
@@ -167,19 +167,19 @@ export function checkEncodable(ring: Ring, plan: Plan, image: ArrayLike<number>,
 }
 
 /**
- * Goes through the plan: `work` makes a step's halves from those that it reads. A missing half is no entry, and a value to which this
- * party adds nothing is not shown.
+ * Goes through the plan: `work` makes a step's halves from those that it reads, none where the party has nothing to do. A missing half is no
+ * entry, and a value to which this party adds nothing is not shown.
  */
 async function through(
   { steps }: Plan,
   halves: Halves,
   observe: SessionOptions["observe"],
-  work: (step: Step, inputs: readonly Half[]) => Promise<readonly Half[]>,
+  work: (step: Step, inputs: readonly Half[]) => Promise<readonly Half[]> | undefined,
 ): Promise<void> {
   for (const step of steps) {
     const made = await work(step, step.reads.map((id) => halves.get(id)));
     for (const [i, id] of step.writes.entries()) {
-      const half = made[i];
+      const half = made?.[i];
       if (!half) continue;
       halves.set(id, half);
       observe?.(id, half);
@@ -189,7 +189,7 @@ async function through(
 }
 
 function forget(halves: Halves, ids: Iterable<string>): void {
-  for (const id of [...ids]) {
+  for (const id of ids) {
     halves.get(id)?.[Symbol.dispose]();
     halves.delete(id);
   }
