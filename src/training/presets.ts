@@ -221,6 +221,7 @@ export const PRESETS: Readonly<Record<string, Recipe>> = {
   ...waves({ ...SHORT, ...shortWarmUp(4), model: "roundnet", epochs: 24 }),
   ...waves({ ...SHORT_RESNET, ...shortWarmUp(7), model: "resnet20", epochs: 40 }),
   ...waves({ ...SHORT_RESNET, ...shortWarmUp(5), model: "resnet32", dataset: "cifar100", epochs: 26 }),
+  ...waves({ ...SHORT_RESNET, ...shortWarmUp(1), model: "resnet18", epochs: 6, tailAverage: 0.3 }),
 };
 
 /** The preset of a name. Throws a RangeError that lists the names. */
