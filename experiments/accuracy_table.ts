@@ -46,7 +46,6 @@ const SECONDS_PER_IMAGE: Readonly<Record<string, number>> = {
   resnet32: 0.09,
   roundnet: 0.06,
   "minionn-bn": 0.07,
-  resnet18: 0.09,
 };
 const OTHER_SECONDS_PER_IMAGE = 0.15, ALL_TEST_IMAGES = 10_000;
 const LONG_SECONDS = 20 * 60;

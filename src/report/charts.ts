@@ -417,20 +417,31 @@ function drawRuns(
   for (const run of runs ?? []) drawMarker(ctx, "circle", x, scale.getPixelForValue(run), 1.8, color);
 }
 
-/** Names below the bars, broken into lines, at the largest size that keeps neighbours apart. */
-function categoryLabels(chart: BarChart, width: number): { lines: string[][]; size: number } {
-  const ctx = createCanvas(1, 1).getContext("2d"), room = (width - 60) / chart.categories.length - 5;
-  for (let size = fontSize.tick;; size -= 0.5) {
+/** Smallest size of names that are broken into lines; what would have to be smaller is legible aslant alone. */
+const LEAST_LABEL = 7.5, ASLANT = { size: 8.5, rotation: 45 };
+
+/** Names below the bars, broken into lines, at the largest size that keeps neighbours apart; aslant where none does. */
+export function categoryLabels(
+  chart: BarChart,
+  width: number,
+): { lines: (string | string[])[]; size: number; rotation: number } {
+  const ctx = createCanvas(1, 1).getContext("2d"), slot = (width - 60) / chart.categories.length;
+  for (let size = fontSize.tick; size >= LEAST_LABEL; size -= 0.5) {
+    // The smallest may come as near to each other as two words.
+    const room = slot - (size > LEAST_LABEL ? 5 : 2.5);
     const wrapped = chart.categories.map((name) => wrapCategory(ctx, name, room, size));
-    if (size <= 7.5 || wrapped.every(({ fits }) => fits)) {
-      return { lines: wrapped.map(({ lines }) => lines), size };
+    if (wrapped.every(({ fits }) => fits)) {
+      return { lines: wrapped.map(({ lines }) => lines), size, rotation: 0 };
     }
   }
+  return { lines: chart.categories.map((name) => name.replaceAll("\n", " ")), ...ASLANT };
 }
 
 function configuration(chart: ChartDescription, layout: Layout, scale: number): ChartConfiguration {
   const bars = chart.kind === "bars";
-  const categories = bars ? categoryLabels(chart, layout.width) : { lines: [], size: fontSize.tick };
+  const categories = bars
+    ? categoryLabels(chart, layout.width)
+    : { lines: [], size: fontSize.tick, rotation: 0 };
   const xAxis = bars
     ? {
       type: "category",
@@ -443,7 +454,13 @@ function configuration(chart: ChartDescription, layout: Layout, scale: number): 
       },
       border: { color: ink.axis, width: 1 },
       grid: { display: false, tickLength: 2 },
-      ticks: { maxRotation: 0, autoSkip: false, padding: 2, font: { size: categories.size } },
+      ticks: {
+        minRotation: categories.rotation,
+        maxRotation: categories.rotation,
+        autoSkip: false,
+        padding: 2,
+        font: { size: categories.size },
+      },
     }
     : axisOptions(chart.x, "x");
   const log = chart.y.scale === "log";

@@ -2,7 +2,7 @@ import { assert, assertAlmostEquals, assertEquals, assertStringIncludes, assertT
 import { describe, it } from "@std/testing/bdd";
 import { createCanvas, loadImage } from "canvas";
 import type { BarChart, ChartDescription, LineChart } from "./chart.ts";
-import { layOut, prepareCharts, renderPdf, renderPng, renderSvg } from "./charts.ts";
+import { categoryLabels, layOut, prepareCharts, renderPdf, renderPng, renderSvg } from "./charts.ts";
 
 const bars: BarChart = {
   kind: "bars",
@@ -92,6 +92,21 @@ describe("charts", () => {
     const { legend } = layOut(bars);
     const strip = [(legend.height + 0.5) / 230, (legend.height + 5) / 230];
     assertEquals(inked(picture, [0.2, 1], strip), 0);
+  });
+
+  it("break names of bars into lines, and write them aslant where lines would touch", () => {
+    const labels = (count: number) => {
+      const categories = Array.from({ length: count }, () => "resnet20\ntrig");
+      return categoryLabels({ ...bars, categories, series: [] }, 700);
+    };
+    assertEquals(labels(5), {
+      lines: Array.from({ length: 5 }, () => ["resnet20", "trig"]),
+      size: 10,
+      rotation: 0,
+    });
+    assertEquals(labels(17).rotation, 0);
+    const { lines, rotation } = labels(19);
+    assertEquals([lines[0], rotation], ["resnet20 trig", 45]);
   });
 
   it("become taller when the legend needs more rows", () => {
