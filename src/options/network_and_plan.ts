@@ -41,22 +41,32 @@ interface Choice extends Omit<NetworkOptions, "model" | "graph" | "activation"> 
 export const RANDOM_MODEL = "minionn-bn";
 /** The picture for those who ask for none: a square, which both shipped networks tell from the others by far. */
 const KNOWN_PICTURE = 1;
+/** What is shipped for drawn shapes, by the kind of its activation. */
+const SHIPPED: Partial<Record<Activation["kind"], string>> = {
+  polynomial: "convnet-pillar-shapes",
+  relu: "convnet-relu-shapes",
+};
 
 /**
  * Puts a shipped network, trained on drawn shapes, and one of these in the place of what is not said at all; the protocol is the one that
- * computes what the weights were trained with.
+ * computes what the weights were trained with. A protocol whose function none was trained with gets a random network.
  */
 export async function withDefaults<T extends Choice>(
   options: T,
 ): Promise<T & { readonly model: string; readonly graph: string | undefined; readonly activation: string }> {
   const { model, weights, elements, modelSeed, polynomial, wave, activation, image, seed } = options;
   if (weights !== undefined) return { ...options, ...await networkIn(weights, options) };
-  if ([model, elements, modelSeed, polynomial, wave].some((given) => given !== undefined)) {
-    const { name } = wave === undefined ? DEFAULT_ACTIVATION : WAVE_ACTIVATION;
-    return { ...options, model: model ?? RANDOM_MODEL, graph: undefined, activation: activation ?? name };
+  const protocol = activation === undefined
+    ? wave === undefined ? DEFAULT_ACTIVATION : WAVE_ACTIVATION
+    : activationProtocol(activation);
+  const shipped = SHIPPED[protocol.usual.kind];
+  if (
+    shipped === undefined ||
+    [model, elements, modelSeed, polynomial, wave].some((given) => given !== undefined)
+  ) {
+    return { ...options, model: model ?? RANDOM_MODEL, graph: undefined, activation: protocol.name };
   }
-  const name = activation === "relu" ? "convnet-relu-shapes" : "convnet-pillar-shapes";
-  const folder = fileURLToPath(new URL(`../../results/models/${name}`, import.meta.url));
+  const folder = fileURLToPath(new URL(`../../results/models/${shipped}`, import.meta.url));
   const asked = image ?? seed ?? (asksMany(options) || undefined);
   const drawn = options.drawn ?? (asked === undefined ? KNOWN_PICTURE : undefined);
   return { ...options, drawn, weights: folder, ...await networkIn(folder, options) };

@@ -2,6 +2,8 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { it } from "@std/testing/bdd";
 import { parseCommand } from "../terminal/command.ts";
 import { ACTIVATION_OPTION, INFER_OPTIONS, NETWORK_OPTION, PLAN_OPTIONS } from "./inference_options.ts";
+import { readModelDescription } from "../data/model_folder.ts";
+import { ACTIVATION_PROTOCOLS } from "../protocols/registry.ts";
 import { RANDOM_MODEL, withDefaults } from "./network_and_plan.ts";
 
 const options = {
@@ -29,4 +31,13 @@ it("a seed of weights asks for a random network, a seed of an image for a random
   const image = await chosen("--seed", "3");
   assertStringIncludes(image.weights!, "convnet-pillar-shapes");
   assertEquals(image.drawn, undefined);
+});
+
+it("a protocol alone gets a shipped network with its function, and a random one where none has it", async () => {
+  for (const { name, usual } of ACTIVATION_PROTOCOLS) {
+    const { weights, model, activation } = await chosen("--activation", name);
+    assertEquals(activation, name);
+    if (weights === undefined) assertEquals([usual.kind, model], ["trigonometric", RANDOM_MODEL]);
+    else assertEquals((await readModelDescription(weights)).activation.kind, usual.kind, name);
+  }
 });

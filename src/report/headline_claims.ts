@@ -19,7 +19,7 @@ interface Lead extends Timing {
 
 interface Headline {
   readonly leads: readonly Lead[];
-  /** Of `lifted` on ResNet-50: which network it evaluated. */
+  /** As `lifted` on ResNet-50. */
   readonly isOtherNetwork: boolean;
   readonly sameKind: boolean;
 }
@@ -31,12 +31,15 @@ const RIVAL_NAMES: Readonly<Record<string, string>> = {
   gforce: "GForce",
 };
 
+/** The network that a protocol evaluated where the paper has another: a column of the protocol's own, if there is one. */
+const evaluated = (row: Row, protocol: string) => row[`${protocol}_model`] ?? row["model"];
+
 /** The row behind our time: on the WAN, or the one without delay that it is predicted from, of a twin where no other is there. */
 function rowBehind(row: Row, protocol: string, data: Data): Row | undefined {
   const isPredicted = (row["predicted"] ?? "").split(" ").includes(`wan_${protocol}_s`);
   const own = where(data.rows("inference_latency"), {
     ...{ activation: protocol, linear: "masked", profile: isPredicted ? "none" : "wan" },
-    model: row[protocol === "lifted" ? "lifted_model" : "model"],
+    model: evaluated(row, protocol),
   });
   return own.find(({ classes }) => classes === row["classes"]) ?? own[0];
 }
@@ -97,7 +100,7 @@ function headlineClaim(id: string, protocol: string): Claim {
       if (found.length < NETWORKS) return undefined;
       return {
         leads: found.flat(),
-        isOtherNetwork: rows.some((row) => row["lifted_model"] !== row["model"]) && protocol === "lifted",
+        isOtherNetwork: rows.some((row) => evaluated(row, protocol) !== row["model"]),
         sameKind: rows.every((row) => isSameKind(rowBehind(row, protocol, data) ?? row)),
       };
     },
