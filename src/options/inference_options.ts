@@ -250,7 +250,7 @@ export const NETWORK_OPTION = {
   type: "string",
   choices: MODEL_NAMES,
   help:
-    "network (default: that of --weights; without either, a shipped one and a drawn picture that it knows)",
+    "network (default: that of --weights; without either, a shipped one that suits --activation and a drawn picture that it knows, or else a random one)",
 } as const;
 
 /** What the plan options say. */
